@@ -1,0 +1,1 @@
+"""Memory of finished work: fingerprints, records, runs. All SQL lives here."""

@@ -1,0 +1,1 @@
+"""Doors to the world: the only importers of docker, asyncssh and pygit2."""

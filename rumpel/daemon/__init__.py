@@ -1,0 +1,1 @@
+"""The long-lived process that runs graphs and keeps pods in sync."""

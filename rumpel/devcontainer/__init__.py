@@ -1,0 +1,1 @@
+"""devcontainer.json: find, read, validate, substitute. Pure."""

@@ -1,0 +1,1 @@
+"""Nodes, plans and execution; knows no Docker, git or SSH word."""

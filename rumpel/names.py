@@ -1,0 +1,53 @@
+"""Names of pods, branches, containers, volumes, labels and nodes. Pure, cheap to import."""
+
+from __future__ import annotations
+
+import re
+
+from rumpel.errors import UsageError
+
+POD_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+POD_NAME_RULE = (
+    "a pod name is 1-63 characters of a-z, 0-9 and '-', and starts and ends with a letter or digit"
+)
+
+LABEL_HOME = "rumpel.home"
+"""Which state folder (daemon) owns the object: several can share one engine."""
+LABEL_KIND = "rumpel.kind"
+LABEL_REPO = "rumpel.repo"
+LABEL_REPO_PATH = "rumpel.repo-path"
+LABEL_POD = "rumpel.pod"
+LABEL_POD_ID = "rumpel.pod-id"
+LABEL_NONCE = "rumpel.nonce"
+LABEL_NODE = "rumpel.node"
+
+SEED_PATH = "/rumpel/host.git"
+"""Where the read-only repository behind the remote `host` is mounted in a pod."""
+
+
+def check_pod_name(name: str) -> str:
+    """Return `name`, or raise UsageError with the rule (features.md part 1)."""
+    if not POD_NAME.fullmatch(name):
+        raise UsageError(
+            f"invalid character or length in pod name {name!r}: {POD_NAME_RULE}",
+            details={"name": name},
+        )
+    return name
+
+
+def slug(text: str, limit: int = 24) -> str:
+    """`text` as part of a Docker object name: for people, never for identity."""
+    cleaned = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return cleaned[:limit].strip("-") or "repo"
+
+
+def container_name(repo_basename: str, pod: str, pod_id: str) -> str:
+    return f"rumpel-{slug(repo_basename)}-{pod}-{pod_id[:6]}"
+
+
+def seed_volume_name(repo_basename: str, repo_id: str, home_id: str) -> str:
+    return f"rumpel-{slug(repo_basename)}-{repo_id[:12]}-{home_id[:6]}-git"
+
+
+def gateway_name(repo_basename: str, repo_id: str, home_id: str) -> str:
+    return f"rumpel-{slug(repo_basename)}-{repo_id[:12]}-{home_id[:6]}-gateway"

@@ -1,0 +1,1 @@
+"""Operations: one module each, same order everywhere (see engine/operation.py)."""
