@@ -1,0 +1,260 @@
+"""One Docker engine: `DockerHost`, the door through which everything else talks to it.
+
+All calls are coroutines with a deadline, run on the event loop that opened the host, and raise
+only RumpelError. Nothing is cached here: the warm view is `docker_snapshot`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rumpel.adapters import docker_containers, docker_exec, docker_images
+from rumpel.adapters import docker_types as types
+from rumpel.adapters.docker_errors import ProtocolError
+from rumpel.adapters.docker_http import HttpClient
+from rumpel.adapters.docker_images import BuildOptions, OnLine
+from rumpel.adapters.docker_stream import DockerStream
+from rumpel.adapters.docker_wire import parse_endpoint
+
+Json = types.Json
+
+DEFAULT_URL = "unix:///var/run/docker.sock"
+NEWEST_API = (1, 44)
+"""Newest version whose answers were read while this was written; engines >= 29 want 1.44."""
+OPEN_TIMEOUT_S = 10.0
+
+
+class DockerHost:
+    """One engine. `async with await DockerHost.open(url)`, or `close` it."""
+
+    def __init__(self, http: HttpClient, info: types.EngineInfo) -> None:
+        self.http = http
+        self.info = info
+
+    @classmethod
+    async def open(cls, url: str | None = None) -> Self:
+        """Reach the engine and agree on a version; None is $DOCKER_HOST or the usual socket."""
+        http = HttpClient(parse_endpoint(url or os.environ.get("DOCKER_HOST") or DEFAULT_URL))
+        version = await http.request("GET", "/version", timeout_s=OPEN_TIMEOUT_S)
+        found = types.mapping(version.json(), "a version")
+        http.prefix = f"/v{agreed_version(types.text(found, 'ApiVersion', 20))}"
+        info = await http.request("GET", "/info", timeout_s=OPEN_TIMEOUT_S)
+        return cls(http, types.engine_info(found, types.mapping(info.json(), "engine information")))
+
+    @property
+    def url(self) -> str:
+        return self.http.endpoint.url
+
+    @property
+    def engine_id(self) -> str:
+        return self.info.engine_id
+
+    @property
+    def version(self) -> str:
+        return self.info.version
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self.http.close()
+
+    async def ping(self, timeout_s: float = 5.0) -> bool:
+        """Whether it answers."""
+        return await docker_containers.ping(self.http, timeout_s)
+
+    # containers
+
+    async def create_container(
+        self, name: str | None, body: Mapping[str, Json], platform: str | None = None
+    ) -> str:
+        """`body` is the Engine API's. NotFound: no image; NameTaken: the name is used."""
+        return await docker_containers.create(self.http, name, body, platform)
+
+    async def start(self, container: str) -> None:
+        await docker_containers.start(self.http, container)
+
+    async def stop(self, container: str, grace_s: int = 10) -> None:
+        await docker_containers.stop(self.http, container, grace_s)
+
+    async def kill(self, container: str, signal: str = "KILL") -> None:
+        await docker_containers.kill(self.http, container, signal)
+
+    async def remove(self, container: str, *, force: bool = False, volumes: bool = False) -> bool:
+        """`volumes`: its anonymous ones too. False when there was no such container."""
+        return await docker_containers.remove(self.http, container, force=force, volumes=volumes)
+
+    async def inspect(self, container: str) -> types.ContainerDetail:
+        """By id or name. Raises NotFound."""
+        return await docker_containers.inspect(self.http, container)
+
+    async def find(self, container: str) -> types.ContainerDetail | None:
+        return await docker_containers.inspect_or_none(self.http, container)
+
+    async def rename(self, container: str, name: str) -> None:
+        await docker_containers.rename(self.http, container, name)
+
+    async def pause(self, container: str) -> None:
+        await docker_containers.pause(self.http, container, is_on=True)
+
+    async def unpause(self, container: str) -> None:
+        await docker_containers.pause(self.http, container, is_on=False)
+
+    async def wait(self, container: str, timeout_s: float) -> int:
+        """Until it stops; its exit code."""
+        return await docker_containers.wait(self.http, container, timeout_s)
+
+    async def logs(self, container: str, tail_lines: int = 50) -> bytes:
+        return await docker_containers.logs(self.http, container, tail_lines)
+
+    async def containers(self, label: str | Sequence[str]) -> list[types.ContainerState]:
+        """Every container, running or not, that carries the label(s) (`key` or `key=value`)."""
+        return await docker_containers.states(self.http, _list(label))
+
+    async def put_archive(self, container: str, path: str, tar: bytes | Path) -> None:
+        """Unpack a tar into the folder `path` of a container that was never started."""
+        await docker_containers.put_archive(self.http, container, path, tar)
+
+    # streams and processes
+
+    async def attach(self, container: str, *, tty: bool = False) -> DockerStream:
+        """The main process's stdin and output from now on; before the start too."""
+        return await docker_containers.attach(self.http, container, is_tty=tty)
+
+    async def exec_stream(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        user: str = "",
+        env: Mapping[str, str] | None = None,
+        cwd: str = "",
+        tty: bool = False,
+        stdin: bool = True,
+    ) -> DockerStream:
+        return await docker_exec.open_stream(
+            self.http, container, argv, user=user, env=env, cwd=cwd, tty=tty, stdin=stdin
+        )
+
+    async def exec_run(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        user: str = "",
+        env: Mapping[str, str] | None = None,
+        cwd: str = "",
+        input: bytes | None = None,
+        timeout_s: float = 60.0,
+        max_output_bytes: int = 16 << 20,
+        on_output: docker_exec.Output | None = None,
+    ) -> types.Completed:
+        """Run to the end; a timeout or a cancelled caller ends the process and its children."""
+        return await docker_exec.run(
+            self.http,
+            container,
+            argv,
+            user=user,
+            env=env,
+            cwd=cwd,
+            input=input,
+            timeout_s=timeout_s,
+            max_output_bytes=max_output_bytes,
+            on_output=on_output,
+        )
+
+    async def exec_exit_code(self, exec_id: str, timeout_s: float = 10.0) -> int:
+        """Of an exec whose stream has ended. NotFound: its container is gone."""
+        return await docker_exec.exit_code(self.http, exec_id, timeout_s)
+
+    async def resize(self, exec_id: str, rows: int, cols: int) -> None:
+        await docker_exec.resize(self.http, exec_id, rows, cols)
+
+    async def kill_tree(self, container: str, token: str, *, user: str = "") -> None:
+        """End all processes with RUMPEL_EXEC=`token` in their environment."""
+        await docker_exec.kill_tree(self.http, container, token, user=user)
+
+    # images
+
+    async def image(self, ref: str) -> types.ImageInfo | None:
+        return await docker_images.image(self.http, ref)
+
+    async def images(self, label: str | Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+        """Image id -> tags."""
+        return await docker_images.images(self.http, _list(label))
+
+    async def pull(
+        self, ref: str, on_line: OnLine | None = None, *, platform: str | None = None
+    ) -> types.ImageInfo:
+        return await docker_images.pull(self.http, ref, platform=platform, on_line=on_line)
+
+    async def build(
+        self, context: Path, options: BuildOptions, on_line: OnLine | None = None
+    ) -> str:
+        """Build a context tar (see `build_context`); the image id. CommandFailed has the tail."""
+        return await docker_images.build(self.http, context, options, on_line)
+
+    async def tag(self, image_id: str, ref: str) -> None:
+        await docker_images.tag(self.http, image_id, ref)
+
+    async def remove_image(self, ref: str, *, force: bool = False) -> bool:
+        return await docker_images.remove(self.http, ref, force=force)
+
+    # volumes
+
+    async def create_volume(
+        self,
+        name: str,
+        labels: Mapping[str, str],
+        *,
+        driver: str = "local",
+        options: Mapping[str, str] | None = None,
+    ) -> types.VolumeInfo:
+        """Make it, or return the one of that name: compare its labels."""
+        return await docker_containers.create_volume(self.http, name, labels, driver, options or {})
+
+    async def volume(self, name: str) -> types.VolumeInfo | None:
+        return await docker_containers.inspect_volume(self.http, name)
+
+    async def volumes(self, label: str | Sequence[str]) -> list[types.VolumeInfo]:
+        return await docker_containers.volumes(self.http, _list(label))
+
+    async def remove_volume(self, name: str, *, force: bool = False) -> bool:
+        return await docker_containers.remove_volume(self.http, name, force=force)
+
+    # events
+
+    async def events(
+        self, filters: Mapping[str, Sequence[str]], *, since_ns: int = 0
+    ) -> AsyncIterator[types.Event]:
+        """From `since_ns` (or now) on, until the connection ends: then HostUnreachable."""
+        since = f"{since_ns // 10**9}.{since_ns % 10**9:09d}" if since_ns else None
+        query = {"filters": {key: list(value) for key, value in filters.items()}, "since": since}
+        async with self.http.stream("GET", "/events", query=query) as pieces:
+            async for message in docker_images.messages(pieces):
+                yield types.event(message)
+
+
+def agreed_version(offered: str) -> str:
+    """The newest API version that both sides know. Raises ProtocolError."""
+    major, _, minor = offered.partition(".")
+    if not (major.isdecimal() and minor.isdecimal()):
+        raise ProtocolError(f"Docker offers the API version {offered!r}, which is none")
+    best = min((int(major), int(minor)), NEWEST_API)
+    return f"{best[0]}.{best[1]}"
+
+
+def _list(label: str | Sequence[str]) -> list[str]:
+    return [label] if isinstance(label, str) else list(label)

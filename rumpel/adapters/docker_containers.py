@@ -1,0 +1,226 @@
+"""Containers and volumes of one engine: create, start, stop, remove, list, archive.
+
+Paths and rules: Docker Engine API 1.41, "Containers" and "Volumes". Whatever ends a container is
+idempotent: what is already so is not an error, because a rerun after a crash asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from rumpel.adapters import docker_types as types
+from rumpel.adapters import threads
+from rumpel.adapters.docker_http import HttpClient, Query, Source, segment
+from rumpel.adapters.docker_stream import DockerStream, frames
+from rumpel.errors import Conflict, HostUnreachable, NotFound, TimedOut
+
+Json = types.Json
+
+CREATE_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
+REMOVE_TIMEOUT_S = 120.0
+ARCHIVE_TIMEOUT_S = 600.0
+FILE_CHUNK_BYTES = 1 << 20
+
+
+async def create(
+    http: HttpClient, name: str | None, body: Mapping[str, Json], platform: str | None = None
+) -> str:
+    """Create, not start; returns the id. NotFound: no such image; NameTaken: the name is used."""
+    answer = await http.request(
+        "POST",
+        "/containers/create",
+        query={"name": name, "platform": platform},
+        body=body,
+        timeout_s=CREATE_TIMEOUT_S,
+    )
+    return types.container_id(types.mapping(answer.json(), "a new container").get("Id"))
+
+
+async def start(http: HttpClient, container: str) -> None:
+    """Nothing happens to one that runs. A runtime that refuses is a RumpelError with its text."""
+    path = f"/containers/{segment(container)}/start"
+    await http.request("POST", path, timeout_s=START_TIMEOUT_S, what=_named(container))
+
+
+async def stop(http: HttpClient, container: str, grace_s: int) -> None:
+    """The stop signal, then KILL after `grace_s`. NotFound when there is no such container."""
+    path = f"/containers/{segment(container)}/stop"
+    await http.request(
+        "POST", path, query={"t": grace_s}, timeout_s=grace_s + 60.0, what=_named(container)
+    )
+
+
+async def kill(http: HttpClient, container: str, signal: str) -> None:
+    """Send a signal; nothing happens when it does not run. NotFound when there is none."""
+    path = f"/containers/{segment(container)}/kill"
+    try:
+        await http.request("POST", path, query={"signal": signal}, what=_named(container))
+    except Conflict:  # "is not running"
+        return
+
+
+async def remove(http: HttpClient, container: str, *, force: bool, volumes: bool) -> bool:
+    """Remove it and wait until it is gone. Returns False when there was none."""
+    path = f"/containers/{segment(container)}"
+    query: Query = {"force": force, "v": volumes}
+    try:
+        await http.request(
+            "DELETE", path, query=query, timeout_s=REMOVE_TIMEOUT_S, what=_named(container)
+        )
+    except NotFound:
+        return False
+    except Conflict as err:
+        if "already in progress" not in err.message:
+            raise
+        await _until_gone(http, container)
+    return True
+
+
+async def _until_gone(http: HttpClient, container: str) -> None:
+    for _ in range(int(REMOVE_TIMEOUT_S / 0.1)):
+        try:
+            await inspect(http, container)
+        except NotFound:
+            return
+        await asyncio.sleep(0.1)
+    raise TimedOut(f"{_named(container)} was not removed within {REMOVE_TIMEOUT_S:g} s")
+
+
+async def inspect(http: HttpClient, container: str) -> types.ContainerDetail:
+    path = f"/containers/{segment(container)}/json"
+    answer = await http.request("GET", path, what=_named(container))
+    return types.container_detail(answer.json())
+
+
+async def rename(http: HttpClient, container: str, name: str) -> None:
+    path = f"/containers/{segment(container)}/rename"
+    await http.request("POST", path, query={"name": name}, what=_named(container))
+
+
+async def pause(http: HttpClient, container: str, *, is_on: bool) -> None:
+    path = f"/containers/{segment(container)}/{'pause' if is_on else 'unpause'}"
+    await http.request("POST", path, what=_named(container))
+
+
+async def wait(http: HttpClient, container: str, timeout_s: float) -> int:
+    """Wait until it stops; its exit code. Raises TimedOut."""
+    path = f"/containers/{segment(container)}/wait"
+    try:
+        async with asyncio.timeout(timeout_s):
+            answer = await http.request(
+                "POST", path, timeout_s=timeout_s + 30.0, what=_named(container)
+            )
+    except TimeoutError as err:
+        raise TimedOut(f"{_named(container)} did not stop within {timeout_s:g} s") from err
+    return types.number(types.mapping(answer.json(), "an exit"), "StatusCode")
+
+
+async def logs(http: HttpClient, container: str, tail_lines: int) -> bytes:
+    """The last lines of the log of a container without a terminal, both streams as written."""
+    path = f"/containers/{segment(container)}/logs"
+    query: Query = {"stdout": True, "stderr": True, "tail": tail_lines}
+    answer = await http.request("GET", path, query=query, what=_named(container))
+    return b"".join(payload for _, payload in frames(answer.body))
+
+
+async def ids(http: HttpClient, labels: Sequence[str]) -> list[str]:
+    """All containers, running or not, that carry every one of `labels` (`key` or `key=value`)."""
+    query: Query = {"all": True, "filters": {"label": list(labels)}}
+    answer = await http.request("GET", "/containers/json", query=query)
+    return [types.container_id(row.get("Id")) for row in types.rows(answer.json(), "a list")]
+
+
+async def states(http: HttpClient, labels: Sequence[str]) -> list[types.ContainerState]:
+    """The same, inspected: a list answer has no start time. One that goes meanwhile is left out."""
+    found = await ids(http, labels)
+    details = await asyncio.gather(*(inspect_or_none(http, one) for one in found))
+    return [detail.state for detail in details if detail is not None]
+
+
+async def inspect_or_none(http: HttpClient, container: str) -> types.ContainerDetail | None:
+    try:
+        return await inspect(http, container)
+    except NotFound:
+        return None
+
+
+async def put_archive(http: HttpClient, container: str, path: str, tar: bytes | Path) -> None:
+    """Unpack an uncompressed tar into the folder `path`, in volumes too; owners as in the tar.
+
+    Only before the first start: on a container that ran, its own files decide where the engine
+    writes (notes/reliability.md C2).
+    """
+    source: Source = tar if isinstance(tar, bytes) else file_chunks(tar)
+    await http.request(
+        "PUT",
+        f"/containers/{segment(container)}/archive",
+        query={"path": path, "noOverwriteDirNonDir": True, "copyUIDGID": True},
+        source=source,
+        timeout_s=ARCHIVE_TIMEOUT_S,
+        what=_named(container),
+    )
+
+
+async def file_chunks(path: Path) -> AsyncIterator[bytes]:
+    file: BinaryIO = await threads.call(path.open, "rb")
+    with file:
+        while data := await threads.call(file.read, FILE_CHUNK_BYTES):
+            yield data
+
+
+async def attach(http: HttpClient, container: str, *, is_tty: bool) -> DockerStream:
+    """stdin, stdout and stderr of the main process, from now on; before its start too."""
+    path = f"/containers/{segment(container)}/attach"
+    query: Query = {"stream": True, "stdin": True, "stdout": True, "stderr": True}
+    wire, head = await http.take_over(path, query=query, what=_named(container))
+    return DockerStream(wire, head, is_tty=is_tty, name=_named(container))
+
+
+async def create_volume(
+    http: HttpClient, name: str, labels: Mapping[str, str], driver: str, options: Mapping[str, str]
+) -> types.VolumeInfo:
+    """Make it, or return the one of that name: engines do not tell the two apart."""
+    body = {"Name": name, "Labels": dict(labels), "Driver": driver, "DriverOpts": dict(options)}
+    answer = await http.request("POST", "/volumes/create", body=body, what=f"volume {name}")
+    return types.volume_info(answer.json())
+
+
+async def remove_volume(http: HttpClient, name: str, *, force: bool) -> bool:
+    """Returns False when there was none; Conflict when a container uses it."""
+    path = f"/volumes/{segment(name)}"
+    try:
+        await http.request("DELETE", path, query={"force": force}, what=f"volume {name}")
+    except NotFound:
+        return False
+    return True
+
+
+async def volumes(http: HttpClient, labels: Sequence[str]) -> list[types.VolumeInfo]:
+    query: Query = {"filters": {"label": list(labels)}} if labels else {}
+    answer = await http.request("GET", "/volumes", query=query)
+    top: Any = types.mapping(answer.json(), "volumes")
+    return [types.volume_info(row) for row in types.rows(top.get("Volumes"), "Volumes")]
+
+
+async def inspect_volume(http: HttpClient, name: str) -> types.VolumeInfo | None:
+    try:
+        answer = await http.request("GET", f"/volumes/{segment(name)}", what=f"volume {name}")
+    except NotFound:
+        return None
+    return types.volume_info(answer.json())
+
+
+def _named(container: str) -> str:
+    return f"container {container[:12] if len(container) == 64 else container}"
+
+
+async def ping(http: HttpClient, timeout_s: float) -> bool:
+    try:
+        await http.request("GET", "/_ping", timeout_s=timeout_s)
+    except HostUnreachable:
+        return False
+    return True

@@ -1,0 +1,71 @@
+"""What a Docker engine answers, or fails to answer, as the errors of rumpel.
+
+The only place that matches an engine's message text; tests/adapters/docker/test_errors.py has a
+recorded sample of each.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from rumpel.errors import Conflict, HostUnreachable, NameTaken, NotFound, RumpelError
+
+MAX_MESSAGE = 2_000
+"""Characters of an engine's message that are kept."""
+
+_NAME_IN_USE = re.compile(r'name "?/?([^"]*)"? is already in use')
+
+
+class ProtocolError(HostUnreachable):
+    """The other side does not speak Docker's API, or breaks its rules."""
+
+    code = "docker-protocol"
+
+
+def unreachable(url: str, err: BaseException, timeout_s: float) -> HostUnreachable:
+    """The error for a connection that failed, was cut, or stayed silent for `timeout_s`."""
+    details = {"url": url, "cause": f"{type(err).__name__}: {err}"}
+    if isinstance(err, TimeoutError):
+        message = f"Docker at {url} did not answer within {timeout_s:g} s"
+        return HostUnreachable(message, hint="docker info", details=details)
+    if isinstance(err, PermissionError):
+        return HostUnreachable(
+            f"no permission to use Docker at {url}",
+            hint="add yourself to the group of that socket: sudo usermod -aG docker $USER",
+            details=details,
+        )
+    if isinstance(err, FileNotFoundError | ConnectionRefusedError):
+        return HostUnreachable(
+            f"Docker is not running at {url}", hint="docker info", details=details
+        )
+    if isinstance(err, EOFError | ConnectionError):
+        message = f"Docker at {url} closed the connection"
+        return HostUnreachable(message, hint="docker info", details=details)
+    return HostUnreachable(f"cannot reach Docker at {url}: {err}", details=details)
+
+
+def check_status(status: int, body: bytes, what: str) -> None:
+    """Return for 1xx-3xx, else raise the leaf that fits; `what` is e.g. `container abc`."""
+    if status < 400:
+        return
+    text = engine_message(body) or f"status {status}"
+    subject = f"{what}: {text}" if what else text
+    details = {"status": status, "engine": text}
+    if status == 404:
+        raise NotFound(subject, details=details)
+    if status == 409:
+        if found := _NAME_IN_USE.search(text):
+            raise NameTaken(f"the container name {found[1]} is taken", details=details)
+        raise Conflict(subject, details=details)
+    raise RumpelError(subject, details=details)
+
+
+def engine_message(body: bytes) -> str:
+    """The `message` of an error answer, one bounded line."""
+    try:
+        decoded = json.loads(body)
+        text = decoded["message"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        text = body.decode("utf-8", "replace")
+    return " ".join(str(text).split())[:MAX_MESSAGE]

@@ -1,0 +1,224 @@
+"""Processes in a running container: streams, runs to the end, exit codes, the end of a tree.
+
+An exec outlives its client and the engine has no call that kills one (notes/reliability.md F8),
+so every run of ours carries a token in its environment; who wants its end finds the whole tree by
+that token with nothing but `sh` and `grep`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+
+from rumpel.adapters import docker_types as types
+from rumpel.adapters.docker_http import HttpClient, segment
+from rumpel.adapters.docker_stream import STDOUT, DockerStream
+from rumpel.errors import HostUnreachable, NotFound, RumpelError, TimedOut
+
+TOKEN_ENV = "RUMPEL_EXEC"  # noqa: S105 - a name, not a secret
+EXIT_TIMEOUT_S = 10.0
+KILL_GRACE_S = 2.0
+
+Output = Callable[[int, bytes], None]
+
+# Run by the victim's own user: without CAP_SYS_PTRACE even root cannot read another's environ.
+KILL_SCRIPT = """\
+token=$1 tries=$2
+sweep() {
+  found=1
+  for dir in /proc/[0-9]*; do
+    grep -qs "RUMPEL_EXEC=$token" "$dir/environ" || continue
+    kill "-$1" "${dir#/proc/}" 2>/dev/null && found=0
+  done
+  return $found
+}
+sweep TERM || exit 0
+while [ "$tries" -gt 0 ]; do
+  sleep 0.1 2>/dev/null || sleep 1
+  sweep 0 || exit 0
+  tries=$((tries - 1))
+done
+sweep KILL
+exit 0
+"""
+
+
+async def open_stream(
+    http: HttpClient,
+    container: str,
+    argv: Sequence[str],
+    *,
+    user: str = "",
+    env: Mapping[str, str] | None = None,
+    cwd: str = "",
+    tty: bool = False,
+    stdin: bool = True,
+) -> DockerStream:
+    """Start a process and take its streams. NotFound: no container; Conflict: it is not running.
+
+    A program that does not exist shows as text on the stream and exit code 126 or 127.
+    """
+    exec_id = await create(http, container, argv, user=user, env=env, cwd=cwd, tty=tty, stdin=stdin)
+    wire, head = await http.take_over(
+        f"/exec/{exec_id}/start",
+        body={"Detach": False, "Tty": tty},
+        what=f"{argv[0]} in container {container[:12]}",
+    )
+    return DockerStream(wire, head, is_tty=tty, name=argv[0], exec_id=exec_id)
+
+
+async def create(
+    http: HttpClient,
+    container: str,
+    argv: Sequence[str],
+    *,
+    user: str,
+    env: Mapping[str, str] | None,
+    cwd: str,
+    tty: bool,
+    stdin: bool,
+) -> str:
+    body = {
+        "AttachStdin": stdin,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Tty": tty,
+        "Cmd": list(argv),
+        "Env": [f"{name}={value}" for name, value in (env or {}).items()],
+        "User": user,
+        "WorkingDir": cwd,
+    }
+    path = f"/containers/{segment(container)}/exec"
+    answer = await http.request("POST", path, body=body, what=f"container {container[:12]}")
+    return types.container_id(types.mapping(answer.json(), "an exec").get("Id"))
+
+
+async def exit_code(http: HttpClient, exec_id: str, timeout_s: float = EXIT_TIMEOUT_S) -> int:
+    """The code of a process whose stream has ended. The engine learns it a moment later.
+
+    Raises NotFound when its container is gone, TimedOut when it still runs.
+    """
+    pause_s = 0.002
+    try:
+        async with asyncio.timeout(timeout_s):
+            while (code := await peek(http, exec_id)) is None:
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 0.25)
+    except TimeoutError as err:
+        raise TimedOut(f"a process in a container still runs after {timeout_s:g} s") from err
+    return code
+
+
+async def peek(http: HttpClient, exec_id: str) -> int | None:
+    """Its exit code, None while it runs."""
+    answer = await http.request("GET", f"/exec/{segment(exec_id)}/json", what="exec")
+    data = types.mapping(answer.json(), "an exec")
+    if data.get("Running") or data.get("ExitCode") is None:
+        return None
+    return types.number(data, "ExitCode")
+
+
+async def resize(http: HttpClient, exec_id: str, rows: int, cols: int) -> None:
+    """Set a terminal's size; nothing happens when the process is gone."""
+    path = f"/exec/{segment(exec_id)}/resize"
+    # An engine answers 500 "no such process" or 409 when it has just ended.
+    with contextlib.suppress(NotFound):
+        try:
+            await http.request("POST", path, query={"h": rows, "w": cols}, what="exec")
+        except HostUnreachable:
+            raise
+        except RumpelError:
+            if await peek(http, exec_id) is None:
+                raise
+
+
+async def run(
+    http: HttpClient,
+    container: str,
+    argv: Sequence[str],
+    *,
+    user: str = "",
+    env: Mapping[str, str] | None = None,
+    cwd: str = "",
+    input: bytes | None = None,
+    timeout_s: float = 60.0,
+    max_output_bytes: int = 16 << 20,
+    on_output: Output | None = None,
+) -> types.Completed:
+    """Run to the end. TimedOut or a cancelled caller ends the process and all its children.
+
+    Output beyond `max_output_bytes` is read and dropped; `on_output(kind, data)` sees all of it.
+    """
+    token = secrets.token_hex(16)
+    environment = {**(env or {}), TOKEN_ENV: token}
+    stream = await open_stream(
+        http, container, argv, user=user, env=environment, cwd=cwd, stdin=input is not None
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            out, err, is_cut = await _drain(stream, input, max_output_bytes, on_output)
+    except (TimeoutError, asyncio.CancelledError) as cause:
+        await asyncio.shield(kill_tree(http, container, token, user=user))
+        if isinstance(cause, TimeoutError):
+            raise TimedOut(f"{argv[0]} did not end within {timeout_s:g} s") from cause
+        raise
+    finally:
+        await stream.close()
+    code = await exit_code(http, stream.exec_id)
+    return types.Completed(code=code, stdout=out, stderr=err, is_cut=is_cut)
+
+
+async def _drain(
+    stream: DockerStream, data: bytes | None, limit: int, on_output: Output | None
+) -> tuple[bytes, bytes, bool]:
+    if data is None:
+        return await _collect(stream, limit, on_output)
+    failure: RumpelError | None = None
+    async with asyncio.TaskGroup() as group:
+        feeder = group.create_task(_feed(stream, data))
+        try:
+            collected = await _collect(stream, limit, on_output)
+        except RumpelError as err:  # raised below: a group would wrap it
+            failure = err
+        feeder.cancel()
+    if failure is not None:
+        raise failure
+    return collected
+
+
+async def _collect(
+    stream: DockerStream, limit: int, on_output: Output | None
+) -> tuple[bytes, bytes, bool]:
+    out, err = bytearray(), bytearray()
+    is_cut = False
+    while (piece := await stream.read()) is not None:
+        kind, chunk = piece
+        part = out if kind == STDOUT else err
+        room = max(limit - len(part), 0)
+        is_cut = is_cut or len(chunk) > room
+        part += chunk[:room]
+        if on_output is not None:
+            on_output(kind, chunk)
+    return bytes(out), bytes(err), is_cut
+
+
+async def _feed(stream: DockerStream, data: bytes) -> None:
+    # A process that does not read its stdin is not an error of its run.
+    with contextlib.suppress(HostUnreachable):
+        await stream.write(data)
+        await stream.write_eof()
+
+
+async def kill_tree(http: HttpClient, container: str, token: str, *, user: str = "") -> None:
+    """End every process that inherited `token`: TERM, then KILL. Quiet when nothing is left."""
+    argv = ["sh", "-c", KILL_SCRIPT, "sh", token, str(int(KILL_GRACE_S * 10))]
+    with contextlib.suppress(RumpelError, TimeoutError):
+        async with asyncio.timeout(KILL_GRACE_S + 10):
+            stream = await open_stream(http, container, argv, user=user, stdin=False)
+            try:
+                while await stream.read() is not None:
+                    pass
+            finally:
+                await stream.close()

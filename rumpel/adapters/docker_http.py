@@ -1,0 +1,369 @@
+"""HTTP/1.1 to a Docker engine on the event loop: keep-alive, streamed bodies, hijacked streams.
+
+An own client because half of our calls end in a hijacked socket, every call must be cancellable
+and have a deadline, and a parked stream must not cost a thread. One request costs 0.2 ms here,
+docker-py adds 1 ms and a thread (notes/docker.md part 3). What the engine says is not trusted:
+heads, chunks and bodies are bounded (notes/reliability.md D10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from rumpel.adapters.docker_errors import (
+    ProtocolError,
+    check_status,
+    unreachable,
+)
+from rumpel.adapters.docker_wire import RECV_BYTES, Endpoint, Wire, dial
+
+MAX_HEAD_BYTES = 65_536
+MAX_BODY_BYTES = 64 << 20
+MAX_IDLE = 8
+"""Idle keep-alive connections kept; more are opened when needed and closed after use."""
+
+Query = Mapping[str, object]
+Source = bytes | AsyncIterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The decoded body; None when empty. Raises ProtocolError when it is not JSON."""
+        return decode_json(self.body)
+
+
+def decode_json(data: bytes) -> Any:
+    if not data:
+        return None
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as err:
+        raise ProtocolError("Docker sent something that is not JSON") from err
+
+
+def segment(text: str) -> str:
+    """A name or id as one part of a path: never a way to another endpoint."""
+    return quote(text, safe="")
+
+
+def encode_query(query: Query | None) -> str:
+    """`?a=1&b=...`: None is left out, booleans are 1 and 0, mappings and lists are JSON."""
+    pairs = []
+    for name, value in (query or {}).items():
+        if value is None:
+            continue
+        if isinstance(value, bool):
+            value = int(value)
+        elif isinstance(value, Mapping | list | tuple):
+            value = json.dumps(value)
+        pairs.append((name, str(value)))
+    return f"?{urlencode(pairs)}" if pairs else ""
+
+
+class Incoming:
+    """The response side of a connection: a head, then a body in pieces."""
+
+    __slots__ = ("_wire", "buffer", "headers", "status")
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self.buffer = bytearray()
+        self.status = 0
+        self.headers: dict[str, str] = {}
+
+    async def read_head(self) -> None:
+        """Read status and headers. Raises EOFError when the engine hung up, ProtocolError."""
+        end = self.buffer.find(b"\r\n\r\n")
+        while end < 0:
+            if len(self.buffer) > MAX_HEAD_BYTES:
+                raise ProtocolError("Docker sent an endless response header")
+            await self._fill()
+            end = self.buffer.find(b"\r\n\r\n")
+        lines = self.buffer[:end].decode("latin-1").split("\r\n")
+        del self.buffer[: end + 4]
+        words = lines[0].split(" ", 2)
+        if not words[0].startswith("HTTP/1.") or len(words) < 2 or not words[1].isdecimal():
+            raise ProtocolError("this is not a Docker engine: it does not speak HTTP")
+        self.status = int(words[1])
+        for line in lines[1:]:
+            name, _, value = line.partition(":")
+            self.headers[name.strip().lower()] = value.strip()
+
+    def is_reusable(self) -> bool:
+        """Whether the connection can take another request once the body was read."""
+        has_end = "content-length" in self.headers or "transfer-encoding" in self.headers
+        is_empty = self.status in (204, 304)
+        return (has_end or is_empty) and self.headers.get("connection", "").lower() != "close"
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises EOFError when it was cut off."""
+        if self.status in (204, 304):
+            return
+        if self.headers.get("transfer-encoding", "").lower() == "chunked":
+            while size := await self._chunk_size():
+                async for piece in self._exactly(size):
+                    yield piece
+                await self._line()
+            await self._line()
+        elif (length := self.headers.get("content-length")) is not None:
+            async for piece in self._exactly(_number(length, 10)):
+                yield piece
+        else:
+            with contextlib.suppress(EOFError):
+                while True:
+                    yield await self._take(RECV_BYTES)
+
+    async def read_all(self, limit: int = MAX_BODY_BYTES) -> bytes:
+        parts = []
+        total = 0
+        async for piece in self.pieces():
+            total += len(piece)
+            if total > limit:
+                raise ProtocolError(f"Docker sent more than {limit} bytes in one answer")
+            parts.append(piece)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _fill(self) -> None:
+        data = await self._wire.recv()
+        if not data:
+            raise EOFError("the connection was closed")
+        self.buffer += data
+
+    async def _take(self, limit: int) -> bytes:
+        if not self.buffer:
+            await self._fill()
+        piece = bytes(self.buffer[:limit])
+        del self.buffer[:limit]
+        return piece
+
+    async def _exactly(self, size: int) -> AsyncIterator[bytes]:
+        while size > 0:
+            piece = await self._take(min(size, RECV_BYTES))
+            size -= len(piece)
+            yield piece
+
+    async def _line(self) -> bytes:
+        end = self.buffer.find(b"\r\n")
+        while end < 0:
+            if len(self.buffer) > MAX_HEAD_BYTES:
+                raise ProtocolError("Docker sent an endless chunk header")
+            await self._fill()
+            end = self.buffer.find(b"\r\n")
+        line = bytes(self.buffer[:end])
+        del self.buffer[: end + 2]
+        return line
+
+    async def _chunk_size(self) -> int:
+        return _number((await self._line()).partition(b";")[0].decode("latin-1"), 16)
+
+
+def _number(text: str, base: int) -> int:
+    try:
+        value = int(text, base)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise ProtocolError("Docker sent a response of no valid length")
+    return value
+
+
+class HttpClient:
+    """Requests to one engine. Belongs to one event loop; no lock, no thread."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.prefix = ""
+        """`/v1.41` once the version is agreed on."""
+        self.requests = 0
+        """How many requests were sent: a plan that reads the snapshot sends none."""
+        self._idle: list[Wire] = []
+        self._is_closed = False
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: object = None,
+        source: Source | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 30.0,
+        what: str = "",
+    ) -> Answer:
+        """One call; `what` names the object in errors. Raises the leaves of RumpelError."""
+        head, payload = self._encode(method, path, query, body, source, headers)
+        try:
+            async with asyncio.timeout(timeout_s):
+                wire, incoming = await self._send(head, payload, is_retryable=method == "GET")
+                try:
+                    data = await incoming.read_all()
+                except BaseException:
+                    wire.close()
+                    raise
+                self._release(wire, incoming)
+        except (OSError, EOFError) as err:  # TimeoutError is an OSError
+            raise unreachable(self.endpoint.url, err, timeout_s) from err
+        check_status(incoming.status, data, what)
+        return Answer(incoming.status, incoming.headers, data)
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        source: Source | None = None,
+        headers: Mapping[str, str] | None = None,
+        head_timeout_s: float = 30.0,
+        what: str = "",
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """A call whose answer is read piece by piece; leaving the block hangs up.
+
+        There is no deadline on the body: the caller sets one where it knows what to expect.
+        """
+        head, payload = self._encode(method, path, query, None, source, headers)
+        try:
+            async with asyncio.timeout(head_timeout_s):
+                wire, incoming = await self._send(head, payload, is_retryable=method == "GET")
+        except (OSError, EOFError) as err:
+            raise unreachable(self.endpoint.url, err, head_timeout_s) from err
+        with contextlib.closing(wire):
+            if incoming.status >= 400:
+                async with asyncio.timeout(head_timeout_s):
+                    check_status(incoming.status, await incoming.read_all(), what)
+            yield self._translated(incoming)
+
+    async def _translated(self, incoming: Incoming) -> AsyncIterator[bytes]:
+        """The body's pieces. Only here, so that errors of the caller's block stay its own."""
+        pieces = incoming.pieces()
+        while True:
+            try:
+                piece = await anext(pieces)
+            except StopAsyncIteration:
+                return
+            except (OSError, EOFError) as err:
+                raise unreachable(self.endpoint.url, err, 0) from err
+            yield piece
+
+    async def take_over(
+        self,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: object = None,
+        timeout_s: float = 120.0,
+        what: str = "",
+    ) -> tuple[Wire, bytes]:
+        """POST and take the connection over. Returns it and the bytes read beyond the head."""
+        headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
+        head, payload = self._encode("POST", path, query, body, None, headers)
+        try:
+            async with asyncio.timeout(timeout_s):
+                wire, incoming = await self._send(head, payload, is_retryable=False)
+                try:
+                    # Engines that ignore the upgrade answer 200 and hijack all the same.
+                    if incoming.status not in (101, 200):
+                        check_status(incoming.status, await incoming.read_all(), what)
+                        raise ProtocolError(f"Docker did not open a stream for {what}")
+                except BaseException:
+                    wire.close()
+                    raise
+        except (OSError, EOFError) as err:
+            raise unreachable(self.endpoint.url, err, timeout_s) from err
+        return wire, bytes(incoming.buffer)
+
+    async def close(self) -> None:
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    def _encode(
+        self,
+        method: str,
+        path: str,
+        query: Query | None,
+        body: object,
+        source: Source | None,
+        headers: Mapping[str, str] | None,
+    ) -> tuple[bytes, Source]:
+        lines = [f"{method} {self.prefix}{path}{encode_query(query)} HTTP/1.1", "Host: docker"]
+        payload: Source = b""
+        if body is not None:
+            payload = json.dumps(body).encode()
+            lines.append("Content-Type: application/json")
+        elif source is not None:
+            payload = source
+            lines.append("Content-Type: application/x-tar")
+        if not isinstance(payload, bytes):
+            lines.append("Transfer-Encoding: chunked")
+        elif payload or method in ("POST", "PUT"):
+            lines.append(f"Content-Length: {len(payload)}")
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"), payload
+
+    async def _send(
+        self, head: bytes, payload: Source, *, is_retryable: bool
+    ) -> tuple[Wire, Incoming]:
+        """Send and read the response head; a kept connection that was cut is replaced once."""
+        self.requests += 1
+        while True:
+            kept = self._kept()
+            wire = kept or await dial(self.endpoint)
+            try:
+                incoming = Incoming(wire)
+                await self._exchange(wire, incoming, head, payload)
+            except (EOFError, ConnectionError):
+                wire.close()
+                if kept is None or not is_retryable:
+                    raise
+            except BaseException:
+                wire.close()
+                raise
+            else:
+                return wire, incoming
+
+    async def _exchange(self, wire: Wire, incoming: Incoming, head: bytes, payload: Source) -> None:
+        if isinstance(payload, bytes):
+            await wire.send_all(head + payload)
+        else:
+            await wire.send_all(head)
+            try:
+                async for piece in payload:
+                    if piece:
+                        await wire.send_all(b"%x\r\n%b\r\n" % (len(piece), piece))
+                await wire.send_all(b"0\r\n\r\n")
+            except ConnectionError:
+                # The engine refused in mid-upload; its answer says why.
+                await incoming.read_head()
+                return
+        await incoming.read_head()
+        while incoming.status == 100:
+            await incoming.read_head()
+
+    def _kept(self) -> Wire | None:
+        while self._idle:
+            wire = self._idle.pop()
+            if not wire.is_stale():
+                return wire
+            wire.close()
+        return None
+
+    def _release(self, wire: Wire, incoming: Incoming) -> None:
+        is_clean = incoming.is_reusable() and not incoming.buffer
+        if is_clean and not self._is_closed and len(self._idle) < MAX_IDLE:
+            self._idle.append(wire)
+        else:
+            wire.close()

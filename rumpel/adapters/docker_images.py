@@ -1,0 +1,234 @@
+"""Images of one engine: inspect, pull, build with the classic API builder, tag, remove."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rumpel.adapters import docker_registry, threads
+from rumpel.adapters import docker_types as types
+from rumpel.adapters.docker_containers import file_chunks
+from rumpel.adapters.docker_errors import MAX_MESSAGE, ProtocolError
+from rumpel.adapters.docker_http import HttpClient, Query, decode_json, segment
+from rumpel.errors import CommandFailed, NotFound, RumpelError, TimedOut
+
+Json = types.Json
+OnLine = Callable[[str], None]
+
+MAX_LINE_BYTES = 1 << 20
+"""One JSON message of a pull or a build."""
+TAIL_LINES = 40
+PULL_TIMEOUT_S = 1_800.0
+BUILD_TIMEOUT_S = 3_600.0
+
+
+@dataclass(slots=True)
+class BuildLog:
+    """The output of a build or a pull, line by line, with its end kept for the error."""
+
+    on_line: OnLine | None = None
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    _open: str = ""
+
+    def feed(self, text: str) -> None:
+        *lines, self._open = (self._open + text).split("\n")
+        for line in lines:
+            self.line(line)
+        if len(self._open) > MAX_LINE_BYTES:
+            self.flush()
+
+    def line(self, text: str) -> None:
+        text = text.rstrip("\r")
+        self.tail.append(text[:MAX_MESSAGE])
+        if self.on_line is not None:
+            self.on_line(text)
+
+    def flush(self) -> None:
+        if self._open:
+            text, self._open = self._open, ""
+            self.line(text)
+
+
+async def image(http: HttpClient, ref: str) -> types.ImageInfo | None:
+    """What `ref` (name, tag or id) is here; None when it is not here."""
+    try:
+        answer = await http.request("GET", f"/images/{segment(ref)}/json", what=f"image {ref}")
+    except NotFound:
+        return None
+    return types.image_info(answer.json())
+
+
+async def images(http: HttpClient, labels: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+    """The ids of all images and the tags of each."""
+    query: Query = {"filters": {"label": list(labels)}} if labels else {}
+    answer = await http.request("GET", "/images/json", query=query)
+    found = types.rows(answer.json(), "images")
+    return {types.image_id(row.get("Id")): types.texts(row, "RepoTags") for row in found}
+
+
+async def tag(http: HttpClient, image_id: str, ref: str) -> None:
+    repository, _, name = ref.rpartition(":")
+    if not repository or "/" in name:
+        repository, name = ref, "latest"
+    path = f"/images/{segment(image_id)}/tag"
+    await http.request(
+        "POST", path, query={"repo": repository, "tag": name}, what=f"image {image_id}"
+    )
+
+
+async def remove(http: HttpClient, ref: str, *, force: bool) -> bool:
+    """Returns False when there was none; Conflict when a container uses it."""
+    path = f"/images/{segment(ref)}"
+    try:
+        await http.request(
+            "DELETE", path, query={"force": force}, timeout_s=120.0, what=f"image {ref}"
+        )
+    except NotFound:
+        return False
+    return True
+
+
+async def pull(
+    http: HttpClient, ref: str, *, platform: str | None, on_line: OnLine | None
+) -> types.ImageInfo:
+    """Fetch from its registry, with the credentials of the user's docker configuration."""
+    headers = await threads.call(docker_registry.pull_headers, ref)
+    name = ref if "@" in ref or ":" in ref.rpartition("/")[2] else f"{ref}:latest"
+    query: Query = {"fromImage": name, "platform": platform}
+    log = BuildLog(on_line)
+    try:
+        async with (
+            asyncio.timeout(PULL_TIMEOUT_S),
+            http.stream(
+                "POST", "/images/create", query=query, headers=headers, what=f"image {ref}"
+            ) as pieces,
+        ):
+            async for message in messages(pieces):
+                _pull_message(message, log, ref)
+    except TimeoutError as err:
+        raise TimedOut(f"pulling {ref} did not end within {PULL_TIMEOUT_S:g} s") from err
+    found = await image(http, ref)
+    if found is None:
+        raise NotFound(f"image {ref} was pulled, yet it is not here")
+    return found
+
+
+def _pull_message(message: Mapping[str, Json], log: BuildLog, ref: str) -> None:
+    if error := types.text(message, "error", 1 << 20):
+        error = error[:MAX_MESSAGE]
+        raise RumpelError(f"cannot pull {ref}: {error}", details={"engine": error})
+    # A layer's progress comes many times a second: only what has no progress is a line.
+    if not message.get("progressDetail") and (state := types.text(message, "status")):
+        layer = types.text(message, "id")
+        log.line(f"{layer}: {state}" if layer else state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """What the Dockerfile is built with; paths are inside the context."""
+
+    dockerfile: str = "Dockerfile"
+    args: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
+    cache_from: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    tag: str = ""
+    platform: str = ""
+    network: str = ""
+    extra_hosts: tuple[str, ...] = ()
+    is_nocache: bool = False
+    is_pull: bool = False
+
+    def query(self) -> Query:
+        return {
+            "dockerfile": self.dockerfile,
+            "buildargs": dict(self.args),
+            "target": self.target or None,
+            "cachefrom": list(self.cache_from) or None,
+            "labels": dict(self.labels) or None,
+            "t": self.tag or None,
+            "platform": self.platform or None,
+            "networkmode": self.network or None,
+            "extrahosts": ",".join(self.extra_hosts) or None,
+            "nocache": self.is_nocache,
+            "pull": self.is_pull or None,
+            "rm": True,
+            "forcerm": True,
+        }
+
+
+async def build(
+    http: HttpClient, context: Path, options: BuildOptions, on_line: OnLine | None
+) -> str:
+    """Build the tar file `context` with the engine's own builder; returns the image id.
+
+    CommandFailed has the builder's message, its code and the last lines of its output. Leaving
+    (a cancelled caller) hangs up, and the engine stops the build.
+    """
+    headers = await threads.call(docker_registry.build_headers)
+    log = BuildLog(on_line)
+    image_id = ""
+    try:
+        async with (
+            asyncio.timeout(BUILD_TIMEOUT_S),
+            http.stream(
+                "POST",
+                "/build",
+                query=options.query(),
+                source=file_chunks(context),
+                headers=headers,
+                head_timeout_s=BUILD_TIMEOUT_S,
+                what=f"building {options.dockerfile}",
+            ) as pieces,
+        ):
+            async for message in messages(pieces):
+                image_id = _build_message(message, log, options) or image_id
+    except TimeoutError as err:
+        raise TimedOut(f"the build did not end within {BUILD_TIMEOUT_S:g} s") from err
+    log.flush()
+    return types.image_id(image_id)
+
+
+def _build_message(message: Mapping[str, Json], log: BuildLog, options: BuildOptions) -> str:
+    """Log one message; returns the image id when it says one. Raises CommandFailed."""
+    if stream := types.text(message, "stream", MAX_LINE_BYTES):
+        log.feed(stream)
+    elif (state := types.text(message, "status")) and not message.get("progressDetail"):
+        log.line(state)
+    if "error" in message or "errorDetail" in message:
+        log.flush()
+        detail = types.table(message, "errorDetail")
+        error = types.text(message, "error", MAX_LINE_BYTES) or types.text(detail, "message")
+        raise build_failed(error, types.number(detail, "code"), log, options.dockerfile)
+    aux = message.get("aux")
+    return types.text(aux, "ID", 200) if isinstance(aux, dict) else ""
+
+
+def build_failed(error: str, code: int, log: BuildLog, dockerfile: str) -> CommandFailed:
+    message = " ".join(error.split())[:MAX_MESSAGE]
+    return CommandFailed(
+        f"building {dockerfile} failed: {message}",
+        details={"argv": ["docker", "build"], "exit_code": code or 1, "tail": list(log.tail)},
+    )
+
+
+async def messages(pieces: AsyncIterator[bytes]) -> AsyncIterator[Mapping[str, Json]]:
+    """The JSON objects of a progress stream; Docker ends each with a newline."""
+    buffer = b""
+    async for piece in pieces:
+        *lines, buffer = (buffer + piece).split(b"\n")
+        for line in lines:
+            if line.strip():
+                yield types.mapping(decode_json(line), "a message")
+        if len(buffer) > MAX_LINE_BYTES:
+            raise ProtocolError("Docker sent an endless message")
+    if buffer.strip():
+        yield types.mapping(decode_json(buffer), "a message")
+
+
+def encode_json(value: object) -> bytes:
+    return json.dumps(value).encode()
