@@ -1,0 +1,127 @@
+"""The harness: every test has a home of its own, no network, and leaves nothing behind.
+
+`home` (automatic) gives HOME, the XDG folders and a git identity. `rumpel_project` makes a git
+repository with rumpel in it: `rumpel_project({...files}).run("create", "a").assert_ok()`. Tests
+that use Docker are marked `docker` by the fixtures they ask for, and skip with a reason when no
+engine answers (they fail where RUMPEL_TEST_REQUIRE=docker, as in scripts/test).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Generator, Iterator
+
+import pytest
+from hypothesis import settings
+
+from tests.support import guards
+from tests.support.engine import DEV_IMAGE, MINI_IMAGE, Engine, unavailable
+from tests.support.home import Home
+from tests.support.project import ProjectFactory
+from tests.support.repo import Repo
+
+DOCKER_FIXTURES = frozenset({"dev_image", "docker_engine", "mini_image", "rumpel_project"})
+DOCKER_TIMEOUT_S = 120
+
+# Deadlines measure the machine, which is shared; a run in CI must be repeatable.
+settings.register_profile("rumpel", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "rumpel")
+
+
+def pytest_sessionstart() -> None:
+    guards.forbid_network()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if DOCKER_FIXTURES.intersection(fixtures):
+            item.add_marker(pytest.mark.docker)
+        if item.get_closest_marker("docker") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(DOCKER_TIMEOUT_S))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("docker") and (reason := docker_unavailable()):
+        missing(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows the log of its daemon: by then the file will be gone."""
+    report = yield
+    home = getattr(item, "funcargs", {}).get("home")
+    if report.failed and isinstance(home, Home) and home.log:
+        report.sections.append(("daemon log", home.log_tail()))
+    return report
+
+
+@functools.cache
+def docker_unavailable() -> str | None:
+    return unavailable()
+
+
+def missing(reason: str) -> None:
+    if "docker" in os.environ.get("RUMPEL_TEST_REQUIRE", "").split(","):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def home(request: pytest.FixtureRequest) -> Iterator[Home]:
+    """The test's own user; its daemon, processes and Docker objects end with the test."""
+    home = Home()
+    # Only asked for by tests that use Docker: connecting costs others a tenth of a second.
+    uses_docker = DOCKER_FIXTURES.intersection(request.fixturenames)
+    engine = request.getfixturevalue("docker_engine") if uses_docker else None
+    try:
+        with guards.environment(home.env), guards.no_blocking_calls():
+            yield home
+    finally:
+        problems = home.close(engine)
+    if problems:
+        pytest.fail("\n".join(["the test left something behind:", *problems]), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Engine]:
+    """The engine, by its API. Label what you make and remove it."""
+    if reason := docker_unavailable():
+        missing(reason)
+    engine = Engine.connect()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def mini_image(docker_engine: Engine) -> str:
+    """Reference of the image with busybox and git (scripts/images)."""
+    return _image(docker_engine, MINI_IMAGE)
+
+
+@pytest.fixture(scope="session")
+def dev_image(docker_engine: Engine) -> str:
+    """Reference of the image with Debian, bash, git, screen (scripts/images)."""
+    return _image(docker_engine, DEV_IMAGE)
+
+
+@pytest.fixture
+def git_repo(home: Home) -> Repo:
+    """An empty git repository on branch main."""
+    return Repo.create(home.path / "repo", home.env)
+
+
+@pytest.fixture
+def rumpel_project(home: Home, docker_engine: Engine, mini_image: str) -> ProjectFactory:
+    """Make repositories with rumpel in them; see ProjectFactory."""
+    return ProjectFactory(home, docker_engine)
+
+
+def _image(engine: Engine, ref: str) -> str:
+    if not engine.has_image(ref):
+        missing(f"no image {ref}: run scripts/images")
+    return ref

@@ -1,0 +1,174 @@
+"""The Docker engine as a test sees it: by the API, never through the code under test."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException, NotFound
+from docker.utils import kwargs_from_env
+
+MINI_IMAGE = "rumpel-mini:1"
+DEV_IMAGE = "rumpel-dev:1"
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Engine:
+    """Owns one API client; `close` it."""
+
+    def __init__(self, api: docker.APIClient) -> None:
+        self.api: Any = api  # its stubs cover half of it
+
+    @classmethod
+    def connect(cls) -> Engine:
+        """Raises DockerException when no engine answers."""
+        return cls(docker.APIClient(version="auto", timeout=60, **kwargs_from_env()))
+
+    def close(self) -> None:
+        self.api.close()
+
+    def has_image(self, ref: str) -> bool:
+        try:
+            self.api.inspect_image(ref)
+        except NotFound:
+            return False
+        return True
+
+    def containers(self, *labels: str) -> list[dict[str, Any]]:
+        """All containers, running or not, that carry every one of `labels` (`key=value`)."""
+        found: list[dict[str, Any]] = self.api.containers(all=True, filters={"label": list(labels)})
+        return found
+
+    def volumes(self, *labels: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] | None
+        found = self.api.volumes(filters={"label": list(labels)})["Volumes"]
+        return found or []
+
+    def images(self, *labels: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.api.images(all=True, filters={"label": list(labels)})
+        return found
+
+    def networks(self, *labels: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.api.networks(filters={"label": list(labels)})
+        return found
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.api.inspect_container(container)
+        return found
+
+    def exec(
+        self,
+        container: str,
+        *argv: str,
+        user: str = "",
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+    ) -> Executed:
+        """Run a command in a container. Raises AssertionError when it fails and `check`."""
+        made = self.api.exec_create(
+            container, list(argv), user=user, workdir=cwd, environment=dict(env or {})
+        )
+        out, err = self.api.exec_start(made["Id"], demux=True)
+        code = self.api.exec_inspect(made["Id"])["ExitCode"]
+        done = Executed(
+            code, (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace")
+        )
+        if check and code != 0:
+            raise AssertionError(f"{list(argv)} in the container -> {done}")
+        return done
+
+    def build(self, tag: str, dockerfile: str, files: Mapping[str, bytes] | None = None) -> str:
+        """An image for a test from a Dockerfile's text and context files; its id.
+
+        Give `tag` the test's own name and remove it afterwards (`images.remove` fixture does).
+        """
+        lines = list(
+            self.api.build(
+                fileobj=_context({"Dockerfile": dockerfile.encode(), **(files or {})}),
+                custom_context=True,
+                tag=tag,
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+        )
+        if not self.has_image(tag):
+            raise AssertionError(f"build of {tag} failed: {lines[-5:]}")
+        return str(self.api.inspect_image(tag)["Id"])
+
+    def run(self, image: str, *argv: str, labels: Mapping[str, str], **config: Any) -> str:
+        """A started container without network, labelled; its id. The caller removes it."""
+        host_config = self.api.create_host_config(network_mode="none", init=True)
+        made = self.api.create_container(
+            image,
+            list(argv) or ["sleep", "600"],
+            labels=dict(labels),
+            host_config=host_config,
+            **config,
+        )
+        self.api.start(made["Id"])
+        return str(made["Id"])
+
+    def remove_labelled(self, label: str) -> list[str]:
+        """Remove every object with `label`, containers first; what could not be removed, as text.
+
+        A removal in progress elsewhere is not an error as long as the object goes.
+        """
+        for container in self.containers(label):
+            _tolerate(self.api.remove_container, container["Id"], force=True, v=True)
+        for volume in self.volumes(label):
+            _tolerate(self.api.remove_volume, volume["Name"], force=True)
+        for network in self.networks(label):
+            _tolerate(self.api.remove_network, network["Id"])
+        for image in self.images(label):
+            _tolerate(self.api.remove_image, image["Id"], force=True)
+        return [f"container {c['Names']}" for c in self.containers(label)] + [
+            f"volume {v['Name']}" for v in self.volumes(label)
+        ]
+
+
+def unavailable() -> str | None:
+    """Why no engine can be used, or None."""
+    try:
+        Engine.connect().close()
+    except DockerException as err:
+        return f"no Docker engine answers ({err}): run scripts/engine"
+    return None
+
+
+def describe(containers: Sequence[Mapping[str, Any]], volumes: Sequence[Mapping[str, Any]]) -> str:
+    """One line for each, for the message of a failed leak check."""
+    lines = [f"container {c['Names']} {c['Status']} {c['Labels']}" for c in containers]
+    lines += [f"volume {v['Name']} {v['Labels']}" for v in volumes]
+    return "\n".join(lines)
+
+
+def _tolerate(remove: Any, name: str, **options: Any) -> None:
+    try:
+        remove(name, **options)
+    except APIError as err:
+        # 404 gone meanwhile, 409 in use or being removed: the final listing decides.
+        if err.status_code not in (404, 409):
+            raise
+
+
+def _context(files: Mapping[str, bytes]) -> io.BytesIO:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), 0o644
+            tar.addfile(info, io.BytesIO(content))
+    buffer.seek(0)
+    return buffer
