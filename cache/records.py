@@ -1,0 +1,189 @@
+"""What the state remembers, as values. Rows in SQLite, mirrored in RAM for reading."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(slots=True)
+class Record:
+    """The last good result of a node, and the failure since, if any.
+
+    A node that never succeeded has `output` None and an empty `fp`.
+    """
+
+    node_id: str
+    kind: str
+    version: int
+    components: Mapping[str, Any]
+    fp: str
+    output: Mapping[str, Any] | None
+    attempt: int
+    """The attempt that produced `output`; 0 when there is none."""
+    elapsed_s: float = 0.0
+    updated_at: float = 0.0
+    failure: Mapping[str, Any] | None = None
+    """`{"state", "attempt", "at", "error": {code, message, ...}}` of the last attempt."""
+    memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Whatever a reader derived from this record; lives and dies with it, never stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One execution of a node. `ended_at` None = still running (or the daemon died)."""
+
+    id: int
+    run_id: int
+    node_id: str
+    kind: str
+    number: int
+    fp: str
+    nonce: str
+    started_at: float
+    reasons: tuple[Mapping[str, Any], ...] = ()
+    state: str = "running"
+    ended_at: float | None = None
+    error: Mapping[str, Any] | None = None
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """An effect that may have happened: written before it, removed with its result."""
+
+    attempt: int
+    node_id: str
+    kind: str
+    nonce: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodRow:
+    """A pod as the user made it. `definition` is what its graph is built from."""
+
+    pod_id: str
+    repo_id: str
+    name: str
+    host: str
+    definition: Mapping[str, Any]
+    created_at: float
+    deleted_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustRow:
+    """The user's consent to what one repository's configuration does to the host."""
+
+    repo_id: str
+    digest: str
+    granted_at: float
+    items: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One request: the states its nodes ended in."""
+
+    id: int
+    verb: str
+    subject: str
+    state: str
+    started_at: float
+    ended_at: float | None
+    nodes: Mapping[str, str]
+
+
+def encode(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def normal(value: Any) -> Any:
+    """`value` as it will be read back. Raises TypeError or ValueError for what is not JSON."""
+    return json.loads(encode(value))
+
+
+def record_row(record: Record) -> tuple[Any, ...]:
+    return (
+        record.node_id,
+        record.kind,
+        record.version,
+        encode(record.components),
+        record.fp,
+        None if record.output is None else encode(record.output),
+        record.attempt,
+        record.elapsed_s,
+        record.updated_at,
+        None if record.failure is None else encode(record.failure),
+    )
+
+
+def record_of(row: tuple[Any, ...]) -> Record:
+    """Raises ValueError when the JSON in the row is broken."""
+    node_id, kind, version, components, fp, output, attempt, elapsed_s, updated_at, failure = row
+    return Record(
+        node_id=node_id,
+        kind=kind,
+        version=version,
+        components=json.loads(components),
+        fp=fp,
+        output=None if output is None else json.loads(output),
+        attempt=attempt,
+        elapsed_s=elapsed_s,
+        updated_at=updated_at,
+        failure=None if failure is None else json.loads(failure),
+    )
+
+
+def attempt_of(row: tuple[Any, ...]) -> Attempt:
+    """From `attempt.*` plus the kind of its node."""
+    return Attempt(
+        id=row[0],
+        run_id=row[1],
+        node_id=row[2],
+        number=row[3],
+        fp=row[4],
+        nonce=row[5],
+        state=row[6],
+        reasons=tuple(json.loads(row[7])),
+        started_at=row[8],
+        ended_at=row[9],
+        error=None if row[10] is None else json.loads(row[10]),
+        log=row[11] or "",
+        kind=row[12] or "",
+    )
+
+
+def pod_of(row: tuple[Any, ...]) -> PodRow:
+    return PodRow(
+        pod_id=row[0],
+        repo_id=row[1],
+        name=row[2],
+        host=row[3],
+        definition=json.loads(row[4]),
+        created_at=row[5],
+        deleted_at=row[6],
+    )
+
+
+def trust_of(row: tuple[Any, ...]) -> TrustRow:
+    return TrustRow(
+        repo_id=row[0], digest=row[1], granted_at=row[2], items=tuple(json.loads(row[3]))
+    )
+
+
+def run_of(row: tuple[Any, ...]) -> RunRow:
+    return RunRow(
+        id=row[0],
+        verb=row[1],
+        subject=row[2],
+        state=row[3],
+        started_at=row[4],
+        ended_at=row[5],
+        nodes=json.loads(row[6]),
+    )

@@ -1,0 +1,303 @@
+"""The state database: reads are synchronous and from RAM, writes are durable and awaited.
+
+At most two transactions a node: `begin_attempt` (before the effect) and `finish_attempt` or
+`fail_attempt` (after it). Transactions become durable in the order they were queued, so whatever
+is durable stands on what was queued before it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from rumpel.cache import runs
+from rumpel.cache.mirror import load
+from rumpel.cache.records import (
+    Attempt,
+    Intent,
+    PodRow,
+    Record,
+    TrustRow,
+    encode,
+    record_row,
+)
+from rumpel.cache.writer import Writer
+
+if TYPE_CHECKING:
+    import asyncio
+    import sqlite3
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from pathlib import Path
+
+T = TypeVar("T")
+
+PUT_NODE = "INSERT OR REPLACE INTO node VALUES(?,?,?,?,?,?,?,?,?,?)"
+PUT_ATTEMPT = "INSERT INTO attempt VALUES(?,?,?,?,?,?,?,?,?,NULL,NULL,NULL)"
+END_ATTEMPT = "UPDATE attempt SET state=?, ended_at=?, error=?, log=? WHERE id=?"
+PUT_INTENT = "INSERT INTO intent VALUES(?,?,?,?,?)"
+DROP_INTENT = "DELETE FROM intent WHERE attempt=?"
+PUT_RUN = "INSERT OR REPLACE INTO run VALUES(?,?,?,?,?,?,?)"
+PUT_EVENT = "INSERT INTO event(run_id, at, kind, node_id, data) VALUES(?,?,?,?,?)"
+PUT_POD = "INSERT OR REPLACE INTO pod VALUES(?,?,?,?,?,?,?)"
+PUT_TRUST = "INSERT OR REPLACE INTO trust VALUES(?,?,?,?)"
+
+PRUNE_EVERY = 200
+"""Runs between two prunings of the history."""
+
+
+class Store:
+    """`async with Store(path) as store:`, or `await Store.open(path)` and `await store.close()`.
+
+    Every method without `async` answers from RAM at once; every method that writes returns an
+    awaitable that ends when the change is durable (it happens also when nobody awaits it).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._writer = Writer(path)
+        self._records: dict[str, Record] = {}
+        self._pods: dict[str, PodRow] = {}
+        self._trust: dict[tuple[str, str], TrustRow] = {}
+        self._kv: dict[str, Any] = {}
+        self._intents: dict[int, Intent] = {}
+        self._last_run = 0
+        self._last_attempt = 0
+        self.records: Mapping[str, Record] = MappingProxyType(self._records)
+        self.kv: Mapping[str, Any] = MappingProxyType(self._kv)
+        self.intents: Mapping[int, Intent] = MappingProxyType(self._intents)
+        """Open intents by attempt: running now, or left by a daemon that was killed."""
+
+    @classmethod
+    async def open(cls, path: Path) -> Store:
+        """Raises Conflict when another process has it open, RumpelError when it cannot be."""
+        return await cls(path).__aenter__()
+
+    async def __aenter__(self) -> Self:
+        await self._writer.start()
+        mirror = await self._writer.submit(load)
+        self._records.update(mirror.records)
+        self._pods.update(mirror.pods)
+        self._trust.update(mirror.trust)
+        self._kv.update(mirror.kv)
+        self._intents.update(mirror.intents)
+        self._last_run, self._last_attempt = mirror.last_run, mirror.last_attempt
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._writer.stop()
+
+    @property
+    def was_reset(self) -> bool:
+        """The file could not be read: it was moved aside and this one is new."""
+        return self._writer.was_reset
+
+    @property
+    def commits(self) -> int:
+        return self._writer.commits
+
+    def query(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> Awaitable[T]:
+        """Run a function of `rumpel.cache.runs` on the connection, in its thread."""
+        return self._writer.submit(lambda connection: function(connection, *args, **kwargs))
+
+    def next_run_id(self) -> int:
+        self._last_run += 1
+        return self._last_run
+
+    def next_attempt_id(self) -> int:
+        self._last_attempt += 1
+        return self._last_attempt
+
+    def begin_run(self, run_id: int, verb: str, subject: str) -> Awaitable[None]:
+        row = (run_id, verb, subject, "running", time.time(), None, "{}")
+        if run_id % PRUNE_EVERY == 0:
+            self._writer.submit(runs.prune)
+        return self._execute((PUT_RUN, row))
+
+    def end_run(
+        self,
+        run_id: int,
+        verb: str,
+        subject: str,
+        *,
+        state: str,
+        started_at: float,
+        nodes: Mapping[str, str],
+    ) -> Awaitable[None]:
+        """One row for the run with the state of every node, the cached ones included."""
+        row = (run_id, verb, subject, state, started_at, time.time(), encode(nodes))
+        return self._execute((PUT_RUN, row))
+
+    def begin_attempt(self, attempt: Attempt) -> Awaitable[None]:
+        """The attempt and the intent: durable before the effect may start."""
+        now = attempt.started_at
+        intent = Intent(
+            attempt=attempt.id,
+            node_id=attempt.node_id,
+            kind=attempt.kind,
+            nonce=attempt.nonce,
+            at=now,
+        )
+        self._intents[attempt.id] = intent
+        return self._execute(
+            (PUT_ATTEMPT, _attempt_row(attempt)),
+            (PUT_INTENT, (attempt.id, attempt.node_id, attempt.kind, attempt.nonce, now)),
+            (PUT_EVENT, _event_row(attempt, "node-running", now)),
+        )
+
+    def finish_attempt(self, attempt: Attempt, record: Record, *, log: str = "") -> Awaitable[None]:
+        """The effect holds: record, attempt, event, and the intent goes, in one transaction.
+
+        The record is visible in `records` at once: what is queued later is durable later.
+        """
+        self._records[record.node_id] = record
+        self._intents.pop(attempt.id, None)
+        now = record.updated_at
+        return self._execute(
+            (PUT_NODE, record_row(record)),
+            (END_ATTEMPT, ("ok", now, None, log, attempt.id)),
+            (DROP_INTENT, (attempt.id,)),
+            (PUT_EVENT, _event_row(attempt, "node-ok", now)),
+        )
+
+    def fail_attempt(
+        self,
+        attempt: Attempt,
+        *,
+        state: str,
+        error: Mapping[str, Any],
+        log: str = "",
+        marks_node: bool = True,
+    ) -> Awaitable[None]:
+        """The attempt ended without a result. The node's last good record stays.
+
+        With `marks_node` the node is stale until an attempt succeeds; without it (the effect had
+        not started, or a retry follows) the record is left as it is.
+        """
+        now = time.time()
+        self._intents.pop(attempt.id, None)
+        statements = [
+            (END_ATTEMPT, (state, now, encode(error), log, attempt.id)),
+            (DROP_INTENT, (attempt.id,)),
+            (PUT_EVENT, _event_row(attempt, f"node-{state}", now, error)),
+        ]
+        if marks_node:
+            failure = {"state": state, "attempt": attempt.id, "at": now, "error": dict(error)}
+            statements.append((PUT_NODE, record_row(self._mark(attempt, failure))))
+        return self._execute(*statements)
+
+    def _mark(self, attempt: Attempt | Intent, failure: Mapping[str, Any]) -> Record:
+        known = self._records.get(attempt.node_id)
+        if known is None:
+            known = Record(
+                node_id=attempt.node_id,
+                kind=attempt.kind,
+                version=0,
+                components={},
+                fp="",
+                output=None,
+                attempt=0,
+            )
+        marked = replace(known, failure=failure, updated_at=failure["at"], memo={})
+        self._records[attempt.node_id] = marked
+        return marked
+
+    async def close_intents(self, error: Mapping[str, Any]) -> tuple[Intent, ...]:
+        """After a crash: every open intent becomes a failed node, every open run a crashed one."""
+        left = tuple(self._intents.values())
+        now = time.time()
+        statements: list[tuple[str, tuple[Any, ...]]] = [
+            ("UPDATE run SET state='crashed', ended_at=? WHERE state='running'", (now,))
+        ]
+        for intent in left:
+            failure = {"state": "crashed", "attempt": intent.attempt, "at": now, "error": error}
+            statements += [
+                (PUT_NODE, record_row(self._mark(intent, failure))),
+                (END_ATTEMPT, ("crashed", now, encode(error), "", intent.attempt)),
+                (DROP_INTENT, (intent.attempt,)),
+            ]
+        self._intents.clear()
+        await self._execute(*statements)
+        return left
+
+    async def forget(self, node_ids: Iterable[str]) -> None:
+        """Drop the records of nodes whose resource is gone for good. History stays."""
+        ids = [(node_id,) for node_id in node_ids if self._records.pop(node_id, None)]
+        if ids:
+            await self._many("DELETE FROM node WHERE id=?", ids)
+
+    def pods(self) -> tuple[PodRow, ...]:
+        """All pods that are not deleted, oldest first."""
+        alive = (pod for pod in self._pods.values() if pod.deleted_at is None)
+        return tuple(sorted(alive, key=lambda pod: (pod.created_at, pod.pod_id)))
+
+    def pod(self, pod_id: str) -> PodRow | None:
+        return self._pods.get(pod_id)
+
+    async def put_pod(self, pod: PodRow) -> None:
+        self._pods[pod.pod_id] = pod
+        definition = encode(pod.definition)
+        row = (pod.pod_id, pod.repo_id, pod.name, pod.host, definition)
+        await self._execute((PUT_POD, (*row, pod.created_at, pod.deleted_at)))
+
+    async def delete_pod(self, pod_id: str) -> None:
+        """The row goes; to keep it as deleted, put it with `deleted_at`."""
+        if self._pods.pop(pod_id, None):
+            await self._execute(("DELETE FROM pod WHERE pod_id=?", (pod_id,)))
+
+    def trusted(self, repo_id: str, digest: str) -> TrustRow | None:
+        return self._trust.get((repo_id, digest))
+
+    async def grant_trust(self, row: TrustRow) -> None:
+        self._trust[row.repo_id, row.digest] = row
+        await self._execute(
+            (PUT_TRUST, (row.repo_id, row.digest, row.granted_at, encode(row.items)))
+        )
+
+    def kv_get(self, key: str, default: Any = None) -> Any:
+        return self._kv.get(key, default)
+
+    async def kv_set(self, key: str, value: Any) -> None:
+        """Any JSON value; None removes the key."""
+        if value is None:
+            self._kv.pop(key, None)
+            await self._execute(("DELETE FROM kv WHERE key=?", (key,)))
+        else:
+            self._kv[key] = value
+            await self._execute(("INSERT OR REPLACE INTO kv VALUES(?,?)", (key, encode(value))))
+
+    def _execute(self, *statements: tuple[str, tuple[Any, ...]]) -> asyncio.Future[None]:
+        def job(connection: sqlite3.Connection) -> None:
+            for sql, parameters in statements:
+                connection.execute(sql, parameters)
+
+        return self._writer.submit(job)
+
+    def _many(self, sql: str, rows: list[tuple[Any, ...]]) -> asyncio.Future[None]:
+        def job(connection: sqlite3.Connection) -> None:
+            connection.executemany(sql, rows)
+
+        return self._writer.submit(job)
+
+
+def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
+    return (
+        attempt.id,
+        attempt.run_id,
+        attempt.node_id,
+        attempt.number,
+        attempt.fp,
+        attempt.nonce,
+        attempt.state,
+        encode(attempt.reasons),
+        attempt.started_at,
+    )
+
+
+def _event_row(
+    attempt: Attempt, kind: str, at: float, data: Mapping[str, Any] | None = None
+) -> tuple[Any, ...]:
+    return (attempt.run_id, at, kind, attempt.node_id, "{}" if data is None else encode(data))

@@ -1,0 +1,119 @@
+"""Our nodes as doit tasks. The only module that imports doit.
+
+A node that must run is a doit `Task` with one action of ours, executed by `Task.execute`. doit
+calls actions as plain functions; ours switches out of a greenlet to await the operation on the
+event loop (the pattern of SQLAlchemy's `greenlet_spawn`), so there is no thread, no swap of
+sys.stdout, and a cancellation reaches the operation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from doit.action import BaseAction
+from doit.exceptions import BaseFail, TaskError, TaskFailed
+from doit.task import Stream, Task
+from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
+
+from rumpel.engine.boundary import bug
+from rumpel.errors import RumpelError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from rumpel.engine.operation import Reason
+
+QUIET: Final = Stream(0)
+"""No stream is handed to actions and none is replaced."""
+
+
+def task_name(node_id: str) -> str:
+    """doit refuses `=` and reads `*` as a wildcard: Graph.add refuses both."""
+    return node_id
+
+
+class UpToDate:
+    """doit's `uptodate` protocol over a decision of the engine. `repr` is what doit shows."""
+
+    def __init__(self, is_fresh: bool, why: tuple[str, ...]) -> None:
+        self.is_fresh = is_fresh
+        self.why = why
+
+    def __call__(self, task: Task, values: Mapping[str, Any]) -> bool:
+        return self.is_fresh
+
+    def __repr__(self) -> str:
+        return "; ".join(self.why) or ("fresh" if self.is_fresh else "stale")
+
+
+class EffectAction(BaseAction):  # type: ignore[misc] # doit has no types
+    """Await the operation; keep the real exception beside doit's picture of it."""
+
+    def __init__(
+        self, effect: Callable[[], Awaitable[Any]], to_values: Callable[[Any], dict[str, Any]]
+    ) -> None:
+        self.effect = effect
+        self.to_values = to_values
+        self.output: Any = None
+        self.error: RumpelError | None = None
+        self.result: Mapping[str, Any] | None = None
+        self.values: Mapping[str, Any] = {}
+
+    def execute(self, _out: Any = None, _err: Any = None) -> BaseFail | None:
+        driver = getcurrent().parent
+        if driver is None:
+            raise RuntimeError("an operation runs in the rumpel daemon only")
+        try:
+            self.output = driver.switch(self.effect)
+            self.values = self.to_values(self.output)
+            self.result = self.values
+        except RumpelError as error:
+            self.error = error
+            return TaskFailed(error.message)
+        except Exception as error:  # noqa: BLE001 - what doit's own PythonAction does
+            self.error = bug(error)
+            return TaskError(self.error.message, error)
+        return None
+
+
+async def execute(task: Task, action: EffectAction) -> Any:
+    """Run the task's action on the loop and return its output.
+
+    Raises the RumpelError of the operation, and CancelledError when this is cancelled.
+    """
+    worker = greenlet(task.execute)
+    wanted = worker.switch(QUIET)
+    while not worker.dead:
+        try:
+            value = await wanted()
+        except BaseException as error:  # noqa: BLE001 - raised again inside the greenlet
+            wanted = worker.throw(error)
+        else:
+            wanted = worker.switch(value)
+    if action.error is not None:
+        raise action.error
+    return action.output
+
+
+def task_of(
+    node_id: str,
+    action: EffectAction,
+    *,
+    needs: Iterable[str] = (),
+    files: Iterable[str] = (),
+    reasons: tuple[Reason, ...] = (),
+    meta: Mapping[str, Any] | None = None,
+    title: str = "",
+) -> Task:
+    """The doit task of a node that will run."""
+    why = tuple(f"{reason.kind}: {reason.subject}" for reason in reasons)
+    return Task(
+        task_name(node_id),
+        [action],
+        task_dep=[task_name(need) for need in needs],
+        file_dep=list(files),
+        uptodate=[UpToDate(False, why)],
+        doc=title,
+        io={"capture": False},
+        meta=dict(meta or {}),
+    )

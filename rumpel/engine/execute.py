@@ -1,0 +1,203 @@
+"""The engine: plans and runs graphs over one store and one world.
+
+Equal work of several requests is done once: a node id with the same fingerprint is joined, with
+another one it is waited for and decided again. A node is cancelled when nobody wants it any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from rumpel.engine.boundary import bug
+from rumpel.engine.events import EventKind, NodeState
+from rumpel.engine.faults import reach
+from rumpel.engine.flight import Flight, Outcome, Pilot
+from rumpel.engine.plan import NodePlan, Plan, plan
+from rumpel.engine.run import GraphRun, RunHandle, RunResult
+from rumpel.engine.slots import Slots
+from rumpel.errors import Interrupted, NotFound, RumpelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from rumpel.cache.records import Intent
+    from rumpel.cache.store import Store
+    from rumpel.engine.events import Event
+    from rumpel.engine.graph import Graph, Node
+
+__all__ = ["Engine", "RunHandle", "RunResult"]
+
+UNDO_TIMEOUT_S: Final = 30.0
+RETRY_DELAY_S: Final = 0.5
+
+
+class Engine:
+    """One for each daemon. `close` before the store is closed."""
+
+    def __init__(
+        self,
+        store: Store,
+        world: Any,
+        *,
+        slots: Mapping[str, int] | None = None,
+        emit: Callable[[Event], None] | None = None,
+        undo_timeout_s: float = UNDO_TIMEOUT_S,
+        retry_delay_s: float = RETRY_DELAY_S,
+    ) -> None:
+        self.store = store
+        self.world = world
+        self.flights: dict[str, Flight] = {}
+        self._emit = emit
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+        self._pilot = Pilot(
+            store=store,
+            world=world,
+            slots=Slots(slots or {}),
+            undo_timeout_s=undo_timeout_s,
+            retry_delay_s=retry_delay_s,
+        )
+
+    def plan(self, graph: Graph, *, refresh: Collection[str] = ()) -> Plan:
+        """What a run would do now. Raises Bug for a graph with a cycle or a missing node."""
+        return plan(
+            graph,
+            self.store.records,
+            self.world,
+            refresh=frozenset(refresh),
+            busy=self.flights.keys(),
+        )
+
+    def open_run(self) -> RunHandle:
+        """Number a run before it starts, to be told to a client or watched."""
+        return RunHandle(self.store.next_run_id())
+
+    async def run(
+        self,
+        graph: Graph,
+        *,
+        emit: Callable[[Event], None] | None = None,
+        refresh: Collection[str] = (),
+        run: RunHandle | None = None,
+    ) -> RunResult:
+        """Make everything in the graph true; failures are in the result, not raised.
+
+        Cancelling this leaves the nodes others want alone, undoes the rest and then raises
+        CancelledError; a second cancellation does not wait for the undoing, which goes on.
+
+        Raises Bug for a graph that cannot be ordered, NotFound for an unknown node in `refresh`.
+        """
+        if self._is_closed:
+            raise Interrupted("the engine is shutting down")
+        unknown = sorted(set(refresh) - graph.nodes.keys())
+        if unknown:
+            raise NotFound(f"no node {unknown[0]} in this graph", details={"nodes": unknown})
+        handle = run or self.open_run()
+        active = GraphRun(self, graph, handle, emit=self._both(emit), refresh=frozenset(refresh))
+        active.start(self.plan(graph, refresh=refresh))
+        try:
+            await active.finished.wait()
+        except asyncio.CancelledError:
+            await self._abandon(active)
+            raise
+        written = self._end(active)
+        await active.durable()
+        if active.has_effects:  # a run that did nothing is noted, but nobody waits for that
+            await written
+        active.emit(EventKind.RUN_ENDED)
+        return active.result()
+
+    async def recover(self) -> tuple[Intent, ...]:
+        """Once, before the first run: nodes the last daemon was killed in fail visibly.
+
+        The next request for such a node runs it again, and the operation adopts what it finds.
+        """
+        error = RumpelError("the daemon was stopped while it ran")
+        return await self.store.close_intents(error.to_json())
+
+    async def close(self) -> None:
+        """Cancel and undo what runs, and wait for it. Later runs are refused."""
+        self._is_closed = True
+        for flight in tuple(self.flights.values()):
+            self._close(flight)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def launch(self, run: GraphRun, node: Node, decision: NodePlan) -> Flight:
+        """Start a node that no flight is running."""
+        if not run.has_effects:
+            run.has_effects = True
+            self.store.begin_run(run.run_id, run.graph.verb, run.graph.subject)
+        flight = self.flights[node.id] = Flight(node, decision, users=[run])
+        flight.task = asyncio.create_task(self._fly(flight), name=node.id)
+        self._tasks.add(flight.task)
+        flight.task.add_done_callback(lambda task: self._ended(flight, task))
+        return flight
+
+    def leave(self, run: GraphRun, flight: Flight) -> bool:
+        """A user goes; at zero users the node is cancelled, which is the answer."""
+        if run in flight.users:
+            flight.users.remove(run)
+        if not flight.users:
+            self._close(flight)
+        return not flight.users
+
+    def _close(self, flight: Flight) -> None:
+        if not flight.is_closing and flight.task is not None:
+            flight.is_closing = True
+            flight.task.cancel()
+
+    def _ended(self, flight: Flight, task: asyncio.Task[None]) -> None:
+        """A task that is cancelled before its first step never runs a line of `_fly`."""
+        self._tasks.discard(task)
+        if self.flights.get(flight.node.id) is flight:
+            self._land(flight, Outcome(NodeState.CANCELLED, error=Interrupted("it was cancelled")))
+
+    async def _fly(self, flight: Flight) -> None:
+        try:
+            outcome = await self._pilot.fly(flight)
+        except BaseException as error:
+            self._land(flight, Outcome(NodeState.FAILED, error=bug(error)))
+            raise
+        self._land(flight, outcome)
+        if outcome.state is NodeState.OK and outcome.written is not None:
+            await outcome.written
+            await reach(f"{flight.node.operation.KIND}.record-after")
+
+    def _land(self, flight: Flight, outcome: Outcome) -> None:
+        """Free the node, then tell: first those it was run for, then those who waited for it."""
+        del self.flights[flight.node.id]
+        for user in tuple(flight.users):
+            user.landed(flight, outcome)
+        for waiter in flight.queue:
+            waiter.freed(flight.node.id)
+
+    async def _abandon(self, run: GraphRun) -> None:
+        undone = [flight.task for flight in run.cancel() if flight.task is not None]
+        if undone:
+            await asyncio.wait(undone)
+        written = self._end(run)
+        if run.has_effects:
+            await written
+        run.emit(EventKind.RUN_ENDED)
+
+    def _end(self, run: GraphRun) -> Any:
+        return self.store.end_run(
+            run.run_id,
+            run.graph.verb,
+            run.graph.subject,
+            state=run.state,
+            started_at=run.started_at,
+            nodes={node_id: str(state) for node_id, state in run.handle.states.items()},
+        )
+
+    def _both(self, emit: Callable[[Event], None] | None) -> Callable[[Event], None]:
+        """An event goes to whoever watches the engine and to whoever asked for the run."""
+        targets = [target for target in (self._emit, emit) if target is not None]
+
+        def tell(event: Event) -> None:
+            for target in targets:
+                target(event)
+
+        return tell

@@ -1,0 +1,230 @@
+"""Decide for every node: fresh, run, may run, or blocked; and say why.
+
+Synchronous, without I/O, in topological order. Cheap before costly: the record first, then the
+fingerprint, the probe last, and only for a node whose fingerprint agrees.
+
+A `run` verdict is certain if nothing fails before it, a `fresh` one if nothing else changes the
+world; what depends on an output that is not known yet, or stands behind a node that will run, is
+`may-run` and decided again when it is its turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from rumpel.cache.fingerprint import fingerprint
+from rumpel.engine.boundary import attempt, tuples
+from rumpel.engine.events import reason_json
+from rumpel.engine.operation import ProbeState, Reason, ReasonKind
+from rumpel.engine.why import input_reasons, record_reasons
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from rumpel.cache.records import Record
+    from rumpel.engine.graph import Graph, Node
+    from rumpel.errors import RumpelError
+
+
+_BUSY: Final = Reason(ReasonKind.UPSTREAM, "it runs for another request")
+
+
+class Verdict(StrEnum):
+    FRESH = "fresh"
+    RUN = "run"
+    MAY_RUN = "may-run"
+    BLOCKED = "blocked"
+
+
+class NodePlan(NamedTuple):
+    """What is decided about one node. The last three are known when all it needs is known."""
+
+    id: str
+    verdict: Verdict
+    reasons: tuple[Reason, ...] = ()
+    fingerprint: str | None = None
+    inputs: Any = None
+    components: Mapping[str, Any] | None = None
+    output: Any = None
+    """The recorded output of a fresh node, as the operation's Output."""
+    error: RumpelError | None = None
+    """Why the fingerprint or the inputs could not be computed: a bug in the operation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The decisions in topological order."""
+
+    graph: Graph
+    nodes: Mapping[str, NodePlan]
+
+    def __getitem__(self, node_id: str) -> NodePlan:
+        return self.nodes[node_id]
+
+    def count(self, verdict: Verdict) -> int:
+        return sum(plan.verdict is verdict for plan in self.nodes.values())
+
+    @property
+    def is_fresh(self) -> bool:
+        """Nothing to do."""
+        return all(plan.verdict is Verdict.FRESH for plan in self.nodes.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """`nodes` with verdict and reasons, `edges` from what is needed to what needs it."""
+        nodes = [self._node_json(plan) for plan in self.nodes.values()]
+        return {"nodes": nodes, "edges": edges(self.graph)}
+
+    def _node_json(self, plan: NodePlan) -> dict[str, Any]:
+        node = self.graph.nodes[plan.id]
+        return {
+            **node_json(node, plan.verdict),
+            "needs": list(node.deps),
+            "reasons": [reason_json(reason) for reason in plan.reasons],
+            "fingerprint": plan.fingerprint,
+        }
+
+
+def node_json(node: Node, verdict: str) -> dict[str, Any]:
+    return {
+        "id": node.id,
+        "kind": node.operation.KIND,
+        "title": node.title,
+        "pod": node.pod,
+        "verdict": str(verdict),
+    }
+
+
+def edges(graph: Graph) -> list[dict[str, Any]]:
+    """`{"from", "to", "fields"}`: no fields = only an order."""
+    return [
+        {
+            "from": dep,
+            "to": node.id,
+            "fields": sorted({ref.output for ref in node.refs if ref.node_id == dep}),
+        }
+        for node in graph.nodes.values()
+        for dep in node.deps
+    ]
+
+
+def plan(
+    graph: Graph,
+    records: Mapping[str, Record],
+    world: Any,
+    *,
+    refresh: Collection[str] = frozenset(),
+    busy: Collection[str] = frozenset(),
+) -> Plan:
+    """`busy` nodes are being run for another request: nothing is certain about them now."""
+    known: dict[str, NodePlan] = {}
+    outputs: dict[str, Any] = {}
+    for node in graph.validate():
+        node_id = node.id
+        record = records.get(node_id)
+        if node_id in busy:
+            found = NodePlan(node_id, Verdict.MAY_RUN, (_BUSY,))
+        elif all([dep in outputs for dep in node.deps]):  # noqa: C419 - quicker than a generator
+            found = decide(node, record, outputs, world, refresh=node_id in refresh)
+        else:
+            found = _waiting(node, record, known, outputs, refresh=node_id in refresh)
+        known[node_id] = found
+        if found.verdict is Verdict.FRESH:
+            outputs[node_id] = found.output
+    return Plan(graph, known)
+
+
+def decide(
+    node: Node, record: Record | None, outputs: Mapping[str, Any], world: Any, *, refresh: bool
+) -> NodePlan:
+    """The final word about a node whose dependencies are done: fresh, run or blocked."""
+    operation = node.operation
+    inputs, error = attempt(node.resolve, outputs)
+    if error is None:
+        components, error = attempt(operation.fingerprint, inputs)
+    if error is not None or components is None:
+        return _broken(node, error)
+    if record is None or refresh or record.failure is not None:
+        reasons = record_reasons(record, operation, refresh=refresh)
+        return _run(node, (*reasons, *input_reasons(record, components)), inputs, components)
+    if record.version != operation.VERSION or record.kind != operation.KIND:
+        return _run(node, record_reasons(record, operation, refresh=False), inputs, components)
+    if reasons := input_reasons(record, components):
+        return _run(node, reasons, inputs, components)
+    return _probed(node, record, world, inputs, components)
+
+
+def _probed(
+    node: Node, record: Record, world: Any, inputs: Any, components: Mapping[str, Any]
+) -> NodePlan:
+    """The fingerprint agrees: does the effect still hold?"""
+    output, error = recorded_output(node, record)
+    if error is not None:
+        reason = Reason(ReasonKind.VERSION, "the recorded output cannot be read")
+        return _run(node, (reason,), inputs, components)
+    probe, error = attempt(node.operation.check, world, inputs, output)
+    if error is not None or probe is None or probe.state is ProbeState.UNKNOWN:
+        text = probe.detail if probe is not None else str(error)
+        reason = Reason(ReasonKind.UNKNOWN, text)
+        return NodePlan(node.id, Verdict.BLOCKED, (reason,), record.fp, inputs, components)
+    if probe.state is ProbeState.OK:
+        return NodePlan(node.id, Verdict.FRESH, (), record.fp, inputs, components, output)
+    detail = probe.detail or str(probe.state)
+    return _run(node, (Reason(ReasonKind.PROBE, detail),), inputs, components)
+
+
+def _run(
+    node: Node, reasons: tuple[Reason, ...], inputs: Any, components: Mapping[str, Any]
+) -> NodePlan:
+    operation = node.operation
+    key, error = attempt(fingerprint, operation.KIND, operation.VERSION, components)
+    if error is not None:
+        return _broken(node, error)
+    return NodePlan(node.id, Verdict.RUN, reasons, key, inputs, components)
+
+
+def _broken(node: Node, error: RumpelError | None) -> NodePlan:
+    reason = Reason(ReasonKind.UNKNOWN, str(error))
+    return NodePlan(node.id, Verdict.BLOCKED, (reason,), error=error)
+
+
+def recorded_output(node: Node, record: Record) -> tuple[Any, RumpelError | None]:
+    """The recorded output as the operation's Output, made once for each record."""
+    output = record.memo.get("output")
+    if output is not None:
+        return output, None
+    output, error = attempt(lambda: node.operation.Output(**tuples(record.output)))
+    record.memo["output"] = output
+    return output, error
+
+
+def _waiting(
+    node: Node,
+    record: Record | None,
+    known: Mapping[str, NodePlan],
+    outputs: Mapping[str, Any],
+    *,
+    refresh: bool,
+) -> NodePlan:
+    """A node behind others that are not fresh."""
+    behind = [dep for dep in node.deps if dep not in outputs]
+    if any(known[dep].verdict is Verdict.BLOCKED for dep in behind):
+        stuck = [dep for dep in behind if known[dep].verdict is Verdict.BLOCKED]
+        return NodePlan(
+            node.id, Verdict.BLOCKED, tuple(Reason(ReasonKind.UNKNOWN, dep) for dep in stuck)
+        )
+    upstream = tuple(Reason(ReasonKind.UPSTREAM, dep) for dep in behind)
+    certain = record_reasons(record, node.operation, refresh=refresh)
+    if certain:
+        return NodePlan(node.id, Verdict.RUN, (*certain, *upstream))
+    if any(ref.node_id not in outputs for ref in node.refs):
+        return NodePlan(node.id, Verdict.MAY_RUN, upstream)
+    inputs, error = attempt(node.resolve, outputs)
+    if error is None:
+        components, error = attempt(node.operation.fingerprint, inputs)
+    if error is not None or components is None:
+        return _broken(node, error)
+    if reasons := input_reasons(record, components):
+        return NodePlan(node.id, Verdict.RUN, (*reasons, *upstream))
+    return NodePlan(node.id, Verdict.MAY_RUN, upstream)

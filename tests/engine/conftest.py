@@ -1,0 +1,30 @@
+"""A store in a temporary folder and an engine over a fake world."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rumpel.cache.store import Store
+from rumpel.engine.execute import Engine
+from tests.engine.fake import World
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store(tmp_path / "state.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+async def engine(store: Store, world: World) -> AsyncIterator[Engine]:
+    made = Engine(store, world, retry_delay_s=0.001)
+    yield made
+    await made.close()
