@@ -1,0 +1,271 @@
+"""The warm view of one engine: what probes, plans and `list` read without any API call.
+
+Filled by listing, kept fresh by the engine's event stream. An event is only a hint that an
+object changed; what changed is asked (level-triggered), so a lost, repeated or reordered event
+does no harm. When the engine is gone the last view stays readable and `state` says `down`: a
+reader must answer "unknown" then, never "gone".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Literal
+
+from rumpel.adapters import docker_containers, docker_images
+from rumpel.adapters import docker_types as types
+from rumpel.adapters.docker_api import DockerHost
+from rumpel.errors import HostUnreachable, RumpelError
+
+State = Literal["connecting", "live", "down"]
+OnChange = Callable[[str, str], None]
+"""`(container id, action)`: its state in the view differs from before. The action is the engine's
+last word on it, or `sync` when it was found by looking; `destroy` when it is gone. With an empty
+id it is the engine's own state that changed: `live` or `down`.
+"""
+
+HEARTBEAT_S = 10.0
+HEARTBEAT_TIMEOUT_S = 5.0
+"""A stopped engine keeps its connections open: only silence tells."""
+BACKOFF_S = (0.1, 5.0)
+RELIST_PAUSE_S = 0.05
+"""Between two listings of images or volumes, so that a foreign pull cannot keep us busy."""
+OVERLAP_NS = 2 * 10**9
+"""Events are asked from a little before now: the engine subscribes after it has answered."""
+
+_CONTAINER_EVENTS = ("create", "start", "die", "destroy", "pause", "unpause", "rename")
+_IMAGE_EVENTS = ("tag", "untag", "delete", "pull", "import", "load", "prune", "build", "commit")
+_IMAGES, _VOLUMES = "images", "volumes"
+
+
+class HostSnapshot:
+    """Owned by whoever runs `run()` in a task group; everything else is free to read it."""
+
+    def __init__(self, host: DockerHost, label: str) -> None:
+        """`label` (`key=value`) is on every container and volume that is ours."""
+        self.host = host
+        self.state: State = "connecting"
+        self.error: RumpelError | None = None
+        """Why it is down."""
+        self.epoch = 0
+        """Counts how often the engine was (re)connected."""
+        self._label = label
+        self._key, _, self._value = label.partition("=")
+        self._containers: dict[str, types.ContainerState] = {}
+        self._images: dict[str, tuple[str, ...]] = {}
+        self._tags: dict[str, str] = {}
+        self._volumes: dict[str, types.VolumeInfo] = {}
+        self._listeners: list[OnChange] = []
+        self._versions: dict[str, int] = {}
+        self._actions: dict[str, str] = {}
+        self._busy: set[str] = set()
+        self._is_live = asyncio.Event()
+
+    @property
+    def containers(self) -> Mapping[str, types.ContainerState]:
+        """Ours, by id."""
+        return MappingProxyType(self._containers)
+
+    @property
+    def images(self) -> Mapping[str, tuple[str, ...]]:
+        """All images of the engine: id -> tags."""
+        return MappingProxyType(self._images)
+
+    @property
+    def volumes(self) -> Mapping[str, types.VolumeInfo]:
+        """Ours, by name."""
+        return MappingProxyType(self._volumes)
+
+    def image_id(self, ref: str) -> str | None:
+        """The id behind a tag or an id; None when it is not there."""
+        if ref in self._images:
+            return ref
+        name = ref if ":" in ref.rpartition("/")[2] else f"{ref}:latest"
+        return self._tags.get(name)
+
+    def on_change(self, listener: OnChange) -> None:
+        """Call `listener` after each change; it must be quick and must not raise."""
+        self._listeners.append(listener)
+
+    async def wait_live(self, timeout_s: float) -> None:
+        """Raises HostUnreachable when the engine did not answer by then."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._is_live.wait()
+        except TimeoutError:
+            raise self.error or HostUnreachable(
+                f"Docker at {self.host.url} did not answer within {timeout_s:g} s"
+            ) from None
+
+    def note(self, detail: types.ContainerDetail) -> None:
+        """Take in an inspect that was made anyway: an effect is then seen by the next probe."""
+        self._versions[detail.id] = self._versions.get(detail.id, 0) + 1
+        self._store(detail.id, detail.state)
+
+    async def refresh(self, container: str) -> types.ContainerState | None:
+        """Look at one container now; None when it is gone or not ours."""
+        self._versions[container] = self._versions.get(container, 0) + 1
+        await self._look(container)
+        return self._containers.get(container)
+
+    async def refresh_images(self) -> None:
+        """After a build or a pull of ours: an untagged image makes no event."""
+        self._images = await docker_images.images(self.host.http)
+        self._tags = {tag: image for image, tags in self._images.items() for tag in tags}
+
+    async def refresh_volumes(self) -> None:
+        found = await self.host.volumes(self._label)
+        self._volumes = {volume.name: volume for volume in found}
+
+    async def run(self) -> None:
+        """Follow the engine until cancelled; reconnects for ever."""
+        pause_s = BACKOFF_S[0]
+        while True:
+            try:
+                await self._follow()
+            except* RumpelError as group:
+                if self.state == "live":
+                    pause_s = BACKOFF_S[0]
+                self._lost(_first(group))
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+            pause_s = min(pause_s * 2, BACKOFF_S[1])
+
+    def _lost(self, error: RumpelError) -> None:
+        self.error = error
+        self._is_live.clear()
+        if self.state != "down":
+            self.state = "down"
+            self._tell("", "down")
+
+    async def _follow(self) -> None:
+        """One connection, until it fails."""
+        query = await self._events_query()
+        async with asyncio.TaskGroup() as group:
+            async with self.host.http.stream("GET", "/events", query=query) as pieces:
+                await self._list_all()
+                self.state, self.error = "live", None
+                self.epoch += 1
+                self._is_live.set()
+                self._tell("", "live")
+                group.create_task(self._heartbeat())
+                await self._listen(pieces, group)
+            raise HostUnreachable(f"Docker at {self.host.url} ended its event stream")
+
+    async def _events_query(self) -> Mapping[str, object]:
+        answer = await self.host.http.request("GET", "/info", timeout_s=HEARTBEAT_TIMEOUT_S)
+        info = types.mapping(answer.json(), "engine information")
+        if types.text(info, "ID", 200) != self.host.engine_id:
+            raise HostUnreachable(
+                f"another Docker engine answers at {self.host.url}",
+                details={"expected": self.host.engine_id, "found": info.get("ID")},
+            )
+        filters = {"type": ["container", "image", "volume"]}
+        if self.host.info.kind == "docker":  # podman filters by its own words
+            filters["event"] = sorted({*_CONTAINER_EVENTS, *_IMAGE_EVENTS})
+        since_ns = _nanoseconds(types.text(info, "SystemTime", 64)) - OVERLAP_NS
+        since = f"{since_ns // 10**9}.{since_ns % 10**9:09d}"
+        return {"filters": filters, "since": since if since_ns > 0 else None}
+
+    async def _list_all(self) -> None:
+        found, _, _ = await asyncio.gather(
+            docker_containers.states(self.host.http, [self._label]),
+            self.refresh_images(),
+            self.refresh_volumes(),
+        )
+        self._versions.clear()
+        self._actions.clear()
+        for container in self._containers.keys() - {one.id for one in found}:
+            self._store(container, None)
+        for state in found:
+            self._store(state.id, state)
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            await self.host.http.request("GET", "/_ping", timeout_s=HEARTBEAT_TIMEOUT_S)
+
+    async def _listen(self, pieces: AsyncIterator[bytes], group: asyncio.TaskGroup) -> None:
+        async for message in docker_images.messages(pieces):
+            event = types.event(message)
+            if event.type == "container":
+                if event.id in self._containers or self._is_ours(event.attributes):
+                    self._mark(group, event.id, event.action)
+            elif event.type == "image":
+                self._mark(group, _IMAGES, event.action)
+            elif event.type == "volume" and event.action in ("create", "destroy", "remove"):
+                self._mark(group, _VOLUMES, event.action)
+
+    def _is_ours(self, labels: Mapping[str, str]) -> bool:
+        return labels.get(self._key) == self._value
+
+    def _mark(self, group: asyncio.TaskGroup, key: str, action: str) -> None:
+        """Something happened to `key`: look at it, unless a look is under way and will repeat."""
+        self._versions[key] = self._versions.get(key, 0) + 1
+        self._actions[key] = action
+        if key not in self._busy:
+            self._busy.add(key)
+            group.create_task(self._settle(key))
+
+    async def _settle(self, key: str) -> None:
+        try:
+            if key == _IMAGES:
+                await self._relist(key, self.refresh_images)
+            elif key == _VOLUMES:
+                await self._relist(key, self.refresh_volumes)
+            else:
+                await self._look(key)
+        finally:
+            self._busy.discard(key)
+            self._actions.pop(key, None)
+
+    async def _relist(self, key: str, listing: Callable[[], Awaitable[None]]) -> None:
+        seen = -1
+        while seen != self._versions.get(key, 0):
+            seen = self._versions.get(key, 0)
+            await listing()
+            await asyncio.sleep(RELIST_PAUSE_S)
+
+    async def _look(self, container: str) -> None:
+        """Inspect until nothing happened meanwhile, so that the newest state is the one kept."""
+        seen = -1
+        while seen != self._versions.get(container, 0):
+            seen = self._versions.get(container, 0)
+            detail = await self.host.find(container)
+            if detail is None:
+                self._versions.pop(container, None)
+                self._store(container, None)
+                return
+            self._store(container, detail.state)
+
+    def _store(self, container: str, state: types.ContainerState | None) -> None:
+        """Put one state into the view, None for gone, and tell when that changes anything."""
+        if state is not None and not self._is_ours(state.labels):
+            return
+        if self._containers.get(container) == state:
+            return
+        if state is None:
+            del self._containers[container]
+            self._tell(container, "destroy")
+        else:
+            self._containers[container] = state
+            self._tell(container, self._actions.get(container, "sync"))
+
+    def _tell(self, container: str, action: str) -> None:
+        for listener in self._listeners:
+            listener(container, action)
+
+
+def _first(group: BaseExceptionGroup[RumpelError]) -> RumpelError:
+    for error in group.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    raise AssertionError("an exception group is never empty")
+
+
+def _nanoseconds(time: str) -> int:
+    try:
+        return int(datetime.fromisoformat(time).timestamp() * 1e9)
+    except ValueError:
+        return 0
