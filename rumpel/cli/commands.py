@@ -1,0 +1,17 @@
+"""Every command: where it lives and one line about it. Nothing is imported before it is run."""
+
+from __future__ import annotations
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "enter": ("enter", "open a shell in a pod, or run a command there; makes the pod if missing"),
+    "create": ("create", "make pods, or bring existing ones up to date, without entering"),
+    "list": ("list", "show the pods of this repository"),
+    "stop": ("stop", "stop pods and keep everything in them"),
+    "delete": ("delete", "delete pods; refuses when work would be lost"),
+    "help": ("help", "show help for a command or a topic"),
+}
+
+ALIASES = {"ls": "list", "ps": "list", "rm": "delete"}
+
+PASSES_ARGUMENTS = frozenset({"enter"})
+"""Commands that hand everything behind `--` to a program."""

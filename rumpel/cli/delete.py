@@ -1,0 +1,41 @@
+"""`rumpel delete`: remove pods; refused while work in them is nowhere else."""
+
+from __future__ import annotations
+
+from rumpel.cli import session
+from rumpel.cli.answer import show
+from rumpel.cli.create import check_names
+from rumpel.cli.interrupt import Interrupts
+from rumpel.cli.stop import render
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rumpel.cli.options import Options
+
+DESCRIPTION = (
+    "Delete pods with their containers, volumes and branches on the host.\n"
+    "Refused, with a list, when a pod has commits that are on no other branch, changed files,\n"
+    "or a state that is not known."
+)
+EXAMPLES = (
+    "rumpel delete fix-login                refuses when work would be lost",
+    "rumpel delete alice bob --force        deletes whatever is in them",
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("names", nargs="+", metavar="NAME", help="pods to delete")
+    parser.add_argument(
+        "-f", "--force", action="store_true", help="delete even when work would be lost"
+    )
+
+
+def run(args: Namespace, passed: list[str], options: Options) -> int:
+    check_names(args.names)
+    with Interrupts(look="rumpel list") as interrupts:
+        answer = session.ask(
+            options, "delete", {"names": args.names, "force": args.force}, interrupts=interrupts
+        )
+    return show(options, "delete", answer, lambda rows: render(rows, options, nothing=""))

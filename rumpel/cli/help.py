@@ -1,0 +1,100 @@
+"""`rumpel help`, `rumpel --version`: the overview, one command's help, topics."""
+
+from __future__ import annotations
+
+import sys
+
+from rumpel import __version__, ui
+from rumpel.cli import grammar
+from rumpel.cli.commands import ALIASES, COMMANDS
+from rumpel.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from rumpel.cli.options import Options
+
+DESCRIPTION = "Show the overview, the help of a command, or a topic."
+EXAMPLES = (
+    "rumpel help                            the overview",
+    "rumpel help create                     what create does and takes",
+    "rumpel help exit-codes                 what an exit code means",
+)
+
+EXIT_CODES = """\
+exit codes
+    0  done
+    1  failed
+    2  the command line or a configuration file is wrong
+    3  not found
+    4  in the way, or refused for safety (unmerged work, name taken, not trusted)
+    5  Docker or the host does not answer
+    6  a command of yours failed (build, lifecycle command)
+    7  some of several targets failed
+   70  a bug in rumpel (a crash file was written)
+  124  timed out
+  130  interrupted
+`rumpel enter NAME -- CMD` ends with the exit code of CMD."""
+
+ENVIRONMENT = """\
+environment
+  RUMPEL_SOCKET     socket of the daemon (default: $XDG_RUNTIME_DIR/rumpel/daemon.sock)
+  RUMPEL_DEBUG=1    show tracebacks
+  DOCKER_HOST, DOCKER_CONTEXT
+                    the Docker engine for new pods
+  NO_COLOR, FORCE_COLOR, TERM=dumb
+                    colour and progress
+  XDG_STATE_HOME, XDG_CONFIG_HOME, XDG_CACHE_HOME
+                    where rumpel keeps its state, settings and caches
+Every setting of `rumpel config` has a RUMPEL_* variable, too."""
+
+TOPICS = {"exit-codes": EXIT_CODES, "environment": ENVIRONMENT}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("topic", nargs="?", metavar="COMMAND", help="a command or a topic")
+
+
+def run(args: Namespace, passed: list[str], options: Options) -> int:
+    if args.topic is None:
+        return overview()
+    if args.topic in TOPICS:
+        ui.out(TOPICS[args.topic])
+        return 0
+    try:
+        verb = grammar.resolve_verb(args.topic)
+    except UsageError as err:
+        err.hint = "rumpel help"
+        raise
+    ui.write(sys.stdout, grammar.parser_of(verb, grammar.module_of(verb)).format_help())
+    return 0
+
+
+def overview() -> int:
+    """All commands, on one screen."""
+    wide = max(map(len, COMMANDS))
+    ui.out("rumpel: many independent workspaces (pods) of one git repository, in containers")
+    ui.out()
+    ui.out("usage: rumpel COMMAND [options] ...")
+    ui.out()
+    ui.out("commands:")
+    for name, (_, summary) in COMMANDS.items():
+        ui.out(f"  {name.ljust(wide)}  {summary}")
+    ui.out()
+    ui.out("start with:")
+    ui.out("  rumpel enter NAME            a shell in a new pod of this repository")
+    ui.out("  git merge rumpelpod/NAME     take its commits")
+    ui.out()
+    short = ", ".join(f"{alias} = {name}" for alias, name in ALIASES.items())
+    ui.out(f"short: {short}")
+    ui.out(f"more:  rumpel COMMAND --help, rumpel help {' | '.join(TOPICS)}")
+    return 0
+
+
+def version(options: Options) -> int:
+    if options.json:
+        ui.json_envelope("version", {"version": __version__}, warnings=(), error=None)
+    else:
+        ui.out(f"rumpel {__version__}")
+    return 0

@@ -1,0 +1,106 @@
+"""`rumpel list`: the pods of this repository, or of all. The hot path: imports little."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rumpel import text, ui
+from rumpel.cli import session
+from rumpel.cli.answer import show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any
+
+    from rumpel.cli.options import Options
+
+DESCRIPTION = (
+    "Show the pods of this repository: running ones first, newest commit first.\n"
+    "GIT compares with the branch the pod was made from; +dirty is as last seen."
+)
+EXAMPLES = (
+    "rumpel list                            this repository's pods",
+    "rumpel list --all                      the pods of all repositories",
+    "rumpel list -q | xargs rumpel stop     names only, for scripts",
+    "rumpel list --json                     everything that is known",
+)
+STYLES = {"running": "green", "failed": "red", "gone": "red", "unreachable": "yellow"}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("-a", "--all", action="store_true", help="pods of all repositories")
+
+
+def run(args: Namespace, passed: list[str], options: Options) -> int:
+    answer = session.ask(options, "list", {"all": args.all, "quiet": options.quiet})
+    return show(options, "list", answer, lambda pods: render(pods, options, with_repo=args.all))
+
+
+def render(pods: list[dict[str, Any]], options: Options, *, with_repo: bool) -> None:
+    if options.quiet:
+        for pod in pods:
+            ui.out(text.safe(str(pod["name"])))
+        return
+    headers, rows = cells(pods, time.time(), with_repo=with_repo)
+    lines = text.table(headers, rows, columns=ui.columns(sys.stdout))
+    if ui.use_color(options.color, sys.stdout):
+        lines = _colored(lines, headers, pods)
+    for line in lines:
+        ui.out(line)
+
+
+def cells(
+    pods: list[dict[str, Any]], now: float, *, with_repo: bool
+) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows. HOST only where hosts differ, REPO only where they can."""
+    with_host = len({pod.get("host") for pod in pods}) > 1
+    headers = ["NAME", "AGENT", "GIT", "STATUS", "CREATED"]
+    rows = []
+    for pod in pods:
+        created = text.unix_time(str(pod.get("created_at") or ""))
+        row = [
+            str(pod.get("name")),
+            str(pod.get("agent") or "-"),
+            git_state(pod.get("git")),
+            status(pod),
+            "-" if created is None else text.ago(now - created),
+        ]
+        if with_host:
+            row.append(str(pod.get("host") or "-"))
+        if with_repo:
+            row.append(str(pod.get("repo") or "-"))
+        rows.append(row)
+    headers += ["HOST"] * with_host + ["REPO"] * with_repo
+    return headers, rows
+
+
+def git_state(git: dict[str, Any] | None) -> str:
+    """`up to date`, `ahead 1`, `ahead 1, behind 2 +dirty`; `-` when nothing is known."""
+    if not git:
+        return "-"
+    parts = [f"{side} {git[side]}" for side in ("ahead", "behind") if git.get(side)]
+    known = git.get("ahead") is not None or git.get("behind") is not None
+    base = ", ".join(parts) or ("up to date" if known else "-")
+    return base + (" +dirty" if git.get("dirty") else "")
+
+
+def status(pod: dict[str, Any]) -> str:
+    """The status, with the step that failed: `failed at postCreateCommand`."""
+    word = str(pod.get("status") or "-")
+    failed = pod.get("failed_node")
+    return f"{word} at {failed}" if word == "failed" and failed else word
+
+
+def _colored(lines: list[str], headers: list[str], pods: list[dict[str, Any]]) -> list[str]:
+    """Bold header; the status word of each line painted. Widths are done, so nothing shifts."""
+    at = lines[0].index("STATUS")
+    painted = [ui.paint(lines[0], "bold", True)]
+    for line, pod in zip(lines[1:], pods, strict=True):
+        word = str(pod.get("status") or "-")
+        style = STYLES.get(word)
+        if style and line[at:].startswith(word):
+            line = line[:at] + ui.paint(word, style, True) + line[at + len(word) :]
+        painted.append(line)
+    return painted

@@ -1,0 +1,51 @@
+"""Options that every command takes, and what a command is called with."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+COLORS = ("auto", "always", "never")
+
+
+class Options:
+    """The global options of one invocation."""
+
+    __slots__ = ("color", "directory", "host", "json", "quiet", "verbose")
+
+    def __init__(self) -> None:
+        self.directory: str | None = None
+        self.quiet = False
+        self.verbose = 0
+        self.json = False
+        self.color = "auto"
+        self.host: str | None = None
+
+    def take(self, args: Namespace) -> None:
+        """Move the global options out of the parsed arguments."""
+        self.directory = args.directory
+        self.quiet = args.quiet
+        self.verbose = args.verbose
+        self.json = args.json
+        self.color = args.color
+        self.host = args.host
+
+
+def add_global(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("options of every command")
+    group.add_argument("-h", "--help", action="help", help="show this help")
+    group.add_argument(
+        "-C", dest="directory", metavar="DIR", help="work as if started in DIR (a repository)"
+    )
+    group.add_argument("-q", "--quiet", action="store_true", help="print names only, no progress")
+    group.add_argument(
+        "-v", "--verbose", action="count", default=0, help="also show cached steps and logs"
+    )
+    group.add_argument("--json", action="store_true", help="print one JSON envelope")
+    group.add_argument(
+        "--color", choices=COLORS, default="auto", metavar="WHEN", help="auto, always or never"
+    )
+    group.add_argument(
+        "--host", metavar="HOST", help="Docker host of the pod (default: the current one)"
+    )

@@ -1,0 +1,116 @@
+"""What is shown on stderr while the daemon works: nothing, plain lines, or a live display."""
+
+from __future__ import annotations
+
+from rumpel import text, ui
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from rumpel.cli.options import Options
+
+    class Progress(Protocol):
+        def event(self, message: dict[str, Any]) -> None: ...
+        def say(self, line: str) -> None: ...
+        def tick(self) -> None: ...
+        def timeout_s(self) -> float | None: ...
+        def pause(self) -> None: ...
+        def close(self) -> None: ...
+
+
+WORDS = {
+    "running": "running",
+    "cached": "cached",
+    "ok": "done",
+    "failed": "FAILED",
+    "upstream-failed": "not run",
+    "cancelled": "cancelled",
+    "blocked": "blocked",
+}
+ENDED = frozenset({"cached", "ok", "failed", "upstream-failed", "cancelled", "blocked"})
+STILL_RUNNING_S = 10.0
+
+
+def start(options: Options) -> Progress:
+    """The display that fits the options and the terminal."""
+    if options.quiet:
+        return Quiet(options)
+    if ui.is_fancy():
+        from rumpel.cli.live import Live
+
+        return Live(options)
+    return Quiet(options) if options.json else Plain(options)
+
+
+class Quiet:
+    """Warnings only; not even those when the JSON envelope will carry them."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def event(self, message: dict[str, Any]) -> None:
+        if message.get("event") == "notice" and message.get("level") == "warning":
+            self.warn(str(message.get("text")))
+
+    def warn(self, line: str) -> None:
+        if not self.options.json:
+            ui.warning(line)
+
+    def say(self, line: str) -> None:
+        ui.err(line)
+
+    def tick(self) -> None: ...
+
+    def timeout_s(self) -> float | None:
+        return None
+
+    def pause(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Plain(Quiet):
+    """One line for each thing that happened: no cursor movement, no truncation."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.names: dict[str, str] = {}
+
+    def event(self, message: dict[str, Any]) -> None:
+        kind = message.get("event")
+        if kind == "node":
+            self.node(message)
+        elif kind == "log":
+            for line in text.safe_lines(str(message.get("text") or "")):
+                ui.err(f"{self.names.get(str(message.get('id')), name_of(message))} | {line}")
+        elif kind == "notice" and message.get("level") != "warning":
+            ui.notice(str(message.get("text")))
+        else:
+            super().event(message)
+
+    def node(self, message: dict[str, Any]) -> None:
+        state = str(message.get("state"))
+        name = self.names[str(message.get("id"))] = name_of(message)
+        if state in ENDED and (state != "cached" or self.options.verbose):
+            ui.err(f"{name} · {sentence(message)}")
+
+
+def name_of(message: dict[str, Any]) -> str:
+    """`a · Starting container`; without a pod (shared steps) only the title."""
+    title = text.safe(str(message.get("title") or message.get("id")))
+    pod = message.get("pod")
+    return f"{text.safe(str(pod))} · {title}" if pod else title
+
+
+def sentence(message: dict[str, Any]) -> str:
+    """`done (0.24 s)`, `FAILED (3.1 s): pip exited with code 1`, `cached`."""
+    state = str(message.get("state"))
+    words = WORDS.get(state, text.safe(state))
+    elapsed = message.get("elapsed_s")
+    if elapsed is not None and state in ("ok", "failed"):
+        words += f" ({text.duration(float(elapsed))})"
+    error = message.get("error")
+    if error and state in ("failed", "blocked"):
+        words += ": " + text.safe(str(error.get("message") or "").split("\n")[0])
+    return words

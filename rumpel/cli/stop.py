@@ -1,0 +1,60 @@
+"""`rumpel stop`: stop pods, keep everything in them."""
+
+from __future__ import annotations
+
+import sys
+
+from rumpel import text, ui
+from rumpel.cli import session
+from rumpel.cli.answer import show
+from rumpel.cli.create import check_names
+from rumpel.cli.interrupt import Interrupts
+from rumpel.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any
+
+    from rumpel.cli.options import Options
+
+DESCRIPTION = (
+    "Stop pods: their processes are asked to end, then ended. Everything in them is kept;\n"
+    "`rumpel enter NAME` starts one again."
+)
+EXAMPLES = (
+    "rumpel stop fix-login                  one pod",
+    "rumpel stop --all                      all pods of this repository",
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="pods to stop")
+    parser.add_argument("-a", "--all", action="store_true", help="all pods of this repository")
+
+
+def run(args: Namespace, passed: list[str], options: Options) -> int:
+    if args.all == bool(args.names):
+        problem = "--all goes without names" if args.all else "no pod named"
+        raise UsageError(problem, hint="rumpel stop NAME... or rumpel stop --all")
+    check_names(args.names)
+    with Interrupts(look="rumpel list") as interrupts:
+        answer = session.ask(
+            options, "stop", {"names": args.names, "all": args.all}, interrupts=interrupts
+        )
+    return show(
+        options, "stop", answer, lambda rows: render(rows, options, nothing="no pods to stop")
+    )
+
+
+def render(rows: list[dict[str, Any]], options: Options, *, nothing: str) -> None:
+    """The names of what was done, one a line; what failed and remarks go to stderr."""
+    color = ui.use_color(options.color, sys.stderr)
+    for row in rows:
+        if row.get("error"):
+            if len(rows) > 1:  # alone it is the command's own error
+                ui.error(row["error"], color=color)
+        else:
+            ui.out(text.safe(str(row["name"])))
+    if not rows and not options.quiet:
+        ui.err(nothing)

@@ -1,0 +1,129 @@
+"""The only place that writes to the terminal: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rumpel import text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, TextIO
+
+STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+TAIL_LINES = 20
+
+
+def out(line: str = "") -> None:
+    """One line of a result."""
+    write(sys.stdout, line + "\n")
+
+
+def err(line: str = "") -> None:
+    """One line that is not a result."""
+    write(sys.stderr, line + "\n")
+    sys.stderr.flush()
+
+
+def write(stream: TextIO, data: str) -> None:
+    """Characters that the stream's encoding lacks become escapes instead of a traceback."""
+    try:
+        stream.write(data)
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "ascii"
+        stream.write(data.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """None and closed streams (`rumpel … <&-`) are none."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+def is_fancy() -> bool:
+    """May progress move the cursor?"""
+    return is_terminal(sys.stderr) and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def can_ask() -> bool:
+    return is_terminal(sys.stdin) and is_terminal(sys.stderr)
+
+
+def columns(stream: TextIO) -> int | None:
+    """The terminal's width, None when `stream` is not one."""
+    if not is_terminal(stream):
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except OSError:
+        return 80
+
+
+def use_color(choice: str, stream: TextIO) -> bool:
+    """`choice`: auto, always or never; NO_COLOR and TERM=dumb decide for auto."""
+    if choice != "auto":
+        return choice == "always"
+    env = os.environ
+    if env.get("NO_COLOR"):
+        return False
+    if env.get("FORCE_COLOR") or env.get("CLICOLOR_FORCE", "0") != "0":
+        return True
+    return is_terminal(stream) and env.get("TERM", "dumb") != "dumb"
+
+
+def paint(data: str, style: str, on: bool) -> str:
+    return f"\033[{STYLES[style]}m{data}\033[0m" if on and data else data
+
+
+def json_envelope(
+    command: str, data: object, *, warnings: Iterable[str], error: dict[str, Any] | None
+) -> None:
+    """The versioned result of `--json`, one line on stdout."""
+    import json
+
+    public = error and {key: error.get(key) for key in ("code", "message", "hint", "details")}
+    envelope = {
+        "version": 1,
+        "command": command,
+        "data": data,
+        "warnings": list(warnings),
+        "error": public,
+    }
+    out(json.dumps(envelope))
+
+
+def warning(message: str, *, color: bool = False) -> None:
+    first, *rest = text.safe_lines(message) or [""]
+    err(paint("warning:", "yellow", color) + " " + first)
+    for line in rest:
+        err("  " + line)
+
+
+def notice(message: str) -> None:
+    for line in text.safe_lines(message):
+        err(line)
+
+
+def error(problem: dict[str, Any], *, color: bool = False) -> None:
+    """Three parts: what failed, why (the cause's last lines), what to type next."""
+    first, *rest = text.safe_lines(str(problem.get("message") or "failed")) or ["failed"]
+    err(paint("error:", "red", color) + " " + first)
+    for line in rest:
+        err("  " + line)
+    for line in _tail(problem.get("details") or {}):
+        err(paint("  | ", "dim", color) + line)
+    if problem.get("hint"):
+        lead = paint("try:", "bold", color)
+        for line in text.safe_lines(str(problem["hint"])):
+            err(f"{lead} {line}")
+            lead = "    "
+
+
+def _tail(details: dict[str, Any]) -> list[str]:
+    tail = details.get("tail") or ""
+    joined = tail if isinstance(tail, str) else "\n".join(str(line) for line in tail)
+    return text.safe_lines(joined)[-TAIL_LINES:]
