@@ -50,7 +50,7 @@ class ContainerSpec:
     workspace_folder: str
     container_user: str | None = None
     remote_user: str | None = None
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str | None] = field(default_factory=dict)
     mounts: tuple[dict[str, Any], ...] = ()
     config: dict[str, Any] = field(default_factory=dict)
     host_config: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,151 @@
+"""Pods come to be: image -> tools -> seed -> container -> clone -> lifecycle -> sync.
+
+Pods of one request share the nodes they have in common, so fifty pods build one image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rumpel.engine.graph import Graph, Handle
+from rumpel.model import PodSpec
+from rumpel.tasks import clone, container, image, lifecycle, seed, sync, tools
+from rumpel.tasks.world import PodAddress
+
+ONCE = ("onCreateCommand", "updateContentCommand", "postCreateCommand")
+EACH_START = "postStartCommand"
+
+
+def create(specs: Iterable[PodSpec], *, bases: dict[str, tuple[str, ...]] | None = None) -> Graph:
+    """`bases`: the `FROM` references of each Dockerfile, by path (the graph reads no file)."""
+    graph = Graph("create")
+    for spec in specs:
+        _add_pod(graph, spec, bases or {})
+    return graph
+
+
+def node_id(kind: str, spec: PodSpec, *, shared: bool = False) -> str:
+    """Stable: keys the records and is what `rumpel graph` shows."""
+    repo = f"{kind}/{spec.host}/{spec.repo.repo_id[:12]}"
+    return repo if shared else f"{repo}/{spec.pod}"
+
+
+def address(spec: PodSpec) -> PodAddress:
+    return PodAddress(
+        repo=spec.repo,
+        host=spec.host,
+        pod=spec.pod,
+        pod_id=spec.pod_id,
+        workspace_folder=spec.container.workspace_folder,
+    )
+
+
+def _add_pod(graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]]) -> None:
+    base = graph.add(
+        image,
+        node_id("image", spec, shared=True),
+        image.Inputs(
+            host=spec.host,
+            name=spec.repo.basename,
+            ref=spec.image.ref,
+            dockerfile=spec.image.dockerfile,
+            context=spec.image.context,
+            context_key=spec.image.context_key,
+            bases=bases.get(spec.image.dockerfile or "", ()),
+            args=spec.image.args,
+            target=spec.image.target,
+            cache_from=spec.image.cache_from,
+        ),
+        title="Building image" if spec.image.dockerfile else "Fetching image",
+    )
+    tooled = graph.add(
+        tools,
+        node_id("tools", spec, shared=True),
+        tools.Inputs(
+            host=spec.host,
+            image_id=base.out("image_id"),
+            image_user=base.out("user"),
+            user=spec.container.remote_user or spec.container.container_user,
+            workspace_folder=spec.container.workspace_folder,
+        ),
+    )
+    seeded = graph.add(
+        seed,
+        node_id("seed", spec, shared=True),
+        seed.Inputs(host=spec.host, repo=spec.repo, image_id=tooled.out("image_id")),
+    )
+    started = graph.add(
+        container,
+        node_id("container", spec),
+        container.Inputs(
+            repo=spec.repo,
+            host=spec.host,
+            pod=spec.pod,
+            pod_id=spec.pod_id,
+            image_id=tooled.out("image_id"),
+            image_user=base.out("user"),
+            user=tooled.out("user"),
+            seed_volume=seeded.out("volume"),
+            spec=spec.container,
+        ),
+        pod=spec.pod,
+    )
+    add_workspace(graph, spec, started)
+
+
+def add_workspace(graph: Graph, spec: PodSpec, started: Handle) -> None:
+    """Everything that happens inside a container that runs."""
+    where = address(spec)
+    cloned = graph.add(
+        clone,
+        node_id("clone", spec),
+        clone.Inputs(
+            address=where,
+            container_id=started.out("container_id"),
+            user=started.out("user"),
+            as_main=started.out("as_main"),
+            base_branch=spec.base_branch,
+            base_oid=spec.base_oid,
+        ),
+        pod=spec.pod,
+    )
+    graph.add(
+        sync,
+        node_id("sync", spec),
+        sync.Inputs(
+            address=where,
+            container_id=started.out("container_id"),
+            started_at=started.out("started_at"),
+            user=started.out("user"),
+            as_main=started.out("as_main"),
+            oid=cloned.out("oid"),
+        ),
+        pod=spec.pod,
+    )
+    _add_hooks(graph, spec, started, cloned)
+
+
+def _add_hooks(graph: Graph, spec: PodSpec, started: Handle, cloned: Handle) -> None:
+    previous = cloned.out("oid")
+    for hook in spec.hooks:
+        if hook.name not in (*ONCE, EACH_START):
+            continue
+        each_start = hook.name == EACH_START
+        done = graph.add(
+            lifecycle,
+            f"{node_id('lifecycle', spec)}/{hook.name}",
+            lifecycle.Inputs(
+                host=spec.host,
+                container_id=started.out("container_id"),
+                started_at=started.out("started_at") if each_start else None,
+                hook=hook,
+                user=started.out("user"),
+                workspace_folder=spec.container.workspace_folder,
+                remote_env=spec.remote_env,
+                env_probe=spec.env_probe,
+                previous=previous,
+            ),
+            pod=spec.pod,
+            title=f"Running {hook.name}",
+        )
+        previous = done.out("ran")

@@ -1,0 +1,73 @@
+"""`python -m rumpel.daemon --ready-fd N`: started by the CLI, ends when told or signalled."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import gc
+import os
+import signal
+import sys
+from pathlib import Path
+
+from rumpel import paths
+from rumpel.errors import RumpelError
+from rumpel.log import set_up
+
+
+def main() -> int:
+    """Exit code 0 also when another daemon holds the lock: the caller just connects."""
+    parser = argparse.ArgumentParser(prog="rumpel.daemon")
+    parser.add_argument("--ready-fd", type=int)
+    ready_fd: int | None = parser.parse_args().ready_fd
+    os.umask(0o077)
+    paths.prepare_state()
+    lock = os.open(paths.lock_path(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _tell(ready_fd, "ok\n")
+        return 0
+    set_up()
+    try:
+        asyncio.run(_main(ready_fd))
+    except RumpelError as error:
+        _tell(ready_fd, f"error: {error.message}\n")
+        return error.exit_code
+    return 0
+
+
+async def _main(ready_fd: int | None) -> None:
+    from rumpel.daemon import app, server
+
+    path = paths.socket_path()
+    loop = asyncio.get_running_loop()
+    async with app.running() as running:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, running.stopping.set)
+        sock = server.listen(path)
+        Path(paths.state_dir(), "daemon.pid").write_text(f"{os.getpid()}\n")
+        _tell(ready_fd, "ok\n")
+        # What was made until here stays for ever: keep it out of every collection.
+        gc.collect()
+        gc.freeze()
+        try:
+            await server.serve(running, sock)
+        finally:
+            sock.close()
+            with contextlib.suppress(FileNotFoundError):
+                Path(path).unlink()
+
+
+def _tell(fd: int | None, text: str) -> None:
+    if fd is None:
+        return
+    with contextlib.suppress(OSError):
+        os.write(fd, text.encode())
+        os.close(fd)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,229 @@
+"""Everything the daemon holds, made in order and taken down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from rumpel import names, paths
+from rumpel.adapters import build_context, git, threads
+from rumpel.adapters.docker_api import DockerHost
+from rumpel.adapters.docker_snapshot import HostSnapshot
+from rumpel.cache.store import Store
+from rumpel.daemon.background import Background
+from rumpel.daemon.links import LinkManager
+from rumpel.daemon.pods import Pods, find_container, repo_ref
+from rumpel.daemon.runner import Runner
+from rumpel.engine.execute import Engine
+from rumpel.errors import HostUnreachable, RumpelError
+from rumpel.graphs.create import address
+from rumpel.model import RepoRef
+from rumpel.tasks.world import World
+
+log = logging.getLogger(__name__)
+
+LOCAL = "local"
+RECONNECT_S = 1.0
+LIVE_TIMEOUT_S = 1.5
+
+
+class App:
+    """Made by `running`; verbs get it with every request."""
+
+    def __init__(self, *, state_dir: Path, store: Store, background: Background) -> None:
+        self.state_dir, self.store, self.background = state_dir, store, background
+        self.started_at = time.time()
+        self.home_id = home_id(state_dir)
+        self.pods = Pods(store)
+        self.creating: set[str] = set()
+        self.repo_gates: dict[str, asyncio.Lock] = {}
+        self.stopping = asyncio.Event()
+        self.hosts: dict[str, DockerHost] = {}
+        self.snapshots: dict[str, HostSnapshot] = {}
+        self._opening = asyncio.Lock()
+        self.requests = 0
+        parallel = max(2, 2 * (os.cpu_count() or 1))
+        scratch = state_dir / "scratch"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(mode=0o700, parents=True)
+        idle = asyncio.Event()
+        self.links = LinkManager(
+            background=background,
+            host=self._host,
+            doors_dir=state_dir / "doors",
+            idle=idle,
+            gateway_filter=self._gateway_filter,
+        )
+        self.world = World(
+            home_id=self.home_id,
+            hosts=self.hosts,
+            snapshots=self.snapshots,
+            links=self.links,
+            extra_labels=extra_labels(os.environ),
+            default_parallel=parallel,
+            make_context=self._make_context,
+            scratch_dir=scratch,
+        )
+        slots = {"create": parallel, "build": 2, "stop": parallel, "sync": 8, "lifecycle": 16}
+        self.engine = Engine(store, self.world, slots=slots)
+        self.runner = Runner(self.engine, idle)
+        self._repos: dict[str, git.Repo] = {}
+        self._refs: dict[str, RepoRef] = {}
+        self._compared: dict[tuple[str, str], tuple[int, int, float]] = {}
+
+    async def host(self, name: str) -> DockerHost:
+        """The connected host. Raises HostUnreachable with what to do."""
+        snapshot = self.world.snapshot(name)
+        if snapshot is not None:
+            return snapshot.host
+        if name != LOCAL:
+            raise HostUnreachable(f"cannot reach {name}: SSH hosts are not supported yet")
+        async with self._opening:
+            if name not in self.hosts:
+                host = await DockerHost.open(os.environ.get("DOCKER_HOST") or None)
+                opened = HostSnapshot(host, f"{names.LABEL_HOME}={self.home_id}")
+                opened.on_change(functools.partial(self._changed, name))
+                self.hosts[name], self.snapshots[name] = host, opened
+                self.background.spawn(opened.run(), f"view of {name}")
+        await self.snapshots[name].wait_live(LIVE_TIMEOUT_S)
+        return self.hosts[name]
+
+    def _changed(self, host: str, container_id: str, action: str) -> None:
+        """A container of ours was started or ended, by us or by hand."""
+        if not container_id:
+            return
+        state = self.snapshots[host].containers.get(container_id)
+        if state is None or state.status != "running":
+            self.background.spawn(self.links.ended(container_id), "link ended")
+            return
+        pod = self.pods.by_id(state.labels.get(names.LABEL_POD_ID, ""))
+        if pod is None or pod.pod_id in self.creating:
+            return
+        cloned = self.pods.record("clone", pod.spec)
+        access = self.pods.access(pod.spec)
+        if access is not None and cloned is not None and cloned.output is not None:
+            self.links.follow(address(pod.spec), access)
+
+    async def restore(self) -> None:
+        """At start: recover what was interrupted, then link up with what runs."""
+        await self.engine.recover()
+        for pod in self.pods.all():
+            await self.links.restore(address(pod.spec))
+        if self.pods.all():
+            self.background.spawn(self._reconnect(), "reconnect")
+
+    async def _reconnect(self) -> None:
+        """Until the engine answers; then every running pod gets its link and one import."""
+        while True:
+            try:
+                await self.host(LOCAL)
+                break
+            except HostUnreachable:
+                await asyncio.sleep(RECONNECT_S)
+        seen: set[str] = set()
+        for pod in self.pods.all():
+            spec = pod.spec
+            if spec.host != LOCAL:
+                continue
+            if spec.repo.repo_id not in seen:
+                seen.add(spec.repo.repo_id)
+                await self.links.seeded(spec.repo, LOCAL)
+            access = self.pods.access(spec)
+            state = find_container(self.snapshots[LOCAL].containers.values(), pod.pod_id)
+            if access is not None and state is not None and state.status == "running":
+                self.links.follow(address(spec), access)
+
+    def target_of(self, cwd: str) -> RepoRef:
+        """The repository of a folder; asked anew when it moved or was deleted."""
+        found = self._refs.get(cwd)
+        if found is None or not Path(found.common_dir).exists():
+            found = self._refs[cwd] = repo_ref(git.discover(cwd))
+        return found
+
+    def discover(self, path: str) -> git.Repo:
+        """Cached: a repository's folders do not move while the daemon looks at it."""
+        found = self._repos.get(path)
+        if found is None:
+            found = self._repos[path] = git.discover(path)
+        return found
+
+    def compared(self, repo: git.Repo, base: str, commit: str) -> tuple[int, int, float]:
+        """(ahead, behind, commit time); two commits never change their relation."""
+        key = (base, commit)
+        found = self._compared.get(key)
+        if found is None:
+            ahead, behind = git.ahead_behind(repo, commit, base)
+            found = (ahead, behind, git.commit_time(repo, commit))
+            if len(self._compared) > 10_000:
+                self._compared.clear()
+            self._compared[key] = found
+        return found
+
+    def gate(self, repo: RepoRef, host: str) -> asyncio.Lock:
+        """Held while the last pod's seed is removed, and while new pods are announced."""
+        return self.repo_gates.setdefault(f"{host}/{repo.repo_id}", asyncio.Lock())
+
+    async def close(self) -> None:
+        await self.runner.stop()
+        await self.engine.close()
+        await self.links.close_all()
+        for host in self.hosts.values():
+            await host.close()
+
+    def _host(self, name: str) -> DockerHost:
+        found = self.hosts.get(name)
+        if found is None:
+            raise HostUnreachable(f"no connection to the Docker engine of host {name!r}")
+        return found
+
+    def _gateway_filter(self, repo: RepoRef) -> list[str]:
+        return self.world.label_filter("gateway", repo=repo.repo_id)
+
+    async def _make_context(self, context: str, dockerfile: str) -> tuple[Path, str]:
+        path = self.world.scratch_dir / f"context-{secrets.token_hex(8)}.tar"
+        name = await threads.call(build_context.write_tar, context, dockerfile, path)
+        return path, name
+
+
+@contextlib.asynccontextmanager
+async def running() -> AsyncIterator[App]:
+    """The daemon's parts, from the state folder up."""
+    state_dir = Path(paths.prepare_state())
+    async with await Store.open(state_dir / "state.db") as store, Background() as background:
+        app = App(state_dir=state_dir, store=store, background=background)
+        if store.was_reset:
+            log.warning("the database was unreadable and was started anew")
+        await app.restore()
+        try:
+            yield app
+        finally:
+            with contextlib.suppress(RumpelError):
+                await app.close()
+
+
+def home_id(state_dir: Path) -> str:
+    """Which state folder an object belongs to; in a file, so that it survives the database."""
+    path = state_dir / "home-id"
+    with contextlib.suppress(FileNotFoundError):
+        found = path.read_text().strip()
+        if found:
+            return found
+    made = secrets.token_hex(8)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(made + "\n")
+    fresh.replace(path)
+    return made
+
+
+def extra_labels(env: Mapping[str, str]) -> dict[str, str]:
+    """`RUMPEL_LABELS=key=value,key=value`: put on every object, e.g. by a test run."""
+    pairs = (item.partition("=") for item in env.get("RUMPEL_LABELS", "").split(",") if item)
+    return {key: value for key, _, value in pairs}

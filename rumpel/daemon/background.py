@@ -1,0 +1,53 @@
+"""Long-lived work beside the requests: one task group, and an end for every failure."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from types import TracebackType
+
+from rumpel.errors import RumpelError
+from rumpel.log import write_crash
+
+log = logging.getLogger(__name__)
+
+
+class Background:
+    """Owns the tasks it spawned: leaving it cancels them all and waits for them."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[object, object, object], name: str) -> asyncio.Task[None]:
+        """Run `work` to its end; what it raises is written down, never lost, never spread."""
+        task = asyncio.get_running_loop().create_task(_guarded(work, name), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def __aenter__(self) -> Background:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _guarded(work: Coroutine[object, object, object], name: str) -> None:
+    try:
+        await work
+    except RumpelError as error:
+        log.warning("%s: %s", name, error.message)
+    except (
+        Exception
+    ) as error:  # the boundary of background work: a bug here must not end the daemon
+        write_crash(error, {"background task": name})
+        log.exception("%s failed", name)

@@ -1,0 +1,107 @@
+"""One request in progress: its events to the client, the client's control messages to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rumpel import protocol
+from rumpel.daemon.connection import Connection
+from rumpel.engine.events import Event, EventKind, reason_json
+from rumpel.errors import UsageError
+
+CONSENT_TIMEOUT_S = 600.0
+
+NODE_STATES = {
+    EventKind.CACHED: "cached",
+    EventKind.WAITING: "waiting",
+    EventKind.RUNNING: "running",
+    EventKind.OK: "ok",
+    EventKind.FAILED: "failed",
+    EventKind.UPSTREAM_FAILED: "upstream-failed",
+    EventKind.CANCELLED: "cancelled",
+    EventKind.BLOCKED: "blocked",
+}
+
+
+class Client:
+    """Sends never wait; what the client says later arrives through `controls`."""
+
+    def __init__(self, connection: Connection, request: protocol.Request) -> None:
+        self.connection = connection
+        self.request = request
+        self.warnings: list[str] = []
+        self.cancelled = asyncio.Event()
+        self.gone = asyncio.Event()
+        self.wants_exit = asyncio.Event()
+        self.resizes: asyncio.Queue[tuple[int, int]] = asyncio.Queue(maxsize=16)
+        self._consent: asyncio.Future[bool] | None = None
+
+    def send(self, message: Mapping[str, object]) -> None:
+        self.connection.send(message)
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def notice(self, text: str) -> None:
+        self.send(protocol.notice(text))
+
+    def on_event(self, event: Event) -> None:
+        """An engine event as a line of the protocol."""
+        if event.kind is EventKind.RUN_PLANNED:
+            self.send(protocol.planned(event.run_id, event.nodes))
+        elif event.kind is EventKind.LOG:
+            self.send(protocol.log(event.node_id, event.text, pod=event.pod))
+        elif event.kind in NODE_STATES:
+            self.send(
+                protocol.node(
+                    event.node_id,
+                    NODE_STATES[event.kind],
+                    title=event.title,
+                    pod=event.pod,
+                    elapsed_s=round(event.elapsed_s, 3),
+                    reasons=[reason_json(reason) for reason in event.reasons],
+                    error=None if event.error is None else event.error.to_json(),
+                )
+            )
+
+    async def controls(self) -> None:
+        """Read control messages until the client is gone."""
+        try:
+            while (message := await self.connection.receive()) is not None:
+                self._control(message)
+        except UsageError:
+            pass  # garbage after a good request: treat it as gone
+        self.gone.set()
+        if self._consent is not None and not self._consent.done():
+            self._consent.set_result(False)
+
+    async def ask_consent(self, repo: str, items: Sequence[Mapping[str, str]]) -> bool:
+        """The person's answer; False when nobody answers."""
+        self._consent = asyncio.get_running_loop().create_future()
+        self.send(protocol.consent(repo, items))
+        if self.gone.is_set():
+            return False
+        try:
+            async with asyncio.timeout(CONSENT_TIMEOUT_S):
+                return await self._consent
+        except TimeoutError:
+            return False
+
+    def _control(self, message: Mapping[str, Any]) -> None:
+        match message.get("do"):
+            case "cancel":
+                self.cancelled.set()
+            case "detach":
+                self.gone.set()
+            case "exit":
+                self.wants_exit.set()
+            case "consent":
+                if self._consent is not None and not self._consent.done():
+                    self._consent.set_result(message.get("granted") is True)
+            case "resize":
+                rows, cols = message.get("rows"), message.get("cols")
+                if type(rows) is int and type(cols) is int and not self.resizes.full():
+                    self.resizes.put_nowait((rows, cols))

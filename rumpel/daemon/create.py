@@ -1,0 +1,184 @@
+"""`create`: pods are announced, made by one graph, and reported one by one."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from rumpel import names
+from rumpel.daemon import requests
+from rumpel.daemon.app import App
+from rumpel.daemon.client import Client
+from rumpel.daemon.pods import Pod, new_pod_id
+from rumpel.daemon.requests import Base, Target
+from rumpel.daemon.view import listing
+from rumpel.engine.events import DONE, NodeState
+from rumpel.engine.execute import RunResult
+from rumpel.errors import Interrupted, NotFound, RumpelError, UsageError
+from rumpel.graphs.create import create, node_id
+from rumpel.graphs.delete import delete
+from rumpel.model import PodSpec
+
+
+async def run(app: App, client: Client) -> dict[str, object]:
+    """The result line of the request: one row a pod, errors inside the rows and as a whole."""
+    where = await requests.target(client)
+    wanted = pod_names(client.request.args["names"], client.request.args["count"])
+    outcome = await make(app, client, where, wanted)
+    rows = [await asyncio.to_thread(_row, app, outcome, name) for name in wanted]
+    error = next((outcome.errors[name] for name in wanted if name in outcome.errors), None)
+    if error is None:
+        return {"result": rows, "warnings": client.warnings, "exit_code": 0}
+    return {"error": error.to_json(), "data": rows, "warnings": client.warnings}
+
+
+def pod_names(given: tuple[str, ...], count: int | None) -> list[str]:
+    """`--count 3` with NAME: NAME-1 to NAME-3. Raises UsageError."""
+    found = list(given)
+    if count is not None:
+        if len(found) != 1 or not 1 <= count <= 200:
+            raise UsageError("--count takes one name and a number from 1 to 200")
+        found = [f"{found[0]}-{number}" for number in range(1, count + 1)]
+    if not found:
+        raise UsageError("create needs the name of a pod", hint="rumpel create my-task")
+    for name in found:
+        names.check_pod_name(name)
+    if len(set(found)) < len(found):
+        raise UsageError("the same name was given twice")
+    return found
+
+
+class Outcome:
+    """What became of each pod of one request."""
+
+    def __init__(self) -> None:
+        self.pods: dict[str, Pod] = {}
+        self.made: set[str] = set()
+        self.errors: dict[str, RumpelError] = {}
+        self.result: RunResult | None = None
+
+
+async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Outcome:
+    """Make or finish the pods named; errors of single pods are in the outcome."""
+    await app.host(requests.local_host(where.host))
+    start = await requests.base(where, client.request.args.get("from"))
+    outcome = Outcome()
+    specs = await _specs(app, client, where, wanted, start, outcome)
+    if not specs:
+        return outcome
+    graph = create(specs, bases=await requests.bases_of(specs[0]))
+    ids = {spec.pod_id for spec in specs}
+    app.creating |= ids
+    try:
+        if app.engine.plan(graph).is_fresh:
+            return outcome
+        outcome.result = await app.runner.run(graph, client)
+        await _remember(app, specs, outcome.result)
+    except Interrupted:
+        await _roll_back(app, client, outcome)
+        raise
+    finally:
+        app.creating -= ids
+    _collect_errors(specs, outcome, outcome.result)
+    return outcome
+
+
+async def _specs(
+    app: App, client: Client, where: Target, wanted: list[str], start: Base, outcome: Outcome
+) -> list[PodSpec]:
+    """Specs of all pods; new ones are announced in the database before anything is made."""
+    async with app.gate(where.ref, where.host):
+        ids = {}
+        for name in wanted:
+            known = app.pods.find(where.ref.repo_id, name)
+            ids[name] = known.pod_id if known is not None else new_pod_id()
+        specs = []
+        dev = await requests.dev_config(where, client, pod=wanted[0], pod_id=ids[wanted[0]])
+        for warning in dev.warnings:
+            client.warn(warning)
+        await requests.consented(app.store, where, client, dev)
+        for name in wanted:
+            if name != wanted[0]:
+                dev = await requests.dev_config(where, client, pod=name, pod_id=ids[name])
+            known = app.pods.find(where.ref.repo_id, name)
+            pod_start = start
+            if known is not None and client.request.args.get("from") is None:
+                pod_start = Base(branch=known.spec.base_branch, oid=known.spec.base_oid)
+            spec = await requests.pod_spec(where, dev, pod=name, pod_id=ids[name], start=pod_start)
+            if known is not None:
+                outcome.pods[name] = known
+                spec = replace(spec, host=known.spec.host)
+            specs.append(spec)
+        fresh = [spec for spec in specs if spec.pod not in outcome.pods]
+        made = await asyncio.gather(*(app.pods.put(spec) for spec in fresh))
+    for pod in made:
+        outcome.pods[pod.name] = pod
+        outcome.made.add(pod.name)
+    return specs
+
+
+async def _remember(app: App, specs: list[PodSpec], result: RunResult) -> None:
+    """What each container was made of, so that entering needs no configuration."""
+    for spec in specs:
+        container_node = node_id("container", spec)
+        if result.states.get(container_node) not in DONE:
+            continue
+        image = result.outputs[node_id("image", spec, shared=True)]
+        tools = result.outputs[node_id("tools", spec, shared=True)]
+        seed = result.outputs[node_id("seed", spec, shared=True)]
+        pod = app.pods.by_id(spec.pod_id)
+        if pod is not None and pod.spec != spec:
+            await app.pods.put(spec, created_at=pod.created_at)
+        await app.pods.remember_made_of(
+            spec,
+            {
+                "image_id": tools.image_id,
+                "image_user": image.user,
+                "user": tools.user,
+                "seed_volume": seed.volume,
+            },
+        )
+
+
+def _collect_errors(specs: list[PodSpec], outcome: Outcome, result: RunResult | None) -> None:
+    if result is None:
+        return
+    for spec in specs:
+        for name, error in result.errors.items():
+            if _concerns(spec, name) and result.states[name] in (
+                NodeState.FAILED,
+                NodeState.BLOCKED,
+            ):
+                outcome.errors.setdefault(spec.pod, error)
+
+
+def _concerns(spec: PodSpec, name: str) -> bool:
+    own = f"/{spec.repo.repo_id[:12]}/{spec.pod}"
+    shared = name.count("/") == node_id("image", spec, shared=True).count("/")
+    return shared or name.endswith(own) or f"{own}/" in name
+
+
+async def _roll_back(app: App, client: Client, outcome: Outcome) -> None:
+    """Cancelled: pods that this request made, and that nobody could have used, go again."""
+    fresh = [outcome.pods[name] for name in sorted(outcome.made)]
+    if not fresh:
+        return
+    client.cancelled.clear()
+    pairs = [(pod.spec, app.pods.access(pod.spec)) for pod in fresh]
+    await app.runner.run(delete(pairs, force=True), client)
+    for pod in fresh:
+        await app.pods.remove(pod)
+
+
+def _row(app: App, outcome: Outcome, name: str) -> dict[str, Any]:
+    pod = outcome.pods.get(name)
+    if pod is None:
+        raise NotFound(f"pod {name!r} was not made")
+    row = listing(app, [pod])[0]
+    error = outcome.errors.get(name)
+    return {
+        **row,
+        "created": name in outcome.made,
+        "error": None if error is None else error.to_json(),
+    }

@@ -1,0 +1,184 @@
+"""`enter`: the pod is made ready, then a command of the user runs in it.
+
+The exec stream's descriptor goes to the client: what the command reads and writes passes the
+daemon by, and a stalled terminal holds up nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import os
+import posixpath
+import secrets
+from dataclasses import dataclass
+
+from rumpel import names, protocol
+from rumpel.adapters.docker_api import DockerHost
+from rumpel.daemon import create as create_verb
+from rumpel.daemon import requests
+from rumpel.daemon.app import LOCAL, App
+from rumpel.daemon.client import Client
+from rumpel.daemon.pods import Pod, find_container
+from rumpel.daemon.requests import Target
+from rumpel.errors import NotFound, RumpelError
+from rumpel.graphs.create import address
+from rumpel.graphs.resume import resume
+from rumpel.tasks import shell
+
+log = logging.getLogger(__name__)
+
+# The folder may be missing in the pod: the root is better than an engine error.
+IN_FOLDER = (
+    'cd "$1" 2>/dev/null || { cd "$2" && '
+    'echo "rumpel: no folder $1 in the pod, using $2" >&2; }; shift 2; exec "$@"'
+)
+EXIT_WAIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One exec of the user: where it is, and how to find its processes again."""
+
+    host: DockerHost
+    where: shell.Where
+    exec_id: str
+    token: str
+
+
+async def run(app: App, client: Client) -> dict[str, object]:
+    target = await requests.target(client)
+    pod = await ready(app, client, target)
+    access = app.pods.access(pod.spec)
+    if access is None:
+        raise NotFound(f"pod {pod.name!r} has no container")
+    where = shell.Where(
+        host=pod.spec.host,
+        container_id=access.container_id,
+        user=access.user,
+        cwd=pod.spec.container.workspace_folder,
+    )
+    await _post_attach(app, client, pod, where)
+    session = await _start(app, client, target, pod, where)
+    code = await _follow(app, client, session)
+    app.background.spawn(app.links.refresh_dirty(address(pod.spec)), f"status of {pod.name}")
+    return {"result": {"exit_code": code}, "warnings": client.warnings, "exit_code": code}
+
+
+async def ready(app: App, client: Client, target: Target) -> Pod:
+    """The pod, running and set up. An existing container is never rebuilt by entering."""
+    name = names.check_pod_name(client.request.args["name"])
+    pod = app.pods.find(target.ref.repo_id, name)
+    if pod is not None:
+        await app.host(pod.spec.host)
+        snapshot = app.snapshots[pod.spec.host]
+        made_of = app.pods.made_of(pod.spec)
+        state = find_container(snapshot.containers.values(), pod.pod_id)
+        if state is not None and made_of is not None and state.status != "created":
+            graph = resume(pod.spec, made_of)
+            if not app.engine.plan(graph).is_fresh:
+                result = await app.runner.run(graph, client)
+                for error in result.errors.values():
+                    raise error
+            return pod
+    outcome = await create_verb.make(app, client, target, [name])
+    for error in outcome.errors.values():
+        raise error
+    return outcome.pods[name]
+
+
+async def _post_attach(app: App, client: Client, pod: Pod, where: shell.Where) -> None:
+    for hook in pod.spec.hooks:
+        if hook.name != "postAttachCommand":
+            continue
+        env = await _environment(app, pod, where)
+        for name, argv in hook.steps:
+            code = await shell.run(app.world, where, argv, env=env, on_line=client.notice)
+            if code != 0:
+                client.warn(f"postAttachCommand {name} exited with {code}".replace("  ", " "))
+
+
+async def _environment(app: App, pod: Pod, where: shell.Where) -> dict[str, str]:
+    return await shell.environment(
+        app.world, where, probe=pod.spec.env_probe, remote_env=pod.spec.remote_env
+    )
+
+
+async def _start(app: App, client: Client, target: Target, pod: Pod, where: shell.Where) -> Session:
+    args = client.request.args
+    host = await app.host(pod.spec.host)
+    env = await _environment(app, pod, where)
+    argv = list(args["argv"])
+    if not argv:
+        profile = await shell.profile(app.world, where, pod.spec.env_probe)
+        argv = [profile.shell, "-l"]
+    if client.request.tty:
+        env["TERM"] = args["term"] or "xterm-256color"
+    token = secrets.token_hex(8)
+    env["RUMPEL_EXEC"] = token
+    folder = _folder(target, client, where.cwd)
+    if folder != where.cwd:
+        argv = ["/bin/sh", "-c", IN_FOLDER, "sh", folder, where.cwd, *argv]
+    stream = await host.exec_stream(
+        where.container_id, argv, user=where.user, cwd=where.cwd, env=env, tty=client.request.tty
+    )
+    if client.request.tty and args["rows"] and args["cols"]:
+        await host.resize(stream.exec_id, args["rows"], args["cols"])
+    sock, prefix = stream.take_socket()
+    try:
+        encoded = base64.b64encode(prefix).decode()
+        message = protocol.attach(stream.exec_id, tty=client.request.tty, prefix=encoded)
+        client.connection.send(message, fd=sock.fileno())
+        await client.connection.drain()
+    finally:
+        sock.close()
+    return Session(host=host, where=where, exec_id=stream.exec_id, token=token)
+
+
+def _folder(target: Target, client: Client, root: str) -> str:
+    """The caller's folder, inside the pod's workspace."""
+    relative = os.path.relpath(  # noqa: PTH - strings in, strings out
+        os.path.realpath(client.request.args["cwd"] or client.request.cwd),  # noqa: PTH118
+        os.path.realpath(target.root),  # noqa: PTH118
+    )
+    return root if relative.startswith("..") or relative == "." else posixpath.join(root, relative)
+
+
+async def _follow(app: App, client: Client, session: Session) -> int:
+    """Until the client saw the end of the stream, or is gone (then its processes are ended)."""
+    exited = asyncio.ensure_future(client.wants_exit.wait())
+    gone = asyncio.ensure_future(client.gone.wait())
+    cancelled = asyncio.ensure_future(client.cancelled.wait())
+    resizer = asyncio.ensure_future(_resize(client, session))
+    try:
+        await asyncio.wait({exited, gone, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+        if not exited.done():
+            await session.host.kill_tree(
+                session.where.container_id, session.token, user=session.where.user
+            )
+            return 130
+        async with asyncio.timeout(EXIT_WAIT_S):
+            return await session.host.exec_exit_code(session.exec_id)
+    except NotFound:
+        client.warn("the pod's container was removed while the command ran")
+        return 137
+    finally:
+        for future in (exited, gone, cancelled, resizer):
+            future.cancel()
+
+
+async def _resize(client: Client, session: Session) -> None:
+    while True:
+        rows, cols = await client.resizes.get()
+        try:
+            await session.host.resize(session.exec_id, rows, cols)
+        except RumpelError as error:
+            log.info("resize: %s", error.message)
+
+
+async def exit_code(app: App, client: Client) -> dict[str, object]:
+    """`exec-exit`: for a client whose daemon was restarted while its command ran."""
+    host = await app.host(LOCAL)
+    code = await host.exec_exit_code(client.request.args["exec"])
+    return {"result": {"exit_code": code}, "warnings": [], "exit_code": code}

@@ -1,0 +1,134 @@
+"""`graph`: the nodes of a pod, what each would do now, and why. Nothing is changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rumpel import paths
+from rumpel.daemon import requests
+from rumpel.daemon.app import App
+from rumpel.daemon.client import Client
+from rumpel.daemon.pods import Pod, new_pod_id
+from rumpel.daemon.requests import Base, Target
+from rumpel.engine.doit_bridge import dodo_text
+from rumpel.engine.graph import Graph
+from rumpel.engine.plan import Plan, Verdict
+from rumpel.errors import NotFound, RumpelError, UsageError
+from rumpel.graphs import delete as delete_graph
+from rumpel.graphs import stop as stop_graph
+from rumpel.graphs.create import create
+from rumpel.graphs.resume import resume
+
+STATES = {
+    Verdict.FRESH: "cached",
+    Verdict.RUN: "stale",
+    Verdict.MAY_RUN: "may-run",
+    Verdict.BLOCKED: "unknown",
+}
+PLANS = ("create", "enter", "stop", "delete")
+
+
+async def run(app: App, client: Client) -> dict[str, object]:
+    args = client.request.args
+    where = await requests.target(client)
+    verb = args["plan"] or "create"
+    if verb not in PLANS:
+        raise UsageError(f"no plan for {verb!r}", hint=f"one of {', '.join(PLANS)}")
+    try:
+        await app.host(requests.local_host(where.host))
+    except RumpelError as error:
+        client.warn(f"{error.message}: what needs it is unknown")
+    graph = await _graph(app, client, where, args["name"], verb)
+    data = describe(app, app.engine.plan(graph))
+    if args["why"] is not None:
+        data["nodes"] = [_one(data["nodes"], args["why"])]
+        data["edges"] = []
+    if args["format"] == "doit":
+        data["dodo"] = dodo_text(paths.socket_path(), where.root, args["name"] or "")
+    return {"result": data, "warnings": client.warnings, "exit_code": 0}
+
+
+def describe(app: App, plan: Plan) -> dict[str, Any]:
+    """The JSON of features.md part 1: nodes with state and reasons, edges as pairs."""
+    found = plan.to_json()
+    for node in found["nodes"]:
+        record = app.store.records.get(node["id"])
+        node["state"] = STATES[Verdict(node.pop("verdict"))]
+        if record is not None and record.failure is not None and node["state"] == "stale":
+            node["state"] = str(record.failure.get("state", "failed"))
+        if node["id"] in app.engine.flights:
+            node["state"] = "running"
+        node["duration_s"] = None if record is None else round(record.elapsed_s, 3)
+        node["updated_at"] = None if record is None else record.updated_at
+        node["error"] = None if record is None or not record.failure else record.failure["error"]
+    found["edges"] = [[edge["from"], edge["to"]] for edge in found["edges"]]
+    return found
+
+
+async def _graph(app: App, client: Client, where: Target, name: str | None, verb: str) -> Graph:
+    if name is None:
+        pods = app.pods.of_repo(where.ref.repo_id)
+        if not pods:
+            raise NotFound(
+                "there is no pod of this repository yet",
+                hint="rumpel graph NAME   shows what creating one would do",
+            )
+    else:
+        pods = await _pod_or_draft(app, client, where, name)
+    if verb == "stop":
+        return stop_graph.stop(
+            (pod.spec, access) for pod in pods if (access := app.pods.access(pod.spec))
+        )
+    if verb == "delete":
+        return delete_graph.delete(
+            ((pod.spec, app.pods.access(pod.spec)) for pod in pods), force=False
+        )
+    if verb == "enter":
+        return _enter(app, pods)
+    return await _create(client, where, pods)
+
+
+async def _pod_or_draft(app: App, client: Client, where: Target, name: str) -> list[Pod]:
+    """A pod that does not exist yet has a graph too: everything in it would run."""
+    try:
+        return [app.pods.get(where.ref.repo_id, name, prefix=True)]
+    except NotFound:
+        start = await requests.base(where, None)
+        pod_id = new_pod_id()
+        dev = await requests.dev_config(where, client, pod=name, pod_id=pod_id)
+        spec = await requests.pod_spec(where, dev, pod=name, pod_id=pod_id, start=start)
+        return [Pod(spec=spec, created_at=0.0)]
+
+
+async def _create(client: Client, where: Target, pods: list[Pod]) -> Graph:
+    """With the configuration as it is on disk now."""
+    graph = Graph("create")
+    for pod in pods:
+        dev = await requests.dev_config(where, client, pod=pod.name, pod_id=pod.pod_id)
+        start = Base(branch=pod.spec.base_branch, oid=pod.spec.base_oid)
+        spec = await requests.pod_spec(where, dev, pod=pod.name, pod_id=pod.pod_id, start=start)
+        graph.merge(create([spec], bases=await requests.bases_of(spec)))
+    return graph
+
+
+def _enter(app: App, pods: list[Pod]) -> Graph:
+    graph = Graph("enter")
+    for pod in pods:
+        made_of = app.pods.made_of(pod.spec)
+        if made_of is not None:
+            graph.merge(resume(pod.spec, made_of))
+    return graph
+
+
+def _one(nodes: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
+    """By full id, by kind, or by the last part of the id. Raises NotFound, UsageError."""
+    exact = [node for node in nodes if node["id"] == wanted]
+    found = exact or [
+        node for node in nodes if wanted in (node["kind"], node["id"].rsplit("/", 1)[-1])
+    ]
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(node["id"] for node in found or nodes)
+    if not found:
+        raise NotFound(f"no node {wanted!r} in this graph", hint=f"one of {listed}")
+    raise UsageError(f"several nodes are called {wanted!r}: {listed}")

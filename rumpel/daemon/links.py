@@ -1,0 +1,350 @@
+"""Links into running pods: control channel, parked upload-pack, import of commits.
+
+One link per running pod. A commit in the pod makes a notice on the link; notices are hints, so
+they are coalesced, and each connect and each few minutes everything is imported anyway. The
+exec that serves the next import is started ahead of time, when no graph runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rumpel.adapters import git, git_door, git_refs, threads
+from rumpel.adapters.docker_api import DockerHost
+from rumpel.adapters.pod_link import PodLink
+from rumpel.adapters.stream import Stream
+from rumpel.daemon.background import Background
+from rumpel.daemon.repos import RepoSync
+from rumpel.errors import HostUnreachable, RumpelError
+from rumpel.model import RepoRef
+from rumpel.resources import resource_text
+from rumpel.tasks.world import Access, PodAddress, Setup, SyncReport
+
+log = logging.getLogger(__name__)
+
+OPEN_TIMEOUT_S = 30.0
+REQUEST_TIMEOUT_S = 60.0
+SETUP_TIMEOUT_S = 1500.0
+LOOK_EVERY_S = 300.0
+RETRY_MAX_S = 30.0
+
+
+class PodSync:
+    """What the daemon holds for one running pod."""
+
+    def __init__(self, pod: PodAddress, access: Access) -> None:
+        self.pod, self.access = pod, access
+        self.link: PodLink | None = None
+        self.parked: Stream | None = None
+        self.pending: Stream | None = None
+        self.connecting = asyncio.Lock()
+        self.importing = asyncio.Lock()
+        self.noticed = asyncio.Event()
+        self.loop: asyncio.Task[None] | None = None
+
+    @property
+    def is_live(self) -> bool:
+        return self.link is not None and self.link.is_open
+
+
+class LinkManager:
+    """Implements `tasks.world.Links`."""
+
+    def __init__(
+        self,
+        *,
+        background: Background,
+        host: Callable[[str], DockerHost],
+        doors_dir: Path,
+        idle: asyncio.Event,
+        gateway_filter: Callable[[RepoRef], list[str]],
+    ) -> None:
+        self._background, self._host, self._doors_dir = background, host, doors_dir
+        self._idle, self._gateway_filter = idle, gateway_filter
+        self._pods: dict[str, PodSync] = {}
+        self._repos: dict[str, RepoSync] = {}
+        self._followers: dict[str, asyncio.Task[None]] = {}
+        self._parking = asyncio.Semaphore(1)
+        self.dirty: dict[str, tuple[int, float]] = {}
+
+    # What the operations use (tasks.world.Links).
+
+    def is_live(self, pod_id: str, container_id: str) -> bool:
+        found = self._pods.get(pod_id)
+        return found is not None and found.is_live and found.access.container_id == container_id
+
+    async def prepare(self, pod: PodAddress, access: Access) -> None:
+        state = self._state(pod, access)
+        if access.as_main:
+            await self._drop(state)
+            state.pending = await self._host(pod.host).attach(access.container_id)
+
+    async def connect(self, pod: PodAddress, access: Access) -> None:
+        state = self._state(pod, access)
+        async with state.connecting:
+            if state.is_live:
+                return
+            stream, state.pending = state.pending, None
+            if stream is None:
+                stream = await self._open_stream(pod, access)
+            try:
+                state.link = await PodLink.open(
+                    stream, on_notice=state.noticed.set, timeout_s=OPEN_TIMEOUT_S
+                )
+                await state.link.request("watch", pod.workspace_folder, timeout_s=REQUEST_TIMEOUT_S)
+            except RumpelError:
+                await stream.close()
+                raise
+        if state.loop is None or state.loop.done():
+            state.loop = self._background.spawn(self._import_loop(state), f"sync of {pod.pod}")
+
+    async def request(self, pod_id: str, verb: str, *args: str, timeout_s: float) -> str:
+        state = self._pods.get(pod_id)
+        if state is None or state.link is None or not state.link.is_open:
+            raise HostUnreachable("no link into the pod")
+        return await state.link.request(verb, *args, timeout_s=timeout_s)
+
+    async def set_up(self, pod: PodAddress, setup: Setup) -> str:
+        repo = await threads.call(git.discover, pod.repo.work_tree)
+        name, email = await threads.call(git.identity, repo)
+        remotes = await threads.call(git.remotes, repo)
+        arguments = [
+            f"pod_id={pod.pod_id}",
+            f"workspace={pod.workspace_folder}",
+            f"branch={setup.branch}",
+            f"oid={setup.oid or ''}",
+            f"upstream={setup.upstream or ''}",
+            f"name={name or ''}",
+            f"email={email or ''}",
+            *(f"remote={remote}={url}" for remote, url in sorted(remotes.items())),
+        ]
+        return await self.request(pod.pod_id, "setup", *arguments, timeout_s=SETUP_TIMEOUT_S)
+
+    async def publish_fresh(self, pod: PodAddress, branch: str, oid: str) -> None:
+        await self.repo(pod.repo).publish(pod.pod_id, pod.pod, {branch: oid})
+
+    async def sync(self, pod: PodAddress) -> SyncReport:
+        state = self._pods.get(pod.pod_id)
+        if state is None:
+            raise HostUnreachable(f"no link into pod {pod.pod!r}")
+        return await self._import(state)
+
+    async def refresh_dirty(self, pod: PodAddress) -> int:
+        answer = await self.request(
+            pod.pod_id, "status", pod.workspace_folder, timeout_s=REQUEST_TIMEOUT_S
+        )
+        fields = dict(word.partition("=")[::2] for word in answer.split())
+        if not fields.get("dirty", "").isdecimal():
+            raise RumpelError(f"pod {pod.pod!r} did not tell its uncommitted files")
+        count = int(fields["dirty"])
+        self.dirty[pod.pod_id] = (count, time.time())
+        return count
+
+    def branches(self, pod_id: str) -> Mapping[str, str]:
+        for repo in self._repos.values():
+            if pod_id in repo.branches:
+                return repo.branches[pod_id]
+        return {}
+
+    async def keep(self, pod: PodAddress) -> int:
+        repo = await threads.call(git.discover, pod.repo.work_tree)
+        return await git_refs.keep(repo, pod.pod_id, self.branches(pod.pod_id))
+
+    async def close(self, pod_id: str) -> None:
+        state = self._pods.pop(pod_id, None)
+        if state is None:
+            return
+        if state.loop is not None:
+            state.loop.cancel()
+        await self._drop(state)
+
+    async def forget(self, pod: PodAddress) -> None:
+        await self.close(pod.pod_id)
+        await self.repo(pod.repo).withdraw(pod.pod_id)
+        await git_door.remove(self._door(pod))
+        self.dirty.pop(pod.pod_id, None)
+
+    async def seeded(self, repo: RepoRef, host: str) -> None:
+        """Also called at start, for gateways that run already."""
+        sync = self.repo(repo)
+        for state in await self._host(host).containers(self._gateway_filter(repo)):
+            sync.add_gateway(self._host(host), host, state.id)
+        sync.mark_sent(host)
+        follower = self._followers.get(repo.repo_id)
+        if follower is None or follower.done():
+            self._followers[repo.repo_id] = self._background.spawn(
+                sync.follow(), f"branches of {repo.basename}"
+            )
+
+    async def unseeded(self, repo: RepoRef, host: str) -> None:
+        sync = self.repo(repo)
+        sync.remove_gateway(host)
+        follower = self._followers.pop(repo.repo_id, None)
+        if follower is not None and not sync.has_gateways:
+            follower.cancel()
+        elif follower is not None:
+            self._followers[repo.repo_id] = follower
+
+    # What the daemon uses.
+
+    def repo(self, repo: RepoRef) -> RepoSync:
+        found = self._repos.get(repo.repo_id)
+        if found is None:
+            found = RepoSync(repo, on_pushed=self._pushed)
+            self._repos[repo.repo_id] = found
+        return found
+
+    def follow(self, pod: PodAddress, access: Access) -> None:
+        """Link up with a pod that runs already, in the background, and import once."""
+        state = self._state(pod, access)
+        if state.loop is None or state.loop.done():
+            state.noticed.set()
+            state.loop = self._background.spawn(self._import_loop(state), f"sync of {pod.pod}")
+
+    async def ended(self, container_id: str) -> None:
+        """A container does not run any more: nobody waits for its link."""
+        for pod_id, state in list(self._pods.items()):
+            if state.access.container_id == container_id and state.pending is None:
+                await self.close(pod_id)
+
+    async def restore(self, pod: PodAddress) -> None:
+        """At start: what the door holds is what the host knows of the pod."""
+        branches = await threads.call(git_door.branches, self._door(pod))
+        sync = self.repo(pod.repo)
+        sync.pod_names[pod.pod_id] = pod.pod
+        sync.branches[pod.pod_id] = dict(branches)
+
+    def notes(self, pod_id: str) -> list[str]:
+        return [
+            note for repo in self._repos.values() if pod_id in repo.branches for note in repo.notes
+        ]
+
+    async def close_all(self) -> None:
+        for pod_id in list(self._pods):
+            await self.close(pod_id)
+
+    # How it works.
+
+    def _state(self, pod: PodAddress, access: Access) -> PodSync:
+        state = self._pods.get(pod.pod_id)
+        if state is None:
+            state = self._pods[pod.pod_id] = PodSync(pod, access)
+        if state.access.container_id != access.container_id:
+            state.link, state.parked, state.pending = None, None, None
+        state.access = access
+        return state
+
+    async def _open_stream(self, pod: PodAddress, access: Access) -> Stream:
+        host = self._host(pod.host)
+        if access.as_main:
+            return await host.attach(access.container_id)
+        return await host.exec_stream(
+            access.container_id,
+            ["/bin/sh", "-c", resource_text("pod_boot.sh"), "rumpel", "exec"],
+            user=access.user,
+            cwd="/",
+        )
+
+    async def _drop(self, state: PodSync) -> None:
+        for stream in (state.parked, state.pending):
+            if stream is not None:
+                await stream.close()
+        state.parked = state.pending = None
+        if state.link is not None:
+            await state.link.close()
+            state.link = None
+
+    def _door(self, pod: PodAddress) -> Path:
+        return self._doors_dir / pod.repo.repo_id / pod.pod_id
+
+    async def _import_loop(self, state: PodSync) -> None:
+        """Import after each notice; reconnect while the container runs."""
+        wait_s = 0.5
+        while self._pods.get(state.pod.pod_id) is state:
+            try:
+                if not state.is_live:
+                    await self.connect(state.pod, state.access)
+                    state.noticed.set()
+                wait_s = 0.5
+                await self._park_when_idle(state)
+                await self._wait(state)
+                if state.noticed.is_set():
+                    await self._import(state)
+            except RumpelError as error:
+                log.info("pod %s: %s", state.pod.pod, error.message)
+                await asyncio.sleep(wait_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+                wait_s = min(wait_s * 2, RETRY_MAX_S)
+
+    async def _wait(self, state: PodSync) -> None:
+        """Until a notice, the end of the link, or a while without either."""
+        link = state.link
+        if link is None:
+            return
+        noticed = asyncio.ensure_future(state.noticed.wait())
+        ended = asyncio.ensure_future(link.wait_closed())
+        idle = asyncio.ensure_future(self._idle.wait()) if state.parked is None else None
+        try:
+            waits = {noticed, ended} | ({idle} if idle is not None else set())
+            done, _ = await asyncio.wait(
+                waits, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                state.noticed.set()
+        finally:
+            for future in (noticed, ended, idle):
+                if future is not None:
+                    future.cancel()
+
+    async def _park_when_idle(self, state: PodSync) -> None:
+        if state.parked is not None or not self._idle.is_set() or state.noticed.is_set():
+            return
+        async with self._parking:
+            if self._idle.is_set() and state.parked is None and state.is_live:
+                state.parked = await self._upload_pack(state)
+
+    async def _upload_pack(self, state: PodSync) -> Stream:
+        """Protocol v2 reads refs only when asked, so it may wait for the next commit."""
+        return await self._host(state.pod.host).exec_stream(
+            state.access.container_id,
+            ["git", "upload-pack", "--strict", f"{state.pod.workspace_folder}/.git"],
+            user=state.access.user,
+            cwd="/",
+            env={"GIT_PROTOCOL": "version=2"},
+        )
+
+    async def _import(self, state: PodSync) -> SyncReport:
+        async with state.importing:
+            state.noticed.clear()
+            stream, state.parked = state.parked, None
+            if stream is None:
+                stream = await self._upload_pack(state)
+            pod = state.pod
+            try:
+                repo = await threads.call(git.discover, pod.repo.work_tree)
+                imported = await git_door.import_pod(repo, self._door(pod), stream)
+            finally:
+                await stream.close()
+            await self.repo(pod.repo).publish(pod.pod_id, pod.pod, imported.branches)
+            for name, why in imported.rejected:
+                log.warning("pod %s: branch %r refused: %s", pod.pod, name, why)
+            return SyncReport(imported.branches, tuple(imported.rejected))
+
+    def _pushed(self, repo_id: str, host_name: str) -> None:
+        """New host branches lie behind `host`: the running pods fetch them."""
+        for state in self._pods.values():
+            if state.pod.repo.repo_id == repo_id and state.pod.host == host_name:
+                self._background.spawn(self._fetch(state), f"fetch in {state.pod.pod}")
+
+    async def _fetch(self, state: PodSync) -> None:
+        if state.is_live:
+            await self.request(
+                state.pod.pod_id,
+                "fetch",
+                state.pod.workspace_folder,
+                timeout_s=REQUEST_TIMEOUT_S,
+            )

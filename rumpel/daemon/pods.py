@@ -1,0 +1,196 @@
+"""The pods there are: rows of the database read as values, and what state each one is in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from rumpel import names
+from rumpel.adapters import git
+from rumpel.adapters.docker_types import ContainerState
+from rumpel.cache.records import PodRow, Record
+from rumpel.cache.store import Store
+from rumpel.errors import NotFound, UsageError
+from rumpel.graphs.create import node_id
+from rumpel.model import PodSpec, RepoRef
+from rumpel.tasks import container
+from rumpel.tasks.world import Access
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """A pod as it was made: its spec is what its container was, or will be, created from."""
+
+    spec: PodSpec
+    created_at: float
+
+    @property
+    def name(self) -> str:
+        return self.spec.pod
+
+    @property
+    def pod_id(self) -> str:
+        return self.spec.pod_id
+
+
+def repo_ref(repo: git.Repo) -> RepoRef:
+    """Identity is the real path of the common git dir: worktrees of one repo share pods."""
+    common = os.path.realpath(repo.common_dir)  # noqa: PTH118,PTH120 - a string is wanted
+    return RepoRef(
+        repo_id=hashlib.blake2b(os.fsencode(common), digest_size=16).hexdigest(),
+        common_dir=common,
+        work_tree=str(repo.work_tree),
+        object_format=repo.object_format,
+    )
+
+
+def new_pod_id() -> str:
+    return secrets.token_hex(8)
+
+
+class Pods:
+    """Reads are from memory; writes are durable before they return."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._cache: dict[str, tuple[PodRow, Pod]] = {}
+
+    def all(self) -> list[Pod]:
+        return [self._read(row) for row in self._store.pods() if row.deleted_at is None]
+
+    def of_repo(self, repo_id: str) -> list[Pod]:
+        return [
+            self._read(row)
+            for row in self._store.pods()
+            if row.repo_id == repo_id and row.deleted_at is None
+        ]
+
+    def find(self, repo_id: str, name: str) -> Pod | None:
+        for row in self._store.pods():
+            if row.repo_id == repo_id and row.name == name and row.deleted_at is None:
+                return self._read(row)
+        return None
+
+    def by_id(self, pod_id: str) -> Pod | None:
+        row = self._store.pod(pod_id)
+        return None if row is None else self._read(row)
+
+    def get(self, repo_id: str, name: str, *, prefix: bool = False) -> Pod:
+        """Raises NotFound; `prefix` allows a unique beginning (for verbs that only read)."""
+        found = self.find(repo_id, name)
+        if found is not None:
+            return found
+        known = sorted(pod.name for pod in self.of_repo(repo_id))
+        if prefix:
+            matching = [candidate for candidate in known if candidate.startswith(name)]
+            if len(matching) == 1:
+                return self.get(repo_id, matching[0])
+            if matching:
+                raise UsageError(f"{name!r} is the beginning of {', '.join(matching)}")
+        names.check_pod_name(name)
+        raise NotFound(
+            f"there is no pod {name!r} of this repository",
+            hint=f"rumpel create {name}   makes it; rumpel list   shows those there are",
+            details={"name": name, "known": known},
+        )
+
+    async def put(self, spec: PodSpec, *, created_at: float | None = None) -> Pod:
+        row = PodRow(
+            pod_id=spec.pod_id,
+            repo_id=spec.repo.repo_id,
+            name=spec.pod,
+            host=spec.host,
+            definition=spec.to_json(),
+            created_at=time.time() if created_at is None else created_at,
+        )
+        await self._store.put_pod(row)
+        return self._read(row)
+
+    async def remove(self, pod: Pod) -> None:
+        """The row and the records of the pod's nodes go."""
+        await self._store.forget(self.node_ids(pod.spec))
+        await self._store.delete_pod(pod.pod_id)
+        self._cache.pop(pod.pod_id, None)
+
+    def node_ids(self, spec: PodSpec) -> list[str]:
+        own = [
+            node_id(kind, spec)
+            for kind in ("container", "clone", "sync", "stop", "guard", "keep", "remove")
+        ]
+        hooks = node_id("lifecycle", spec) + "/"
+        return own + [name for name in self._store.records if name.startswith(hooks)]
+
+    def record(self, kind: str, spec: PodSpec) -> Record | None:
+        return self._store.records.get(node_id(kind, spec))
+
+    def access(self, spec: PodSpec) -> Access | None:
+        """How to talk to the pod's container, as last recorded."""
+        record = self.record("container", spec)
+        if record is None or record.output is None:
+            return None
+        output = record.output
+        return Access(
+            container_id=output["container_id"],
+            user=output["user"],
+            as_main=output["as_main"],
+        )
+
+    def made_of(self, spec: PodSpec) -> container.Inputs | None:
+        """The inputs the pod's container was created with; None before it was."""
+        image = self._store.kv_get(f"made-of/{spec.pod_id}")
+        if image is None:
+            return None
+        return container.Inputs(
+            repo=spec.repo,
+            host=spec.host,
+            pod=spec.pod,
+            pod_id=spec.pod_id,
+            image_id=image["image_id"],
+            image_user=image["image_user"],
+            user=image["user"],
+            seed_volume=image["seed_volume"],
+            spec=spec.container,
+        )
+
+    async def remember_made_of(self, spec: PodSpec, made: Mapping[str, str]) -> None:
+        if self._store.kv_get(f"made-of/{spec.pod_id}") != dict(made):
+            await self._store.kv_set(f"made-of/{spec.pod_id}", dict(made))
+
+    def failed_node(self, spec: PodSpec) -> str | None:
+        """Kind (or hook) of the first node of the pod whose last attempt failed."""
+        hooks = [item for item in self.node_ids(spec) if item.startswith("lifecycle/")]
+        order = [node_id("container", spec), node_id("clone", spec), *hooks]
+        shared = [node_id(kind, spec, shared=True) for kind in ("image", "tools", "seed")]
+        for name in [*shared, *order] if self.record("container", spec) is None else order:
+            record = self._store.records.get(name)
+            if record is not None and record.failure is not None:
+                return name.rsplit("/", 1)[-1] if name.startswith("lifecycle/") else record.kind
+        return None
+
+    def _read(self, row: PodRow) -> Pod:
+        cached = self._cache.get(row.pod_id)
+        if cached is None or cached[0] is not row:
+            spec = PodSpec.from_json(dict(row.definition))
+            cached = (row, Pod(spec=spec, created_at=row.created_at))
+            self._cache[row.pod_id] = cached
+        return cached[1]
+
+
+def find_container(containers: Iterable[ContainerState], pod_id: str) -> ContainerState | None:
+    """By our label only; a started one before one that never was."""
+    found = [
+        state
+        for state in containers
+        if state.labels.get(names.LABEL_POD_ID) == pod_id
+        and state.labels.get(names.LABEL_KIND) == "pod"
+    ]
+    return min(found, key=lambda state: state.status == "created", default=None)
+
+
+def with_repo(spec: PodSpec, repo: RepoRef) -> PodSpec:
+    """The same pod seen from another worktree of its repository."""
+    return spec if spec.repo == repo else replace(spec, repo=repo)

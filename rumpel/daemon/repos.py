@@ -1,0 +1,148 @@
+"""One repository of the host: its published pod branches, and its branches sent to gateways.
+
+Two directions. Pod -> host: what the pods have is published as one view, under a lock, so that
+names never clash. Host -> pods: the repository's own refs are watched, sent to the gateway of
+each Docker host, and fetched in the pods from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rumpel import names
+from rumpel.adapters import git, git_refs, git_wire, threads
+from rumpel.adapters.docker_api import DockerHost
+from rumpel.adapters.published import view
+from rumpel.adapters.watch import Watcher
+from rumpel.errors import RumpelError
+from rumpel.model import RepoRef
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 60.0
+PUSH_TIMEOUT_S = 300.0
+PUBLISHED_PREFIX = "refs/remotes/rumpelpod/"
+
+# receive-pack, then HEAD: one exec instead of two. $1 is a branch's full name or an oid.
+RECEIVE = f"""
+git receive-pack {names.SEED_PATH} || exit
+case $1 in
+    refs/*) git --git-dir={names.SEED_PATH} symbolic-ref HEAD "$1" ;;
+    ?*) git --git-dir={names.SEED_PATH} update-ref --no-deref HEAD "$1" ;;
+esac
+"""
+
+
+class RepoSync:
+    """Lives as long as the daemon knows a pod of the repository."""
+
+    def __init__(self, repo: RepoRef, *, on_pushed: Callable[[str, str], None]) -> None:
+        self.repo = repo
+        self.branches: dict[str, dict[str, str]] = {}
+        self.pod_names: dict[str, str] = {}
+        self.notes: tuple[str, ...] = ()
+        self._on_pushed = on_pushed
+        self._published: dict[str, str] | None = None
+        self._lock = asyncio.Lock()
+        self._gateways: dict[str, tuple[DockerHost, str]] = {}
+        self._sent: dict[str, object] = {}
+        self._push_lock = asyncio.Lock()
+
+    async def publish(self, pod_id: str, pod: str, branches: Mapping[str, str]) -> None:
+        """Make the host's refs show `branches` for this pod."""
+        async with self._lock:
+            self.pod_names[pod_id] = pod
+            self.branches[pod_id] = dict(branches)
+            await self._write()
+
+    async def withdraw(self, pod_id: str) -> None:
+        """The pod is deleted: its refs go (`keep` holds the commits)."""
+        async with self._lock:
+            self.branches.pop(pod_id, None)
+            self.pod_names.pop(pod_id, None)
+            await self._write()
+
+    async def _write(self) -> None:
+        repo = await threads.call(git.discover, self.repo.work_tree)
+        if self._published is None:
+            self._published = await threads.call(git.refs, repo, PUBLISHED_PREFIX)
+        wanted = view(
+            {
+                name: (pod_id, self.branches.get(pod_id, {}))
+                for pod_id, name in self.pod_names.items()
+            }
+        )
+        self.notes = tuple(wanted.notes)
+        try:
+            self._published = await git_refs.publish(repo, wanted.refs, self._published)
+        except RumpelError:
+            self._published = None
+            raise
+
+    def add_gateway(self, host: DockerHost, host_name: str, container_id: str) -> None:
+        self._gateways[host_name] = (host, container_id)
+
+    def remove_gateway(self, host_name: str) -> None:
+        self._gateways.pop(host_name, None)
+        self._sent.pop(host_name, None)
+
+    @property
+    def has_gateways(self) -> bool:
+        return bool(self._gateways)
+
+    async def follow(self) -> None:
+        """Send the host's branches to the gateways whenever they change, for ever."""
+        common = Path(self.repo.common_dir)
+        git_dir = (await threads.call(git.discover, self.repo.work_tree)).git_dir
+        watcher = Watcher(roots=[str(common / "refs" / "heads")], flat=[str(common), str(git_dir)])
+        try:
+            await self._push_all()
+            async for _ in watcher.changes(LOOK_EVERY_S):
+                await self._push_all()
+        finally:
+            watcher.close()
+
+    async def _push_all(self) -> None:
+        if not self._gateways:
+            return
+        try:
+            repo = await threads.call(git.discover, self.repo.work_tree)
+            heads = await threads.call(git.refs, repo, "refs/heads/")
+            head = await threads.call(git.head, repo)
+        except RumpelError as error:
+            log.warning("repository %s cannot be read: %s", self.repo.work_tree, error.message)
+            return
+        state = (head, heads)
+        for host_name in list(self._gateways):
+            if self._sent.get(host_name) != state:
+                await self._push(repo, host_name, head, state)
+
+    async def _push(self, repo: git.Repo, host_name: str, head: git.Head, state: object) -> None:
+        gateway = self._gateways.get(host_name)
+        if gateway is None:
+            return
+        host, container_id = gateway
+        target = f"refs/heads/{head.branch}" if head.branch else (head.oid or "")
+        refspecs = ["+refs/heads/*:refs/heads/*"]
+        if head.branch is None and head.oid is not None:
+            refspecs.append("+HEAD:refs/rumpel/head")
+        async with self._push_lock:
+            try:
+                stream = await host.exec_stream(
+                    container_id, ["/bin/sh", "-c", RECEIVE, "sh", target], user="0"
+                )
+                await git_wire.push_from(
+                    repo, stream, refspecs, prune=True, timeout_s=PUSH_TIMEOUT_S
+                )
+            except RumpelError as error:
+                log.warning("branches of %s not sent: %s", self.repo.work_tree, error.message)
+                return
+        self._sent[host_name] = state
+        self._on_pushed(self.repo.repo_id, host_name)
+
+    def mark_sent(self, host_name: str) -> None:
+        """Forget what was sent: the next look sends again (a gateway was made anew)."""
+        self._sent.pop(host_name, None)

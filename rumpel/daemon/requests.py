@@ -1,0 +1,223 @@
+"""From a request to what a pod is made of: repository, settings, devcontainer.json, consent.
+
+Everything a repository says is hostile until checked: what touches the host needs the user's
+consent once per repository and content, kept in the daemon's own state.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rumpel import config as settings_module
+from rumpel import paths
+from rumpel.adapters import build_context, git, threads
+from rumpel.cache.records import TrustRow
+from rumpel.cache.store import Store
+from rumpel.daemon import pods as pods_module
+from rumpel.daemon.client import Client
+from rumpel.devcontainer import config as devcontainer
+from rumpel.devcontainer import consent, jsonc
+from rumpel.errors import ConfigError, NotTrusted, UsageError
+from rumpel.model import ContainerSpec, HookSpec, ImageSpec, PodSpec, RepoRef
+from rumpel.tasks.image import dockerfile_bases
+
+REPO_CONFIG = ".rumpelpod.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The repository a request is about."""
+
+    repo: git.Repo
+    ref: RepoRef
+    root: str
+    settings: settings_module.Settings
+
+    @property
+    def host(self) -> str:
+        return str(self.settings.get("host"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """Where a pod starts from: a branch of the host, or just a commit, or nothing (unborn)."""
+
+    branch: str | None
+    oid: str | None
+
+
+async def target(client: Client) -> Target:
+    """Raises UsageError when the folder is in no repository, ConfigError for bad settings."""
+    return await threads.call(_target, client.request.cwd, client.request.env, client.request.host)
+
+
+def _target(cwd: str, env: Mapping[str, str], host: str | None) -> Target:
+    repo = git.discover(cwd)
+    ref = pods_module.repo_ref(repo)
+    found = settings_module.resolve(
+        flags={"host": host} if host else {},
+        env=env,
+        repo=_json_file(Path(ref.work_tree) / REPO_CONFIG),
+        user=_json_file(Path(paths.user_config_path(env))),
+    )
+    return Target(repo=repo, ref=ref, root=ref.work_tree, settings=found)
+
+
+def _json_file(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise ConfigError(f"{path.name} cannot be read: {error.strerror}") from error
+    parsed = jsonc.parse(text, str(path))
+    if not isinstance(parsed.value, dict):
+        raise ConfigError(f"{path.name} must contain a JSON object")
+    return parsed.value
+
+
+async def base(where: Target, wanted: str | None) -> Base:
+    """The commit a new pod starts from; `wanted` is what --from named."""
+    if wanted is None:
+        head = await threads.call(git.head, where.repo)
+        return Base(branch=head.branch, oid=head.oid)
+    branch, oid = await threads.call(git.resolve, where.repo, wanted)
+    return Base(branch=branch, oid=oid)
+
+
+async def dev_config(
+    where: Target, client: Client, *, pod: str, pod_id: str
+) -> devcontainer.DevConfig:
+    return await threads.call(
+        devcontainer.load,
+        where.root,
+        config_path=_config_path(where, client),
+        local_env=client.request.env,
+        pod=pod,
+        pod_id=pod_id,
+        repo_basename=where.ref.basename,
+        default_image=str(where.settings.get("defaultImage")),
+    )
+
+
+def _config_path(where: Target, client: Client) -> str | None:
+    given = client.request.args.get("config")
+    return None if given is None else str(Path(client.request.cwd) / given)
+
+
+async def consented(
+    store: Store, where: Target, client: Client, dev: devcontainer.DevConfig
+) -> None:
+    """Raises NotTrusted with the list when what touches the host was not agreed to."""
+    effects = dev.effects
+    if not effects:
+        return
+    digest = consent.digest(effects)
+    if store.trusted(where.ref.repo_id, digest) is not None:
+        return
+    items = [{"kind": effect.kind, "text": effect.text} for effect in effects]
+    granted = bool(client.request.args.get("trust"))
+    if not granted and client.request.ask:
+        granted = await client.ask_consent(where.root, items)
+    if not granted:
+        listed = "".join(f"\n  {item['text']}" for item in items)
+        raise NotTrusted(
+            f"the configuration of this repository touches the host:{listed}",
+            hint="read it, then say --trust",
+            details={"items": items},
+        )
+    await store.grant_trust(
+        TrustRow(
+            repo_id=where.ref.repo_id,
+            digest=digest,
+            granted_at=time.time(),
+            items=tuple(items),
+        )
+    )
+
+
+async def pod_spec(
+    where: Target, dev: devcontainer.DevConfig, *, pod: str, pod_id: str, start: Base
+) -> PodSpec:
+    settings = where.settings
+    return PodSpec(
+        repo=where.ref,
+        host=where.host,
+        pod=pod,
+        pod_id=pod_id,
+        base_branch=start.branch,
+        base_oid=start.oid,
+        image=await threads.call(_image_spec, dev),
+        container=ContainerSpec(
+            workspace_folder=dev.workspace_folder,
+            container_user=dev.run_args.config.get("User") or dev.container_user,
+            remote_user=dev.remote_user,
+            env=dict(dev.container_env),
+            mounts=tuple(dev.mounts),
+            config={k: v for k, v in dev.run_args.config.items() if k != "User"},
+            host_config=dict(dev.run_args.host_config),
+            networking=dict(dev.run_args.networking),
+            platform=dev.run_args.platform,
+            override_command=dev.override_command is not False,
+            init=dev.init is not False,
+            memory=_optional(settings.get("memory")),
+            cpus=_optional(settings.get("cpus")),
+            pids_limit=int(settings.get("pidsLimit")),
+        ),
+        hooks=tuple(
+            HookSpec(name=name, steps=tuple((step.name, tuple(step.argv)) for step in steps))
+            for name, steps in dev.hooks.items()
+            if steps
+        ),
+        remote_env=dict(dev.remote_env),
+        env_probe=dev.user_env_probe,
+    )
+
+
+def _optional(value: Any) -> str | None:
+    return None if value in (None, "") else str(value)
+
+
+def _image_spec(dev: devcontainer.DevConfig) -> ImageSpec:
+    if dev.build is None:
+        if dev.image is None:
+            raise ConfigError(
+                "devcontainer.json names neither an image nor a Dockerfile",
+                hint='add "image": "…" or "build": {"dockerfile": "Dockerfile"}',
+            )
+        return ImageSpec(ref=dev.image)
+    build = dev.build
+    return ImageSpec(
+        dockerfile=build.dockerfile,
+        context=build.context,
+        context_key=build_context.content_key(build.context, build.dockerfile),
+        args=dict(build.args),
+        target=build.target,
+        cache_from=tuple(build.cache_from),
+        options=tuple(build.options),
+    )
+
+
+async def bases_of(spec: PodSpec) -> dict[str, tuple[str, ...]]:
+    """The `FROM` references of the Dockerfile, for the image node."""
+    dockerfile = spec.image.dockerfile
+    if dockerfile is None:
+        return {}
+    try:
+        text = await threads.call(Path(dockerfile).read_text, errors="replace")
+    except OSError as error:
+        raise ConfigError(f"{dockerfile} cannot be read: {error.strerror}") from error
+    return {dockerfile: dockerfile_bases(text, dict(spec.image.args))}
+
+
+def local_host(host: str) -> str:
+    """Only the local engine for now. Raises UsageError for a malformed one."""
+    if host == "local" or host == "localhost":
+        return "local"
+    if not host.startswith("ssh://"):
+        raise UsageError(f"unknown host {host!r}", hint="use local or ssh://[user@]host[:port]")
+    return host

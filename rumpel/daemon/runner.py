@@ -1,0 +1,60 @@
+"""Runs a graph for a client: the work belongs to the daemon, the client only watches.
+
+A client that goes away leaves the work running; one that says `cancel` drops its run, and the
+engine undoes what nobody else uses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from rumpel.daemon.client import Client
+from rumpel.engine.execute import Engine, RunResult
+from rumpel.engine.graph import Graph
+from rumpel.errors import Interrupted
+
+
+class Runner:
+    """Counts what runs: parking and restarts wait until nothing does."""
+
+    def __init__(self, engine: Engine, idle: asyncio.Event) -> None:
+        """`idle` is set while no graph runs."""
+        self.engine, self.idle = engine, idle
+        self.idle.set()
+        self._active: set[asyncio.Task[RunResult]] = set()
+
+    @property
+    def active(self) -> int:
+        return len(self._active)
+
+    async def run(self, graph: Graph, client: Client) -> RunResult:
+        """Raises Interrupted when the client cancelled; the undo has happened by then."""
+        task = asyncio.get_running_loop().create_task(
+            self.engine.run(graph, emit=client.on_event), name=f"run {graph.verb}"
+        )
+        self._active.add(task)
+        self.idle.clear()
+        task.add_done_callback(self._ended)
+        cancelled = asyncio.ensure_future(client.cancelled.wait())
+        try:
+            await asyncio.wait({task, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+                raise Interrupted(f"{graph.verb} was cancelled and rolled back")
+            return task.result()
+        finally:
+            cancelled.cancel()
+
+    async def stop(self) -> None:
+        """Cancel everything that runs and wait for the undo."""
+        for task in list(self._active):
+            task.cancel()
+        await asyncio.gather(*self._active, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[RunResult]) -> None:
+        self._active.discard(task)
+        if not self._active:
+            self.idle.set()

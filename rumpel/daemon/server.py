@@ -1,0 +1,131 @@
+"""The socket: who may connect, one task per request, one boundary for every failure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import stat
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from rumpel import paths, protocol
+from rumpel.daemon import create, enter, graph, stop, system
+from rumpel.daemon.app import App
+from rumpel.daemon.background import Background
+from rumpel.daemon.client import Client
+from rumpel.daemon.connection import Connection
+from rumpel.errors import Bug, ConfigError, RumpelError, TimedOut, UsageError
+from rumpel.log import write_crash
+
+log = logging.getLogger(__name__)
+
+Verb = Callable[[App, Client], Awaitable[dict[str, object]]]
+
+VERBS: dict[str, Verb] = {
+    "create": create.run,
+    "enter": enter.run,
+    "list": system.list_pods,
+    "stop": stop.stop,
+    "delete": stop.delete,
+    "graph": graph.run,
+    "config": system.config,
+    "daemon-status": system.status,
+    "daemon-stop": system.stop,
+    "exec-exit": enter.exit_code,
+}
+BACKLOG = 128
+FIRST_LINE_TIMEOUT_S = 10.0
+
+
+def listen(path: str) -> socket.socket:
+    """Bind the socket in our own 0700 folder; the lock says no other daemon lives.
+
+    Raises ConfigError when the folder is not ours.
+    """
+    paths.ensure_private(os.path.dirname(path))  # noqa: PTH120 - paths.py works on strings
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(Path(path).lstat().st_mode):
+            raise ConfigError(f"{path} is in the way: not a socket")
+        Path(path).unlink()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    old = os.umask(0o177)
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(old)
+    sock.listen(BACKLOG)
+    sock.setblocking(False)
+    return sock
+
+
+async def serve(app: App, sock: socket.socket) -> None:
+    """Accept until asked to stop; requests that still run are then cancelled."""
+    async with Background() as requests:
+        accepting = requests.spawn(_accept(app, sock, requests), "accept")
+        await app.stopping.wait()
+        accepting.cancel()
+        await asyncio.sleep(0)
+
+
+async def _accept(app: App, sock: socket.socket, requests: Background) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        peer, _ = await loop.sock_accept(sock)
+        connection = Connection(peer)
+        if connection.peer_uid() not in (None, os.getuid()):
+            connection.close()
+            continue
+        requests.spawn(_serve_one(app, connection), "request")
+
+
+async def _serve_one(app: App, connection: Connection) -> None:
+    async with Background() as helpers:
+        pump = helpers.spawn(connection.pump(), "send")
+        try:
+            await _answer(app, connection, helpers)
+            await connection.drain()
+        except UsageError as error:
+            connection.send(protocol.failure(error.to_json()))
+            await connection.drain()
+        finally:
+            pump.cancel()
+            connection.close()
+
+
+async def _answer(app: App, connection: Connection, helpers: Background) -> None:
+    try:
+        async with asyncio.timeout(FIRST_LINE_TIMEOUT_S):
+            first = await connection.receive()
+    except TimeoutError:
+        return
+    if first is None:
+        return
+    if protocol.negotiate(protocol.proto_range(first)) is None:
+        connection.send(protocol.outdated(is_busy=app.runner.active > 0))
+        if not app.runner.active:
+            app.stopping.set()
+        return
+    client = Client(connection, protocol.Request(first))
+    helpers.spawn(client.controls(), "controls")
+    connection.send(await _run(app, client))
+
+
+async def _run(app: App, client: Client) -> dict[str, object]:
+    """The error boundary: whatever a verb raises becomes the last line of the request."""
+    try:
+        return await VERBS[client.request.verb](app, client)
+    except RumpelError as error:
+        failed: RumpelError = error
+    except TimeoutError:
+        failed = TimedOut(f"{client.request.verb} took too long")
+    except Exception as error:  # the one boundary: a bug becomes a crash file, not silence
+        log.exception("request %s failed", client.request.verb)
+        path = write_crash(error, {"verb": client.request.verb, "args": client.request.args})
+        failed = Bug(
+            f"{client.request.verb} failed because of a bug in rumpel: {type(error).__name__}",
+            hint=f"the details are in {path}",
+        )
+    return protocol.failure(failed.to_json(), warnings=client.warnings)

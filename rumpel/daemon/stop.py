@@ -1,0 +1,134 @@
+"""`stop` and `delete`: several pods at once; one that fails does not keep the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rumpel.daemon import requests
+from rumpel.daemon.app import App
+from rumpel.daemon.client import Client
+from rumpel.daemon.pods import Pod, find_container
+from rumpel.daemon.requests import Target
+from rumpel.engine.events import DONE
+from rumpel.engine.execute import RunResult
+from rumpel.errors import NotFound, RumpelError, UsageError
+from rumpel.graphs import delete as delete_graph
+from rumpel.graphs import stop as stop_graph
+from rumpel.graphs.create import node_id
+from rumpel.tasks import seed
+from rumpel.tasks.world import Access
+
+
+async def stop(app: App, client: Client) -> dict[str, object]:
+    where = await requests.target(client)
+    pods, errors = _named(app, client, where)
+    pairs = []
+    for pod in pods:
+        await app.host(pod.spec.host)
+        access = _access(app, pod)
+        if access is not None:
+            pairs.append((pod.spec, access))
+    result = await app.runner.run(stop_graph.stop(pairs), client) if pairs else None
+    rows = []
+    for pod in pods:
+        error = _error(result, pod)
+        if error is not None:
+            errors[pod.name] = error
+        rows.append(_row(pod.name, "stopped", error))
+    return _answer(rows, errors, client)
+
+
+async def delete(app: App, client: Client) -> dict[str, object]:
+    where = await requests.target(client)
+    pods, errors = _named(app, client, where)
+    force = bool(client.request.args["force"])
+    for pod in pods:
+        await app.host(pod.spec.host)
+    pairs = [(pod.spec, _access(app, pod)) for pod in pods]
+    result = None
+    if pairs:
+        result = await app.runner.run(delete_graph.delete(pairs, force=force), client)
+    rows = []
+    for pod in pods:
+        error = _error(result, pod)
+        if error is None:
+            await app.pods.remove(pod)
+        else:
+            errors[pod.name] = error
+        rows.append(_row(pod.name, "deleted", error))
+    for host in {pod.spec.host for pod in pods}:
+        await _release_seed(app, where, host)
+    return _answer(rows, errors, client)
+
+
+async def _release_seed(app: App, where: Target, host: str) -> None:
+    """With the last pod of a repo its gateway and seed go; a create waits for that."""
+    async with app.gate(where.ref, host):
+        left = [pod for pod in app.pods.of_repo(where.ref.repo_id) if pod.spec.host == host]
+        if left:
+            return
+        await app.store.forget([f"seed/{host}/{where.ref.repo_id[:12]}"])
+        await seed.remove(app.world, repo=where.ref, host_name=host)
+
+
+def _named(app: App, client: Client, where: Target) -> tuple[list[Pod], dict[str, RumpelError]]:
+    """The pods named; a name that is none is an error of its own."""
+    args = client.request.args
+    if args.get("all"):
+        return app.pods.of_repo(where.ref.repo_id), {}
+    if not args["names"]:
+        raise UsageError("name at least one pod")
+    pods, errors = [], dict[str, RumpelError]()
+    for name in dict.fromkeys(args["names"]):
+        try:
+            pods.append(app.pods.get(where.ref.repo_id, name))
+        except NotFound as error:
+            errors[name] = error
+    return pods, errors
+
+
+def _access(app: App, pod: Pod) -> Access | None:
+    """How to reach the pod's container, None when there is none in the world."""
+    snapshot = app.world.snapshot(pod.spec.host)
+    access = app.pods.access(pod.spec)
+    if snapshot is None or access is None:
+        return access
+    state = find_container(snapshot.containers.values(), pod.pod_id)
+    return None if state is None else access
+
+
+def _error(result: RunResult | None, pod: Pod) -> RumpelError | None:
+    if result is None:
+        return None
+    for kind in ("stop", "guard", "keep", "remove"):
+        name = node_id(kind, pod.spec)
+        if name in result.states and result.states[name] not in DONE:
+            return result.errors.get(name) or RumpelError(f"{kind} of {pod.name} did not run")
+    return None
+
+
+def _row(name: str, status: str, error: RumpelError | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "status": status if error is None else "failed",
+        "error": None if error is None else error.to_json(),
+    }
+
+
+def _answer(
+    rows: list[dict[str, Any]], errors: dict[str, RumpelError], client: Client
+) -> dict[str, object]:
+    known = {row["name"] for row in rows}
+    rows += [_row(name, "failed", error) for name, error in errors.items() if name not in known]
+    if not errors:
+        return {"result": rows, "warnings": client.warnings, "exit_code": 0}
+    error = next(iter(errors.values()))
+    if len(rows) > 1:
+        worst = error
+        error = type(worst)(
+            f"{len(errors)} of {len(rows)} pods failed: "
+            + "; ".join(f"{name}: {one.message}" for name, one in errors.items()),
+            hint=worst.hint,
+            details={"errors": {name: one.to_json() for name, one in errors.items()}},
+        )
+    return {"error": error.to_json(), "data": rows, "warnings": client.warnings}

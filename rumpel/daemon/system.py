@@ -1,0 +1,71 @@
+"""`list`, `config`, `daemon status` and `daemon stop`: questions that run no graph."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from rumpel import __version__, paths
+from rumpel.adapters import threads
+from rumpel.daemon import requests
+from rumpel.daemon.app import LOCAL, App
+from rumpel.daemon.client import Client
+from rumpel.daemon.pods import new_pod_id
+from rumpel.daemon.view import listing
+from rumpel.devcontainer import config as devcontainer
+from rumpel.errors import Conflict, HostUnreachable
+
+
+async def list_pods(app: App, client: Client) -> dict[str, object]:
+    """From memory when warm; an engine that is down makes pods `unreachable`, no error."""
+    everything = bool(client.request.args["all"])
+    if everything:
+        pods = app.pods.all()
+    else:
+        repo = app.target_of(client.request.cwd)
+        pods = app.pods.of_repo(repo.repo_id)
+    if pods:
+        try:
+            await app.host(LOCAL)
+        except HostUnreachable as error:
+            client.warn(error.message)
+    rows = listing(app, pods) if len(pods) < 8 else await threads.call(listing, app, pods)
+    return {"result": rows, "warnings": client.warnings, "exit_code": 0}
+
+
+async def config(app: App, client: Client) -> dict[str, object]:
+    where = await requests.target(client)
+    dev = await requests.dev_config(where, client, pod="pod", pod_id=new_pod_id())
+    data: dict[str, Any] = {
+        "settings": where.settings.to_json(),
+        "devcontainer": devcontainer.describe(dev),
+        "host_effects": [{"kind": item.kind, "text": item.text} for item in dev.effects],
+    }
+    for warning in dev.warnings:
+        client.warn(warning)
+    return {"result": data, "warnings": client.warnings, "exit_code": 0}
+
+
+async def status(app: App, client: Client) -> dict[str, object]:
+    data = {
+        "pid": os.getpid(),
+        "version": __version__,
+        "socket": paths.socket_path(),
+        "state_dir": str(app.state_dir),
+        "uptime_s": round(time.time() - app.started_at, 1),
+        "pods": len(app.pods.all()),
+        "runs": app.runner.active,
+    }
+    return {"result": data, "warnings": [], "exit_code": 0}
+
+
+async def stop(app: App, client: Client) -> dict[str, object]:
+    """Pods and sessions go on; graphs that run are only ended by force."""
+    if app.runner.active and not client.request.args["force"]:
+        raise Conflict(
+            f"{app.runner.active} operation{'s' if app.runner.active > 1 else ''} in progress",
+            hint="rumpel daemon stop --force   ends them; they go on when run again",
+        )
+    app.stopping.set()
+    return {"result": {"pid": os.getpid()}, "warnings": [], "exit_code": 0}

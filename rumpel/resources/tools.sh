@@ -1,0 +1,37 @@
+#!/bin/sh
+# Run as root while the tools layer of an image is built: tools.sh USER WORKSPACE SEED_PATH
+# Adds git through the image's own package manager, makes the workspace folder.
+set -e
+user=$1 workspace=$2 seed=$3
+
+add() {
+    if command -v apt-get >/dev/null 2>&1; then
+        { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"; } || return 1
+        rm -rf /var/lib/apt/lists/*
+    elif command -v apk >/dev/null 2>&1; then apk add --no-cache "$@"
+    elif command -v dnf >/dev/null 2>&1; then dnf install -y -q "$@" && dnf clean all -q
+    elif command -v microdnf >/dev/null 2>&1; then microdnf install -y "$@"
+    elif command -v yum >/dev/null 2>&1; then yum install -y -q "$@"
+    elif command -v zypper >/dev/null 2>&1; then zypper -q install -y "$@"
+    elif command -v pacman >/dev/null 2>&1; then pacman -Sy --noconfirm "$@"
+    else return 1
+    fi
+}
+
+if ! command -v git >/dev/null 2>&1; then
+    DEBIAN_FRONTEND=noninteractive add git || true
+    command -v git >/dev/null 2>&1 || { echo rumpel-no-git >&2; exit 41; }
+fi
+
+case $user in
+    *[!0-9]*) id "$user" >/dev/null 2>&1 || { echo rumpel-no-user >&2; exit 42; } ;;
+esac
+
+# The repository behind the remote `host` belongs to root; git refuses foreign owners otherwise.
+git config --system --add safe.directory "$seed"
+mkdir -p "$workspace"
+owner=$(id -u "$user" 2>/dev/null || echo "$user")
+if [ "$owner" != 0 ]; then
+    # A checkout baked into the image is taken over once, here, and not in every pod.
+    chown -R "$owner:$(id -g "$user" 2>/dev/null || echo 0)" "$workspace"
+fi

@@ -1,0 +1,68 @@
+"""The workspace of a pod is a clone of the host's repository, on the pod's own branch.
+
+Borrowed objects, so its cost does not grow with history; a checkout baked into the image is
+taken over with its ignored files and mtimes. Runs over the pod's link, without an exec. Stale
+when the container is another one; then the pod's branches come back from the host, so that
+nothing that was committed is lost with a container.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rumpel.engine.operation import OK, Context, Json, Policy, Probe
+from rumpel.tasks.world import Access, PodAddress, Setup, World
+
+KIND = "clone"
+TITLE = "Cloning"
+VERSION = 1
+POLICY = Policy(slots=("create",), timeout_s=1800.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    address: PodAddress
+    container_id: str
+    user: str
+    as_main: bool
+    base_branch: str | None
+    base_oid: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    container_id: str
+    oid: str
+
+
+def fingerprint(inputs: Inputs) -> dict[str, Json]:
+    return {
+        "container.id": inputs.container_id,
+        "pod": inputs.address.pod_id,
+        "workspaceFolder": inputs.address.workspace_folder,
+    }
+
+
+def check(world: World, inputs: Inputs, output: Output) -> Probe:
+    state = world.container(inputs.address.host, output.container_id)
+    return state if isinstance(state, Probe) else OK
+
+
+async def run(ctx: Context[World], inputs: Inputs) -> Output:
+    links, pod = ctx.world.links, inputs.address
+    access = Access(container_id=inputs.container_id, user=inputs.user, as_main=inputs.as_main)
+    await links.connect(pod, access)
+    before = dict(links.branches(pod.pod_id))
+    setup = Setup(
+        branch=pod.pod,
+        oid=before.get(pod.pod, inputs.base_oid),
+        upstream=inputs.base_branch,
+        restore=before,
+    )
+    oid = await links.set_up(pod, setup)
+    ctx.fault("cloned")
+    return Output(container_id=inputs.container_id, oid=oid)
+
+
+async def undo(ctx: Context[World], inputs: Inputs) -> None:
+    """Nothing to do: the set-up starts over until its marker is written."""

@@ -1,0 +1,238 @@
+"""The pod's container exists and runs.
+
+Its main process is a small shell loop that takes requests on its standard input (unless the
+image's own command is wanted), so that setting up a pod needs no exec. Stale when the image or
+anything in the create body changes; a stopped container is started again, never replaced: what
+is in it may exist nowhere else. Engine API: `POST /containers/create`, `/attach`, `/start`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from rumpel import names
+from rumpel.adapters.docker_types import ContainerState
+from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed
+from rumpel.errors import CommandFailed, Conflict
+from rumpel.model import ContainerSpec, RepoRef
+from rumpel.resources import resource_text
+from rumpel.tasks.world import Access, PodAddress, World
+
+KIND = "container"
+TITLE = "Starting container"
+VERSION = 1
+POLICY = Policy(slots=("create",), timeout_s=300.0, retries=1)
+
+LABEL_SPEC = "rumpel.spec"
+LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    repo: RepoRef
+    host: str
+    pod: str
+    pod_id: str
+    image_id: str
+    user: str
+    """User of the workspace."""
+    image_user: str
+    seed_volume: str
+    spec: ContainerSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    container_id: str
+    started_at: str
+    user: str
+    as_main: bool
+
+
+def fingerprint(inputs: Inputs) -> dict[str, Json]:
+    spec = inputs.spec
+    return {
+        "image.id": inputs.image_id,
+        "seed.volume": inputs.seed_volume,
+        "workspaceFolder": spec.workspace_folder,
+        "containerUser": spec.container_user,
+        "remoteUser": spec.remote_user,
+        "containerEnv": spec.env,
+        "mounts": spec.mounts,
+        "runArgs": {
+            "config": spec.config,
+            "host": spec.host_config,
+            "networking": spec.networking,
+            "platform": spec.platform,
+        },
+        "overrideCommand": spec.override_command,
+        "init": spec.init,
+        "limits": {"memory": spec.memory, "cpus": spec.cpus, "pids": spec.pids_limit},
+    }
+
+
+def check(world: World, inputs: Inputs, output: Output) -> Probe:
+    state = world.container(inputs.host, output.container_id)
+    if isinstance(state, Probe):
+        return state
+    if state.status != "running":
+        return changed(f"container is {state.status}")
+    return OK if state.started_at == output.started_at else changed("container was restarted")
+
+
+async def run(ctx: Context[World], inputs: Inputs) -> Output:
+    host = ctx.world.host(inputs.host)
+    found = await _find(ctx.world, inputs)
+    if found is not None and not await _usable(ctx, inputs, found):
+        found = None
+    if found is None:
+        container_id = await host.create_container(
+            names.container_name(inputs.repo.basename, inputs.pod, inputs.pod_id),
+            create_body(inputs, _labels(ctx, inputs)),
+            platform=inputs.spec.platform,
+        )
+        ctx.fault("created")
+    else:
+        container_id = found.id
+    if found is None or found.status != "running":
+        if found is not None and found.status == "paused":
+            await host.unpause(container_id)
+        else:
+            await ctx.world.links.prepare(address(inputs), access(inputs, container_id))
+            await host.start(container_id)
+    ctx.fault("started")
+    detail = await host.inspect(container_id)
+    if detail.state.status != "running":
+        raise CommandFailed(
+            f"the container of pod {inputs.pod!r} ended at once with {detail.state.exit_code}",
+            hint="set overrideCommand to true in devcontainer.json, or fix the image's command",
+            details={"tail": (await host.logs(container_id)).decode(errors="replace")},
+        )
+    ctx.world.saw(inputs.host, detail)
+    return Output(
+        container_id=container_id,
+        started_at=detail.state.started_at,
+        user=inputs.user,
+        as_main=access(inputs, container_id).as_main,
+    )
+
+
+async def undo(ctx: Context[World], inputs: Inputs) -> None:
+    """A container that never started holds no work: it goes. A started one stays."""
+    found = await _find(ctx.world, inputs)
+    if found is not None and found.status == "created":
+        await ctx.world.host(inputs.host).remove(found.id, force=True, volumes=True)
+
+
+def address(inputs: Inputs) -> PodAddress:
+    return PodAddress(
+        repo=inputs.repo,
+        host=inputs.host,
+        pod=inputs.pod,
+        pod_id=inputs.pod_id,
+        workspace_folder=inputs.spec.workspace_folder,
+    )
+
+
+def access(inputs: Inputs, container_id: str) -> Access:
+    return Access(
+        container_id=container_id,
+        user=inputs.user,
+        as_main=inputs.spec.override_command and main_user(inputs) == inputs.user,
+    )
+
+
+def main_user(inputs: Inputs) -> str:
+    return (inputs.spec.container_user or inputs.image_user).split(":")[0] or "root"
+
+
+def spec_digest(inputs: Inputs) -> str:
+    text = json.dumps(fingerprint(inputs), sort_keys=True, default=list)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def create_body(inputs: Inputs, labels: dict[str, str]) -> dict[str, Any]:
+    """The body of `POST /containers/create`; what runArgs ask for wins over our defaults."""
+    spec = inputs.spec
+    body: dict[str, Any] = {
+        "Image": inputs.image_id,
+        "Hostname": inputs.pod,
+        "WorkingDir": spec.workspace_folder,
+        # A name without `=` takes the variable out of the image's environment.
+        "Env": [name if value is None else f"{name}={value}" for name, value in spec.env.items()],
+    }
+    if spec.container_user:
+        body["User"] = spec.container_user
+    if spec.override_command:
+        boot = resource_text("pod_boot.sh")
+        body |= {"Entrypoint": ["/bin/sh", "-c", boot, "rumpel", "main"], "Cmd": []}
+        body |= {"OpenStdin": True, "StdinOnce": False}
+    host_config: dict[str, Any] = {
+        "Init": spec.init,
+        "PidsLimit": spec.pids_limit,
+        "LogConfig": LOG_CONFIG,
+    }
+    if spec.memory:
+        host_config["Memory"] = _bytes(spec.memory)
+    if spec.cpus:
+        host_config["NanoCpus"] = int(float(spec.cpus) * 1e9)
+    host_config |= spec.host_config
+    seed = {
+        "Type": "volume",
+        "Source": inputs.seed_volume,
+        "Target": names.SEED_PATH,
+        "ReadOnly": True,
+    }
+    host_config["Mounts"] = [seed, *spec.mounts, *spec.host_config.get("Mounts", ())]
+    extra = dict(spec.config)
+    body["Env"] += extra.pop("Env", [])
+    body["Labels"] = {**extra.pop("Labels", {}), **labels}
+    body |= extra
+    body["HostConfig"] = host_config
+    if spec.networking:
+        body["NetworkingConfig"] = spec.networking
+    return body
+
+
+def _labels(ctx: Context[World], inputs: Inputs) -> dict[str, str]:
+    return {
+        **ctx.world.labels("pod", ctx.node_id, ctx.nonce),
+        names.LABEL_REPO: inputs.repo.repo_id,
+        names.LABEL_REPO_PATH: inputs.repo.work_tree,
+        names.LABEL_POD: inputs.pod,
+        names.LABEL_POD_ID: inputs.pod_id,
+        LABEL_SPEC: spec_digest(inputs),
+    }
+
+
+async def _find(world: World, inputs: Inputs) -> ContainerState | None:
+    found = await world.host(inputs.host).containers(
+        world.label_filter("pod", pod_id=inputs.pod_id)
+    )
+    return found[0] if found else None
+
+
+async def _usable(ctx: Context[World], inputs: Inputs, found: ContainerState) -> bool:
+    """May the container that is there be kept? One that never ran may be replaced silently."""
+    if found.labels.get(LABEL_SPEC) == spec_digest(inputs) and found.status != "dead":
+        return True
+    if found.status == "created":
+        await ctx.world.host(inputs.host).remove(found.id, force=True, volumes=True)
+        return False
+    raise Conflict(
+        f"the configuration of pod {inputs.pod!r} changed since its container was made; "
+        "the container was kept",
+        hint=f"rumpel graph {inputs.pod}   shows what changed; "
+        f"rumpel delete {inputs.pod} && rumpel create {inputs.pod}   makes it anew",
+    )
+
+
+def _bytes(text: str) -> int:
+    units = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+    lowered = text.strip().lower().removesuffix("ib").removesuffix("b") or "0"
+    if lowered[-1] in units:
+        return int(float(lowered[:-1]) * units[lowered[-1]])
+    return int(float(lowered))

@@ -1,0 +1,172 @@
+"""The base image of a pod exists on its host: pulled, or built from a Dockerfile.
+
+Stale when the reference, the Dockerfile, its context (.dockerignore honoured) or the build
+settings change, when the image is gone, or when a tag it stands on names another image now.
+Engine API: `POST /images/create`, `POST /build`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rumpel.adapters import threads
+from rumpel.adapters.docker_images import BuildOptions
+from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed
+from rumpel.errors import NotFound
+from rumpel.names import slug
+from rumpel.tasks.world import World
+
+KIND = "image"
+TITLE = "Preparing image"
+VERSION = 1
+POLICY = Policy(slots=("build",), timeout_s=3600.0, retries=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    host: str
+    name: str
+    """For people: part of the tag of a built image."""
+    ref: str | None = None
+    dockerfile: str | None = None
+    context: str | None = None
+    context_key: str | None = None
+    bases: tuple[str, ...] = ()
+    args: dict[str, str]
+    target: str | None = None
+    cache_from: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    image_id: str
+    user: str
+    tag: str
+    bases: dict[str, str]
+    """Image id of each `FROM` reference at the time of the build."""
+
+
+def fingerprint(inputs: Inputs) -> dict[str, Json]:
+    if inputs.ref is not None:
+        return {"image": inputs.ref}
+    return {
+        "build.context": inputs.context_key,
+        "build.args": inputs.args,
+        "build.target": inputs.target,
+        "build.cacheFrom": inputs.cache_from,
+    }
+
+
+def check(world: World, inputs: Inputs, output: Output) -> Probe:
+    there = world.has_image(inputs.host, output.image_id)
+    snapshot = world.snapshot(inputs.host)
+    if there is not OK or snapshot is None:
+        return there
+    for ref, before in output.bases.items():
+        now = snapshot.image_id(ref)
+        if now is not None and now != before:
+            return changed(f"{ref} names another image now")
+    return OK
+
+
+async def run(ctx: Context[World], inputs: Inputs) -> Output:
+    if inputs.ref is not None:
+        return await _fetch(ctx, inputs, inputs.ref)
+    return await _build(ctx, inputs)
+
+
+async def undo(ctx: Context[World], inputs: Inputs) -> None:
+    """Nothing to do: the engine keeps layers as cache, a tag is only set on success."""
+
+
+async def _fetch(ctx: Context[World], inputs: Inputs, ref: str) -> Output:
+    host = ctx.world.host(inputs.host)
+    found = await host.image(ref)
+    if found is None:
+        ctx.log(f"pulling {ref}")
+        found = await host.pull(ref, ctx.log)
+        await ctx.world.saw_image(inputs.host)
+    return Output(image_id=found.id, user=found.user, tag=ref, bases={ref: found.id})
+
+
+async def _build(ctx: Context[World], inputs: Inputs) -> Output:
+    assert inputs.dockerfile is not None
+    assert inputs.context is not None
+    host = ctx.world.host(inputs.host)
+    tag = build_tag(inputs)
+    context_tar, dockerfile = await ctx.world.make_context(inputs.context, inputs.dockerfile)
+    options = BuildOptions(
+        dockerfile=dockerfile,
+        args=inputs.args,
+        target=inputs.target or "",
+        cache_from=inputs.cache_from,
+        labels=ctx.world.labels("image", ctx.node_id, ctx.nonce),
+        tag=tag,
+    )
+    try:
+        image_id = await host.build(context_tar, options, ctx.log)
+    finally:
+        await threads.call(context_tar.unlink, missing_ok=True)
+    ctx.fault("built")
+    found = await host.image(image_id)
+    if found is None:
+        raise NotFound(f"image {image_id} was built but is not there")
+    bases = {}
+    for ref in inputs.bases:
+        base = await host.image(ref)
+        if base is not None:
+            bases[ref] = base.id
+    await ctx.world.saw_image(inputs.host)
+    return Output(image_id=found.id, user=found.user, tag=tag, bases=bases)
+
+
+def build_tag(inputs: Inputs) -> str:
+    """The tag keeps a built image from `docker image prune`; it is never looked up by it."""
+    key = (inputs.context_key or "none").removeprefix("sha256:")[:16]
+    return f"rumpel/{slug(inputs.name)}:{key}"
+
+
+def dockerfile_bases(text: str, args: dict[str, str]) -> tuple[str, ...]:
+    """References of the `FROM` lines that are no earlier stage; `ARG` before them expanded."""
+    values: dict[str, str] = {}
+    stages: set[str] = {"scratch"}
+    found: list[str] = []
+    for line in _logical_lines(text):
+        words = line.split()
+        if not words:
+            continue
+        if words[0].upper() == "ARG" and len(words) > 1:
+            name, _, default = words[1].partition("=")
+            values[name] = args.get(name, default.strip("\"'"))
+        if words[0].upper() == "FROM":
+            rest = [word for word in words[1:] if not word.startswith("--")]
+            if not rest:
+                continue
+            ref = _expand(rest[0], values)
+            if ref.lower() not in stages and ref not in found:
+                found.append(ref)
+            if len(rest) == 3 and rest[1].upper() == "AS":
+                stages.add(rest[2].lower())
+    return tuple(found)
+
+
+def _logical_lines(text: str) -> list[str]:
+    joined: list[str] = []
+    pending = ""
+    for raw in text.splitlines():
+        line = raw.strip()
+        if line.startswith("#"):
+            continue
+        if line.endswith("\\"):
+            pending += line[:-1] + " "
+            continue
+        joined.append(pending + line)
+        pending = ""
+    return joined
+
+
+def _expand(word: str, values: dict[str, Any]) -> str:
+    for name, value in values.items():
+        word = word.replace("${" + name + "}", value).replace("$" + name, value)
+    return word

@@ -1,0 +1,139 @@
+"""The repository behind the remote `host` of all pods of one repo on one host.
+
+A volume holds a bare repository, written by one small gateway container without a network and
+mounted read-only in every pod. It is born whole: one tar of a packed repository goes into the
+created, not yet started gateway, so a pod's creation does not grow with history. Stale when the
+volume is gone; a stopped or lost gateway is only replaced. Engine API: `PUT
+/containers/{id}/archive`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rumpel import names
+from rumpel.adapters import git_seed, threads
+from rumpel.adapters.docker_api import DockerHost
+from rumpel.adapters.git import discover
+from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed, gone, unknown
+from rumpel.model import RepoRef
+from rumpel.tasks.world import World
+
+KIND = "seed"
+TITLE = "Seeding repository"
+VERSION = 1
+POLICY = Policy(slots=("create",), timeout_s=1800.0, retries=1)
+
+GATEWAY_LOOP = "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait $!; done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    host: str
+    repo: RepoRef
+    image_id: str
+    """Any image with git: runs the gateway, and is no part of the fingerprint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    volume: str
+    gateway_id: str
+
+
+def fingerprint(inputs: Inputs) -> dict[str, Json]:
+    return {"repo": inputs.repo.repo_id, "objectFormat": inputs.repo.object_format}
+
+
+def check(world: World, inputs: Inputs, output: Output) -> Probe:
+    snapshot = world.snapshot(inputs.host)
+    if snapshot is None:
+        return unknown(f"Docker on {inputs.host} does not answer")
+    if output.volume not in snapshot.volumes:
+        return gone("volume removed")
+    state = snapshot.containers.get(output.gateway_id)
+    if state is None:
+        return gone("gateway removed")
+    return OK if state.status == "running" else changed(f"gateway is {state.status}")
+
+
+async def run(ctx: Context[World], inputs: Inputs) -> Output:
+    world, repo = ctx.world, inputs.repo
+    host = world.host(inputs.host)
+    volume = names.seed_volume_name(repo.basename, repo.repo_id, world.home_id)
+    labels = world.labels("seed", ctx.node_id, ctx.nonce)
+    labels |= {names.LABEL_REPO: repo.repo_id, names.LABEL_REPO_PATH: repo.work_tree}
+    await host.create_volume(volume, labels)
+    ctx.fault("volume-created")
+    gateway_id = await _gateway(ctx, inputs, volume, labels | {names.LABEL_KIND: "gateway"})
+    await world.snapshots[inputs.host].refresh_volumes()
+    world.saw(inputs.host, await host.inspect(gateway_id))
+    await world.links.seeded(repo, inputs.host)
+    return Output(volume=volume, gateway_id=gateway_id)
+
+
+async def undo(ctx: Context[World], inputs: Inputs) -> None:
+    """A half-seeded gateway was never started; it goes, the next run makes it anew."""
+    host = ctx.world.host(inputs.host)
+    for state in await host.containers(_gateways(ctx.world, inputs.repo)):
+        if state.status == "created":
+            await host.remove(state.id, force=True, volumes=False)
+
+
+async def remove(world: World, *, repo: RepoRef, host_name: str) -> None:
+    """The last pod of the repo went: gateway and volume go, by label only."""
+    host = world.host(host_name)
+    await world.links.unseeded(repo, host_name)
+    for state in await host.containers(_gateways(world, repo)):
+        await host.remove(state.id, force=True, volumes=False)
+    await host.remove_volume(names.seed_volume_name(repo.basename, repo.repo_id, world.home_id))
+
+
+async def _gateway(ctx: Context[World], inputs: Inputs, volume: str, labels: dict[str, str]) -> str:
+    host = ctx.world.host(inputs.host)
+    for state in await host.containers(_gateways(ctx.world, inputs.repo)):
+        if state.status == "running":
+            return state.id
+        if state.status in ("exited", "paused"):
+            await host.start(state.id)
+            return state.id
+        await host.remove(state.id, force=True, volumes=False)
+    name = names.gateway_name(inputs.repo.basename, inputs.repo.repo_id, ctx.world.home_id)
+    gateway_id = await host.create_container(name, gateway_body(inputs, volume, labels))
+    ctx.fault("gateway-created")
+    await _pour(ctx, host, inputs, gateway_id)
+    ctx.fault("seeded")
+    await host.start(gateway_id)
+    return gateway_id
+
+
+async def _pour(ctx: Context[World], host: DockerHost, inputs: Inputs, gateway_id: str) -> None:
+    path = ctx.world.scratch_dir / f"seed-{ctx.attempt}-{ctx.nonce[:8]}.tar"
+    repo = await threads.call(discover, inputs.repo.work_tree)
+    try:
+        await git_seed.seed_tar(repo, str(path))
+        await host.put_archive(gateway_id, names.SEED_PATH, path)
+    finally:
+        await threads.call(path.unlink, missing_ok=True)
+
+
+def gateway_body(inputs: Inputs, volume: str, labels: dict[str, str]) -> dict[str, Json]:
+    return {
+        "Image": inputs.image_id,
+        "User": "0",
+        "Entrypoint": ["/bin/sh", "-c", GATEWAY_LOOP],
+        "Cmd": [],
+        "Labels": labels,
+        "WorkingDir": "/",
+        "HostConfig": {
+            "NetworkMode": "none",
+            "Init": True,
+            "PidsLimit": 256,
+            "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}},
+            "Mounts": [{"Type": "volume", "Source": volume, "Target": names.SEED_PATH}],
+        },
+    }
+
+
+def _gateways(world: World, repo: RepoRef) -> list[str]:
+    return world.label_filter("gateway", repo=repo.repo_id)

@@ -1,0 +1,58 @@
+"""The pod's container does not run; everything in it stays.
+
+Before it stops, the pod's commits are imported, because a stopped container is one prune away
+from loss. Done when the container is stopped or gone. Engine API: `POST /containers/{id}/stop`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rumpel.engine.operation import OK, Context, Json, Policy, Probe, ProbeState, changed
+from rumpel.tasks.world import Access, PodAddress, World
+
+KIND = "stop"
+TITLE = "Stopping"
+VERSION = 1
+POLICY = Policy(slots=("stop",), timeout_s=120.0)
+
+GRACE_S = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    address: PodAddress
+    access: Access
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    container_id: str
+
+
+def fingerprint(inputs: Inputs) -> dict[str, Json]:
+    return {"container.id": inputs.access.container_id}
+
+
+def check(world: World, inputs: Inputs, output: Output) -> Probe:
+    stopped = world.running(inputs.address.host, inputs.access.container_id)
+    if stopped is None:
+        return changed("container runs")
+    return stopped if stopped.state is ProbeState.UNKNOWN else OK
+
+
+async def run(ctx: Context[World], inputs: Inputs) -> Output:
+    world, pod, access = ctx.world, inputs.address, inputs.access
+    state = world.container(pod.host, access.container_id)
+    if not isinstance(state, Probe) and state.status == "running":
+        await world.links.connect(pod, access)
+        await world.links.sync(pod)
+        await world.links.refresh_dirty(pod)
+        ctx.fault("synced")
+    await world.links.close(pod.pod_id)
+    await world.host(pod.host).stop(access.container_id, grace_s=GRACE_S)
+    return Output(container_id=access.container_id)
+
+
+async def undo(ctx: Context[World], inputs: Inputs) -> None:
+    """Nothing to do: half-stopped is still all there."""

@@ -1,0 +1,142 @@
+"""A layer on the base image holds what pods need and the base lacks: git above all.
+
+The layer also makes the workspace folder, owned by the workspace's user, and tells git that the
+read-only repository behind the remote `host` is safe although another user owns it. Content
+addressed, so every repository on a host shares it. Stale when the base image, the user, the
+folder or the recipe changes. Engine API: `POST /build`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from dataclasses import dataclass
+
+from rumpel.adapters import threads
+from rumpel.adapters.docker_images import BuildOptions
+from rumpel.engine.operation import Context, Json, Policy, Probe
+from rumpel.errors import CommandFailed, ConfigError, NotFound
+from rumpel.names import SEED_PATH
+from rumpel.resources import resource_text
+from rumpel.tasks.world import World
+
+KIND = "tools"
+TITLE = "Adding tools"
+VERSION = 1
+POLICY = Policy(slots=("build",), timeout_s=1800.0, retries=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    host: str
+    image_id: str
+    image_user: str
+    user: str | None
+    """remoteUser, else containerUser, else None for the image's own."""
+    workspace_folder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    image_id: str
+    user: str
+    """User of the workspace, never empty."""
+    tag: str
+
+
+def fingerprint(inputs: Inputs) -> dict[str, Json]:
+    return {
+        "image.id": inputs.image_id,
+        "image.user": inputs.image_user,
+        "remoteUser": inputs.user,
+        "workspaceFolder": inputs.workspace_folder,
+        "recipe": _recipe_digest(),
+    }
+
+
+def check(world: World, inputs: Inputs, output: Output) -> Probe:
+    return world.has_image(inputs.host, output.image_id)
+
+
+async def run(ctx: Context[World], inputs: Inputs) -> Output:
+    host = ctx.world.host(inputs.host)
+    user = workspace_user(inputs)
+    tag = layer_tag(inputs)
+    found = await host.image(tag)
+    if found is not None:
+        ctx.log("found the layer of an earlier run")
+        return Output(image_id=found.id, user=user, tag=tag)
+    path = ctx.world.scratch_dir / f"tools-{ctx.attempt}-{ctx.nonce[:8]}.tar"
+    labels = ctx.world.labels("tools", ctx.node_id, ctx.nonce)
+    await threads.call(path.write_bytes, _context(inputs, user))
+    try:
+        image_id = await host.build(path, BuildOptions(labels=labels, tag=tag), ctx.log)
+    except CommandFailed as error:
+        raise _explain(error, user) from error
+    finally:
+        await threads.call(path.unlink, missing_ok=True)
+    ctx.fault("built")
+    if await host.image(image_id) is None:
+        raise NotFound(f"image {image_id} was built but is not there")
+    await ctx.world.saw_image(inputs.host)
+    return Output(image_id=image_id, user=user, tag=tag)
+
+
+async def undo(ctx: Context[World], inputs: Inputs) -> None:
+    """Nothing to do: the tag is only set on success, layers are the engine's cache."""
+
+
+def workspace_user(inputs: Inputs) -> str:
+    return (inputs.user or inputs.image_user).split(":")[0] or "root"
+
+
+def layer_tag(inputs: Inputs) -> str:
+    key = hashlib.blake2b(
+        json.dumps(fingerprint(inputs), sort_keys=True).encode(), digest_size=10
+    ).hexdigest()
+    return f"rumpel/tools:{key}"
+
+
+def _recipe_digest() -> str:
+    return hashlib.blake2b(resource_text("tools.sh").encode(), digest_size=8).hexdigest()
+
+
+def _context(inputs: Inputs, user: str) -> bytes:
+    lines = [
+        f"FROM {inputs.image_id}",
+        "USER root",
+        "COPY tools.sh /rumpel/tools.sh",
+        f"RUN {json.dumps(['/bin/sh', '/rumpel/tools.sh', user, inputs.workspace_folder, SEED_PATH])}",
+    ]
+    if inputs.image_user:
+        lines.append(f"USER {inputs.image_user}")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, text in (
+            ("Dockerfile", "\n".join(lines) + "\n"),
+            ("tools.sh", resource_text("tools.sh")),
+        ):
+            info = tarfile.TarInfo(name)
+            info.size = len(text.encode())
+            info.mode = 0o755
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+def _explain(error: CommandFailed, user: str) -> Exception:
+    """The script's own codes (see resources/tools.sh) as sentences."""
+    tail = repr(error.details.get("tail", ""))
+    if "rumpel-no-user" in tail:
+        return ConfigError(
+            f"the image has no user {user!r}",
+            hint="set remoteUser in devcontainer.json to a user of the image",
+        )
+    if "rumpel-no-git" in tail:
+        return CommandFailed(
+            "the image has no git, and it could not be added",
+            hint="install git in the image (e.g. RUN apt-get update && apt-get install -y git)",
+            details=error.details,
+        )
+    return error

@@ -1,0 +1,178 @@
+"""The services operations work on: Docker hosts, links into pods, publishing of their refs.
+
+Operations get a `World` as `ctx.world`. What is long-lived behind it (event streams, parked
+execs, watchers) is run by the daemon; here are only the shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from rumpel import names
+from rumpel.adapters.docker_api import DockerHost
+from rumpel.adapters.docker_snapshot import HostSnapshot
+from rumpel.adapters.docker_types import ContainerDetail, ContainerState
+from rumpel.engine.operation import OK, Probe, changed, gone, unknown
+from rumpel.errors import HostUnreachable
+from rumpel.model import RepoRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodAddress:
+    """Which pod, and where its workspace lies."""
+
+    repo: RepoRef
+    host: str
+    pod: str
+    pod_id: str
+    workspace_folder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How to talk to a pod's container."""
+
+    container_id: str
+    user: str
+    """User of the workspace and of everything run in it; never empty."""
+    as_main: bool
+    """The link is the container's main process (else an exec, e.g. overrideCommand false)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """Branches of a pod as they are on the host now, and what was refused on the way."""
+
+    branches: Mapping[str, str]
+    rejected: tuple[tuple[str, str], ...] = ()
+
+
+class Links(Protocol):
+    """Links into pods: control channel, import door, published refs. One per running pod."""
+
+    def is_live(self, pod_id: str, container_id: str) -> bool: ...
+
+    async def prepare(self, pod: PodAddress, access: Access) -> None:
+        """Attach before the start, so that the set-up needs no exec."""
+
+    async def connect(self, pod: PodAddress, access: Access) -> None:
+        """Make the link live (idempotent)."""
+
+    async def request(self, pod_id: str, verb: str, *args: str, timeout_s: float) -> str: ...
+
+    async def set_up(self, pod: PodAddress, setup: Setup) -> str:
+        """Make the workspace; answers the oid of the pod's branch, `-` when unborn."""
+
+    async def publish_fresh(self, pod: PodAddress, branch: str, oid: str) -> None:
+        """Publish a branch whose commit the host already has; no transfer."""
+
+    async def sync(self, pod: PodAddress) -> SyncReport:
+        """Import everything the pod has now and publish it."""
+
+    async def refresh_dirty(self, pod: PodAddress) -> int:
+        """Ask the pod for its number of uncommitted files (untracked ones count)."""
+
+    def branches(self, pod_id: str) -> Mapping[str, str]:
+        """Branches of the pod as last imported."""
+
+    async def keep(self, pod: PodAddress) -> int:
+        """Hold all imported branches under refs/rumpel/keep/ and verify; answers how many."""
+
+    async def close(self, pod_id: str) -> None:
+        """Drop the link (the pod stops); nothing on the host changes."""
+
+    async def forget(self, pod: PodAddress) -> None:
+        """The pod is deleted: its published refs and its door go."""
+
+    async def seeded(self, repo: RepoRef, host: str) -> None:
+        """A gateway runs: keep its repository equal to the host's branches from now on."""
+
+    async def unseeded(self, repo: RepoRef, host: str) -> None:
+        """The gateway is about to go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What the pod's workspace is made from."""
+
+    branch: str
+    oid: str | None
+    upstream: str | None
+    restore: Mapping[str, str] = field(default_factory=dict)
+    """Branches of an earlier container of this pod, as imported: nothing committed is lost."""
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """`ctx.world`."""
+
+    home_id: str
+    hosts: dict[str, DockerHost]
+    snapshots: dict[str, HostSnapshot]
+    links: Links
+    extra_labels: dict[str, str]
+    default_parallel: int
+    make_context: Callable[[str, str], Awaitable[tuple[Path, str]]]
+    """(context folder, Dockerfile) -> (tar file, the Dockerfile's name in it)."""
+    scratch_dir: Path
+    """A 0700 folder of the daemon for build contexts and seeds."""
+
+    def host(self, name: str) -> DockerHost:
+        """Raises HostUnreachable when the engine is not connected."""
+        host = self.hosts.get(name)
+        if host is None:
+            raise HostUnreachable(f"no connection to the Docker engine of host {name!r}")
+        return host
+
+    def label_filter(self, kind: str, **more: str) -> list[str]:
+        """Labels to look our own objects up by; `more` are names without `rumpel.`."""
+        pairs = {"home": self.home_id, "kind": kind, **more}
+        return [f"rumpel.{key.replace('_', '-')}={value}" for key, value in pairs.items()]
+
+    def labels(self, kind: str, node_id: str, nonce: str) -> dict[str, str]:
+        return {
+            names.LABEL_HOME: self.home_id,
+            names.LABEL_KIND: kind,
+            names.LABEL_NODE: node_id,
+            names.LABEL_NONCE: nonce,
+            **self.extra_labels,
+        }
+
+    def snapshot(self, host: str) -> HostSnapshot | None:
+        """The warm view of a host, None while it cannot be trusted."""
+        found = self.snapshots.get(host)
+        return found if found is not None and found.state == "live" else None
+
+    def has_image(self, host: str, image_id: str) -> Probe:
+        snapshot = self.snapshot(host)
+        if snapshot is None:
+            return unknown(f"Docker on {host} does not answer")
+        return OK if image_id in snapshot.images else gone("image removed")
+
+    async def saw_image(self, host: str) -> None:
+        """An image was made just now: let the view have it before anybody plans."""
+        await self.snapshots[host].refresh_images()
+
+    def saw(self, host: str, detail: ContainerDetail) -> None:
+        """The same for a container."""
+        self.snapshots[host].note(detail)
+
+    def container(self, host: str, container_id: str) -> ContainerState | Probe:
+        """The state of a container, or the probe that says why there is none."""
+        snapshot = self.snapshot(host)
+        if snapshot is None:
+            return unknown(f"Docker on {host} does not answer")
+        state = snapshot.containers.get(container_id)
+        return gone("container removed") if state is None else state
+
+    def running(self, host: str, container_id: str) -> Probe | None:
+        """None when the container runs, else the probe that says why not."""
+        state = self.container(host, container_id)
+        if isinstance(state, Probe):
+            return state
+        if state.status != "running":
+            return changed(f"container is {state.status}")
+        return None
