@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rumpel.adapters import docker_types as types
 from rumpel.adapters.docker_http import HttpClient, segment
-from rumpel.adapters.docker_stream import STDOUT, DockerStream
+from rumpel.adapters.docker_stream import DockerStream
+from rumpel.adapters.stream import STDOUT
 from rumpel.errors import HostUnreachable, NotFound, RumpelError, TimedOut
 
 TOKEN_ENV = "RUMPEL_EXEC"  # noqa: S105 - a name, not a secret

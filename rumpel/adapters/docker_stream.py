@@ -13,9 +13,7 @@ from collections.abc import Iterator
 
 from rumpel.adapters.docker_errors import ProtocolError, unreachable
 from rumpel.adapters.docker_wire import RECV_BYTES, Wire
-
-STDOUT = 1
-STDERR = 2
+from rumpel.adapters.stream import STDOUT
 
 HEADER_BYTES = 8
 MAX_FRAME_BYTES = 64 << 20

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from rumpel.adapters.docker_api import DockerHost
-from rumpel.adapters.docker_stream import STDERR, STDOUT, DockerStream, frames
+from rumpel.adapters.docker_stream import DockerStream, frames
+from rumpel.adapters.stream import STDERR, STDOUT, Stream
 from rumpel.errors import Conflict, HostUnreachable, NotFound, TimedOut
 from tests.adapters.docker.conftest import MakeContainer
 
@@ -97,7 +98,10 @@ async def test_two_attaches_see_the_same_output(host: DockerHost, create: MakeCo
 
 async def test_an_exec_has_two_outputs_a_stdin_and_a_code(host: DockerHost, running: str) -> None:
     argv = ["sh", "-c", "read x; echo out-$x; echo err-$E >&2; pwd; id -u; exit 5"]
-    stream = await host.exec_stream(running, argv, user="1000", env={"E": "v"}, cwd="/tmp")
+    stream: Stream = await host.exec_stream(
+        running, argv, user="1000", env={"E": "v"}, cwd="/tmp"
+    )
+    assert isinstance(stream, DockerStream)
     await stream.write(b"in\n")
     found = await drain(stream)
     assert found == {STDOUT: b"out-in\n/tmp\n1000\n", STDERR: b"err-v\n"}
