@@ -17,7 +17,7 @@ from hypothesis import settings
 
 from tests.support import guards
 from tests.support.engine import DEV_IMAGE, MINI_IMAGE, Engine, unavailable
-from tests.support.home import Home
+from tests.support.home import RUN_ID, Home, sweep
 from tests.support.project import ProjectFactory
 from tests.support.repo import Repo
 
@@ -30,8 +30,18 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.load_profile("ci" if os.environ.get("CI") else "rumpel")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if getattr(config.option, "testrunuid", "") is None:  # xdist is there and would choose one
+        config.option.testrunuid = RUN_ID
+
+
 def pytest_sessionstart() -> None:
     guards.forbid_network()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):  # the one that started the workers, if any
+        sweep(RUN_ID)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

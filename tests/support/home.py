@@ -10,13 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rumpel import names
 from tests.support import processes
-from tests.support.engine import Engine, describe
+from tests.support.engine import Engine, describe, unavailable
 from tests.support.outcome import Outcome
 
 GITCONFIG = """\
@@ -32,7 +33,11 @@ GITCONFIG = """\
 [protocol "ssh"]
 	allow = always
 """
+PARENT = Path("/tmp")
+"""Not tempfile's choice: a socket's path may have 104 bytes, macOS's own TMPDIR has 50."""
 DROPPED_PREFIXES = ("GIT_", "RUMPEL_", "XDG_", "PYTEST_", "PYTHON")
+RUN_ID = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
+"""Of this pytest run, the same in all its workers."""
 STOP_LIMIT_S = 15.0
 SETTLE_LIMIT_S = 5.0
 RUN_LIMIT_S = 60.0
@@ -45,14 +50,11 @@ def program() -> list[str]:
 
 
 class Home:
-    """Use as a context manager: leaving it ends what was started and removes the folder.
-
-    The folder is short: a socket's path may have 104 bytes, and tmp_path alone can have more.
-    """
+    """`close` it: that ends what was started and removes the folder and all Docker objects."""
 
     def __init__(self) -> None:
         self.older = processes.running()
-        self.path = Path(tempfile.mkdtemp(prefix="rp-", dir="/tmp"))
+        self.path = Path(tempfile.mkdtemp(prefix=prefix(RUN_ID), dir=PARENT))
         for name in ("home", "run", "state", "cache", "config"):
             (self.path / name).mkdir(mode=0o700)
         (self.path / "home/.gitconfig").write_text(GITCONFIG)
@@ -91,8 +93,7 @@ class Home:
     @property
     def label(self) -> str | None:
         """The label of everything this home's daemon made, None when it never ran."""
-        path = self.state / "home-id"
-        return f"{names.LABEL_HOME}={path.read_text().strip()}" if path.exists() else None
+        return label_of(self.path)
 
     def environment(self, changes: Mapping[str, str | None] | None) -> dict[str, str]:
         """`env` with `changes`; None removes a variable."""
@@ -217,6 +218,30 @@ class Home:
             problems += [f"could not remove {text}" for text in engine.remove_labelled(label)]
         shutil.rmtree(self.path, ignore_errors=True)
         return [text for text in problems if text]
+
+
+def prefix(run_id: str) -> str:
+    return f"rp-{run_id[:6]}-"
+
+
+def label_of(path: Path) -> str | None:
+    home_id = path / "state/rumpel/home-id"
+    return f"{names.LABEL_HOME}={home_id.read_text().strip()}" if home_id.exists() else None
+
+
+def sweep(run_id: str) -> list[str]:
+    """Remove the homes that tests of a run left because they were killed themselves."""
+    swept = []
+    for path in PARENT.glob(f"{prefix(run_id)}*"):
+        processes.kill(processes.mentioning(path))
+        label = label_of(path)
+        if label is not None and unavailable() is None:
+            engine = Engine.connect()
+            engine.remove_labelled(label)
+            engine.close()
+        shutil.rmtree(path, ignore_errors=True)
+        swept.append(path.name)
+    return swept
 
 
 def is_orphan(labels: Mapping[str, str], living: set[str]) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from rumpel import names
 from tests.support import guards, processes
 from tests.support.engine import Engine
-from tests.support.home import Home
+from tests.support.home import PARENT, Home, prefix, sweep
 from tests.support.outcome import Outcome
 from tests.support.repo import Repo
 
@@ -46,6 +48,16 @@ def test_background_processes_of_the_test_end_with_it() -> None:
     process = home.start(SLEEP, cwd=home.path)
     assert home.close(None) == []
     assert process.returncode is not None
+
+
+def test_homes_of_killed_tests_are_swept() -> None:
+    run_id = uuid.uuid4().hex
+    abandoned = PARENT / f"{prefix(run_id)}x"
+    abandoned.mkdir()
+    stray = subprocess.Popen(SLEEP, env={"HOME": str(abandoned)}, start_new_session=True)
+    assert sweep(run_id) == [abandoned.name]
+    assert stray.wait(timeout=5) == -signal.SIGKILL
+    assert not abandoned.exists()
 
 
 def test_a_changed_environment_is_reported() -> None:

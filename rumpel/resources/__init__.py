@@ -1,0 +1,1 @@
+"""Shell programs that run inside pods; data files, no Python."""
