@@ -128,7 +128,9 @@ def start_error(answer: str, exit_code: int | None, log_offset: int) -> RumpelEr
         problem = json.loads(answer)
         message, hint = problem.get("message"), problem.get("hint")
         details = problem.get("details") or {}
-    elif not answer:
+    elif answer:
+        message = answer.removeprefix("error: ")
+    else:
         message = f"it exited with code {exit_code}"
         details = {"tail": tail(log_offset)}
     return DaemonStartFailed(

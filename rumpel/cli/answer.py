@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from rumpel import ui
+from rumpel import text, ui
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +40,19 @@ def show(
     color = ui.use_color(options.color, sys.stderr)
     for warning in answer.warnings:
         ui.warning(warning, color=color)
-    if answer.error:
-        ui.error(answer.error, color=color)
+    for problem in problems(answer):
+        ui.error(problem, color=color)
     return answer.exit_code
+
+
+def problems(answer: Answer) -> list[dict[str, Any]]:
+    """The errors to show: with several targets each one's own (the same one once), and a count."""
+    if answer.error is None:
+        return []
+    rows = answer.data if isinstance(answer.data, list) else []
+    failed = [row["error"] for row in rows if isinstance(row, dict) and row.get("error")]
+    if len(rows) < 2 or not failed:
+        return [answer.error]
+    distinct = {str(error.get("message")): error for error in failed}
+    count = f"{len(failed)} of {text.count(len(rows), 'pod')} failed"
+    return [*distinct.values(), {"message": count}]

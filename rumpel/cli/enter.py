@@ -36,7 +36,6 @@ EXAMPLES = (
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the pod")
     parser.add_argument("stray", nargs="*", help=_suppressed())
-    parser.add_argument("-w", "--workdir", metavar="DIR", help="folder in the pod to start in")
     add_shared_arguments(parser)
 
 
@@ -57,7 +56,7 @@ def run(args: Namespace, passed: list[str], options: Options) -> int:
         "argv": passed,
         "config": args.config,
         "trust": args.trust,
-        "cwd": args.workdir,
+        "cwd": None,
         "rows": size.lines if size else None,
         "cols": size.columns if size else None,
         "term": os.environ.get("TERM") if tty else None,

@@ -87,10 +87,8 @@ def git_state(git: dict[str, Any] | None) -> str:
 
 
 def status(pod: dict[str, Any]) -> str:
-    """The status, with the step that failed: `failed at postCreateCommand`."""
-    word = str(pod.get("status") or "-")
-    failed = pod.get("failed_node")
-    return f"{word} at {failed}" if word == "failed" and failed else word
+    """The status; a failed pod's names the step: `failed at postCreateCommand`."""
+    return str(pod.get("status") or "-")
 
 
 def _colored(lines: list[str], headers: list[str], pods: list[dict[str, Any]]) -> list[str]:
@@ -98,7 +96,7 @@ def _colored(lines: list[str], headers: list[str], pods: list[dict[str, Any]]) -
     at = lines[0].index("STATUS")
     painted = [ui.paint(lines[0], "bold", True)]
     for line, pod in zip(lines[1:], pods, strict=True):
-        word = str(pod.get("status") or "-")
+        word = status(pod).partition(" ")[0]
         style = STYLES.get(word)
         if style and line[at:].startswith(word):
             line = line[:at] + ui.paint(word, style, True) + line[at + len(word) :]

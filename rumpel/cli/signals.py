@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
 
-LEAVE_AFTER_INTERRUPTS = 3
+LEAVE_AFTER_INTERRUPTS = 2
 """Ctrl-C goes to the command in the pod; one that ignores it must not keep us."""
 
 
@@ -25,7 +25,7 @@ class Taken:
 
 
 class Signals:
-    """Context manager. `take()` raises Interrupted for TERM, HUP and the third Ctrl-C."""
+    """Context manager. `take()` raises Interrupted for TERM, HUP and the second Ctrl-C."""
 
     def __init__(self) -> None:
         self._numbers: list[int] = []

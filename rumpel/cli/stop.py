@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from rumpel import text, ui
 from rumpel.cli import session
 from rumpel.cli.answer import show
@@ -48,13 +46,9 @@ def run(args: Namespace, passed: list[str], options: Options) -> int:
 
 
 def render(rows: list[dict[str, Any]], options: Options, *, nothing: str) -> None:
-    """The names of what was done, one a line; what failed and remarks go to stderr."""
-    color = ui.use_color(options.color, sys.stderr)
+    """The names of what was done, one a line; remarks go to stderr."""
     for row in rows:
-        if row.get("error"):
-            if len(rows) > 1:  # alone it is the command's own error
-                ui.error(row["error"], color=color)
-        else:
+        if not row.get("error"):
             ui.out(text.safe(str(row["name"])))
     if not rows and not options.quiet:
         ui.err(nothing)

@@ -30,7 +30,7 @@ def test_an_empty_list_is_the_header_alone(serve: Serve, run: Run) -> None:
 
 
 def test_list_shows_git_state_and_the_failed_step(serve: Serve, run: Run) -> None:
-    failed = {**POD, "name": "bob", "status": "failed", "failed_node": "postCreateCommand"}
+    failed = {**POD, "name": "bob", "status": "failed at postCreateCommand"}
     failed["git"] = {"ahead": 0, "behind": 2, "dirty": 3}
     serve(list=answers([POD, failed]))
     lines = run("list").assert_ok().stdout.splitlines()

@@ -1,0 +1,84 @@
+"""Layers, origins, checks and suggestions of the settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rumpel import config
+from rumpel.errors import ConfigError
+
+
+def resolve(**layers: Any) -> config.Settings:
+    return config.resolve(**{"flags": {}, "env": {}, **layers})
+
+
+def test_defaults_say_so() -> None:
+    settings = resolve()
+    assert settings.get("pidsLimit") == 4096
+    assert settings.get("host") == "local"
+    assert set(settings.origins.values()) == {"default"}
+    assert [row["key"] for row in settings.to_json()] == list(config.SETTINGS)
+
+
+def test_each_layer_beats_the_one_below() -> None:
+    layers: dict[str, Any] = {"user": {"host": "u", "memory": "1g", "cpus": 1, "pidsLimit": 10}}
+    layers["repo"] = {"host": "r", "memory": "2G", "cpus": 1.5}
+    layers["env"] = {"RUMPEL_HOST": "e", "RUMPEL_MEMORY": "3g", "RUMPEL_CPUS": ""}
+    layers["flags"] = {"host": "f", "memory": None}
+    settings = resolve(**layers)
+    found = {key: (settings.get(key), settings.origins[key]) for key in layers["user"]}
+    assert found == {
+        "host": ("f", "--host"),
+        "memory": ("3g", "RUMPEL_MEMORY"),
+        "cpus": ("1.5", ".rumpelpod.json"),
+        "pidsLimit": (10, "user configuration"),
+    }
+
+
+def test_lists_and_labels_from_variables() -> None:
+    env = {"RUMPEL_COPY_IN": ".env, conf/*.local,", "RUMPEL_LABELS": "team=web,run=a=b"}
+    settings = resolve(env=env)
+    assert settings.get("copyIn") == (".env", "conf/*.local")
+    assert settings.get("labels") == {"team": "web", "run": "a=b"}
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        ({"memroy": "4g"}, "did you mean 'memory'"),
+        ({"x\x1b": 1}, r"no setting 'x\\\\x1b'"),
+        ({"memory": 4}, "size such as"),
+        ({"memory": "1k"}, "at least 6m"),
+        ({"memory": "4 gigs"}, "size such as"),
+        ({"cpus": True}, "number of cores"),
+        ({"cpus": "many"}, "number of cores"),
+        ({"pidsLimit": 1.5}, "whole number"),
+        ({"pidsLimit": "x"}, "whole number"),
+        ({"hooksTimeout": "soon"}, "duration"),
+        ({"hooksTimeout": 0}, "duration"),
+        ({"parallel": 0}, "from 1 to"),
+        ({"labels": ["a"]}, "object of texts"),
+        ({"labels": {"rumpel.pod": "x"}}, "rumpel"),
+        ({"copyIn": [1]}, "text"),
+        ({"host": "a\nb"}, "text"),
+        ({"defaultImage": ""}, "text"),
+    ],
+)
+def test_bad_settings_name_file_key_and_rule(layer: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        resolve(repo=layer)
+    assert caught.value.message.startswith(".rumpelpod.json: ")
+    assert caught.value.message.isprintable()
+
+
+def test_durations_and_sizes() -> None:
+    for value, seconds in ((90, 90.0), ("90s", 90.0), ("1.5h", 5400.0), ("30m", 1800.0)):
+        assert resolve(repo={"hooksTimeout": value}).get("hooksTimeout") == seconds
+    assert config.size_bytes("1.5g") == 3 << 29
+
+
+def test_a_schema_line_is_allowed_and_misspelt_variables_are_reported() -> None:
+    settings = resolve(repo={"$schema": "x"}, env={"RUMPEL_MEMROY": "4g", "RUMPEL_Q": "1"})
+    assert settings.warnings == ("RUMPEL_MEMROY is not used, did you mean RUMPEL_MEMORY?",)
