@@ -12,7 +12,7 @@ import socket
 from collections.abc import Iterator
 
 from rumpel.adapters.docker_errors import ProtocolError, unreachable
-from rumpel.adapters.docker_wire import RECV_BYTES, Wire
+from rumpel.adapters.docker_wire import Wire
 from rumpel.adapters.stream import STDOUT
 
 HEADER_BYTES = 8
@@ -98,11 +98,12 @@ class DockerStream:
         """
         head = self._buffer[self._pos :]
         self._buffer, self._pos = b"", 0
-        return self._wire.detach(), head
+        sock, rest = self._wire.detach()
+        return sock, head + rest
 
     async def _fill(self) -> bool:
         try:
-            data = await self._wire.recv(RECV_BYTES)
+            data = await self._wire.recv()
         except OSError as err:
             raise unreachable(self.name, err, 0) from err
         self._buffer = self._buffer[self._pos :] + data

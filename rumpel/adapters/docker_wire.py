@@ -17,6 +17,8 @@ from rumpel.errors import HostUnreachable
 
 RECV_BYTES = 65_536
 """One read. Below malloc's mmap threshold, so that small reads do not map and unmap memory."""
+PENDING_BYTES = 262_144
+"""Read ahead of a slow consumer at most; then the other side has to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +49,53 @@ def parse_endpoint(url: str, tls: ssl.SSLContext | None = None) -> Endpoint:
 class Wire:
     """A connected stream socket. One reader and one writer at a time."""
 
-    __slots__ = ("_loop", "_reader", "_sock", "_writer", "is_closed")
+    __slots__ = (
+        "_error",
+        "_is_at_end",
+        "_is_watched",
+        "_loop",
+        "_pending",
+        "_pending_bytes",
+        "_reader",
+        "_sock",
+        "_writer",
+        "is_closed",
+    )
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._loop = asyncio.get_running_loop()
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._error: OSError | None = None
+        self._is_at_end = False
+        self._is_watched = False
         self.is_closed = False
 
-    async def recv(self, limit: int = RECV_BYTES) -> bytes:
-        """Up to `limit` bytes; empty at the end, also after `close`. Raises OSError."""
-        while not self.is_closed:
+    async def recv(self) -> bytes:
+        """What has arrived; empty at the end, also after `close`. Raises OSError.
+
+        A cancelled call loses nothing. The first call that finds nothing leaves the socket
+        watched: reading inside the loop's callback halves the cost of a busy stream.
+        """
+        while True:
+            if self._pending:
+                return self._take()
+            if self._error is not None:
+                raise self._error
+            if self._is_at_end or self.is_closed:
+                return b""
+            if not self._is_watched:
+                self._read_now()
+                self._watch()
+                continue
+            self._reader = self._loop.create_future()
             try:
-                return self._sock.recv(limit)
-            except (BlockingIOError, InterruptedError):
-                await self._readable()
-        return b""
+                await self._reader
+            finally:
+                self._reader = None
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything, at the receiver's pace. Raises OSError, also when closed."""
@@ -83,49 +115,69 @@ class Wire:
 
     def is_stale(self) -> bool:
         """Whether an idle keep-alive connection was closed, or spoken on, by the engine."""
-        if self.is_closed:
-            return True
-        try:
-            self._sock.recv(1, socket.MSG_PEEK)
-        except (BlockingIOError, InterruptedError):
-            return False
-        except OSError:
-            return True
-        return True
+        if not self.is_closed and not self._pending and not self._is_at_end:
+            self._read_now()
+        return bool(self.is_closed or self._pending or self._is_at_end or self._error)
 
     def close(self) -> None:
         """Tear both directions down and wake the reader and the writer. Idempotent."""
         if self.is_closed:
             return
-        self.is_closed = True
         self._release()
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
 
-    def detach(self) -> socket.socket:
-        """Give the socket away; this object is closed, the connection is not."""
-        self.is_closed = True
+    def detach(self) -> tuple[socket.socket, bytes]:
+        """Give the socket away, with what was read from it; the connection stays open."""
+        data = self._take()
         self._release()
-        return self._sock
+        return self._sock, data
+
+    def _take(self) -> bytes:
+        pending = self._pending
+        data = pending[0] if len(pending) == 1 else b"".join(pending)
+        pending.clear()
+        self._pending_bytes = 0
+        return data
+
+    def _read_now(self) -> None:
+        """Read once, without waiting; also the loop's callback."""
+        try:
+            data = self._sock.recv(RECV_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as err:
+            self._error = err
+            self._unwatch()
+        else:
+            if data:
+                self._pending.append(data)
+                self._pending_bytes += len(data)
+            else:
+                self._is_at_end = True
+            if not data or self._pending_bytes >= PENDING_BYTES:
+                self._unwatch()
+        _wake(self._reader)
+
+    def _watch(self) -> None:
+        if not (self._pending or self._is_at_end or self._error):
+            self._loop.add_reader(self._sock, self._read_now)
+            self._is_watched = True
+
+    def _unwatch(self) -> None:
+        if self._is_watched:
+            self._is_watched = False
+            self._loop.remove_reader(self._sock)
 
     def _release(self) -> None:
-        if self._reader is not None:
-            self._loop.remove_reader(self._sock)
-            _wake(self._reader)
+        self.is_closed = True
+        self._pending.clear()
+        self._unwatch()
+        _wake(self._reader)
         if self._writer is not None:
             self._loop.remove_writer(self._sock)
             _wake(self._writer)
-
-    async def _readable(self) -> None:
-        future = self._reader = self._loop.create_future()
-        self._loop.add_reader(self._sock, _wake, future)
-        try:
-            await future
-        finally:
-            self._reader = None
-            if not self.is_closed:
-                self._loop.remove_reader(self._sock)
 
     async def _writable(self) -> None:
         future = self._writer = self._loop.create_future()
@@ -138,8 +190,8 @@ class Wire:
                 self._loop.remove_writer(self._sock)
 
 
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
+def _wake(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
         future.set_result(None)
 
 
