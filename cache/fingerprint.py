@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
 DIGEST_BYTES: Final = 16
 CHUNK_BYTES: Final = 1 << 20
@@ -39,9 +39,13 @@ def digest(value: Any) -> str:
     return blake2b(canonical(value), digest_size=DIGEST_BYTES).hexdigest()
 
 
-def fingerprint(kind: str, version: int, components: Mapping[str, Any]) -> str:
-    """What a node depends on, in 32 characters: the operation, its version, its components."""
-    return digest({"kind": kind, "v": version, "in": components})
+def fingerprint(kind: str, version: int, components: bytes) -> str:
+    """What a node depends on, in 32 characters: the operation, its version, its components.
+
+    `components` is their canonical JSON, so that it is made once for hashing and for keeping.
+    """
+    head = canonical([kind, version])
+    return blake2b(head + components, digest_size=DIGEST_BYTES).hexdigest()
 
 
 def keyed(secret: str, key: bytes) -> str:

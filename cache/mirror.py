@@ -59,4 +59,4 @@ def _pair(row: tuple[Any, ...]) -> tuple[str, Any]:
 
 
 def _intent(row: tuple[Any, ...]) -> Intent:
-    return Intent(attempt=row[0], node_id=row[1], kind=row[2], nonce=row[3], at=row[4])
+    return Intent._make(row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,9 +20,10 @@ class Record:
     node_id: str
     kind: str
     version: int
-    components: Mapping[str, Any]
+    components_text: str
+    """The components of the fingerprint as canonical JSON."""
     fp: str
-    output: Mapping[str, Any] | None
+    output_text: str | None
     attempt: int
     """The attempt that produced `output`; 0 when there is none."""
     elapsed_s: float = 0.0
@@ -31,6 +32,21 @@ class Record:
     """`{"state", "attempt", "at", "error": {code, message, ...}}` of the last attempt."""
     memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """Whatever a reader derived from this record; lives and dies with it, never stored."""
+
+    @property
+    def components(self) -> Mapping[str, Any]:
+        return self._parsed("components", self.components_text)
+
+    @property
+    def output(self) -> Mapping[str, Any] | None:
+        return None if self.output_text is None else self._parsed("values", self.output_text)
+
+    def _parsed(self, name: str, text: str) -> Mapping[str, Any]:
+        """Parsed when somebody looks: most records are only compared."""
+        found: Mapping[str, Any] | None = self.memo.get(name)
+        if found is None:
+            found = self.memo[name] = json.loads(text)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +68,7 @@ class Attempt:
     log: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
+class Intent(NamedTuple):
     """An effect that may have happened: written before it, removed with its result."""
 
     attempt: int
@@ -99,13 +114,8 @@ class RunRow:
     nodes: Mapping[str, str]
 
 
-def encode(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-
-
-def normal(value: Any) -> Any:
-    """`value` as it will be read back. Raises TypeError or ValueError for what is not JSON."""
-    return json.loads(encode(value))
+encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+"""JSON as it is stored. Raises TypeError or ValueError for what JSON cannot say."""
 
 
 def record_row(record: Record) -> tuple[Any, ...]:
@@ -113,9 +123,9 @@ def record_row(record: Record) -> tuple[Any, ...]:
         record.node_id,
         record.kind,
         record.version,
-        encode(record.components),
+        record.components_text,
         record.fp,
-        None if record.output is None else encode(record.output),
+        record.output_text,
         record.attempt,
         record.elapsed_s,
         record.updated_at,
@@ -130,9 +140,9 @@ def record_of(row: tuple[Any, ...]) -> Record:
         node_id=node_id,
         kind=kind,
         version=version,
-        components=json.loads(components),
+        components_text=components,
         fp=fp,
-        output=None if output is None else json.loads(output),
+        output_text=output,
         attempt=attempt,
         elapsed_s=elapsed_s,
         updated_at=updated_at,

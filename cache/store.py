@@ -134,18 +134,11 @@ class Store:
     def begin_attempt(self, attempt: Attempt) -> Awaitable[None]:
         """The attempt and the intent: durable before the effect may start."""
         now = attempt.started_at
-        intent = Intent(
-            attempt=attempt.id,
-            node_id=attempt.node_id,
-            kind=attempt.kind,
-            nonce=attempt.nonce,
-            at=now,
-        )
+        intent = Intent(attempt.id, attempt.node_id, attempt.kind, attempt.nonce, now)
         self._intents[attempt.id] = intent
         return self._execute(
             (PUT_ATTEMPT, _attempt_row(attempt)),
-            (PUT_INTENT, (attempt.id, attempt.node_id, attempt.kind, attempt.nonce, now)),
-            (PUT_EVENT, _event_row(attempt, "node-running", now)),
+            (PUT_INTENT, intent),
         )
 
     def finish_attempt(self, attempt: Attempt, record: Record, *, log: str = "") -> Awaitable[None]:
@@ -196,9 +189,9 @@ class Store:
                 node_id=attempt.node_id,
                 kind=attempt.kind,
                 version=0,
-                components={},
+                components_text="{}",
                 fp="",
-                output=None,
+                output_text=None,
                 attempt=0,
             )
         marked = replace(known, failure=failure, updated_at=failure["at"], memo={})

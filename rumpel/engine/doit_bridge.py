@@ -8,13 +8,18 @@ sys.stdout, and a cancellation reaches the operation.
 
 from __future__ import annotations
 
+import inspect
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from doit.action import BaseAction
 from doit.exceptions import BaseFail, TaskError, TaskFailed
+from doit.loader import generate_tasks
 from doit.task import Stream, Task
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
+from rumpel import __version__
+from rumpel.engine import doit_view
 from rumpel.engine.boundary import bug
 from rumpel.errors import RumpelError
 
@@ -23,13 +28,10 @@ if TYPE_CHECKING:
 
     from rumpel.engine.operation import Reason
 
+# Read once, here: a file must not be read on the loop. mypy needs its remarks, a user does not.
+DODO_HEAD: Final = re.sub(r"  # type: ignore.*", "", inspect.getsource(doit_view))
 QUIET: Final = Stream(0)
 """No stream is handed to actions and none is replaced."""
-
-
-def task_name(node_id: str) -> str:
-    """doit refuses `=` and reads `*` as a wildcard: Graph.add refuses both."""
-    return node_id
 
 
 class UpToDate:
@@ -108,12 +110,47 @@ def task_of(
     """The doit task of a node that will run."""
     why = tuple(f"{reason.kind}: {reason.subject}" for reason in reasons)
     return Task(
-        task_name(node_id),
+        node_id,
         [action],
-        task_dep=[task_name(need) for need in needs],
+        task_dep=list(needs),
         file_dep=list(files),
         uptodate=[UpToDate(False, why)],
         doc=title,
         io={"capture": False},
         meta=dict(meta or {}),
     )
+
+
+def tasks_for_doit(nodes: list[dict[str, Any]]) -> list[Task]:
+    """The nodes of the daemon's graph JSON as tasks that say of themselves what it said."""
+    found: list[Task] = generate_tasks("rumpel", (item for item in doit_view.dicts_of(nodes)))
+    return found if nodes else []
+
+
+def dodo_text(socket: str, repo: str, pod: str) -> str:
+    """A dodo.py for a user: the graph of a pod (of all pods, when `pod` is empty) in plain doit."""
+    request = {
+        "proto": [1, 1],
+        "version": __version__,
+        "verb": "graph",
+        "args": {"name": pod or None},
+        "cwd": repo,
+        "tty": False,
+        "ask": False,
+    }
+    return f"""{DODO_HEAD}
+
+import atexit
+import os
+import shutil
+import tempfile
+
+STATE = tempfile.mkdtemp(prefix="rumpel-doit-")
+atexit.register(shutil.rmtree, STATE, ignore_errors=True)
+DOIT_CONFIG = {{"backend": "json", "dep_file": os.path.join(STATE, "nothing-is-kept-here.json")}}
+
+
+def task_rumpel():
+    request = {request!r}
+    yield from dicts_of(ask({socket!r}, request | {{"env": dict(os.environ)}}))
+"""

@@ -7,6 +7,7 @@ another one it is waited for and decided again. A node is cancelled when nobody 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from rumpel.engine.boundary import bug
@@ -50,7 +51,7 @@ class Engine:
         self.flights: dict[str, Flight] = {}
         self._emit = emit
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_closed = False
+        self.is_closed = False
         self._pilot = Pilot(
             store=store,
             world=world,
@@ -88,7 +89,7 @@ class Engine:
 
         Raises Bug for a graph that cannot be ordered, NotFound for an unknown node in `refresh`.
         """
-        if self._is_closed:
+        if self.is_closed:
             raise Interrupted("the engine is shutting down")
         unknown = sorted(set(refresh) - graph.nodes.keys())
         if unknown:
@@ -118,7 +119,7 @@ class Engine:
 
     async def close(self) -> None:
         """Cancel and undo what runs, and wait for it. Later runs are refused."""
-        self._is_closed = True
+        self.is_closed = True
         for flight in tuple(self.flights.values()):
             self._close(flight)
         if self._tasks:
@@ -162,8 +163,9 @@ class Engine:
             raise
         self._land(flight, outcome)
         if outcome.state is NodeState.OK and outcome.written is not None:
-            await outcome.written
-            await reach(f"{flight.node.operation.KIND}.record-after")
+            with contextlib.suppress(RumpelError):  # the runs wait for the same write and tell
+                await outcome.written
+                await reach(f"{flight.node.operation.KIND}.record-after")
 
     def _land(self, flight: Flight, outcome: Outcome) -> None:
         """Free the node, then tell: first those it was run for, then those who waited for it."""

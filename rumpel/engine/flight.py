@@ -13,9 +13,10 @@ import secrets
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from rumpel.cache.records import Attempt, Record, normal
+from rumpel.cache.records import Attempt, Record, encode
 from rumpel.engine import faults
 from rumpel.engine.boundary import attempt, attempt_async, bug
 from rumpel.engine.doit_bridge import EffectAction, execute, task_of
@@ -127,9 +128,7 @@ class Pilot:
         while True:
             number += 1
             try:
-                async with self.slots.hold(
-                    policy.slots, on_wait=lambda name: _queued(flight, name)
-                ):
+                async with self.slots.hold(policy.slots, partial(_queued, flight)):
                     outcome = await self._attempt(flight, number)
                 if outcome is not None:
                     return outcome
@@ -219,16 +218,16 @@ class Pilot:
 
     def _succeeded(self, flight: Flight, entry: Attempt, output: Any) -> Outcome:
         operation, decision = flight.node.operation, flight.decision
-        (components, values), error = _stored(decision.components, output)
+        values, error = attempt(lambda: encode(values_of(output)))
         if error is not None:
             raise error
         record = Record(
             node_id=flight.node.id,
             kind=operation.KIND,
             version=operation.VERSION,
-            components=components,
+            components_text=(decision.components or b"{}").decode(),
             fp=entry.fp,
-            output=values,
+            output_text=values,
             attempt=entry.id,
             elapsed_s=flight.elapsed_s,
             updated_at=time.time(),
@@ -239,11 +238,11 @@ class Pilot:
     def _note(
         self, flight: Flight, entry: Attempt, error: RumpelError, *, state: str, marks_node: bool
     ) -> Awaitable[None]:
-        kept, trouble = attempt(normal, error.to_json())
-        if trouble is not None:  # details that JSON cannot say
-            kept = RumpelError(error.message, hint=error.hint).to_json()
+        kept = error.to_json()
+        if attempt(encode, kept)[1] is not None:
+            kept["details"] = {}  # they hold what JSON cannot say
         return self.store.fail_attempt(
-            entry, state=state, error=kept or {}, log=flight.tail, marks_node=marks_node
+            entry, state=state, error=kept, log=flight.tail, marks_node=marks_node
         )
 
     async def _undo(self, flight: Flight, context: NodeContext) -> None:
@@ -263,12 +262,6 @@ class Pilot:
 
 def values_of(output: Any) -> dict[str, Any]:
     return {name: getattr(output, name) for name in field_names(type(output))}
-
-
-def _stored(components: Any, output: Any) -> tuple[tuple[Any, Any], RumpelError | None]:
-    """Components and output as they will be read back."""
-    found, error = attempt(lambda: (normal(dict(components)), normal(values_of(output))))
-    return found or (None, None), error
 
 
 def _queued(flight: Flight, name: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from rumpel.cache.fingerprint import fingerprint
+from rumpel.cache.fingerprint import canonical, fingerprint
 from rumpel.engine.boundary import attempt, tuples
 from rumpel.engine.events import reason_json
 from rumpel.engine.operation import ProbeState, Reason, ReasonKind
@@ -39,14 +39,15 @@ class Verdict(StrEnum):
 
 
 class NodePlan(NamedTuple):
-    """What is decided about one node. The last three are known when all it needs is known."""
+    """What is decided about one node; inputs and fingerprint when all it needs is known."""
 
     id: str
     verdict: Verdict
     reasons: tuple[Reason, ...] = ()
     fingerprint: str | None = None
     inputs: Any = None
-    components: Mapping[str, Any] | None = None
+    components: bytes | None = None
+    """Of the fingerprint, as canonical JSON; only for a node that will run."""
     output: Any = None
     """The recorded output of a fresh node, as the operation's Output."""
     error: RumpelError | None = None
@@ -167,9 +168,9 @@ def _probed(
     if error is not None or probe is None or probe.state is ProbeState.UNKNOWN:
         text = probe.detail if probe is not None else str(error)
         reason = Reason(ReasonKind.UNKNOWN, text)
-        return NodePlan(node.id, Verdict.BLOCKED, (reason,), record.fp, inputs, components)
+        return NodePlan(node.id, Verdict.BLOCKED, (reason,), record.fp, inputs)
     if probe.state is ProbeState.OK:
-        return NodePlan(node.id, Verdict.FRESH, (), record.fp, inputs, components, output)
+        return NodePlan(node.id, Verdict.FRESH, (), record.fp, inputs, None, output)
     detail = probe.detail or str(probe.state)
     return _run(node, (Reason(ReasonKind.PROBE, detail),), inputs, components)
 
@@ -178,10 +179,11 @@ def _run(
     node: Node, reasons: tuple[Reason, ...], inputs: Any, components: Mapping[str, Any]
 ) -> NodePlan:
     operation = node.operation
-    key, error = attempt(fingerprint, operation.KIND, operation.VERSION, components)
-    if error is not None:
+    text, error = attempt(canonical, components)
+    if error is not None or text is None:
         return _broken(node, error)
-    return NodePlan(node.id, Verdict.RUN, reasons, key, inputs, components)
+    key = fingerprint(operation.KIND, operation.VERSION, text)
+    return NodePlan(node.id, Verdict.RUN, reasons, key, inputs, text)
 
 
 def _broken(node: Node, error: RumpelError | None) -> NodePlan:

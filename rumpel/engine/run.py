@@ -137,8 +137,9 @@ class GraphRun:
 
     def freed(self, node_id: str) -> None:
         """The node was run for another request with other inputs: decide again."""
-        self._ready.append(node_id)
-        self._pump()
+        if self.handle.states[node_id] is NodeState.WAITING:  # not cancelled meanwhile
+            self._ready.append(node_id)
+            self._pump()
 
     def cancel(self) -> list[Flight]:
         """Leave all flights; returns those nobody else wants, which are being undone."""
@@ -189,6 +190,9 @@ class GraphRun:
     def _go(self, node: Node) -> None:
         """All dependencies are done: take the record, join a flight, wait for one, or start one."""
         engine = self._engine
+        if engine.is_closed:
+            self._settle(node, NodeState.CANCELLED, error=Interrupted("the engine is stopping"))
+            return
         decision = self._decided.pop(node.id, None)
         if decision is None:
             record = engine.store.records.get(node.id)

@@ -30,9 +30,9 @@ def record_reasons(
         found.append(
             Reason(ReasonKind.FAILED, str(record.failure.get("state")), None, error.get("message"))
         )
-    elif record.output is None:
+    elif record.output_text is None:
         found.append(Reason(ReasonKind.NEVER_RAN, operation.KIND))
-    if record.output is not None and (record.kind, record.version) != (
+    if record.output_text is not None and (record.kind, record.version) != (
         operation.KIND,
         operation.VERSION,
     ):
@@ -52,10 +52,10 @@ def agree(record: Record, components: Mapping[str, Any]) -> bool:
     try:
         live = marshal.dumps(components, 2)  # type: ignore[arg-type] # raises ValueError if not
     except ValueError:
-        return canonical(components) == canonical(record.components)
+        return canonical(components).decode() == record.components_text
     if record.memo.get("live") == live:
         return True
-    if canonical(components) != canonical(record.components):
+    if canonical(components).decode() != record.components_text:
         return False
     record.memo["live"] = live
     return True
@@ -63,7 +63,7 @@ def agree(record: Record, components: Mapping[str, Any]) -> bool:
 
 def input_reasons(record: Record | None, components: Mapping[str, Any]) -> tuple[Reason, ...]:
     """One reason for each component that differs; none for a node without a good record."""
-    if record is None or record.output is None or agree(record, components):
+    if record is None or record.output_text is None or agree(record, components):
         return ()
     return tuple(differences(record.components, components))
 
