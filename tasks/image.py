@@ -13,7 +13,7 @@ from typing import Any
 from rumpel.adapters import threads
 from rumpel.adapters.docker_images import BuildOptions
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed
-from rumpel.errors import NotFound
+from rumpel.errors import ConfigError, NotFound
 from rumpel.names import slug
 from rumpel.tasks.world import World
 
@@ -91,8 +91,8 @@ async def _fetch(ctx: Context[World], inputs: Inputs, ref: str) -> Output:
 
 
 async def _build(ctx: Context[World], inputs: Inputs) -> Output:
-    assert inputs.dockerfile is not None
-    assert inputs.context is not None
+    if inputs.dockerfile is None or inputs.context is None:
+        raise ConfigError("neither an image nor a Dockerfile is configured")
     host = ctx.world.host(inputs.host)
     tag = build_tag(inputs)
     context_tar, dockerfile = await ctx.world.make_context(inputs.context, inputs.dockerfile)

@@ -12,12 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rumpel import names
-from rumpel.adapters import git_seed, threads
+from rumpel.adapters import git, git_seed, threads
 from rumpel.adapters.docker_api import DockerHost
-from rumpel.adapters.git import discover
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed, gone, unknown
 from rumpel.model import RepoRef
-from rumpel.tasks.world import World
+from rumpel.tasks.world import Tips, World
 
 KIND = "seed"
 TITLE = "Seeding repository"
@@ -65,10 +64,11 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     labels |= {names.LABEL_REPO: repo.repo_id, names.LABEL_REPO_PATH: repo.work_tree}
     await host.create_volume(volume, labels)
     ctx.fault("volume-created")
-    gateway_id = await _gateway(ctx, inputs, volume, labels | {names.LABEL_KIND: "gateway"})
+    labels |= {names.LABEL_KIND: "gateway"}
+    gateway_id, tips = await _gateway(ctx, inputs, volume, labels)
     await world.snapshots[inputs.host].refresh_volumes()
     world.saw(inputs.host, await host.inspect(gateway_id))
-    await world.links.seeded(repo, inputs.host)
+    await world.links.seeded(repo, inputs.host, tips)
     return Output(volume=volume, gateway_id=gateway_id)
 
 
@@ -89,32 +89,37 @@ async def remove(world: World, *, repo: RepoRef, host_name: str) -> None:
     await host.remove_volume(names.seed_volume_name(repo.basename, repo.repo_id, world.home_id))
 
 
-async def _gateway(ctx: Context[World], inputs: Inputs, volume: str, labels: dict[str, str]) -> str:
+async def _gateway(
+    ctx: Context[World], inputs: Inputs, volume: str, labels: dict[str, str]
+) -> tuple[str, Tips | None]:
     host = ctx.world.host(inputs.host)
     for state in await host.containers(_gateways(ctx.world, inputs.repo)):
         if state.status == "running":
-            return state.id
+            return state.id, None
         if state.status in ("exited", "paused"):
             await host.start(state.id)
-            return state.id
+            return state.id, None
         await host.remove(state.id, force=True, volumes=False)
     name = names.gateway_name(inputs.repo.basename, inputs.repo.repo_id, ctx.world.home_id)
     gateway_id = await host.create_container(name, gateway_body(inputs, volume, labels))
     ctx.fault("gateway-created")
-    await _pour(ctx, host, inputs, gateway_id)
+    tips = await _pour(ctx, host, inputs, gateway_id)
     ctx.fault("seeded")
     await host.start(gateway_id)
-    return gateway_id
+    return gateway_id, tips
 
 
-async def _pour(ctx: Context[World], host: DockerHost, inputs: Inputs, gateway_id: str) -> None:
+async def _pour(ctx: Context[World], host: DockerHost, inputs: Inputs, gateway_id: str) -> Tips:
+    """Tips are read before the pack is made: what moves meanwhile is sent again."""
     path = ctx.world.scratch_dir / f"seed-{ctx.attempt}-{ctx.nonce[:8]}.tar"
-    repo = await threads.call(discover, inputs.repo.work_tree)
+    repo = await threads.call(git.discover, inputs.repo.work_tree)
+    tips = (await threads.call(git.head, repo), await threads.call(git.refs, repo, "refs/heads/"))
     try:
         await git_seed.seed_tar(repo, str(path))
         await host.put_archive(gateway_id, names.SEED_PATH, path)
     finally:
         await threads.call(path.unlink, missing_ok=True)
+    return tips
 
 
 def gateway_body(inputs: Inputs, volume: str, labels: dict[str, str]) -> dict[str, Json]:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_exec import TOKEN_ENV
-from rumpel.adapters.docker_stream import STDERR
-from rumpel.adapters.stream import Stream
+from rumpel.adapters.stream import STDERR, Stream
 from rumpel.devcontainer.variables import running_stage
 from rumpel.errors import TimedOut
 from rumpel.tasks.world import World
@@ -160,16 +159,18 @@ async def _probe(host: DockerHost, where: Where, flags: str) -> Profile:
     except TimedOut:
         raw = await _read_marked(host, where, mark, "")
     fields = raw.split(mark.encode() + b"\0")
-    shell, home = (fields[1].split(b"\0") + [b"", b""])[:2] if len(fields) > 1 else (b"", b"")
+    first = fields[1] if len(fields) > 1 else b""
+    head = [part.decode(errors="replace") for part in first.split(b"\0")[:2]]
+    shell, home = (*head, "", "")[:2]
     env: dict[str, str] = {}
     for item in (fields[2] if len(fields) > 2 else b"").split(b"\0"):
-        name, eq, value = item.partition(b"=")
-        if eq and name:
-            env[name.decode(errors="surrogateescape")] = value.decode(errors="replace")
-    env.setdefault("HOME", home.decode(errors="replace") or "/")
+        variable, eq, value = item.partition(b"=")
+        if eq and variable:
+            env[variable.decode(errors="surrogateescape")] = value.decode(errors="replace")
+    env.setdefault("HOME", home or "/")
     for name in (TOKEN_ENV, "SHLVL", "_"):
         env.pop(name, None)
-    return Profile(shell.decode(errors="replace") or "/bin/sh", env)
+    return Profile(shell or "/bin/sh", env)
 
 
 async def _read_marked(host: DockerHost, where: Where, mark: str, flags: str) -> bytes:

@@ -104,11 +104,12 @@ def _recipe_digest() -> str:
 
 
 def _context(inputs: Inputs, user: str) -> bytes:
+    argv = ["/bin/sh", "/rumpel/tools.sh", user, inputs.workspace_folder, SEED_PATH]
     lines = [
         f"FROM {inputs.image_id}",
         "USER root",
         "COPY tools.sh /rumpel/tools.sh",
-        f"RUN {json.dumps(['/bin/sh', '/rumpel/tools.sh', user, inputs.workspace_folder, SEED_PATH])}",
+        f"RUN {json.dumps(argv)}",
     ]
     if inputs.image_user:
         lines.append(f"USER {inputs.image_user}")

@@ -15,6 +15,7 @@ from rumpel import names
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.adapters.docker_types import ContainerDetail, ContainerState
+from rumpel.adapters.git import Head
 from rumpel.engine.operation import OK, Probe, changed, gone, unknown
 from rumpel.errors import HostUnreachable
 from rumpel.model import RepoRef
@@ -48,6 +49,10 @@ class SyncReport:
 
     branches: Mapping[str, str]
     rejected: tuple[tuple[str, str], ...] = ()
+
+
+Tips = tuple[Head, Mapping[str, str]]
+"""HEAD and the branches of a repository at one moment."""
 
 
 class Links(Protocol):
@@ -87,8 +92,11 @@ class Links(Protocol):
     async def forget(self, pod: PodAddress) -> None:
         """The pod is deleted: its published refs and its door go."""
 
-    async def seeded(self, repo: RepoRef, host: str) -> None:
-        """A gateway runs: keep its repository equal to the host's branches from now on."""
+    async def seeded(self, repo: RepoRef, host: str, tips: Tips | None) -> None:
+        """A gateway runs: keep its repository equal to the host's branches from now on.
+
+        `tips`: what was put into it just now; None when that is not known.
+        """
 
     async def unseeded(self, repo: RepoRef, host: str) -> None:
         """The gateway is about to go."""

@@ -48,7 +48,7 @@ async def _main(ready_fd: int | None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, running.stopping.set)
         sock = server.listen(path)
-        Path(paths.state_dir(), "daemon.pid").write_text(f"{os.getpid()}\n")
+        _write_pid()
         _tell(ready_fd, "ok\n")
         # What was made until here stays for ever: keep it out of every collection.
         gc.collect()
@@ -57,8 +57,16 @@ async def _main(ready_fd: int | None) -> None:
             await server.serve(running, sock)
         finally:
             sock.close()
-            with contextlib.suppress(FileNotFoundError):
-                Path(path).unlink()
+            _remove(path)
+
+
+def _write_pid() -> None:
+    Path(paths.state_dir(), "daemon.pid").write_text(f"{os.getpid()}\n")
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        Path(path).unlink()
 
 
 def _tell(fd: int | None, text: str) -> None:

@@ -61,6 +61,7 @@ class App:
             doors_dir=state_dir / "doors",
             idle=idle,
             gateway_filter=self._gateway_filter,
+            store=store,
         )
         self.world = World(
             home_id=self.home_id,
@@ -135,7 +136,7 @@ class App:
                 continue
             if spec.repo.repo_id not in seen:
                 seen.add(spec.repo.repo_id)
-                await self.links.seeded(spec.repo, LOCAL)
+                await self.links.seeded(spec.repo, LOCAL, None)
             access = self.pods.access(spec)
             state = find_container(self.snapshots[LOCAL].containers.values(), pod.pod_id)
             if access is not None and state is not None and state.status == "running":

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rumpel import protocol
-from rumpel.errors import RumpelError
 
 MAX_QUEUED = 4096
 RECV_BYTES = 64 << 10
@@ -103,7 +102,7 @@ class Connection:
                 break
             except BlockingIOError:
                 writable = loop.create_future()
-                loop.add_writer(self._sock, lambda w=writable: w.done() or w.set_result(None))
+                loop.add_writer(self._sock, _resolve, writable)
                 try:
                     await writable
                 finally:
@@ -126,5 +125,6 @@ class Connection:
         self._sock.close()
 
 
-def failure(error: RumpelError, *, warnings: list[str], data: object = None) -> dict[str, object]:
-    return protocol.failure(error.to_json(), data=data, warnings=warnings)
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

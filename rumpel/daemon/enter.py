@@ -139,8 +139,8 @@ async def _start(app: App, client: Client, target: Target, pod: Pod, where: shel
 def _folder(target: Target, client: Client, root: str) -> str:
     """The caller's folder, inside the pod's workspace."""
     relative = os.path.relpath(  # noqa: PTH - strings in, strings out
-        os.path.realpath(client.request.args["cwd"] or client.request.cwd),  # noqa: PTH118
-        os.path.realpath(target.root),  # noqa: PTH118
+        os.path.realpath(client.request.args["cwd"] or client.request.cwd),
+        os.path.realpath(target.root),
     )
     return root if relative.startswith("..") or relative == "." else posixpath.join(root, relative)
 

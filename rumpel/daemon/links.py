@@ -18,12 +18,13 @@ from rumpel.adapters import git, git_door, git_refs, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.pod_link import PodLink
 from rumpel.adapters.stream import Stream
+from rumpel.cache.store import Store
 from rumpel.daemon.background import Background
 from rumpel.daemon.repos import RepoSync
 from rumpel.errors import HostUnreachable, RumpelError
 from rumpel.model import RepoRef
 from rumpel.resources import resource_text
-from rumpel.tasks.world import Access, PodAddress, Setup, SyncReport
+from rumpel.tasks.world import Access, PodAddress, Setup, SyncReport, Tips
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,9 @@ class LinkManager:
         doors_dir: Path,
         idle: asyncio.Event,
         gateway_filter: Callable[[RepoRef], list[str]],
+        store: Store,
     ) -> None:
+        self._store = store
         self._background, self._host, self._doors_dir = background, host, doors_dir
         self._idle, self._gateway_filter = idle, gateway_filter
         self._pods: dict[str, PodSync] = {}
@@ -110,6 +113,7 @@ class LinkManager:
         return await state.link.request(verb, *args, timeout_s=timeout_s)
 
     async def set_up(self, pod: PodAddress, setup: Setup) -> str:
+        await self.repo(pod.repo).ensure(pod.host, setup.oid, setup.restore)
         repo = await threads.call(git.discover, pod.repo.work_tree)
         name, email = await threads.call(git.identity, repo)
         remotes = await threads.call(git.remotes, repo)
@@ -121,12 +125,17 @@ class LinkManager:
             f"upstream={setup.upstream or ''}",
             f"name={name or ''}",
             f"email={email or ''}",
+            *(f"restore={branch}={oid}" for branch, oid in sorted(setup.restore.items())),
             *(f"remote={remote}={url}" for remote, url in sorted(remotes.items())),
         ]
         return await self.request(pod.pod_id, "setup", *arguments, timeout_s=SETUP_TIMEOUT_S)
 
     async def publish_fresh(self, pod: PodAddress, branch: str, oid: str) -> None:
-        await self.repo(pod.repo).publish(pod.pod_id, pod.pod, {branch: oid})
+        """Remembered in the database: the door stays empty until the first import."""
+        await asyncio.gather(
+            self.repo(pod.repo).publish(pod.pod_id, pod.pod, {branch: oid}),
+            self._store.kv_set(f"fresh/{pod.pod_id}", {branch: oid}),
+        )
 
     async def sync(self, pod: PodAddress) -> SyncReport:
         state = self._pods.get(pod.pod_id)
@@ -169,12 +178,12 @@ class LinkManager:
         await git_door.remove(self._door(pod))
         self.dirty.pop(pod.pod_id, None)
 
-    async def seeded(self, repo: RepoRef, host: str) -> None:
+    async def seeded(self, repo: RepoRef, host: str, tips: Tips | None) -> None:
         """Also called at start, for gateways that run already."""
         sync = self.repo(repo)
         for state in await self._host(host).containers(self._gateway_filter(repo)):
             sync.add_gateway(self._host(host), host, state.id)
-        sync.mark_sent(host)
+        sync.mark_sent(host, tips)
         follower = self._followers.get(repo.repo_id)
         if follower is None or follower.done():
             self._followers[repo.repo_id] = self._background.spawn(
@@ -217,7 +226,8 @@ class LinkManager:
         branches = await threads.call(git_door.branches, self._door(pod))
         sync = self.repo(pod.repo)
         sync.pod_names[pod.pod_id] = pod.pod
-        sync.branches[pod.pod_id] = dict(branches)
+        fresh: Mapping[str, str] = self._store.kv_get(f"fresh/{pod.pod_id}", {})
+        sync.branches[pod.pod_id] = dict(branches or fresh)
 
     def notes(self, pod_id: str) -> list[str]:
         return [

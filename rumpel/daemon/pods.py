@@ -39,7 +39,7 @@ class Pod:
 
 def repo_ref(repo: git.Repo) -> RepoRef:
     """Identity is the real path of the common git dir: worktrees of one repo share pods."""
-    common = os.path.realpath(repo.common_dir)  # noqa: PTH118,PTH120 - a string is wanted
+    common = os.path.realpath(repo.common_dir)
     return RepoRef(
         repo_id=hashlib.blake2b(os.fsencode(common), digest_size=16).hexdigest(),
         common_dir=common,

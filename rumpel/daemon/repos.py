@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rumpel import names
@@ -19,6 +19,7 @@ from rumpel.adapters.published import view
 from rumpel.adapters.watch import Watcher
 from rumpel.errors import RumpelError
 from rumpel.model import RepoRef
+from rumpel.tasks.world import Tips
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class RepoSync:
         self._published: dict[str, str] | None = None
         self._lock = asyncio.Lock()
         self._gateways: dict[str, tuple[DockerHost, str]] = {}
-        self._sent: dict[str, object] = {}
+        self._sent: dict[str, Tips] = {}
         self._push_lock = asyncio.Lock()
 
     async def publish(self, pod_id: str, pod: str, branches: Mapping[str, str]) -> None:
@@ -115,34 +116,56 @@ class RepoSync:
         except RumpelError as error:
             log.warning("repository %s cannot be read: %s", self.repo.work_tree, error.message)
             return
-        state = (head, heads)
         for host_name in list(self._gateways):
-            if self._sent.get(host_name) != state:
-                await self._push(repo, host_name, head, state)
+            if self._sent.get(host_name) != (head, heads):
+                try:
+                    await self._push(repo, host_name, (head, heads))
+                except RumpelError as error:
+                    log.warning("branches of %s not sent: %s", self.repo.work_tree, error.message)
 
-    async def _push(self, repo: git.Repo, host_name: str, head: git.Head, state: object) -> None:
+    async def _push(
+        self, repo: git.Repo, host_name: str, tips: Tips, extra: Sequence[str] = ()
+    ) -> None:
+        head = tips[0]
         gateway = self._gateways.get(host_name)
         if gateway is None:
             return
         host, container_id = gateway
         target = f"refs/heads/{head.branch}" if head.branch else (head.oid or "")
-        refspecs = ["+refs/heads/*:refs/heads/*"]
+        refspecs = ["+refs/heads/*:refs/heads/*", *extra]
         if head.branch is None and head.oid is not None:
             refspecs.append("+HEAD:refs/rumpel/head")
         async with self._push_lock:
+            stream = await host.exec_stream(
+                container_id, ["/bin/sh", "-c", RECEIVE, "sh", target], user="0"
+            )
             try:
-                stream = await host.exec_stream(
-                    container_id, ["/bin/sh", "-c", RECEIVE, "sh", target], user="0"
-                )
                 await git_wire.push_from(
                     repo, stream, refspecs, prune=True, timeout_s=PUSH_TIMEOUT_S
                 )
-            except RumpelError as error:
-                log.warning("branches of %s not sent: %s", self.repo.work_tree, error.message)
-                return
-        self._sent[host_name] = state
+            finally:
+                await stream.close()
+        self._sent[host_name] = tips
         self._on_pushed(self.repo.repo_id, host_name)
 
-    def mark_sent(self, host_name: str) -> None:
-        """Forget what was sent: the next look sends again (a gateway was made anew)."""
-        self._sent.pop(host_name, None)
+    def mark_sent(self, host_name: str, tips: Tips | None) -> None:
+        """What the gateway has; None = unknown, so the next look sends again."""
+        if tips is None:
+            self._sent.pop(host_name, None)
+        else:
+            self._sent[host_name] = tips
+
+    async def ensure(self, host_name: str, oid: str | None, restore: Mapping[str, str]) -> None:
+        """The gateway has `oid` and the commits to be restored; one push when it may not."""
+        sent = self._sent.get(host_name)
+        tips = set() if sent is None else {sent[0].oid, *sent[1].values()}
+        wanted = {item for item in (oid, *restore.values()) if item is not None} - tips
+        if not wanted:
+            return
+        repo = await threads.call(git.discover, self.repo.work_tree)
+        heads = await threads.call(git.refs, repo, "refs/heads/")
+        head = await threads.call(git.head, repo)
+        extra = [
+            f"+{item}:refs/rumpel/wanted/{item}" for item in sorted(wanted - {*heads.values()})
+        ]
+        await self._push(repo, host_name, (head, heads), extra)
