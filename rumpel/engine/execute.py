@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from rumpel.engine.boundary import bug
 from rumpel.engine.events import EventKind, NodeState
 from rumpel.engine.faults import reach
-from rumpel.engine.flight import Flight, Outcome, Pilot
+from rumpel.engine.flight import Flight, Outcome
+from rumpel.engine.pilot import CANCELLED, Pilot
 from rumpel.engine.plan import NodePlan, Plan, plan
 from rumpel.engine.run import GraphRun, RunHandle, RunResult
 from rumpel.engine.slots import Slots
@@ -153,7 +154,7 @@ class Engine:
         """A task that is cancelled before its first step never runs a line of `_fly`."""
         self._tasks.discard(task)
         if self.flights.get(flight.node.id) is flight:
-            self._land(flight, Outcome(NodeState.CANCELLED, error=Interrupted("it was cancelled")))
+            self._land(flight, Outcome(NodeState.CANCELLED, error=Interrupted(CANCELLED)))
 
     async def _fly(self, flight: Flight) -> None:
         try:

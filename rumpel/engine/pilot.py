@@ -1,0 +1,224 @@
+"""Flying a node: slots, intent, effect, record, and what follows when one of them fails.
+
+Order of things in an attempt: slots, intent (durable), effect, record (queued; the dependants may
+start, their intents become durable after it), durable. An attempt that fails or is cancelled after
+its effect began is undone, and its failure is recorded after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from rumpel.cache.records import Attempt, Record, encode
+from rumpel.engine import faults
+from rumpel.engine.boundary import attempt, attempt_async, bug
+from rumpel.engine.doit_bridge import EffectAction, execute, task_of
+from rumpel.engine.events import EventKind, NodeState, reason_json
+from rumpel.engine.flight import Flight, NodeContext, Outcome
+from rumpel.engine.graph import field_names
+from rumpel.errors import Bug, HostUnreachable, Interrupted, RumpelError, TimedOut
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from rumpel.cache.store import Store
+    from rumpel.engine.slots import Slots
+
+CANCELLED = "it was cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Pilot:
+    """What every flight needs."""
+
+    store: Store
+    world: Any
+    slots: Slots
+    undo_timeout_s: float
+    retry_delay_s: float
+
+    async def fly(self, flight: Flight) -> Outcome:
+        """All attempts of a node. Never raises what the operation raised."""
+        policy = flight.node.operation.POLICY
+        last: Try | None = None
+        try:
+            for number in count(1):
+                async with self.slots.hold(policy.slots, partial(_queued, flight)):
+                    last = self._try(flight, number)
+                    outcome = await last.outcome(may_retry=number <= policy.retries)
+                if outcome is not None:
+                    return outcome
+                flight.state = NodeState.WAITING
+                flight.tell(EventKind.RETRY, f"attempt {number + 1} of {policy.retries + 1}")
+                await asyncio.sleep(self._delay_s(number))
+        except asyncio.CancelledError:  # in a queue, or between two attempts
+            was_asked()
+            if last is not None:
+                await last.undo()
+        return Outcome(NodeState.CANCELLED, error=Interrupted(CANCELLED))
+
+    def _try(self, flight: Flight, number: int) -> Try:
+        nonce = secrets.token_hex(16)
+        entry = Attempt(
+            id=self.store.next_attempt_id(),
+            run_id=flight.users[0].run_id if flight.users else 0,
+            node_id=flight.node.id,
+            kind=flight.node.operation.KIND,
+            number=number,
+            fp=flight.decision.fingerprint or "",
+            nonce=nonce,
+            started_at=time.time(),
+            reasons=tuple(map(reason_json, flight.decision.reasons)),
+        )
+        context = NodeContext(flight, self.world, number=number, nonce=nonce)
+        return Try(self, flight, entry, context)
+
+    def _delay_s(self, number: int) -> float:
+        """Doubling, at most 16 times the first, with jitter so that nodes do not retry in step."""
+        return self.retry_delay_s * 2.0 ** min(number - 1, 4) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+@dataclass(slots=True)
+class Try:
+    """One attempt."""
+
+    pilot: Pilot
+    flight: Flight
+    entry: Attempt
+    context: NodeContext
+    is_begun: bool = False
+    has_effect: bool = False
+
+    async def outcome(self, *, may_retry: bool) -> Outcome | None:
+        """None = try again."""
+        try:
+            return await self._go()
+        except asyncio.CancelledError as cancelled:
+            if was_asked():
+                return await self._ended(NodeState.CANCELLED, Interrupted(CANCELLED))
+            return await self._ended(NodeState.FAILED, bug(cancelled))
+        except HostUnreachable as error:
+            if not may_retry:
+                return await self._ended(NodeState.FAILED, error)
+            if self.is_begun:
+                self._note("retried", error)
+            return None
+        except RumpelError as error:
+            return await self._ended(NodeState.FAILED, error)
+
+    async def undo(self) -> None:
+        """Take away what was half made; what cannot be taken away is adopted next time."""
+        if not self.has_effect:
+            return
+        error = await attempt_async(self._undo)
+        if error is not None:
+            self.flight.log(f"what was half made could not be removed: {error}")
+
+    async def _undo(self) -> None:
+        operation, inputs = self.flight.node.operation, self.flight.decision.inputs
+        await self._reach("undo-before")
+        async with asyncio.timeout(self.pilot.undo_timeout_s):
+            await operation.undo(self.context, inputs)
+        await self._reach("undo-after")
+
+    async def _go(self) -> Outcome:
+        flight = self.flight
+        await self._reach("intent-before")
+        flight.started, flight.state = time.monotonic(), NodeState.RUNNING
+        flight.tell(EventKind.RUNNING)
+        self.is_begun = True
+        await self.pilot.store.begin_attempt(self.entry)
+        await self._reach("intent-after")
+        self.has_effect = True
+        output = await self._effect()
+        return self._succeeded(output)
+
+    async def _effect(self) -> Any:
+        """Run the operation as a doit task, within its time. Raises RumpelError."""
+        node, inputs = self.flight.node, self.flight.decision.inputs
+        operation = node.operation
+        policy = operation.POLICY
+        action = EffectAction(partial(operation.run, self.context, inputs), values_of)
+        task = task_of(
+            node.id,
+            action,
+            needs=node.deps,
+            reasons=self.flight.decision.reasons,
+            meta={"slots": policy.slots, "timeout_s": policy.timeout_s, "retries": policy.retries},
+            title=node.title,
+        )
+        try:
+            async with asyncio.timeout(policy.timeout_s):
+                await self._reach("effect-before")
+                output = await execute(task, action)
+                await self._reach("effect-after")
+        except TimeoutError:
+            raise TimedOut(f"{node.title}: not done after {policy.timeout_s:g} s") from None
+        if not isinstance(output, operation.Output):
+            raise Bug(f"{operation.KIND} returned {type(output).__name__}, not its Output")
+        return output
+
+    def _succeeded(self, output: Any) -> Outcome:
+        flight, entry = self.flight, self.entry
+        values, error = attempt(lambda: encode(values_of(output)))
+        if error is not None:
+            raise error
+        record = Record(
+            node_id=flight.node.id,
+            kind=entry.kind,
+            version=flight.node.operation.VERSION,
+            components_text=(flight.decision.components or b"{}").decode(),
+            fp=entry.fp,
+            output_text=values,
+            attempt=entry.id,
+            elapsed_s=flight.elapsed_s,
+            updated_at=time.time(),
+        )
+        written = self.pilot.store.finish_attempt(entry, record, log=flight.tail)
+        return Outcome(NodeState.OK, output=output, written=written)
+
+    async def _ended(self, state: NodeState, error: RumpelError) -> Outcome:
+        await self.undo()
+        written = self._note(str(state), error) if self.is_begun else None
+        return Outcome(state, error=error, written=written)
+
+    def _note(self, state: str, error: RumpelError) -> Awaitable[None]:
+        """The node is stale until an attempt succeeds, if the effect of this one had begun."""
+        kept = error.to_json()
+        if attempt(encode, kept)[1] is not None:
+            kept["details"] = {}  # they hold what JSON cannot say
+        return self.pilot.store.fail_attempt(
+            self.entry, state=state, error=kept, log=self.flight.tail, marks_node=self.has_effect
+        )
+
+    async def _reach(self, point: str) -> None:
+        await faults.reach(f"{self.entry.kind}.{point}")
+
+
+def values_of(output: Any) -> dict[str, Any]:
+    return {name: getattr(output, name) for name in field_names(type(output))}
+
+
+def was_asked() -> bool:
+    """Was the CancelledError at hand asked for? The request is taken as answered.
+
+    An operation can also raise one by itself, by awaiting something that was cancelled.
+    """
+    task = asyncio.current_task()
+    found = False
+    while task is not None and task.cancelling():
+        found = True
+        task.uncancel()
+    return found
+
+
+def _queued(flight: Flight, name: str) -> None:
+    flight.state = NodeState.WAITING
+    flight.tell(EventKind.WAITING, name)
