@@ -98,9 +98,7 @@ async def test_two_attaches_see_the_same_output(host: DockerHost, create: MakeCo
 
 async def test_an_exec_has_two_outputs_a_stdin_and_a_code(host: DockerHost, running: str) -> None:
     argv = ["sh", "-c", "read x; echo out-$x; echo err-$E >&2; pwd; id -u; exit 5"]
-    stream: Stream = await host.exec_stream(
-        running, argv, user="1000", env={"E": "v"}, cwd="/tmp"
-    )
+    stream: Stream = await host.exec_stream(running, argv, user="1000", env={"E": "v"}, cwd="/tmp")
     assert isinstance(stream, DockerStream)
     await stream.write(b"in\n")
     found = await drain(stream)
