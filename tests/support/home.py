@@ -166,17 +166,17 @@ class Home:
         listed = self.run("list", "--all", "--json", cwd=self.path, timeout=STOP_LIMIT_S)
         return {pod["name"] for pod in listed.data} if listed.code == 0 else None
 
-    def orphans(self, engine: Engine) -> str:
+    def orphans(self, engine: Engine, living: set[str], *, settle_s: float = SETTLE_LIMIT_S) -> str:
         """Objects that should have gone with their pod, as text; empty when all is well.
 
-        Pods the daemon lists are the test's to leave: `close` removes them. Everything else must
-        be gone within SETTLE_LIMIT_S, and the gateway with the last pod. Volumes that belong to
-        no pod (the seed of a repository) may stay, as a cache.
+        `living` pods are the test's to leave: `close` removes them. Everything else must be gone
+        within `settle_s`, and the gateway with the last pod. Volumes that belong to no pod (the
+        seed of a repository) may stay, as a cache.
         """
-        label, living = self.label, self.living_pods()
-        if label is None or living is None:
+        label = self.label
+        if label is None:
             return ""
-        deadline = time.monotonic() + SETTLE_LIMIT_S
+        deadline = time.monotonic() + settle_s
         while True:
             containers = [c for c in engine.containers(label) if is_orphan(c["Labels"], living)]
             volumes = [
@@ -209,7 +209,8 @@ class Home:
             terminal.close(force=True)
         if engine is not None and self.daemon_pids():
             with collected(problems):
-                problems.append(self.orphans(engine))
+                living = self.living_pods()
+                problems.append("" if living is None else self.orphans(engine, living))
         problems.append(self.stop_daemon())
         left = processes.wait_until_gone(self.path, self.older, settle_s)
         processes.kill(left)

@@ -100,6 +100,26 @@ def test_repo_commits_as_the_test_user(git_repo: Repo) -> None:
     assert git_repo.published() == {}
 
 
+def test_what_deleted_pods_leave_is_found(
+    home: Home, docker_engine: Engine, mini_image: str
+) -> None:
+    home.state.mkdir(parents=True)
+    (home.state / "home-id").write_text(uuid.uuid4().hex)
+    assert home.label is not None
+    own = dict([home.label.split("=")])
+    alive = {**own, names.LABEL_POD: "alive"}
+    docker_engine.run(mini_image, labels={**alive, names.LABEL_KIND: "pod"})
+    docker_engine.run(mini_image, labels={**own, names.LABEL_KIND: "gateway"})
+    for name, labels in {"seed": own, "a": alive, "b": {**own, names.LABEL_POD: "gone"}}.items():
+        docker_engine.api.create_volume(f"{home.path.name}-{name}", labels=labels)
+    assert f"volume {home.path.name}-b" in home.orphans(docker_engine, {"alive"}, settle_s=0)
+    docker_engine.api.remove_volume(f"{home.path.name}-b")
+    assert home.orphans(docker_engine, {"alive"}, settle_s=0) == ""
+    left = home.orphans(docker_engine, set(), settle_s=0)
+    assert left.count("\ncontainer ") == 2
+    assert left.count("\nvolume ") == 1
+
+
 def test_labelled_objects_are_removed(home: Home, docker_engine: Engine, mini_image: str) -> None:
     home.state.mkdir(parents=True)
     (home.state / "home-id").write_text("a" * 32)

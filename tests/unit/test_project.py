@@ -124,6 +124,19 @@ def test_import_names_start_with_rumpel() -> None:
     assert not bare
 
 
+def test_no_possessive_groups_in_patterns() -> None:
+    """`(...)*+` matches wrongly before Python 3.11.5 (Debian 12 has 3.11.2); `x*+` is fine."""
+    found = [
+        f"{where(path)}:{node.lineno}"
+        for path in modules(*CODE_FOLDERS)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.search(r"(?<!\\)\)[*+?]\+", node.value)
+    ]
+    assert not found
+
+
 def test_modules_say_what_they_are() -> None:
     silent = [where(p) for p in modules(*CODE_FOLDERS, "bench", "tests") if not describes_itself(p)]
     assert not silent
