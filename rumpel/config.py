@@ -232,7 +232,7 @@ SETTINGS: Mapping[str, Setting] = {
     for setting in (
         Setting(
             key="defaultImage",
-            default="buildpack-deps:stable-scm",
+            default="buildpack-deps:bookworm-scm",
             check=_string,
             meaning="image of pods of a repository without devcontainer.json",
         ),

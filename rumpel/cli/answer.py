@@ -21,7 +21,7 @@ class Answer:
 
     def __init__(self, message: dict[str, Any]) -> None:
         self.error: dict[str, Any] | None = message.get("error")
-        self.data = message.get("data") if self.error else message.get("result")
+        self.data: Any = message.get("data") if self.error else message.get("result")
         self.warnings = [str(text) for text in message.get("warnings") or ()]
         source = self.error or message
         self.exit_code = int(source.get("exit_code", 1 if self.error else 0))

@@ -76,7 +76,9 @@ def _fail(options: Options, command: str, problem: RumpelError) -> int:
         if options.json:
             ui.json_envelope(command, None, warnings=(), error=problem.to_json())
         elif isinstance(problem, Interrupted):
-            ui.err("interrupted")
+            ui.err(problem.message)
+            if problem.hint:
+                ui.err(f"see how far it is: {problem.hint}")
         else:
             color = ui.use_color(options.color, sys.stderr)
             ui.error(problem.to_json(), color=color)

@@ -8,6 +8,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("list", "show the pods of this repository"),
     "stop": ("stop", "stop pods and keep everything in them"),
     "delete": ("delete", "delete pods; refuses when work would be lost"),
+    "graph": ("graph", "show the steps behind a pod, their state and why"),
+    "config": ("config", "show the configuration and where each value comes from"),
+    "daemon": ("daemon", "look at, stop or restart the background process"),
     "help": ("help", "show help for a command or a topic"),
 }
 

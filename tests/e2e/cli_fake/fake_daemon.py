@@ -35,7 +35,10 @@ class Talk:
     def receive(self) -> dict[str, Any]:
         """The client's next message. Raises EOFError when it left."""
         while not self._ready:
-            data = self.sock.recv(1 << 16)
+            try:
+                data = self.sock.recv(1 << 16)
+            except ConnectionResetError:
+                data = b""
             if not data:
                 raise EOFError
             self._ready += self._lines.feed(data)
@@ -144,6 +147,9 @@ class FakeDaemon:
             raise self.problems[0]
 
     def close(self) -> None:
+        """Idempotent."""
+        if self._server.fileno() < 0:
+            return
         os.write(self._stop_w, b"!")
         self._acceptor.join()
         self._server.close()

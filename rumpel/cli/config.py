@@ -1,0 +1,120 @@
+"""`rumpel config`: settings, where each comes from, and what devcontainer.json says."""
+
+from __future__ import annotations
+
+import sys
+
+from rumpel import text, ui
+from rumpel.cli import session
+from rumpel.cli.answer import show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any
+
+    from rumpel.cli.options import Options
+
+DESCRIPTION = (
+    "Show the settings in force and what is read from devcontainer.json.\n"
+    "Settings come from flags, RUMPEL_* variables, .rumpelpod.json and the user's file."
+)
+EXAMPLES = (
+    "rumpel config --origin                 where each setting comes from",
+    "rumpel config --check                  what becomes of each devcontainer.json field",
+    "rumpel config --json                   everything, resolved",
+)
+DEVCONTAINER = (
+    ("source", "file"),
+    ("name", "name"),
+    ("image", "image"),
+    ("build", "build"),
+    ("workspace_folder", "workspace"),
+    ("container_user", "container user"),
+    ("remote_user", "remote user"),
+    ("mounts", "mounts"),
+    ("container_env", "container environment"),
+    ("remote_env", "remote environment"),
+    ("hooks", "commands"),
+)
+"""Members of the devcontainer that people want to see, and their names."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--origin", action="store_true", help="where each setting comes from")
+    parser.add_argument(
+        "--check", action="store_true", help="each devcontainer.json field: honoured or ignored"
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="the devcontainer.json to use, when there are several"
+    )
+
+
+def run(args: Namespace, passed: list[str], options: Options) -> int:
+    request = {"origin": args.origin, "check": args.check, "config": args.config}
+    answer = session.ask(options, "config", request)
+    return show(options, "config", answer, lambda data: render(data, args))
+
+
+def render(data: dict[str, Any], args: Namespace) -> None:
+    if args.check:
+        _fields(data.get("devcontainer") or {})
+        return
+    settings = data.get("settings") or []
+    headers = ["SETTING", "VALUE"] + ["FROM"] * args.origin
+    rows = [
+        [str(row["key"]), shown(row.get("value"))] + [str(row.get("origin"))] * args.origin
+        for row in settings
+    ]
+    _table(headers, rows)
+    if args.origin:
+        return
+    devcontainer = data.get("devcontainer") or {}
+    pairs = [(name, shown(devcontainer.get(key))) for key, name in DEVCONTAINER]
+    ui.out()
+    _table(["DEVCONTAINER", "VALUE"], [[name, value] for name, value in pairs if value != "-"])
+    effects = data.get("host_effects") or devcontainer.get("effects") or []
+    if effects:
+        ui.out()
+        ui.out("touches this machine (needs your consent once):")
+        for effect in effects:
+            ui.out(f"  {text.safe(str(effect.get('text')))}")
+
+
+def shown(value: object) -> str:
+    """`-` for nothing, plain text, lists with commas, objects as key=value."""
+    if value in (None, "", [], {}):
+        return "-"
+    if isinstance(value, dict):
+        pairs = [(key, shown(content)) for key, content in value.items()]
+        return ", ".join(f"{key}={content}" for key, content in pairs if content != "-") or "-"
+    if isinstance(value, list):
+        return ", ".join(shown(part) for part in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _fields(devcontainer: dict[str, Any]) -> None:
+    reports = devcontainer.get("fields") or []
+    if not reports:
+        ui.out("no devcontainer.json: the default image is used")
+        return
+    source = str(devcontainer.get("source") or "")
+    rows = [
+        [
+            f"{source}:{report.get('line') or '-'}",
+            str(report.get("field")),
+            str(report.get("verdict")),
+            str(report.get("note") or ""),
+        ]
+        for report in reports
+    ]
+    _table(["WHERE", "FIELD", "VERDICT", "NOTE"], rows)
+
+
+def _table(headers: list[str], rows: list[list[str]]) -> None:
+    for line in text.table(headers, rows, columns=ui.columns(sys.stdout)):
+        ui.out(line)
