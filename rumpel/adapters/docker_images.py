@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +26,9 @@ PULL_TIMEOUT_S = 1_800.0
 BUILD_TIMEOUT_S = 3_600.0
 
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
 @dataclass(slots=True)
 class BuildLog:
     """The output of a build or a pull, line by line, with its end kept for the error."""
@@ -42,7 +45,7 @@ class BuildLog:
             self.flush()
 
     def line(self, text: str) -> None:
-        text = text.rstrip("\r")
+        text = _COLOUR.sub("", text.rstrip("\r"))  # the builder paints stderr red
         self.tail.append(text[:MAX_MESSAGE])
         if self.on_line is not None:
             self.on_line(text)
@@ -189,6 +192,11 @@ async def build(
                 image_id = _build_message(message, log, options) or image_id
     except TimeoutError as err:
         raise TimedOut(f"the build did not end within {BUILD_TIMEOUT_S:g} s") from err
+    except RumpelError as err:
+        if "status" not in err.details:
+            raise
+        # Refused before it began, such as a Dockerfile with a syntax error.
+        raise build_failed(str(err.details["engine"]), 1, log, options.dockerfile) from err
     log.flush()
     return types.image_id(image_id)
 
@@ -228,7 +236,3 @@ async def messages(pieces: AsyncIterator[bytes]) -> AsyncIterator[Mapping[str, J
             raise ProtocolError("Docker sent an endless message")
     if buffer.strip():
         yield types.mapping(decode_json(buffer), "a message")
-
-
-def encode_json(value: object) -> bytes:
-    return json.dumps(value).encode()
