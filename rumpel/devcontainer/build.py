@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as HostPath
+from typing import Any
 
+from rumpel.devcontainer import build_options
 from rumpel.devcontainer.document import Caller, Document
 from rumpel.devcontainer.positions import FieldError, Path
 from rumpel.devcontainer.schema import DevContainer
@@ -21,6 +23,9 @@ class Build:
     target: str | None = None
     cache_from: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    """As written, for a docker client."""
+    api: Mapping[str, Any] = field(default_factory=dict)
+    """All of `options` as parameters of the Engine API; `args` and the rest are above."""
 
 
 def image_or_build(
@@ -53,6 +58,7 @@ def image_or_build(
         target=part.target if part else None,
         cache_from=tuple(part.cache_from) if part else (),
         options=tuple(part.options) if part else (),
+        api=build_options.parse(part.options) if part else {},
     )
 
 

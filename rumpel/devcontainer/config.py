@@ -23,20 +23,22 @@ from rumpel.devcontainer import (
     workspace,
 )
 from rumpel.devcontainer import document as documents
+from rumpel.devcontainer.body import HostSide, side_file
 from rumpel.devcontainer.build import Build, image_or_build
-from rumpel.devcontainer.consent import Effect
+from rumpel.devcontainer.consent import HARMLESS_ENV, Effect
 from rumpel.devcontainer.document import Caller, Document
 from rumpel.devcontainer.fields import FieldReport
 from rumpel.devcontainer.lifecycle import Command
 from rumpel.devcontainer.mounts import Mount
+from rumpel.devcontainer.options import Option
 from rumpel.devcontainer.positions import FieldError
 from rumpel.devcontainer.runargs import RunArgs
 from rumpel.devcontainer.schema import DevContainer
 from rumpel.errors import ConfigError
-from rumpel.names import LABEL_POD_ID
 
 DEFAULT_IMAGE = "debian:bookworm"
-MAX_SIDE_FILE_BYTES = 1 << 20
+MASK = "***"
+MIN_MASKED = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,11 @@ class DevConfig:
     wait_for: str = lifecycle.DEFAULT_WAIT_FOR
     effects: tuple[Effect, ...] = ()
     local_env_used: tuple[str, ...] = ()
+    private_env: tuple[str, ...] = ()
+    """Names in container_env and remote_env whose values are nobody's business: they come from
+    the caller's environment or an env file. Fingerprints take them as keyed hashes."""
+    private_values: tuple[str, ...] = field(default=(), repr=False)
+    """Those values and every other one that consent covers: never stored, to be masked in logs."""
     pod_volumes: tuple[str, ...] = ()
     """Volumes that belong to this pod alone and go with it."""
 
@@ -123,9 +130,8 @@ def parse(
 
 
 def _resolve(document: Document, caller: Caller, default_image: str) -> DevConfig:
-    labels = {LABEL_POD_ID: caller.pod_id}
-    pod_id = variables.devcontainer_id(labels) if caller.pod_id else None
-    config = variables.pod_stage(document.config, pod_id)
+    config = variables.pod_stage(document.config, caller.devcontainer_id)
+    folder = variables.pod_stage(document.workspace_folder, caller.devcontainer_id)
     typed = schema.validate(config)
     reports = fields.report(document.parsed)
     notes = [
@@ -150,7 +156,7 @@ def _resolve(document: Document, caller: Caller, default_image: str) -> DevConfi
         name=typed.name,
         image=image,
         build=build,
-        workspace_folder=workspace.folder(variables.pod_stage(document.workspace_folder, pod_id)),
+        workspace_folder=workspace.folder(folder),
         hooks=lifecycle.hooks(config),
         remote_user=typed.remote_user or None,
         remote_env=typed.remote_env,
@@ -165,36 +171,74 @@ def _with_container(
     base: DevConfig, typed: DevContainer, document: Document, caller: Caller
 ) -> DevConfig:
     """`base` with all that goes into the create body and what that does to the host."""
-    side = runargs.Caller(root=caller.root, local_env=caller.local_env, read_file=_side_file)
-    given = runargs.apply(typed.run_args, side)
-    host_config = _host_config(typed, given.host_config)
+    side = HostSide(root=caller.root, local_env=caller.local_env, read_file=side_file)
+    more = [
+        Option(name, value, (field, index))
+        for name, field, values in (
+            ("cap-add", "capAdd", typed.cap_add),
+            ("security-opt", "securityOpt", typed.security_opt),
+        )
+        for index, value in enumerate(values)
+    ]
+    given = runargs.apply(typed.run_args, side, more=more)
     found = workspace.gather(
         typed.mounts,
-        host_config,
+        given,
         caller=caller,
         workspace=base.workspace_folder,
         parsed=document.parsed,
     )
-    host_config.pop("Mounts", None)
-    host_config.pop("Binds", None)
+    host_config = _host_config(typed, given.host_config)
     if found.binds:
         host_config["Binds"] = found.binds
+    init = host_config.pop("Init", None)
     used = {*documents.local_env_used(document), *given.host_env}
-    config = {key: value for key, value in given.config.items() if key != "User"}
+    build_options = base.build.api if base.build else {}
     return replace(
         base,
         warnings=(*base.warnings, *found.warnings),
         container_user=given.config.get("User") or typed.container_user or None,
         container_env={**given.env_files, **typed.container_env, **given.env},
         mounts=tuple(found.mounts),
-        run_args=replace(given, config=config, host_config=host_config, env={}, env_files={}),
-        init=host_config.pop("Init", None),
+        run_args=RunArgs(
+            config={key: value for key, value in given.config.items() if key != "User"},
+            host_config=host_config,
+            networking=given.networking,
+            platform=given.platform,
+        ),
+        init=init,
         effects=consent.host_effects(
-            host_config, mounts=found.mounts, host_files=given.host_files, host_env=used
+            host_config,
+            mounts=found.mounts,
+            host_files=given.host_files,
+            host_env=used,
+            build_network=build_options.get("networkmode"),
         ),
         local_env_used=tuple(sorted(used)),
+        private_env=_private_env(document, given),
+        private_values=_private_values(document, given, caller),
         pod_volumes=workspace.pod_volumes(found.mounts, caller),
     )
+
+
+def _private_env(document: Document, given: RunArgs) -> tuple[str, ...]:
+    """Environment names whose values come from outside the file."""
+    private = [read.path for read in documents.private_reads(document)]
+    names = {str(path[1]) for path in private if path[0] in ("containerEnv", "remoteEnv")}
+    names |= given.env_files.keys() | (set(given.host_env) - HARMLESS_ENV)
+    if any(path[0] == "runArgs" for path in private):
+        names |= given.env.keys()
+    return tuple(sorted(names))
+
+
+def _private_values(document: Document, given: RunArgs, caller: Caller) -> tuple[str, ...]:
+    """Long enough to be masked without spoiling other text; longest first."""
+    names = {read.name for read in documents.private_reads(document)}
+    names |= set(given.host_env) - HARMLESS_ENV
+    values = {caller.local_env[name] for name in names}
+    values |= {value for value in given.env_files.values() if value}
+    long = (value for value in values if len(value) >= MIN_MASKED)
+    return tuple(sorted(long, key=lambda value: (-len(value), value)))
 
 
 def _host_config(typed: DevContainer, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,30 +247,31 @@ def _host_config(typed: DevContainer, given: Mapping[str, Any]) -> dict[str, Any
     for key, value in (("Init", typed.init), ("Privileged", typed.privileged)):
         if value is not None:
             host[key] = bool(value or given.get(key))
-    for key, names in (("CapAdd", typed.cap_add), ("SecurityOpt", typed.security_opt)):
-        if names:
-            host[key] = list(dict.fromkeys([*given.get(key, ()), *names]))
+    for key in host.keys() & {"CapAdd", "SecurityOpt"}:
+        host[key] = list(dict.fromkeys(host[key]))
     return host
 
 
-def _side_file(path: str) -> str:
-    with HostPath(path).open("rb") as file:
-        content = file.read(MAX_SIDE_FILE_BYTES + 1)
-    if len(content) > MAX_SIDE_FILE_BYTES:
-        raise OSError(27, "the file is larger than 1 MiB")
-    return content.decode()
-
-
 def describe(config: DevConfig) -> dict[str, Any]:
-    """For `rumpel config`, as JSON. Environment values that consent covers are left out."""
-    plain = asdict(config)
+    """For `rumpel config`, as JSON, with private values masked."""
+    plain = asdict(replace(config, raw={}, private_values=()))
     for name in ("container_env", "remote_env"):
-        written = config.raw.get("containerEnv" if name == "container_env" else "remoteEnv") or {}
-        plain[name] = {key: written.get(key, value) for key, value in plain[name].items()}
-    plain["hooks"] = {
-        hook: {step.name: list(step.argv) for step in command} if command else None
-        for hook, command in config.hooks.items()
-    }
-    plain["effects"] = [{"kind": one.kind, "text": one.text} for one in config.effects]
-    del plain["raw"]
-    return plain
+        plain[name] = {
+            key: MASK if key in config.private_env else value for key, value in plain[name].items()
+        }
+    for key in ("raw", "private_values"):
+        del plain[key]
+    for key in set(plain["run_args"]) - {"config", "host_config", "networking", "platform"}:
+        del plain["run_args"][key]
+    masked: dict[str, Any] = _masked(plain, config.private_values)
+    return masked
+
+
+def _masked(value: Any, private: tuple[str, ...]) -> Any:
+    if isinstance(value, str):
+        for one in private:
+            value = value.replace(one, MASK)
+        return value
+    if isinstance(value, dict):
+        return {key: _masked(inner, private) for key, inner in value.items()}
+    return [_masked(one, private) for one in value] if isinstance(value, list | tuple) else value

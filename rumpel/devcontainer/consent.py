@@ -11,11 +11,11 @@ import hashlib
 import json
 import os
 import posixpath
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rumpel.devcontainer.mounts import Mount, disguised_bind
+from rumpel.devcontainer.mounts import Mount, volume_device
 
 HARMLESS_ENV = frozenset(
     {
@@ -49,16 +49,19 @@ class Effect:
 def host_effects(
     host_config: Mapping[str, Any],
     *,
-    mounts: Iterable[Mount],
+    mounts: Sequence[Mount],
     host_files: Iterable[tuple[str, str]],
     host_env: Iterable[str],
+    build_network: str | None = None,
 ) -> tuple[Effect, ...]:
     """All effects, sorted, each once."""
     found = {
         *_namespaces(host_config),
         *_privileges(host_config),
-        *(effect for path in _bound(host_config, mounts) for effect in _bind(path)),
+        *(_bind(path) for path in _bound(host_config, mounts)),
+        *_devices_of_volumes(mounts),
         *(_file(option, path) for option, path in host_files),
+        *_build_network(build_network),
         *(
             Effect("local-env", name, f"reads the variable {name} of your environment")
             for name in host_env
@@ -88,19 +91,25 @@ def _bound(host_config: Mapping[str, Any], mounts: Iterable[Mount]) -> Iterator[
     for mount in mounts:
         if mount["Type"] == "bind":
             yield mount["Source"]
-        elif disguised := disguised_bind(mount):
-            yield disguised
-        elif mount["Type"] not in ("volume", "tmpfs", "image"):
-            yield str(mount.get("Source") or mount["Type"])
+        elif (device := volume_device(mount)) is not None and device.startswith("/"):
+            yield device
+        elif mount["Type"] == "npipe":
+            yield str(mount.get("Source"))
 
 
-def _bind(source: str) -> Iterator[Effect]:
+def _devices_of_volumes(mounts: Iterable[Mount]) -> Iterator[Effect]:
+    for mount in mounts:
+        device = volume_device(mount)
+        if device is not None and not device.startswith("/"):
+            yield Effect("volume-device", device, f"mounts {device} through a volume driver")
+
+
+def _bind(source: str) -> Effect:
     # The engine cleans the path as text before it follows links.
     real = os.path.realpath(posixpath.normpath(source))
     if posixpath.basename(real) in _ENGINE_SOCKETS:
-        yield Effect("engine-socket", real, f"gives the pod full control of the host ({real})")
-    else:
-        yield Effect("bind", real, f"mounts {real} of the host")
+        return Effect("engine-socket", real, f"gives the pod full control of the host ({real})")
+    return Effect("bind", real, f"mounts {real} of the host")
 
 
 def _file(option: str, path: str) -> Effect:
@@ -132,10 +141,15 @@ def _privileges(host: Mapping[str, Any]) -> Iterator[Effect]:
 
 def _security(option: str) -> Effect:
     name = option.replace(":", "=", 1) if "=" not in option.partition(":")[0] else option
-    if name.startswith("seccomp={"):
+    if name.startswith("seccomp=") and name not in ("seccomp=unconfined", "seccomp=builtin"):
         name = f"seccomp={hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}"
         return Effect("security-opt", name, "replaces the system call filter (seccomp)")
     return Effect("security-opt", name, f"weakens the isolation: {name}")
+
+
+def _build_network(mode: str | None) -> Iterator[Effect]:
+    if mode and (mode == "host" or mode.startswith("container:")):
+        yield Effect("namespace", f"build-network={mode}", f"builds in the network of {mode}")
 
 
 _NAMESPACES = (

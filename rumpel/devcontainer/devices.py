@@ -7,7 +7,7 @@ from typing import Any
 
 from rumpel.devcontainer.mounts import csv_fields
 from rumpel.devcontainer.positions import FieldError, Path
-from rumpel.devcontainer.sizes import integer, size
+from rumpel.devcontainer.sizes import between, integer, size
 
 _PERMISSIONS = re.compile(r"(?!.*(.).*\1)[rwm]+")
 _RULE = re.compile(r"[acb] ([0-9]+|\*):([0-9]+|\*) [rwm]{1,3}")
@@ -33,7 +33,7 @@ def add(host: dict[str, Any], text: str, path: Path) -> None:
         inside = parts[1]
     if len(parts) == 3:
         permissions = parts[2]
-    if len(parts) > 3 or not _PERMISSIONS.fullmatch(permissions) or not parts[0].startswith("/"):
+    if len(parts) > 3 or not _PERMISSIONS.fullmatch(permissions) or not inside.startswith("/"):
         raise FieldError(path, f"{text!r} is not a device such as /dev/fuse[:/dev/fuse][:rwm]")
     device = {"PathOnHost": parts[0], "PathInContainer": inside, "CgroupPermissions": permissions}
     host.setdefault("Devices", []).append(device)
@@ -50,6 +50,8 @@ def _add_cdi(host: dict[str, Any], name: str) -> None:
 
 def add_gpus(host: dict[str, Any], text: str, path: Path) -> None:
     """`all`, a count, or `device=0,capabilities=utility` with docker's CSV quoting."""
+    if not text:
+        raise FieldError(path, "--gpus needs a value, such as all")
     request: dict[str, Any] = {"Driver": "", "Capabilities": [["gpu"]], "Options": {}}
     for part in csv_fields(text, path):
         key, equals, value = part.partition("=")
@@ -82,7 +84,7 @@ def cgroup_rule(text: str, path: Path) -> str:
 
 def weight(text: str, path: Path) -> dict[str, Any]:
     device, value = _device_value(text, path)
-    return {"Path": device, "Weight": integer(value, path)}
+    return {"Path": device, "Weight": between(10, 1000)(value, path)}
 
 
 def bytes_per_second(text: str, path: Path) -> dict[str, Any]:
@@ -95,8 +97,22 @@ def per_second(text: str, path: Path) -> dict[str, Any]:
     return {"Path": device, "Rate": integer(value, path)}
 
 
-def ulimit(text: str, path: Path) -> dict[str, Any]:
-    """`nofile=1024[:2048]`; -1 = unlimited."""
+def add_ulimit(host: dict[str, Any], text: str, path: Path) -> None:
+    """`nofile=1024[:2048]`; -1 = unlimited; the last one of a name counts."""
+    limit = _ulimit(text, path)
+    others = [one for one in host.get("Ulimits", ()) if one["Name"] != limit["Name"]]
+    host["Ulimits"] = sorted([*others, limit], key=lambda one: str(one["Name"]))
+
+
+def capability(text: str, path: Path) -> str:
+    """`CAP_NET_ADMIN` for `net_admin`, as docker itself writes it."""
+    name = text.upper()
+    if not re.fullmatch(r"[A-Z_]+", name):
+        raise FieldError(path, f"{text!r} is not a capability such as NET_ADMIN")
+    return name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}"
+
+
+def _ulimit(text: str, path: Path) -> dict[str, Any]:
     name, equals, limits = text.partition("=")
     soft, colon, hard = limits.partition(":")
     if not equals or name not in _ULIMITS:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rumpel.devcontainer import fields, variables
+from rumpel.devcontainer.consent import HARMLESS_ENV
 from rumpel.devcontainer.positions import Parsed
 from rumpel.errors import ConfigError
+from rumpel.names import LABEL_POD_ID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,13 @@ class Caller:
     pod_id: str
     """Empty: no pod yet; `${devcontainerId}` stays and anonymous volumes stay anonymous."""
     repo_basename: str
+
+    @property
+    def devcontainer_id(self) -> str | None:
+        """Another one for each pod, so that volumes named with it are not shared."""
+        if not self.pod_id:
+            return None
+        return variables.devcontainer_id({LABEL_POD_ID: self.pod_id})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +94,15 @@ def local_env_used(document: Document) -> tuple[str, ...]:
     """Set variables of the caller that reach a field rumpel acts on, sorted."""
     used = (read for read in document.reads if read.is_set and read.path[0] in fields.HONOURED)
     return tuple(sorted({read.name for read in used}))
+
+
+def private_reads(document: Document) -> list[variables.Read]:
+    """Reads of set variables whose values need consent."""
+    return [
+        read
+        for read in document.reads
+        if read.is_set and read.name not in HARMLESS_ENV and read.path[0] in fields.HONOURED
+    ]
 
 
 def cut_defaults(document: Document) -> Iterator[str]:

@@ -80,6 +80,13 @@ APPROXIMATED = {
     "workspaceMount": "has no effect: a pod has its own clone of the repository",
 }
 
+SAME_AS: dict[str, Any] = {
+    "shutdownAction": "none",
+    "updateRemoteUserUID": False,
+    "workspaceMount": "",
+}
+"""Values of those that ask for what rumpel does."""
+
 NOT_YET = dict.fromkeys(
     [
         "appPort",
@@ -122,8 +129,9 @@ def _one(parsed: Parsed, path: Path, verdict: Verdict, note: str) -> FieldReport
 
 
 def _judge(config: dict[str, Any]) -> Iterator[tuple[Path, tuple[Verdict, str]]]:
-    for name in config:
-        yield (name,), _verdict(name)
+    for name, value in config.items():
+        is_same = name in SAME_AS and value == SAME_AS[name] and type(value) is type(SAME_AS[name])
+        yield (name,), (Verdict.HONOURED, "") if is_same else _verdict(name)
     build = config.get("build")
     if isinstance(build, dict):
         for name in build.keys() - BUILD:

@@ -64,7 +64,7 @@ def running(command: Command, container_env: Mapping[str, str]) -> Command:
 
 def hooks(config: dict[str, Any]) -> dict[str, Command]:
     """The five hooks in order; one that is absent has no steps."""
-    return {name: command(config.get(name) or "", (name,)) for name in HOOKS}
+    return {name: command(config.get(name), (name,)) for name in HOOKS}
 
 
 def _step(name: str, value: Any, path: Path) -> Step | None:

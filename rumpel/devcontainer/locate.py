@@ -22,9 +22,12 @@ def choose(root: str, config_path: str | None) -> str | None:
 
     Raises: ConfigError when the asked one is missing, or several named ones leave a choice.
     """
-    if config_path is not None:
-        return _asked(root, config_path)
-    candidates = find(root)
+    try:
+        if config_path is not None:
+            return _asked(root, config_path)
+        candidates = find(root)
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: {error.strerror}") from error
     if not candidates:
         return None
     if candidates[0] in STANDARD or len(candidates) == 1:

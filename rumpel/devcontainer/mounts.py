@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from rumpel.devcontainer.positions import FieldError, Path
@@ -40,6 +40,8 @@ def parse(value: str | dict[str, Any], path: Path, *, root: str) -> Mount:
     for options in ("BindOptions", "VolumeOptions", "TmpfsOptions"):
         if options in mount and not options.lower().startswith(kind):
             raise FieldError(path, f"an option of another mount type than {kind}")
+    if mount.get("BindOptions", {}).get("ReadOnlyForceRecursive") and not mount.get("ReadOnly"):
+        raise FieldError(path, "bind-recursive=readonly needs readonly")
     if kind == "bind" and mount["Source"].startswith("."):
         mount["Source"] = posixpath.normpath(posixpath.join(root, mount["Source"]))
     if kind == "bind" and not mount["Source"].startswith("/"):
@@ -88,7 +90,7 @@ def _string(text: str, path: Path) -> Mount:
     mount: Mount = {"Type": "volume"}
     for field in csv_fields(text, path):
         key, equals, value = field.partition("=")
-        key = key.strip().lower()
+        key = key.lower()
         if not equals and key not in _SWITCHES:
             raise FieldError(path, f"{field!r} is not a key=value of a mount")
         setter = _KEYS.get(key)
@@ -197,11 +199,10 @@ _KEYS: dict[str, Setter] = (
 )
 
 
-def disguised_bind(mount: Mount) -> str | None:
-    """A local volume made of a host folder by its driver options: the folder."""
-    options = (mount.get("VolumeOptions") or {}).get("DriverConfig", {}).get("Options", {})
-    flags: Iterator[str] = iter(str(options.get("o", "")).split(","))
-    device = options.get("device")
-    if device and (any(flag in ("bind", "rbind") for flag in flags) or device.startswith("/")):
-        return str(device)
-    return None
+def volume_device(mount: Mount) -> str | None:
+    """What a volume's driver options mount: `device=/etc,o=bind` is a bind mount in disguise."""
+    driver = (mount.get("VolumeOptions") or {}).get("DriverConfig") or {}
+    options = driver.get("Options") or {}
+    if options.get("type") == "tmpfs" or not options.get("device"):
+        return None
+    return str(options["device"])

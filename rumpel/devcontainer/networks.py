@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,12 +50,24 @@ class Network:
             raise FieldError(path, f"{value!r} is not CONTAINER[:ALIAS]")
         self.links.append(value if colon else f"{name}:{name}")
 
-    def set_mac(self, value: str, _: Path) -> None:
+    def set_mac(self, value: str, path: Path) -> None:
+        if not re.fullmatch(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}", value):
+            raise FieldError(path, f"{value!r} is not a MAC address")
         self.mac = value
 
-    def finish(self, config: dict[str, Any], host: dict[str, Any]) -> None:
-        """Write what does not belong to an endpoint."""
+    def finish(self, config: dict[str, Any], host: dict[str, Any], path: Path) -> None:
+        """Write what does not belong to an endpoint.
+
+        Raises: FieldError for a combination docker refuses.
+        """
         first = next(iter(self.joined), None)
+        if "Aliases" in self.shared and (first is None or not is_user_defined(first)):
+            raise FieldError(path, "--network-alias needs a --network of your own")
+        own = self.joined.get(first, {}) if first is not None else {}
+        if own.keys() & self.shared.keys():
+            raise FieldError(path, f"the network {first} has an alias or address of its own")
+        if len(self.joined) > 1 and not all(map(is_user_defined, self.joined)):
+            raise FieldError(path, "host, none and container networks are joined alone")
         if first is not None:
             host["NetworkMode"] = first
         if self.links:
@@ -70,7 +83,7 @@ class Network:
         endpoints = dict(self.joined)
         if self.shared:
             first = next(iter(endpoints), "default")
-            endpoints[first] = _merged(self.shared, endpoints.get(first, {}))
+            endpoints[first] = {**endpoints.get(first, {}), **self.shared}
         if len(endpoints) < 2 and not any(endpoints.values()):
             return {}
         return {"EndpointsConfig": endpoints}
@@ -126,9 +139,3 @@ def _advanced(value: str, path: Path) -> tuple[str, dict[str, Any]]:
         else:
             raise FieldError(path, f"docker knows no network option {key!r}")
     return name, endpoint
-
-
-def _merged(shared: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    return {**shared, **own, **{
-        key: [*own[key], *shared[key]] for key in ("Aliases",) if key in own and key in shared
-    }}  # fmt: skip

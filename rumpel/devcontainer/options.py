@@ -1,4 +1,4 @@
-"""The words of `docker run` as name and value, by the rules of its own flag parser.
+"""The words of a docker command as name and value, by the rules of its own flag parser.
 
 `--name=value`, `--name value`, `-nvalue`, `-n=value`, `-n value`, grouped switches (`-it`), and
 switches that take a value only after `=`. The first word that is no option would be the image
@@ -7,10 +7,10 @@ for docker, so it is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rumpel.devcontainer.positions import FieldError, Path
+from rumpel.devcontainer.positions import FieldError, Path, dotted
 
 SHORT = {
     "a": "attach", "c": "cpu-shares", "d": "detach", "e": "env", "h": "hostname",
@@ -57,52 +57,73 @@ class Option:
     path: Path
 
 
-def split(words: Sequence[str], known: frozenset[str], field: str = "runArgs") -> list[Option]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Grammar:
+    """The options of one docker command."""
+
+    known: Collection[str]
+    short: Mapping[str, str]
+    switches: Collection[str]
+    refused: Mapping[str, str]
+
+
+def split(
+    words: Sequence[str],
+    known: Collection[str],
+    *,
+    field: Path = ("runArgs",),
+    short: Mapping[str, str] = SHORT,
+    switches: Collection[str] = SWITCHES,
+    refused: Mapping[str, str] = REFUSED,
+) -> list[Option]:
     """Raises: FieldError for what is no option, an unknown or refused one, or a lacking value."""
+    grammar = _Grammar(known=known, short=short, switches=switches, refused=refused)
     options: list[Option] = []
     position = iter(enumerate(words))
     for index, word in position:
-        path: Path = (field, index)
+        path: Path = (*field, index)
         if word.startswith("--") and len(word) > 2:
-            options.append(_long(word, path, known, position))
+            options.append(_long(word, path, grammar, position))
         elif word.startswith("-") and len(word) > 1 and word != "--":
-            options.extend(_short(word, path, position))
+            options.extend(_short(word, path, grammar, position))
         else:
-            raise FieldError(path, f"{word!r} is not an option of docker run")
+            raise FieldError(path, f"{word!r} is not an option of docker")
     for option in options:
-        if option.name in REFUSED:
-            reason = REFUSED[option.name]
+        if option.name in refused:
+            reason = refused[option.name]
             raise FieldError(
                 option.path,
                 f"--{option.name} cannot be passed on: {reason}",
-                hint=f"take it out of {field}",
+                hint=f"take it out of {dotted(field)}",
             )
     return options
 
 
-def _long(word: str, path: Path, known: frozenset[str], rest: Iterator[tuple[int, str]]) -> Option:
+def _long(word: str, path: Path, grammar: _Grammar, rest: Iterator[tuple[int, str]]) -> Option:
     name, equals, value = word[2:].partition("=")
     name = ALIASES.get(name, name)
-    if name not in known and name not in REFUSED:
-        raise FieldError(path, f"docker run has no option --{name}", hint=_hint(name, known))
+    if name not in grammar.known and name not in grammar.refused:
+        raise FieldError(path, f"docker has no option --{name}", hint=_hint(name, grammar.known))
     if equals:
         return Option(name, value, path)
-    if name in SWITCHES:
+    if name in grammar.switches:
         return Option(name, "true", path)
     return Option(name, _following(f"--{name}", path, rest), path)
 
 
-def _short(word: str, path: Path, rest: Iterator[tuple[int, str]]) -> Iterator[Option]:
+def _short(
+    word: str, path: Path, grammar: _Grammar, rest: Iterator[tuple[int, str]]
+) -> Iterator[Option]:
     letters = word[1:]
     while letters:
         letter, letters = letters[0], letters[1:]
-        name = SHORT.get(letter)
+        name = grammar.short.get(letter)
         if name is None:
-            raise FieldError(path, f"docker run has no option -{letter}")
+            raise FieldError(path, f"docker has no option -{letter}")
         if letters.startswith("="):
             yield Option(name, letters[1:], path)
             return
-        if name in SWITCHES:
+        if name in grammar.switches:
             yield Option(name, "true", path)
         elif letters:
             yield Option(name, letters, path)
@@ -118,7 +139,7 @@ def _following(shown: str, path: Path, rest: Iterator[tuple[int, str]]) -> str:
     return following[1]
 
 
-def _hint(name: str, known: frozenset[str]) -> str | None:
+def _hint(name: str, known: Collection[str]) -> str | None:
     word, space, value = name.partition(" ")
     if space and ALIASES.get(word, word) in known:
         return f'write "--{word}", "{value.strip()}" as two words'

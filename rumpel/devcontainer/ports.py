@@ -62,8 +62,8 @@ def _pairs(spec: str, path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _ports(text: str, spec: str, path: Path) -> tuple[range, str]:
-    numbers, slash, protocol = text.partition("/")
-    protocol = protocol.lower() if slash else "tcp"
+    numbers, _, protocol = text.partition("/")
+    protocol = protocol.lower() or "tcp"
     first, dash, last = numbers.partition("-")
     if protocol not in PROTOCOLS:
         raise FieldError(path, f"{protocol!r} is not a protocol ({', '.join(PROTOCOLS)})")

@@ -18,6 +18,8 @@ def _scalar(value: Any) -> Any:
     """As the reference passes it on: `true`, `1`."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return str(value) if isinstance(value, int | float) else value
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
 
 from rumpel.devcontainer.positions import FieldError, Path
 
@@ -34,6 +36,18 @@ def integer(text: str, path: Path, *, base: int = 0) -> int:
         raise FieldError(path, f"{text!r} is not a whole number") from None
 
 
+def between(low: int, high: int) -> Callable[[str, Path], int]:
+    """A whole number in a range, ends included."""
+
+    def convert(text: str, path: Path) -> int:
+        number = integer(text, path)
+        if not low <= number <= high:
+            raise FieldError(path, f"{text} is not between {low} and {high}")
+        return number
+
+    return convert
+
+
 def size(text: str, path: Path) -> int:
     """Bytes; units are powers of 1024: `512m`, `1.5g`, `2GiB`."""
     match = _SIZE.fullmatch(text.strip())
@@ -59,9 +73,13 @@ def duration_ns(text: str, path: Path) -> int:
 
 def nano_cpus(text: str, path: Path) -> int:
     """Billionths of a CPU, from `1.5`."""
-    if not re.fullmatch(r"[0-9]+(\.[0-9]{1,9})?|\.[0-9]{1,9}", text):
-        raise FieldError(path, f"{text!r} is not a number of CPUs such as 1.5")
-    return int(Decimal(text) * 10**9)
+    try:
+        nano = Fraction(text) * 10**9
+    except (ValueError, ZeroDivisionError):
+        raise FieldError(path, f"{text!r} is not a number of CPUs such as 1.5") from None
+    if nano.denominator != 1:
+        raise FieldError(path, f"{text!r} is too precise for a number of CPUs")
+    return nano.numerator
 
 
 def size_or_unlimited(text: str, path: Path) -> int:

@@ -17,6 +17,7 @@ from rumpel.devcontainer import mounts, variables
 from rumpel.devcontainer.document import Caller
 from rumpel.devcontainer.mounts import Mount
 from rumpel.devcontainer.positions import FieldError, Parsed, Path
+from rumpel.devcontainer.runargs import RunArgs
 
 _OWN_VOLUME = re.compile(r"rumpel-.+-[0-9a-f]{6,12}(-.*)?")
 
@@ -42,7 +43,7 @@ def folder(text: str) -> str:
 
 def gather(
     written: Iterable[str | dict[str, Any]],
-    host_config: dict[str, Any],
+    run_args: RunArgs,
     *,
     caller: Caller,
     workspace: str,
@@ -50,28 +51,27 @@ def gather(
 ) -> Mounts:
     """Mounts of the file, then those of runArgs; a later one of the same target counts."""
     found = Mounts()
+    place = _Place(caller, workspace, parsed, found.warnings)
     wanted: list[tuple[Path, Mount]] = [
         (("mounts", i), mounts.parse(one, ("mounts", i), root=caller.root))
         for i, one in enumerate(written)
     ]
-    wanted += [(("runArgs",), mount) for mount in host_config.get("Mounts", ())]
-    for path, mount in wanted:
-        kept = _kept(mount, path, caller, workspace, parsed, found)
+    for path, mount in [*wanted, *run_args.mounts]:
+        kept = place.kept(mount, path)
         if kept is not None:
             found.mounts.append(mounts.named(kept, caller.pod, caller.pod_id))
-    found.mounts = mounts.last_by_target(found.mounts)
-    for bind in host_config.get("Binds", ()):
+    for path, bind in run_args.binds:
         source, target = bind.split(":")[:2]
-        as_mount: Mount = {
-            "Type": "bind" if source.startswith("/") else "volume",
-            "Source": source,
-            "Target": target,
-        }
-        kept = _kept(as_mount, ("runArgs",), caller, workspace, parsed, found)
+        kind = "bind" if source.startswith("/") else "volume"
+        as_mount: Mount = {"Type": kind, "Source": source, "Target": target}
+        kept = place.kept(as_mount, path)
         if kept is as_mount:
             found.binds.append(bind)
         elif kept is not None:
             found.mounts.append(kept)
+    for target in run_args.host_config.get("Tmpfs", ()):
+        place.kept({"Type": "tmpfs", "Target": target}, ("runArgs",))
+    found.mounts = mounts.last_by_target(found.mounts)
     return found
 
 
@@ -84,43 +84,58 @@ def pod_volumes(all_mounts: Iterable[Mount], caller: Caller) -> tuple[str, ...]:
     return tuple(sorted({name for name in names if name.startswith(own)}))
 
 
-def _kept(
-    mount: Mount, path: Path, caller: Caller, workspace: str, parsed: Parsed, found: Mounts
-) -> Mount | None:
-    """The mount, another one in its place, or None when the clone makes it void."""
-    target = mount["Target"]
-    left = next(iter(variables.left([mount.get("Source", ""), target], ())), None)
-    if left and not left[1].startswith("${devcontainerId"):
-        raise FieldError(path, f"{left[1]} in a mount is not known")
-    if mounts.covers(mounts.RESERVED, target) or mounts.covers(target, mounts.RESERVED):
-        raise FieldError(path, f"{mounts.RESERVED} is rumpel's own folder in a pod")
-    if mount["Type"] == "volume":
-        return _kept_volume(mount, path, caller, workspace, parsed, found)
-    is_over = mounts.covers(target, workspace) or mounts.covers(f"{workspace}/.git", target)
-    if mount["Type"] != "bind" or not is_over:
-        return mount
-    source = os.path.realpath(posixpath.normpath(mount["Source"]))
-    if source != caller.root and not source.startswith(caller.root + "/"):
-        raise FieldError(path, f"{source} would be mounted over the pod's clone in {workspace}")
-    found.warnings.append(
-        f"{parsed.where(path)}: the mount on {target} has no effect: "
-        "a pod has its own clone of the repository"
-    )
-    return None
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where mounts go: the pod's workspace, and where to say what was changed."""
 
+    caller: Caller
+    workspace: str
+    parsed: Parsed
+    warnings: list[str]
 
-def _kept_volume(
-    mount: Mount, path: Path, caller: Caller, workspace: str, parsed: Parsed, found: Mounts
-) -> Mount:
-    name = str(mount.get("Source") or "")
-    if _OWN_VOLUME.fullmatch(name):
-        raise FieldError(path, f"the volume {name} is one of rumpel's own")
-    is_shared = bool(name) and not (caller.pod_id and caller.pod_id in name)
-    if not is_shared or not mounts.covers(mount["Target"], workspace):
-        return mount
-    found.warnings.append(
-        f"{parsed.where(path)}: instead of the volume {name} on {mount['Target']} the pod gets "
-        "one of its own, since pods do not share a workspace"
-    )
-    own = {key: value for key, value in mount.items() if key != "Source"}
-    return mounts.named(own, caller.pod, caller.pod_id)
+    def kept(self, mount: Mount, path: Path) -> Mount | None:
+        """The mount, another one in its place, or None when the clone makes it void."""
+        target = mount["Target"]
+        left = next(iter(variables.left([mount.get("Source", ""), target], ())), None)
+        if left and not left[1].startswith("${devcontainerId"):
+            raise FieldError(path, f"{left[1]} in a mount is not known")
+        if mounts.covers(mounts.RESERVED, target) or mounts.covers(target, mounts.RESERVED):
+            raise FieldError(path, f"{mounts.RESERVED} is rumpel's own folder in a pod")
+        is_over = mounts.covers(target, self.workspace)
+        if mount["Type"] == "volume":
+            return self._volume(mount, path, is_over=is_over)
+        if mount["Type"] == "tmpfs" and is_over:
+            raise FieldError(path, f"a tmpfs on {target} would lose the workspace at every stop")
+        if mount["Type"] != "bind":
+            return mount
+        if not is_over and not mounts.covers(f"{self.workspace}/.git", target):
+            return mount
+        self._leave_out(mount, path)
+        return None
+
+    def _leave_out(self, mount: Mount, path: Path) -> None:
+        source = os.path.realpath(posixpath.normpath(mount["Source"]))
+        root = self.caller.root
+        if source != root and not source.startswith(root + "/"):
+            raise FieldError(
+                path, f"{source} would be mounted over the pod's clone in {self.workspace}"
+            )
+        self.warnings.append(
+            f"{self.parsed.where(path)}: the mount on {mount['Target']} has no effect: "
+            "a pod has its own clone of the repository"
+        )
+
+    def _volume(self, mount: Mount, path: Path, *, is_over: bool) -> Mount:
+        name = str(mount.get("Source") or "")
+        if _OWN_VOLUME.fullmatch(name):
+            raise FieldError(path, f"the volume {name} is one of rumpel's own")
+        own_id = self.caller.devcontainer_id
+        is_shared = bool(name) and not (own_id and own_id in name)
+        if not is_shared or not is_over:
+            return mount
+        self.warnings.append(
+            f"{self.parsed.where(path)}: instead of the volume {name} on {mount['Target']} the "
+            "pod gets one of its own, since pods do not share a workspace"
+        )
+        own = {key: value for key, value in mount.items() if key != "Source"}
+        return mounts.named(own, self.caller.pod, self.caller.pod_id)
