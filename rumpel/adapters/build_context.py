@@ -55,8 +55,9 @@ class Context:
     """Files that exist only in the tar."""
 
 
-def scan(root: Path, dockerfile: Path) -> Context:
+def scan(root: str | Path, dockerfile: str | Path) -> Context:
     """Read the tree. Raises ConfigError when one of the two is not there or cannot be read."""
+    root, dockerfile = Path(root), Path(dockerfile)
     if not root.is_dir():
         raise ConfigError(f"the build context {root} is not a folder")
     data = _read_small(dockerfile)
@@ -75,7 +76,9 @@ def scan(root: Path, dockerfile: Path) -> Context:
     return Context(root, OUTSIDE_DOCKERFILE, data, kept, extra)
 
 
-def content_key(root: Path, dockerfile: Path, *, digest_file: DigestFile | None = None) -> str:
+def content_key(
+    root: str | Path, dockerfile: str | Path, *, digest_file: DigestFile | None = None
+) -> str:
     """A digest of everything the build can see of the context; 32 hex digits."""
     return key_of(scan(root, dockerfile), digest_file=digest_file)
 
@@ -108,8 +111,16 @@ def plain_digest(path: Path, _info: os.stat_result) -> str:
     return total.hexdigest()
 
 
-def write_tar(context: Context, out: IO[bytes]) -> None:
-    """Write the tar. Raises RumpelError when a file goes or shrinks meanwhile."""
+def write_tar(root: str | Path, dockerfile: str | Path, out: Path) -> str:
+    """Write the tar file `out`; returns the Dockerfile's path in it."""
+    context = scan(root, dockerfile)
+    with out.open("wb") as file:
+        write(context, file)
+    return context.dockerfile
+
+
+def write(context: Context, out: IO[bytes]) -> None:
+    """Raises RumpelError when a file of the context goes or shrinks meanwhile."""
     try:
         with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for entry in context.entries:

@@ -133,7 +133,7 @@ def test_the_tar_is_the_same_everywhere(tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.bind(str(root / "sock"))
         out = io.BytesIO()
-        build_context.write_tar(build_context.scan(root, root / "Dockerfile"), out)
+        build_context.write(build_context.scan(root, root / "Dockerfile"), out)
         tars.append((out.getvalue(), build_context.content_key(root, root / "Dockerfile")))
     assert tars[0] == tars[1]
     with tarfile.open(fileobj=io.BytesIO(tars[0][0])) as tar:
@@ -186,7 +186,7 @@ def test_odd_names_survive(tmp_path: Path) -> None:
     odd = ["new\nline", "ü", "a" * 200, os.fsdecode(b"\xff\xfe")]
     root = tree(tmp_path, "Dockerfile", *odd)
     out = io.BytesIO()
-    build_context.write_tar(build_context.scan(root, root / "Dockerfile"), out)
+    build_context.write(build_context.scan(root, root / "Dockerfile"), out)
     with tarfile.open(fileobj=io.BytesIO(out.getvalue()), errors="surrogateescape") as tar:
         assert set(tar.getnames()) == {"Dockerfile", *odd}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import io
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -33,9 +32,7 @@ def context(tmp_path: Path) -> MakeContext:
         (root / "Dockerfile").write_text(dockerfile)
         for name, text in files.items():
             (root / name).write_text(text)
-        out = io.BytesIO()
-        build_context.write_tar(build_context.scan(root, root / "Dockerfile"), out)
-        (tmp_path / "context.tar").write_bytes(out.getvalue())
+        build_context.write_tar(root, root / "Dockerfile", tmp_path / "context.tar")
         return tmp_path / "context.tar"
 
     return functools.partial(threads.call, make)
