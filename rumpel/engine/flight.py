@@ -52,7 +52,7 @@ class Flight:
     """Runs that want the node with another fingerprint: they decide again when it has landed."""
     state: NodeState = NodeState.WAITING
     is_closing: bool = False
-    """Cancelled, being undone: nobody may join any more."""
+    """Cancelled or being undone: nobody may join any more, and it is not cancelled again."""
     started: float = 0.0
     lines: deque[str] = field(default_factory=deque)
     chars: int = 0

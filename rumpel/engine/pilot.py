@@ -117,6 +117,7 @@ class Try:
         """Take away what was half made; what cannot be taken away is adopted next time."""
         if not self.has_effect:
             return
+        self.flight.is_closing = True  # nobody may join, and a cancellation must not end the undo
         error = await attempt_async(self._undo)
         if error is not None:
             self.flight.log(f"what was half made could not be removed: {error}")
@@ -185,8 +186,12 @@ class Try:
         return Outcome(NodeState.OK, output=output, written=written)
 
     async def _ended(self, state: NodeState, error: RumpelError) -> Outcome:
-        await self.undo()
-        written = self._note(str(state), error) if self.is_begun else None
+        written = None
+        try:
+            await self.undo()
+        finally:  # also when the loop is being torn down
+            if self.is_begun:
+                written = self._note(str(state), error)
         return Outcome(state, error=error, written=written)
 
     def _note(self, state: str, error: RumpelError) -> Awaitable[None]:

@@ -225,3 +225,23 @@ async def test_a_handle_shows_states_while_it_runs(engine: Engine, world: World)
     assert handle.plan is not None
     world.holds["a"].set()
     assert (await running).run_id == handle.run_id
+
+
+async def test_a_cancellation_does_not_end_the_undo_of_a_failure(
+    engine: Engine, world: World
+) -> None:
+    class Slow(Operation):
+        async def undo(self, ctx: Any, inputs: Any) -> None:
+            undoing.set()
+            await asyncio.sleep(0.01)
+            await super().undo(ctx, inputs)
+
+    undoing = asyncio.Event()
+    world.errors["a"] = [failure()]
+    running = start(engine, graph_of({"a": ()}, operations={"a": Slow()}))
+    await undoing.wait()
+    await stop(running)
+    assert world.undone == ["a"]
+    assert engine.store.intents == {}
+    (entry,) = await engine.store.query(runs.attempts_of_nodes, ["fake/a"])
+    assert entry.state == "failed"
