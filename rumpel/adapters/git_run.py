@@ -1,0 +1,90 @@
+"""How rumpel calls git: no hook, no user configuration, no prompt, a deadline.
+
+One place, because a repository (or the pod whose objects are read) may otherwise decide what
+runs on the host: hooks, fsmonitor, credential helpers, replace refs, lazy fetches.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+
+from rumpel.adapters import proc
+from rumpel.errors import RumpelError
+
+PINNED = (
+    "safe.directory=*",  # whoever asks has found the repository with git's own ownership check
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.logAllRefUpdates=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "protocol.fd.allow=always",
+)
+ERROR_LINES = 3
+
+
+@functools.cache
+def _isolated_env() -> dict[str, str]:
+    return proc.clean_env(
+        {
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_ALLOW_PROTOCOL": "fd",
+            "GIT_ATTR_NOSYSTEM": "1",
+        }
+    )
+
+
+def isolated_env() -> dict[str, str]:
+    """For everything that touches what a pod sent: the user's configuration plays no part."""
+    return dict(_isolated_env())
+
+
+def own_env() -> dict[str, str]:
+    """For reading the user's own objects: a partial clone may have to fetch what is missing."""
+    return proc.clean_env({"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"})
+
+
+def argv(git_dir: str, *args: str) -> list[str]:
+    pinned = [word for entry in PINNED for word in ("-c", entry)]
+    return ["git", f"--git-dir={git_dir}", *pinned, *args]
+
+
+async def run(
+    git_dir: str,
+    *args: str,
+    input: bytes | None = None,
+    timeout_s: float,
+    env: dict[str, str] | None = None,
+    codes: Sequence[int] = (0,),
+) -> proc.Completed:
+    """Raises RumpelError with what git said for any other exit code, TimedOut."""
+    done = await proc.run(
+        argv(git_dir, *args),
+        env=isolated_env() if env is None else env,
+        input=input,
+        timeout_s=timeout_s,
+    )
+    if done.code not in codes:
+        raise failed(args, done)
+    return done
+
+
+def failed(args: Sequence[str], done: proc.Completed) -> RumpelError:
+    verb = next((word for word in args if not word.startswith("-")), "")
+    return RumpelError(
+        f"git {verb} failed: {summary(done.error_text) or f'exit code {done.code}'}",
+        details={"exit_code": done.code, "stderr": done.error_text[-4000:]},
+    )
+
+
+def summary(text: str) -> str:
+    """The lines of git's stderr that say what failed, as one line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(("fatal: ", "error: ", "! "))]
+    return "; ".join((telling or lines)[:ERROR_LINES])

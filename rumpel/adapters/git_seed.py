@@ -1,0 +1,160 @@
+"""A whole bare repository as one tar: what a gateway's volume is born with.
+
+One pack and its index of all branches: 172 MB took 1.5 s, where a push took 14 (the receiving
+side need not resolve deltas). Never the host's objects folder as it is: that has stashes and
+what was thrown away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import tarfile
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rumpel.adapters import git, git_files, git_run, threads
+from rumpel.errors import RumpelError
+
+PACK_TIMEOUT_S = 1800.0
+HEAD_REF = "refs/rumpel/head"
+"""Holds the host's commit while the host is on no branch."""
+
+CONFIG = """\
+[core]
+\trepositoryformatversion = {version}
+\tbare = true
+\tlogAllRefUpdates = false
+{extensions}[gc]
+\tauto = 0
+\tpruneExpire = never
+[maintenance]
+\tauto = false
+[receive]
+\tautogc = false
+\tshallowUpdate = true
+\tdenyDeleteCurrent = ignore
+\tdenyCurrentBranch = ignore
+[transfer]
+\thideRefs = refs/rumpel
+[uploadpack]
+\tallowFilter = true
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seed:
+    """What the repository is made of, besides objects."""
+
+    head: str
+    refs: dict[str, str]
+    config: str
+    shallow: bytes | None
+
+    @property
+    def tips(self) -> list[str]:
+        return sorted(set(self.refs.values()))
+
+
+async def seed_tar(repo: git.Repo, out_path: str) -> None:
+    """Write the tar (mode 0600) with the repository's branches and HEAD at its top.
+
+    Raises RumpelError when the host's objects cannot be read.
+    """
+    seed = await threads.call(_read, repo)
+    scratch = Path(await threads.call(tempfile.mkdtemp, prefix="seed-", dir=_parent(out_path)))
+    try:
+        if seed.tips:
+            await _pack(repo, seed, scratch)
+        await threads.call(_write, seed, scratch, Path(out_path))
+    finally:
+        await threads.call(shutil.rmtree, scratch, ignore_errors=True)
+
+
+def _read(repo: git.Repo) -> _Seed:
+    refs = git.refs(repo, "refs/heads")
+    head = git.head(repo)
+    if head.branch is None and head.oid is not None:
+        refs[HEAD_REF] = head.oid
+    shallow = None
+    with contextlib.suppress(FileNotFoundError):
+        shallow = Path(repo.common_dir, "shallow").read_bytes()
+    return _Seed(
+        head=f"ref: refs/heads/{head.branch}" if head.branch else head.oid or "",
+        refs=refs,
+        config=config(repo.object_format),
+        shallow=shallow,
+    )
+
+
+def config(object_format: str) -> str:
+    """Of the seed repository; a format that is not SHA-1 has to be declared."""
+    if object_format == "sha1":
+        return CONFIG.format(version=0, extensions="")
+    extension = f"[extensions]\n\tobjectFormat = {object_format}\n"
+    return CONFIG.format(version=1, extensions=extension)
+
+
+async def _pack(repo: git.Repo, seed: _Seed, scratch: Path) -> None:
+    """No search for new deltas (window 0): those that exist are reused, the rest is small."""
+    await git_run.run(
+        repo.git_dir,
+        "-c",
+        "pack.writeReverseIndex=true",
+        "pack-objects",
+        "--quiet",
+        "--revs",
+        "--delta-base-offset",
+        "--window=0",
+        str(scratch / "pack"),
+        input="".join(f"{oid}\n" for oid in seed.tips).encode(),
+        timeout_s=PACK_TIMEOUT_S,
+        env=git_run.own_env(),
+    )
+
+
+def _write(seed: _Seed, scratch: Path, out_path: Path) -> None:
+    try:
+        out_path.touch(mode=0o600)
+        with tarfile.open(out_path, "w", format=tarfile.GNU_FORMAT) as tar:
+            for folder in ("refs", "refs/heads", "objects", "objects/info", "objects/pack"):
+                _add_folder(tar, folder)
+            for pack in sorted(scratch.iterdir()):
+                _add_pack(tar, pack)
+            _add_file(tar, "config", seed.config.encode())
+            _add_file(tar, "packed-refs", git_files.packed_text(seed.refs))
+            if seed.shallow is not None:
+                _add_file(tar, "shallow", seed.shallow)
+            _add_file(tar, "HEAD", f"{seed.head}\n".encode())
+    except OSError as err:
+        out_path.unlink(missing_ok=True)
+        raise RumpelError(f"the seed repository cannot be written: {err.strerror}") from err
+
+
+def _add_folder(tar: tarfile.TarFile, name: str) -> None:
+    entry = _entry(name, 0, 0o755)
+    entry.type = tarfile.DIRTYPE
+    tar.addfile(entry)
+
+
+def _add_file(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    tar.addfile(_entry(name, len(data), 0o644), io.BytesIO(data))
+
+
+def _add_pack(tar: tarfile.TarFile, path: Path) -> None:
+    with path.open("rb") as file:
+        tar.addfile(_entry(f"objects/pack/{path.name}", path.stat().st_size, 0o444), file)
+
+
+def _entry(name: str, size: int, mode: int) -> tarfile.TarInfo:
+    """Owned by root: the gateway writes as root, the pods only read."""
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode, entry.mtime = size, mode, int(time.time())
+    return entry
+
+
+def _parent(path: str) -> str:
+    return str(Path(path).resolve().parent)

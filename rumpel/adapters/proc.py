@@ -1,0 +1,290 @@
+"""The one door to local child processes: own process group, bounded output, a deadline.
+
+No thread and no signal handler per child: output and exit are watched by the event loop (a
+pidfd where the system has them, else a short poll). A child that is given up gets TERM, then
+its whole group gets KILL, before it is reaped, so the ids cannot belong to somebody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from rumpel.errors import RumpelError, TimedOut
+
+KEPT = (
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_SSL_CAINFO",
+    "GIT_EXEC_PATH",
+)
+"""Where git and its transports are found; every other GIT_* would change what a command does."""
+DROPPED_PREFIXES = ("GIT_", "RUMPEL_")
+MAX_OUTPUT_BYTES = 16 << 20
+TERM_GRACE_S = 2.0
+READ_BYTES = 1 << 16
+POLL_S = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A process that ended; `code` is negative for a signal."""
+
+    argv: tuple[str, ...]
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def error_text(self) -> str:
+        """What it said on stderr, for a message; not yet safe for a terminal."""
+        return self.stderr.decode("utf-8", "replace").strip()
+
+
+def clean_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Our environment without what would lead git (or a child rumpel) astray; English output."""
+    env = {
+        key: value
+        for key, value in os.environ.items()
+        if key in KEPT or not key.startswith(DROPPED_PREFIXES)
+    }
+    env["LC_ALL"] = "C"
+    return env | dict(extra or {})
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+    input: bytes | None = None,
+    timeout_s: float,
+    pass_fds: Sequence[int] = (),
+    max_output_bytes: int = MAX_OUTPUT_BYTES,
+) -> Completed:
+    """Run to the end, whatever the exit code.
+
+    Raises TimedOut after `timeout_s`, RumpelError when it cannot be started or prints more than
+    `max_output_bytes` on stdout (of stderr only the end is kept).
+    """
+    child = Child(
+        argv, cwd=cwd, env=env, input=input, pass_fds=pass_fds, max_output_bytes=max_output_bytes
+    )
+    async with child:
+        return await child.ended(timeout_s)
+
+
+def run_blocking(
+    argv: Sequence[str],
+    *,
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+    input: bytes | None = None,
+    timeout_s: float,
+) -> Completed:
+    """`run` for code that lives in a worker thread; for commands with small output."""
+    try:
+        done = subprocess.run(
+            list(argv),
+            cwd=cwd,
+            env=clean_env() if env is None else dict(env),
+            input=b"" if input is None else input,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired as err:
+        raise TimedOut(f"{argv[0]} did not end within {timeout_s:g} s") from err
+    except OSError as err:
+        raise _not_started(argv, err) from err
+    return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+
+class Child:
+    """A running process; leaving the context ends it and everything in its group."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        input: bytes | None = None,
+        pass_fds: Sequence[int] = (),
+        max_output_bytes: int = MAX_OUTPUT_BYTES,
+    ) -> None:
+        self.argv = tuple(argv)
+        self._max_bytes = max_output_bytes
+        self._loop = asyncio.get_running_loop()
+        self._input = memoryview(input or b"")
+        self._out, self._err = bytearray(), bytearray()
+        self._done = asyncio.Event()
+        self._failure: RumpelError | None = None
+        try:
+            self._popen = subprocess.Popen(
+                self.argv,
+                cwd=cwd,
+                env=clean_env() if env is None else dict(env),
+                stdin=subprocess.PIPE if input else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=pass_fds,
+                start_new_session=True,
+            )
+        except OSError as err:
+            raise _not_started(argv, err) from err
+        self.pid = self._popen.pid
+        self._pidfd = _pidfd(self.pid)
+        self._open: set[int] = set()
+
+    async def __aenter__(self) -> Child:
+        for pipe in (self._popen.stdout, self._popen.stderr):
+            if pipe is not None:
+                os.set_blocking(pipe.fileno(), False)
+                self._open.add(pipe.fileno())
+                self._loop.add_reader(pipe.fileno(), self._read, pipe.fileno())
+        if self._popen.stdin is not None:
+            os.set_blocking(self._popen.stdin.fileno(), False)
+            self._write()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if self._popen.returncode is None:
+                await self._give_up()
+        finally:
+            self._close()
+
+    async def ended(self, timeout_s: float) -> Completed:
+        """Wait for the end of the process and of its output. Raises TimedOut, RumpelError."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._done.wait()
+                await self._exited()
+        except TimeoutError as err:
+            raise TimedOut(f"{self.argv[0]} did not end within {timeout_s:g} s") from err
+        if self._failure is not None:
+            raise self._failure
+        code = self._popen.wait()
+        return Completed(self.argv, code, bytes(self._out), bytes(self._err))
+
+    def limit(self, which: int, value: int) -> None:
+        """Lower a resource limit of the process and its future children, where the system can."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            _, hard = resource.prlimit(self.pid, which)
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.prlimit(self.pid, which, (value, value))
+
+    def _read(self, fd: int) -> None:
+        try:
+            data = os.read(fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(fd)
+            self._open.discard(fd)
+            if not self._open:
+                self._done.set()
+            return
+        is_out = self._popen.stdout is not None and fd == self._popen.stdout.fileno()
+        kept = self._out if is_out else self._err
+        kept += data
+        if len(kept) <= self._max_bytes:
+            return
+        if not is_out:
+            del kept[: -self._max_bytes]
+            return
+        self._failure = RumpelError(f"{self.argv[0]} printed more than {self._max_bytes} bytes")
+        self._signal(signal.SIGKILL)
+        self._done.set()
+
+    def _write(self) -> None:
+        """Feed what the pipe takes; a child that does not read its input is its own affair."""
+        pipe = self._popen.stdin
+        if pipe is None:
+            return
+        try:
+            while self._input:
+                self._input = self._input[os.write(pipe.fileno(), self._input) :]
+        except BlockingIOError:
+            self._loop.add_writer(pipe.fileno(), self._write)
+            return
+        except OSError:
+            self._input = memoryview(b"")
+        self._loop.remove_writer(pipe.fileno())
+        pipe.close()
+        self._popen.stdin = None
+
+    async def _exited(self) -> None:
+        """Until the process is a zombie: it is reaped by whoever calls `wait` next."""
+        if self._pidfd is None:
+            while self._popen.poll() is None:  # noqa: ASYNC110 - nothing tells, without a pidfd
+                await asyncio.sleep(POLL_S)
+            return
+        ready = asyncio.Event()
+        self._loop.add_reader(self._pidfd, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            self._loop.remove_reader(self._pidfd)
+
+    async def _give_up(self) -> None:
+        """TERM, a moment, KILL to the group. Shielded by nothing: it is short and bounded."""
+        self._signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(TERM_GRACE_S):
+                await self._exited()
+        except TimeoutError:
+            pass
+        finally:
+            self._signal(signal.SIGKILL)
+            self._popen.wait()
+
+    def _signal(self, number: int) -> None:
+        """To the whole group, while its leader is not reaped (the id is still ours)."""
+        if self._popen.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    def _close(self) -> None:
+        for fd in list(self._open):
+            self._loop.remove_reader(fd)
+        self._open.clear()
+        if self._popen.stdin is not None:
+            self._loop.remove_writer(self._popen.stdin.fileno())
+        for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
+            if pipe is not None:
+                pipe.close()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+
+
+def _pidfd(pid: int) -> int | None:
+    opener = getattr(os, "pidfd_open", None)
+    if opener is None:
+        return None
+    try:
+        return int(opener(pid))
+    except OSError:
+        return None
+
+
+def _not_started(argv: Sequence[str], err: OSError) -> RumpelError:
+    return RumpelError(f"{argv[0]} cannot be started: {err.strerror or err}")
