@@ -41,23 +41,7 @@ def address(spec: PodSpec) -> PodAddress:
 
 
 def _add_pod(graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]]) -> None:
-    base = graph.add(
-        image,
-        node_id("image", spec, shared=True),
-        image.Inputs(
-            host=spec.host,
-            name=spec.repo.basename,
-            ref=spec.image.ref,
-            dockerfile=spec.image.dockerfile,
-            context=spec.image.context,
-            context_key=spec.image.context_key,
-            bases=bases.get(spec.image.dockerfile or "", ()),
-            args=spec.image.args,
-            target=spec.image.target,
-            cache_from=spec.image.cache_from,
-        ),
-        title="Building image" if spec.image.dockerfile else "Fetching image",
-    )
+    base = _add_image(graph, spec, bases)
     tooled = graph.add(
         tools,
         node_id("tools", spec, shared=True),
@@ -91,6 +75,27 @@ def _add_pod(graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]]) -> 
         pod=spec.pod,
     )
     add_workspace(graph, spec, started)
+
+
+def _add_image(graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]]) -> Handle:
+    source = spec.image
+    return graph.add(
+        image,
+        node_id("image", spec, shared=True),
+        image.Inputs(
+            host=spec.host,
+            name=spec.repo.basename,
+            ref=source.ref,
+            dockerfile=source.dockerfile,
+            context=source.context,
+            context_key=source.context_key,
+            bases=bases.get(source.dockerfile or "", ()),
+            args=source.args,
+            target=source.target,
+            cache_from=source.cache_from,
+        ),
+        title="Building image" if source.dockerfile else "Fetching image",
+    )
 
 
 def add_workspace(graph: Graph, spec: PodSpec, started: Handle) -> None:

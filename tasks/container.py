@@ -155,7 +155,7 @@ def spec_digest(inputs: Inputs) -> str:
 
 
 def create_body(inputs: Inputs, labels: dict[str, str]) -> dict[str, Any]:
-    """The body of `POST /containers/create`; what runArgs ask for wins over our defaults."""
+    """The body of `POST /containers/create`."""
     spec = inputs.spec
     body: dict[str, Any] = {
         "Image": inputs.image_id,
@@ -170,6 +170,19 @@ def create_body(inputs: Inputs, labels: dict[str, str]) -> dict[str, Any]:
         boot = resource_text("pod_boot.sh")
         body |= {"Entrypoint": ["/bin/sh", "-c", boot, "rumpel", "main"], "Cmd": []}
         body |= {"OpenStdin": True, "StdinOnce": False}
+    extra = dict(spec.config)
+    body["Env"] += extra.pop("Env", [])
+    body["Labels"] = {**extra.pop("Labels", {}), **labels}
+    body |= extra
+    body["HostConfig"] = _host_config(inputs)
+    if spec.networking:
+        body["NetworkingConfig"] = spec.networking
+    return body
+
+
+def _host_config(inputs: Inputs) -> dict[str, Any]:
+    """Our defaults protect the host; what runArgs ask for wins over them."""
+    spec = inputs.spec
     host_config: dict[str, Any] = {
         "Init": spec.init,
         "PidsLimit": spec.pids_limit,
@@ -187,14 +200,7 @@ def create_body(inputs: Inputs, labels: dict[str, str]) -> dict[str, Any]:
         "ReadOnly": True,
     }
     host_config["Mounts"] = [seed, *spec.mounts, *spec.host_config.get("Mounts", ())]
-    extra = dict(spec.config)
-    body["Env"] += extra.pop("Env", [])
-    body["Labels"] = {**extra.pop("Labels", {}), **labels}
-    body |= extra
-    body["HostConfig"] = host_config
-    if spec.networking:
-        body["NetworkingConfig"] = spec.networking
-    return body
+    return host_config
 
 
 def _labels(ctx: Context[World], inputs: Inputs) -> dict[str, str]:

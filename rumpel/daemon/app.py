@@ -51,9 +51,6 @@ class App:
         self._opening = asyncio.Lock()
         self.requests = 0
         parallel = max(2, 2 * (os.cpu_count() or 1))
-        scratch = state_dir / "scratch"
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(mode=0o700, parents=True)
         idle = asyncio.Event()
         self.links = LinkManager(
             background=background,
@@ -71,10 +68,9 @@ class App:
             extra_labels=extra_labels(os.environ),
             default_parallel=parallel,
             make_context=self._make_context,
-            scratch_dir=scratch,
+            scratch_dir=fresh_folder(state_dir / "scratch"),
         )
-        slots = {"create": parallel, "build": 2, "stop": parallel, "sync": 8, "lifecycle": 16}
-        self.engine = Engine(store, self.world, slots=slots)
+        self.engine = Engine(store, self.world, slots=slots(parallel))
         self.runner = Runner(self.engine, idle)
         self._repos: dict[str, git.Repo] = {}
         self._refs: dict[str, RepoRef] = {}
@@ -222,6 +218,17 @@ def home_id(state_dir: Path) -> str:
     fresh.write_text(made + "\n")
     fresh.replace(path)
     return made
+
+
+def slots(parallel: int) -> dict[str, int]:
+    """How many nodes of each class run at once; creating is bound by the engine's CPU."""
+    return {"create": parallel, "build": 2, "stop": parallel, "sync": 8, "lifecycle": 16}
+
+
+def fresh_folder(path: Path) -> Path:
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(mode=0o700, parents=True)
+    return path
 
 
 def extra_labels(env: Mapping[str, str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
 from rumpel.daemon.requests import Base, Target
 from rumpel.daemon.view import listing
+from rumpel.devcontainer.config import DevConfig
 from rumpel.engine.events import DONE, NodeState
 from rumpel.engine.execute import RunResult
 from rumpel.errors import Interrupted, NotFound, RumpelError, UsageError
@@ -62,9 +63,8 @@ class Outcome:
 async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Outcome:
     """Make or finish the pods named; errors of single pods are in the outcome."""
     await app.host(requests.local_host(where.host))
-    start = await requests.base(where, client.request.args.get("from"))
     outcome = Outcome()
-    specs = await _specs(app, client, where, wanted, start, outcome)
+    specs = await _specs(app, client, where, wanted, outcome)
     if not specs:
         return outcome
     graph = create(specs, bases=await requests.bases_of(specs[0]))
@@ -85,37 +85,42 @@ async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Ou
 
 
 async def _specs(
-    app: App, client: Client, where: Target, wanted: list[str], start: Base, outcome: Outcome
+    app: App, client: Client, where: Target, wanted: list[str], outcome: Outcome
 ) -> list[PodSpec]:
     """Specs of all pods; new ones are announced in the database before anything is made."""
+    draft = await requests.dev_config(where, client, pod=wanted[0], pod_id=new_pod_id())
+    for warning in draft.warnings:
+        client.warn(warning)
+    await requests.consented(app.store, where, client, draft)
     async with app.gate(where.ref, where.host):
-        ids = {}
         for name in wanted:
             known = app.pods.find(where.ref.repo_id, name)
-            ids[name] = known.pod_id if known is not None else new_pod_id()
-        specs = []
-        dev = await requests.dev_config(where, client, pod=wanted[0], pod_id=ids[wanted[0]])
-        for warning in dev.warnings:
-            client.warn(warning)
-        await requests.consented(app.store, where, client, dev)
-        for name in wanted:
-            if name != wanted[0]:
-                dev = await requests.dev_config(where, client, pod=name, pod_id=ids[name])
-            known = app.pods.find(where.ref.repo_id, name)
-            pod_start = start
-            if known is not None and client.request.args.get("from") is None:
-                pod_start = Base(branch=known.spec.base_branch, oid=known.spec.base_oid)
-            spec = await requests.pod_spec(where, dev, pod=name, pod_id=ids[name], start=pod_start)
             if known is not None:
                 outcome.pods[name] = known
-                spec = replace(spec, host=known.spec.host)
-            specs.append(spec)
+        start = await requests.base(where, client.request.args.get("from"))
+        specs = []
+        for name in wanted:
+            known = outcome.pods.get(name)
+            pod_id = new_pod_id() if known is None else known.pod_id
+            dev = await requests.dev_config(where, client, pod=name, pod_id=pod_id)
+            specs.append(await _spec(where, dev, name, pod_id, known=known, start=start))
         fresh = [spec for spec in specs if spec.pod not in outcome.pods]
         made = await asyncio.gather(*(app.pods.put(spec) for spec in fresh))
     for pod in made:
         outcome.pods[pod.name] = pod
         outcome.made.add(pod.name)
     return specs
+
+
+async def _spec(
+    where: Target, dev: DevConfig, name: str, pod_id: str, *, known: Pod | None, start: Base
+) -> PodSpec:
+    """A pod that is there keeps its host and where it was made from."""
+    if known is None:
+        return await requests.pod_spec(where, dev, pod=name, pod_id=pod_id, start=start)
+    before = Base(branch=known.spec.base_branch, oid=known.spec.base_oid)
+    spec = await requests.pod_spec(where, dev, pod=name, pod_id=pod_id, start=before)
+    return replace(spec, host=known.spec.host)
 
 
 async def _remember(app: App, specs: list[PodSpec], result: RunResult) -> None:

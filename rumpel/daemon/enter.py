@@ -138,7 +138,7 @@ async def _start(app: App, client: Client, target: Target, pod: Pod, where: shel
 
 def _folder(target: Target, client: Client, root: str) -> str:
     """The caller's folder, inside the pod's workspace."""
-    relative = os.path.relpath(  # noqa: PTH - strings in, strings out
+    relative = os.path.relpath(
         os.path.realpath(client.request.args["cwd"] or client.request.cwd),
         os.path.realpath(target.root),
     )

@@ -106,10 +106,12 @@ class Talk:
         if pid == 0:
             os.execvp(argv[0], list(argv))
         self.attach(theirs, tty=True)
-        messages = _relay_tty(self, ours, master)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        ours.close()
-        os.close(master)
+        try:
+            messages = _relay_tty(self, ours, master)
+        finally:
+            ours.close()
+            os.close(master)  # hangs up on what still runs
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         while not messages or messages[-1]["do"] != "exit":
             messages.append(self.receive())
         self.result({"exit_code": code})
@@ -198,14 +200,16 @@ def _pump_in(stream: socket.socket, pipe: Any) -> None:
 
 
 def _relay_tty(talk: Talk, stream: socket.socket, master: int) -> list[dict[str, Any]]:
-    """Until the process on the terminal ends (EIO)."""
+    """Until the process on the terminal ends (EIO). Raises EOFError when the client left."""
     messages: list[dict[str, Any]] = []
     while True:
         sources = [stream.fileno(), master, talk.sock.fileno()]
         for ready in select.select(sources, [], [], LIMIT_S)[0]:
             if ready == stream.fileno():
-                if data := stream.recv(1 << 16):
-                    os.write(master, data)
+                data = stream.recv(1 << 16)
+                if not data:
+                    raise EOFError
+                os.write(master, data)
             elif ready == talk.sock.fileno():
                 messages.append(talk.receive())
             else:

@@ -1,0 +1,189 @@
+"""What users get wrong, and what breaks around them: said in three parts, never a traceback."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from typing import Any
+
+import pytest
+
+from tests.support.engine import MINI_IMAGE
+from tests.support.project import ProjectFactory
+
+CONFIG: dict[str, Any] = {"image": MINI_IMAGE, "runArgs": ["--network=none"]}
+
+
+def test_broken_jsonc_has_a_position(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project({".devcontainer.json": '{\n  "image": "x"\n  "name": "y"\n}\n'})
+    project.run("create", "p").assert_error(2, ".devcontainer.json:3:3")
+
+
+def test_unknown_fields_are_named(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(
+        {
+            ".devcontainer.json": (
+                f'{{\n  // a comment\n  "image": "{MINI_IMAGE}",\n'
+                '  "runArgs": ["--network=none"],\n  "features": {},\n  "colour": "red",\n}\n'
+            )
+        }
+    )
+    err = project.run("create", "p").assert_ok().stderr
+    for word in (":5:", "features", ":6:", "colour"):
+        assert word in err
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "words"),
+    [("Missing", ("Missing",)), ("../../outside/Dockerfile", ("outside the repository",))],
+)
+def test_dockerfiles_that_are_not_there(
+    rumpel_project: ProjectFactory, dockerfile: str, words: tuple[str, ...]
+) -> None:
+    project = rumpel_project(
+        {".devcontainer/devcontainer.json": {"build": {"dockerfile": dockerfile}}}
+    )
+    project.run("create", "p").assert_error(2, *words)
+    assert project.run("list", "-q").assert_ok().stdout == ""
+
+
+def test_a_failing_hook_stays_failed_and_goes_on_there(rumpel_project: ProjectFactory) -> None:
+    config = {
+        **CONFIG,
+        "onCreateCommand": "echo one >>/tmp/log",
+        "postCreateCommand": "test -e /tmp/fixed",
+        "postStartCommand": "echo three >>/tmp/log",
+    }
+    project = rumpel_project(config=config)
+    project.run("create", "p").assert_error(6, "postCreateCommand")
+    assert "failed at postCreateCommand" in project.run("list").assert_ok().stdout
+    project.run("create", "p").assert_error(6, "postCreateCommand")
+    project.exec("p", "touch", "/tmp/fixed")
+    project.run("create", "p").assert_ok()
+    assert project.exec("p", "cat", "/tmp/log").stdout == "one\nthree\n"
+
+
+def test_a_failing_pod_does_not_stop_the_others(rumpel_project: ProjectFactory) -> None:
+    config = {**CONFIG, "onCreateCommand": '[ "$(hostname)" != bad ]'}
+    project = rumpel_project(config=config)
+    out = project.run("create", "good", "bad", "fine", "--json").assert_code(6)
+    rows = {row["name"]: row["status"] for row in out.json()["data"]}
+    assert rows["good"] == rows["fine"] == "running"
+    assert rows["bad"] == "failed at onCreateCommand"
+
+
+def test_host_effects_need_consent(rumpel_project: ProjectFactory) -> None:
+    config = {**CONFIG, "runArgs": ["--network=none", "--privileged"]}
+    project = rumpel_project({"data/x": "x"}, config=config)
+    project.run("create", "p").assert_error(4, "privileged", "--trust")
+    assert project.containers() == []
+    trusted = {**CONFIG, "mounts": ["type=bind,source=${localWorkspaceFolder}/data,target=/data"]}
+    project.write({".devcontainer/devcontainer.json": trusted})
+    project.run("create", "p").assert_error(4, str(project.root / "data"))
+    project.run("create", "p", "--trust").assert_ok()
+    project.run("create", "q").assert_ok()
+    assert project.run("enter", "q", "--", "cat", "/data/x").assert_ok().stdout == "x"
+
+
+def test_docker_not_running(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    env = {"DOCKER_HOST": f"unix://{project.home.path}/no.sock"}
+    begun = time.monotonic()
+    project.run("create", "p", env=env).assert_error(5, "Docker")
+    assert time.monotonic() - begun < 10
+    project.run("list", env=env).assert_ok()
+
+
+def test_an_image_deleted_between_runs(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(
+        {
+            "Dockerfile": f"FROM {MINI_IMAGE}\nRUN echo mark >/mark\n",
+            ".devcontainer.json": {
+                "build": {"dockerfile": "Dockerfile"},
+                "runArgs": ["--network=none"],
+            },
+        }
+    )
+    project.run("create", "p").assert_ok()
+    project.run("delete", "p").assert_ok()
+    label = project.home.label
+    assert label is not None
+    for image in project.docker.images(label):
+        project.docker.api.remove_image(image["Id"], force=True)
+    project.run("create", "p").assert_ok()
+    assert project.run("enter", "p", "--", "cat", "/mark").assert_ok().stdout == "mark\n"
+
+
+def test_two_creates_of_one_name(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    both = [project.start("create", "p") for _ in range(4)]
+    assert [process.wait(60) for process in both] == [0, 0, 0, 0]
+    assert len(project.containers("p")) == 1
+
+
+def test_a_stalled_reader_holds_up_nobody(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    project.run("create", "p").assert_ok()
+    stalled = project.start("enter", "p", "--", "sh", "-c", "while :; do echo yes; done")
+    project.wait_until(
+        lambda: "yes" in project.exec("p", "ps", check=False).stdout, "the command runs"
+    )
+    stalled.send_signal(signal.SIGSTOP)
+    oid = project.run(
+        "enter", "p", "--", "sh", "-c", "git commit -q --allow-empty -m x && git rev-parse HEAD"
+    ).assert_ok()
+    project.wait_for_ref("p", oid.stdout.strip())
+    project.run("list", timeout=5).assert_ok()
+    stalled.kill()
+    project.run("delete", "--force", "p").assert_ok()
+
+
+def test_a_container_killed_in_mid_transfer(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    project.run("create", "p", "q").assert_ok()
+    script = "dd if=/dev/urandom of=big bs=1M count=60 2>/dev/null; git add big; git commit -qm big"
+    project.run("enter", "p", "--", "sh", "-c", script).assert_ok()
+    project.docker.api.kill(project.container_id("p"))
+    oid = project.run(
+        "enter", "q", "--", "sh", "-c", "git commit -q --allow-empty -m x && git rev-parse HEAD"
+    ).assert_ok()
+    project.wait_for_ref("q", oid.stdout.strip())
+    head = project.run("enter", "p", "--", "git", "rev-parse", "HEAD").assert_ok().stdout.strip()
+    project.wait_for_ref("p", head, timeout_s=30)
+    project.run("delete", "--force", "p", "q").assert_ok()
+
+
+def test_ctrl_c_once_detaches_and_twice_cancels(rumpel_project: ProjectFactory) -> None:
+    config = {**CONFIG, "onCreateCommand": "echo started; sleep 3; echo done >/tmp/done"}
+    project = rumpel_project(config=config)
+    first = project.spawn("create", "p")
+    first.expect(rb"onCreate")
+    first.sendintr()
+    first.wait()
+    assert first.exitstatus == 130
+    project.wait_until(
+        lambda: project.exec("p", "test", "-e", "/tmp/done", check=False).code == 0,
+        "the work went on",
+    )
+    second = project.spawn("create", "q")
+    second.expect(rb"onCreate")
+    second.sendintr()
+    second.sendintr()
+    second.wait()
+    assert second.exitstatus == 130
+    project.wait_until(lambda: project.containers("q") == [], "the pod was rolled back")
+    project.wait_until(
+        lambda: project.run("list", "-q").stdout.split() == ["p"], "and is not listed"
+    )
+
+
+def test_a_client_killed_in_mid_create(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(config={**CONFIG, "onCreateCommand": "sleep 2; touch /tmp/done"})
+    process: subprocess.Popen[bytes] = project.start("create", "p")
+    project.wait_until(lambda: len(project.containers("p")) == 1, "the container is there")
+    process.kill()
+    project.wait_until(
+        lambda: project.exec("p", "test", "-e", "/tmp/done", check=False).code == 0,
+        "the work went on",
+    )
