@@ -1,0 +1,149 @@
+"""What a person at a terminal sees while the daemon works."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rumpel import protocol
+from rumpel.errors import CommandFailed, NotTrusted
+from tests.e2e.cli_fake.conftest import Serve
+from tests.e2e.cli_fake.fake_daemon import Talk
+from tests.e2e.cli_fake.terminal import Terminal
+from tests.support.home import Home
+
+Open = Callable[..., Terminal]
+ROW = {"name": "a", "status": "running", "branch": "a", "commit": "1" * 40, "created": True}
+
+
+@pytest.fixture
+def terminal(home: Home) -> Open:
+    def start(*args: str, **more: Any) -> Terminal:
+        return Terminal(home, *args, cwd=home.path, **more)
+
+    return start
+
+
+def test_short_work_shows_only_its_result(serve: Serve, terminal: Open) -> None:
+    def create(talk: Talk) -> None:
+        talk.node("container/a", "running", title="Starting container", pod="a")
+        talk.node("container/a", "ok", title="Starting container", pod="a", elapsed_s=0.01)
+        talk.result([ROW])
+
+    serve(create=create)
+    shown = terminal("create", "a")
+    assert shown.end() == 0
+    assert shown.screen.splitlines() == [
+        "NAME   STATUS    BRANCH   COMMIT       RESULT",
+        "a      running   a        1111111111   created",
+    ]
+
+
+def test_longer_work_is_alive_and_leaves_a_record(serve: Serve, terminal: Open) -> None:
+    def create(talk: Talk) -> None:
+        nodes = [{"id": "image", "verdict": "run"}, {"id": "container/a", "verdict": "may-run"}]
+        talk.send(protocol.planned(1, nodes))
+        talk.node("seed", "cached", title="Seeding repository")
+        talk.node("image", "running", title="Preparing image")
+        for number in range(14):
+            talk.send(protocol.log("image", f"Step {number}/14 \x1b[31mred\n"))
+            time.sleep(0.1)
+        talk.node("image", "ok", title="Preparing image", elapsed_s=1.4)
+        talk.send(protocol.notice("no devcontainer.json", level="warning"))
+        talk.node("container/a", "running", title="Starting container", pod="a")
+        time.sleep(0.4)
+        talk.node("container/a", "ok", title="Starting container", pod="a", elapsed_s=0.4)
+        talk.result([ROW])
+
+    serve(create=create)
+    shown = terminal("create", "a")
+    shown.wait_for("Preparing image")
+    shown.wait_for("Step 10/14 \\x1b[31mred")
+    assert "0 of 2 steps done, 1 cached" in shown.screen
+    assert all(len(line) < 80 for line in shown.screen.splitlines())
+    shown.wait_for("1 of 2 steps done")
+    assert shown.end() == 0
+    assert shown.screen.splitlines() == [
+        "warning: no devcontainer.json",
+        "Preparing image · done (1.40 s)",
+        "a · Starting container · done (0.40 s)",
+        "NAME   STATUS    BRANCH   COMMIT       RESULT",
+        "a      running   a        1111111111   created",
+    ]
+
+
+def test_a_slow_answer_says_what_is_waited_for(serve: Serve, terminal: Open) -> None:
+    def slow(talk: Talk) -> None:
+        time.sleep(0.8)
+        talk.result([])
+
+    serve(list=slow)
+    shown = terminal("list")
+    shown.wait_for("waiting for the rumpel daemon")
+    assert shown.end() == 0
+    assert shown.screen == "NAME   AGENT   GIT   STATUS   CREATED"
+
+
+def test_a_hundred_steps_fit_the_screen(serve: Serve, terminal: Open) -> None:
+    def create(talk: Talk) -> None:
+        for number in range(50):
+            for state in ("running", "ok"):
+                talk.node(f"n{number}", state, title=f"Old step {number}", elapsed_s=0.1)
+        for number in range(50):
+            talk.node(f"m{number}", "running", title=f"Step {number} " + "x" * 100, pod="a")
+        time.sleep(1.2)
+        talk.result([ROW])
+
+    serve(create=create)
+    shown = terminal("create", "a")
+    shown.wait_for("50 of 100 steps done")
+    shown.read(0.3)
+    assert len(shown.screen.splitlines()) <= 23
+    assert shown.end() == 0
+
+
+def test_no_color_and_dumb_terminals(serve: Serve, terminal: Open) -> None:
+    error = CommandFailed("build failed", details={"tail": "line"})
+    serve(create=lambda talk: talk.fail(error))
+    assert terminal_raw(terminal("create", "a")).count(b"\x1b[31m") == 1
+    assert b"\x1b[" not in terminal_raw(terminal("create", "a", NO_COLOR="1"))
+    assert b"\x1b[" not in terminal_raw(terminal("create", "a", TERM="dumb"))
+    assert b"\x1b[31m" in terminal_raw(terminal("create", "a", "--color", "always", TERM="dumb"))
+    assert b"\x1b[" not in terminal_raw(terminal("create", "a", "--color=never"))
+
+
+def terminal_raw(shown: Terminal) -> bytes:
+    assert shown.end() == 6
+    return shown.raw
+
+
+@pytest.mark.parametrize(("keys", "granted"), [("y\r", True), ("\r", False), ("\x04", False)])
+def test_consent_is_asked_with_the_list(
+    serve: Serve, terminal: Open, keys: str, granted: bool
+) -> None:
+    def create(talk: Talk) -> None:
+        assert talk.request.ask
+        items = [{"kind": "mount", "text": "bind mount of /home\x1b[2J"}]
+        talk.send(protocol.consent("/src/app", items))
+        assert talk.receive() == {"do": "consent", "granted": granted}
+        talk.result([ROW]) if granted else talk.fail(NotTrusted("not allowed"))
+
+    serve(create=create)
+    shown = terminal("create", "a")
+    shown.wait_for("Allow this for this repository? [y/N]")
+    assert "  - bind mount of /home\\x1b[2J" in shown.screen
+    shown.type(keys)
+    assert shown.end() == (0 if granted else 4)
+
+
+def test_list_fits_a_narrow_window_and_is_colored(serve: Serve, terminal: Open) -> None:
+    pod = {**ROW, "name": "n" * 60, "status": "running", "git": {"ahead": 3, "behind": 4}}
+    serve(list=lambda talk: talk.result([pod, {**pod, "status": "failed at postCreateCommand"}]))
+    shown = terminal("list", "--all")
+    assert shown.end() == 0
+    assert all(len(line) <= 80 for line in shown.screen.splitlines())
+    assert len(shown.screen.splitlines()) == 3
+    assert b"\x1b[32mrunning\x1b[0m" in shown.raw
