@@ -49,16 +49,28 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
 async def fake_engine(folder: Path, handler: Handler) -> AsyncIterator[str]:
     """Serve on a socket in `folder`; yields its `unix://` address."""
     path = folder / "fake.sock"
+    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
             while (request := await read_request(reader)) is not None:
                 await handler(request, writer)
                 await writer.drain()
-        writer.close()
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     server = await asyncio.start_unix_server(serve, path)
     try:
         yield f"unix://{path}"
     finally:
         server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks)

@@ -1,0 +1,221 @@
+"""Frames and answers that no honest engine sends: refused, bounded, never another exception."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import random
+import socket
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rumpel.adapters import docker_types as types
+from rumpel.adapters.docker_errors import ProtocolError
+from rumpel.adapters.docker_stream import DockerStream, frames
+from rumpel.adapters.docker_wire import Wire
+from rumpel.adapters.stream import STDERR, STDOUT
+
+
+def frame(kind: int, payload: bytes, size: int | None = None) -> bytes:
+    length = len(payload) if size is None else size
+    return bytes([kind, 0, 0, 0]) + length.to_bytes(4, "big") + payload
+
+
+async def read_all(
+    data: bytes, cuts: list[int], *, is_tty: bool = False
+) -> list[tuple[int, bytes]]:
+    """What a stream gives that receives `data` in pieces of these sizes."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    stream = DockerStream(Wire(ours), b"", is_tty=is_tty, name="test")
+    found = []
+
+    async def send() -> None:
+        position = 0
+        for size in [*cuts, len(data)]:
+            piece = data[position : position + size]
+            await asyncio.get_running_loop().sock_sendall(theirs, piece)
+            position += size
+            await asyncio.sleep(0)
+        theirs.shutdown(socket.SHUT_RDWR)
+
+    with theirs:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(send())
+                while (piece := await stream.read()) is not None:
+                    found.append(piece)
+        finally:
+            await stream.close()
+    return found
+
+
+FRAMES = st.lists(st.tuples(st.sampled_from([STDOUT, STDERR]), st.binary(max_size=40)), max_size=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sent=FRAMES, cuts=st.lists(st.integers(1, 12), max_size=30))
+def test_frames_survive_any_fragmentation(sent: list[tuple[int, bytes]], cuts: list[int]) -> None:
+    data = b"".join(frame(kind, payload) for kind, payload in sent)
+    found = asyncio.run(read_all(data, cuts))
+    for kind in (STDOUT, STDERR):
+        expected = b"".join(payload for one, payload in sent if one == kind)
+        assert b"".join(payload for one, payload in found if one == kind) == expected
+    assert all(payload for _, payload in found)
+    assert list(frames(data)) == sent
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.binary(max_size=200), cuts=st.lists(st.integers(1, 12), max_size=10))
+def test_garbage_ends_a_stream_and_nothing_else(data: bytes, cuts: list[int]) -> None:
+    found: list[tuple[int, bytes]] = []
+    try:
+        found = asyncio.run(read_all(data, cuts))
+    except* ProtocolError:
+        pass
+    assert sum(len(payload) for _, payload in found) <= len(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        frame(7, b"x"),
+        b"\x01\x00\x01\x00\x00\x00\x00\x01x",
+        frame(1, b"x", size=0xFFFF_FFFF),
+        frame(3, b"the engine failed"),
+        b"HTTP/1.1 500 Whatever\r\n",
+    ],
+)
+async def test_a_broken_frame_is_an_error(data: bytes) -> None:
+    with pytest.raises(ExceptionGroup) as raised:
+        await read_all(data, [])
+    assert raised.group_contains(ProtocolError)
+
+
+async def test_a_cut_frame_is_given_as_far_as_it_came() -> None:
+    assert await read_all(frame(1, b"abc", size=10), []) == [(STDOUT, b"abc")]
+    assert await read_all(frame(1, b"abc")[:5], []) == []
+    assert await read_all(b"raw \x01\x00", [3], is_tty=True) in (
+        [(STDOUT, b"raw"), (STDOUT, b" \x01\x00")],
+        [(STDOUT, b"raw \x01\x00")],
+    )
+
+
+async def test_a_slow_reader_holds_the_sender_up() -> None:
+    """Memory stays bounded: what is not read stays in the kernel's buffers."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    stream = DockerStream(Wire(ours), b"", is_tty=True, name="test")
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(theirs, b"first")
+    assert await stream.read() == (STDOUT, b"first")
+    sent = 0
+    try:
+        async with asyncio.timeout(0.5):
+            while True:
+                await loop.sock_sendall(theirs, bytes(10_000))
+                sent += 10_000
+    except TimeoutError:
+        assert sent < 4_000_000
+    theirs.close()
+    received = 0
+    while (piece := await stream.read()) is not None:
+        received += len(piece[1])
+    assert received >= sent
+    await stream.close()
+
+
+ID = "ab" * 32
+CONTAINER: dict[str, Any] = {
+    "Id": ID,
+    "Created": "2026-11-23T17:17:13.075082428Z",
+    "State": {
+        "Status": "running",
+        "Running": True,
+        "Pid": 4711,
+        "ExitCode": 0,
+        "Error": "",
+        "StartedAt": "2026-11-23T17:17:14.1Z",
+        "FinishedAt": "0001-01-01T00:00:00Z",
+    },
+    "Image": f"sha256:{ID}",
+    "Name": "/rumpel-a",
+    "Mounts": [{"Type": "volume", "Name": "v", "Destination": "/d"}],
+    "Config": {"Labels": {"a": "b"}, "Env": ["A=b"]},
+    "HostConfig": {"NetworkMode": "none"},
+    "NetworkSettings": {"Networks": {"none": {"IPAddress": ""}}},
+}
+IMAGE: dict[str, Any] = {
+    "Id": f"sha256:{ID}",
+    "RepoTags": ["a:1"],
+    "Created": "2026-11-23T17:17:13Z",
+    "Architecture": "amd64",
+    "Os": "linux",
+    "Size": 7,
+    "Config": {
+        "User": "",
+        "Env": ["A=b"],
+        "Entrypoint": None,
+        "Cmd": ["sh"],
+        "Labels": None,
+        "WorkingDir": "/",
+        "Volumes": {"/v": {}},
+    },
+}
+VOLUME = {"Name": "v", "Driver": "local", "Labels": None, "Mountpoint": "/x", "CreatedAt": "y"}
+EVENT = {
+    "Type": "container",
+    "Action": "start",
+    "Actor": {"ID": ID, "Attributes": {"name": "a"}},
+    "timeNano": 1,
+}
+READERS = [
+    (types.container_detail, CONTAINER),
+    (types.image_info, IMAGE),
+    (types.volume_info, VOLUME),
+    (types.event, EVENT),
+]
+POISON: list[Any] = [
+    None, 0, -1, 1.5, True, "", "x" * 2_000_000, "../../etc", "\x1b[2J", [], [None], [[]], {},
+    {"a": None}, {"": {"": []}}, 2**80, "sha256:x", "\ud800",
+]  # fmt: skip
+
+
+def mutate(value: Any, rng: random.Random) -> Any:
+    """`value` with one place replaced, removed or repeated."""
+    if isinstance(value, dict) and value and rng.random() < 0.85:
+        made = copy.copy(value)
+        key = rng.choice(sorted(made))
+        if rng.random() < 0.15:
+            del made[key]
+        else:
+            made[key] = mutate(made[key], rng)
+        return made
+    if isinstance(value, list) and value and rng.random() < 0.5:
+        return [mutate(value[0], rng), *value]
+    return rng.choice(POISON)
+
+
+@pytest.mark.parametrize(("read", "sample"), READERS)
+def test_a_mutated_answer_is_read_or_refused(read: Any, sample: dict[str, Any]) -> None:
+    read(sample)
+    for turn in range(1_500):
+        mutated = mutate(sample, random.Random(turn))
+        try:
+            found = read(mutated)
+        except ProtocolError:
+            continue
+        if isinstance(found, types.ContainerDetail):
+            assert len(found.id) == 64
+            assert found.state.status in types.STATUSES
+
+
+def test_podmans_words_are_understood() -> None:
+    words = {"configured": "created", "stopped": "exited", "stopping": "running"}
+    assert {word: types.status(word) for word in words} == words
+    assert types.image_id(ID) == f"sha256:{ID}"
