@@ -1,0 +1,76 @@
+"""The real engine behind a socket of ours that can be cut, silenced and brought back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+ENGINE = "/var/run/docker.sock"
+
+
+class FlakyEngine:
+    def __init__(self, path: Path) -> None:
+        self.url = f"unix://{path}"
+        self._path = path
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._may_pass = asyncio.Event()
+        self._may_pass.set()
+
+    async def up(self) -> None:
+        self._server = await asyncio.start_unix_server(self._serve, self._path)
+
+    async def down(self) -> None:
+        """Refuse new connections and cut the open ones, as an engine that is killed."""
+        assert self._server is not None
+        self._server.close()
+        await asyncio.to_thread(self._path.unlink)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    def silence(self) -> None:
+        """Keep the connections and pass nothing, as an engine that is stopped."""
+        self._may_pass.clear()
+
+    def speak(self) -> None:
+        self._may_pass.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            inner_reader, inner_writer = await asyncio.open_unix_connection(ENGINE)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._pass(reader, inner_writer))
+                    group.create_task(self._pass(inner_reader, writer))
+            finally:
+                inner_writer.close()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                await self._may_pass.wait()
+                writer.write(data)
+                await writer.drain()
+            writer.write_eof()
+
+
+@contextlib.asynccontextmanager
+async def flaky_engine(folder: Path) -> AsyncIterator[FlakyEngine]:
+    engine = FlakyEngine(folder / "flaky.sock")
+    await engine.up()
+    try:
+        yield engine
+    finally:
+        engine.speak()
+        with contextlib.suppress(FileNotFoundError):
+            await engine.down()
