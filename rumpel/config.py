@@ -108,7 +108,7 @@ def _check_keys(name: str, layer: Mapping[str, Any]) -> None:
         close = text.suggestion(key, SETTINGS)
         guess = f", did you mean {close!r}?" if close else ""
         raise ConfigError(
-            f"{name}: there is no setting {text.safe(key)!r}{guess}",
+            f"{name}: there is no setting '{text.safe(key)}'{guess}",
             hint="rumpel config   lists all settings",
             details={"key": key, "known": list(SETTINGS)},
         )
@@ -120,7 +120,7 @@ def _checked(setting: Setting, value: Any, origin: str) -> Any:
     except (ValueError, TypeError) as err:
         shown = text.safe(str(value))[:80]
         raise ConfigError(
-            f"{origin}: {setting.key} is {shown!r}, but must be {err}",
+            f"{origin}: {setting.key} is '{shown}', but must be {err}",
             details={"key": setting.key, "origin": origin},
         ) from err
 

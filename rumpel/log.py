@@ -66,7 +66,8 @@ def write_crash(error: BaseException, request: Mapping[str, object]) -> str | No
     try:
         folder = paths.ensure_private(paths.crash_dir())
         path = f"{folder}/{name}"
-        with open(path, "x", encoding="utf-8", errors="backslashreplace") as file:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write("\n".join(lines) + "\n")
         for old in sorted(os.listdir(folder))[:-KEPT_CRASHES]:
             os.unlink(f"{folder}/{old}")

@@ -6,6 +6,7 @@ import os
 import sys
 
 from rumpel import text
+from rumpel.errors import RumpelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,13 +28,38 @@ def err(line: str = "") -> None:
     sys.stderr.flush()
 
 
+class OutputFailed(RumpelError):
+    """The result could not be written (full disk, closed descriptor)."""
+
+    code = "output"
+
+
 def write(stream: TextIO, data: str) -> None:
     """Characters that the stream's encoding lacks become escapes instead of a traceback."""
     try:
-        stream.write(data)
-    except UnicodeEncodeError:
-        encoding = stream.encoding or "ascii"
-        stream.write(data.encode(encoding, "backslashreplace").decode(encoding))
+        try:
+            stream.write(data)
+        except UnicodeEncodeError:
+            encoding = stream.encoding or "ascii"
+            stream.write(data.encode(encoding, "backslashreplace").decode(encoding))
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise output_failed(problem) from problem
+
+
+def flush_results() -> None:
+    """What `out` wrote is really written. Raises OutputFailed."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise output_failed(problem) from problem
+
+
+def output_failed(problem: OSError) -> OutputFailed:
+    return OutputFailed(f"cannot write the result: {problem.strerror}")
 
 
 def is_terminal(stream: TextIO | None) -> bool:

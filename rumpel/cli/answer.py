@@ -36,7 +36,7 @@ def show(
         return answer.exit_code
     if render is not None and answer.data is not None:
         render(answer.data)
-        sys.stdout.flush()
+        ui.flush_results()
     color = ui.use_color(options.color, sys.stderr)
     for warning in answer.warnings:
         ui.warning(warning, color=color)

@@ -49,9 +49,7 @@ class _Relay:
         self._notices: list[str] = []
         self._to_pod = b""
         self._stdin_open = True
-        self._header = b""
-        self._left = 0
-        self._target = STDOUT
+        self._frames = Frames()
         self._size = size()
 
     def run(self, signals: Signals, raw: RawMode) -> None:
@@ -76,7 +74,7 @@ class _Relay:
         if self.has_tty:
             _write_all(STDOUT, [memoryview(data)])
             return
-        for target, parts in self._frames(data):
+        for target, parts in self._frames.feed(data):
             _write_all(target, parts)
 
     def ending(self, exec_id: str) -> dict[str, Any]:
@@ -183,8 +181,19 @@ class _Relay:
         except client.DaemonGone:
             self.control = None
 
-    def _frames(self, data: bytes) -> list[tuple[int, list[memoryview]]]:
-        """Payloads in order, neighbours of one target together. Frames may be cut anywhere."""
+
+class Frames:
+    """Takes Docker's multiplexed output apart, however it is cut."""
+
+    __slots__ = ("_header", "_left", "_target")
+
+    def __init__(self) -> None:
+        self._header = b""
+        self._left = 0
+        self._target = STDOUT
+
+    def feed(self, data: bytes) -> list[tuple[int, list[memoryview]]]:
+        """(descriptor, payloads) in order; neighbours of one descriptor together."""
         view, at, out = memoryview(data), 0, list[tuple[int, list[memoryview]]]()
         while at < len(view):
             if not self._left:

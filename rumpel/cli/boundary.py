@@ -29,13 +29,16 @@ def run(argv: list[str]) -> int:
         options.take(args)
         _enter_directory(options.directory)
         code: int = module.run(args, passed, options)
-        sys.stdout.flush()
+        ui.flush_results()
         return code
     except KeyboardInterrupt:
         return _fail(options, command, Interrupted("interrupted"))
     except BrokenPipeError:
         _forget_stdout()
         return PIPE_CLOSED
+    except ui.OutputFailed as err:
+        _forget_stdout()
+        return _fail(options, command, err)
     except RumpelError as err:
         return _fail(options, command, err)
     except SystemExit as err:  # argparse's --help

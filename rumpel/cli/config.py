@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 DESCRIPTION = (
     "Show the settings in force and what is read from devcontainer.json.\n"
-    "Settings come from flags, RUMPEL_* variables, .rumpelpod.json and the user's file."
+    "Settings come from flags, RUMPEL_* variables, .rumpelpod.json, your own file."
 )
 EXAMPLES = (
-    "rumpel config --origin                 where each setting comes from",
-    "rumpel config --check                  what becomes of each devcontainer.json field",
-    "rumpel config --json                   everything, resolved",
+    ("rumpel config --origin", "where each setting comes from"),
+    ("rumpel config --check", "what becomes of each devcontainer.json field"),
+    ("rumpel config --json", "everything, resolved"),
 )
 DEVCONTAINER = (
     ("source", "file"),

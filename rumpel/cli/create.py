@@ -22,12 +22,12 @@ DESCRIPTION = (
     "Each works on a branch named after it, made from HEAD or from --from."
 )
 EXAMPLES = (
-    "rumpel create fix-login                one pod",
-    "rumpel create alice bob carol          three pods, one image build",
-    "rumpel create try --count 3            try-1, try-2 and try-3",
-    "rumpel create hotfix --from v1.2       start from a tag",
+    ("rumpel create fix-login", "one pod"),
+    ("rumpel create alice bob carol", "three pods, one image build"),
+    ("rumpel create try --count 3", "try-1, try-2 and try-3"),
+    ("rumpel create hotfix --from v1.2", "start from a tag"),
 )
-MAX_COUNT = 1000
+MAX_COUNT = 200
 
 
 def add_arguments(parser: ArgumentParser) -> None:

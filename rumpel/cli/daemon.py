@@ -24,10 +24,10 @@ DESCRIPTION = (
     "Every command starts it when needed. Pods and sessions go on without it."
 )
 EXAMPLES = (
-    "rumpel daemon status                   does it run, since when",
-    "rumpel daemon logs -f                  follow its log",
-    "rumpel daemon restart                  stop it and start a new one",
-    "rumpel daemon stop --force             stop it even while it works",
+    ("rumpel daemon status", "does it run, since when"),
+    ("rumpel daemon logs -f", "follow its log"),
+    ("rumpel daemon restart", "stop it and start a new one"),
+    ("rumpel daemon stop --force", "stop it even while it works"),
 )
 ACTIONS = ("status", "logs", "stop", "restart")
 END_LIMIT_S = 20.0

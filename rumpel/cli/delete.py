@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 DESCRIPTION = (
     "Delete pods with their containers, volumes and branches on the host.\n"
-    "Refused, with a list, when a pod has commits that are on no other branch, changed files,\n"
-    "or a state that is not known."
+    "Refused, with a list, when a pod has commits that are on no other branch,\n"
+    "changed files, or a state that is not known."
 )
 EXAMPLES = (
-    "rumpel delete fix-login                refuses when work would be lost",
-    "rumpel delete alice bob --force        deletes whatever is in them",
+    ("rumpel delete fix-login", "refuses when work would be lost"),
+    ("rumpel delete alice bob --force", "deletes whatever is in them"),
 )
 
 

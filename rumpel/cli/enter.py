@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 USAGE = "rumpel enter [options] NAME [-- CMD...]"
 DESCRIPTION = (
-    "Open a login shell in a pod, or run CMD there. The pod is made when it is missing and\n"
-    "started when it is stopped. You land in the folder that corresponds to the current one.\n"
+    "Open a login shell in a pod, or run CMD there. A missing pod is made, a stopped\n"
+    "one is started. You land in the folder that corresponds to the current one.\n"
     "The exit code is that of CMD."
 )
 EXAMPLES = (
-    "rumpel enter fix-login                 a shell in the pod",
-    "rumpel enter fix-login -- make test    one command",
-    "tar c src | rumpel enter a -- tar x    stdin and stdout pass unchanged",
+    ("rumpel enter fix-login", "a shell in the pod"),
+    ("rumpel enter fix-login -- make test", "one command"),
+    ("tar c src | rumpel enter a -- tar x", "stdin and stdout pass unchanged"),
 )
 
 

@@ -13,6 +13,7 @@ from rumpel.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import ModuleType
     from typing import NoReturn
 
@@ -53,7 +54,7 @@ def resolve_verb(word: str) -> str:
 
     close = text.suggestion(word, [*COMMANDS, *ALIASES])
     raise UsageError(
-        f"there is no command {text.safe(word)!r}"
+        f"there is no command '{text.safe(word)}'"
         + (f", did you mean {close!r}?" if close else ""),
         hint=f"rumpel {close}" if close else "rumpel help",
     )
@@ -67,7 +68,7 @@ def parser_of(verb: str, module: ModuleType) -> Parser:
     parser = Parser(
         prog=f"rumpel {verb}",
         description=module.DESCRIPTION,
-        epilog="examples:\n" + "\n".join(f"  {line}" for line in module.EXAMPLES),
+        epilog="examples:\n" + "\n".join(example_lines(module.EXAMPLES)),
         formatter_class=Formatter,
         add_help=False,
         allow_abbrev=False,
@@ -77,6 +78,12 @@ def parser_of(verb: str, module: ModuleType) -> Parser:
     module.add_arguments(parser)
     global_options.add_global(parser)
     return parser
+
+
+def example_lines(examples: Sequence[tuple[str, str]]) -> list[str]:
+    """Commands, and what they do in a column beside."""
+    wide = max(len(command) for command, _ in examples)
+    return [f"  {command.ljust(wide)}   {meaning}" for command, meaning in examples]
 
 
 def parse(verb: str, module: ModuleType, words: list[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -22,11 +22,11 @@ DESCRIPTION = (
     "Nothing is run. Without NAME: the steps of all pods of this repository."
 )
 EXAMPLES = (
-    "rumpel graph fix-login                 a tree of the steps",
-    "rumpel graph fix-login --why container everything about one step",
-    "rumpel graph fix-login --plan delete   what delete would do",
-    "rumpel graph --format dot | dot -Tsvg  a picture",
-    "rumpel graph a --format doit > dodo.py the same graph for doit",
+    ("rumpel graph fix-login", "a tree of the steps"),
+    ("rumpel graph fix-login --why container", "everything about one step"),
+    ("rumpel graph fix-login --plan delete", "what delete would do"),
+    ("rumpel graph --format dot | dot -Tsvg", "a picture"),
+    ("rumpel graph a --format doit > dodo.py", "the same graph for doit"),
 )
 FORMATS = ("tree", "dot", "mermaid", "json", "doit")
 VERBS = ("create", "enter", "stop", "delete")
@@ -90,13 +90,13 @@ def find(nodes: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
         if found:
             names = [render_graph.label(node) for node in found]
             raise UsageError(
-                f"{text.safe(wanted)!r} is {text.listing(names, 'or')}: which one?",
+                f"'{text.safe(wanted)}' is {text.listing(names, 'or')}: which one?",
                 hint=f'rumpel graph --why "{names[0]}"',
             )
     names = [render_graph.label(node) for node in nodes]
     close = text.suggestion(wanted, names)
     raise NotFound(
-        f"there is no step {text.safe(wanted)!r} in this graph"
+        f"there is no step '{text.safe(wanted)}' in this graph"
         + (f", did you mean {close!r}?" if close else ""),
         hint=f"one of: {', '.join(names)}" if len(names) < 20 else "rumpel graph -q",
     )

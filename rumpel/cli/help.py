@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "Show the overview, the help of a command, or a topic."
 EXAMPLES = (
-    "rumpel help                            the overview",
-    "rumpel help create                     what create does and takes",
-    "rumpel help exit-codes                 what an exit code means",
+    ("rumpel help", "the overview"),
+    ("rumpel help create", "what create does and takes"),
+    ("rumpel help exit-codes", "what an exit code means"),
 )
 
 EXIT_CODES = """\

@@ -21,10 +21,10 @@ DESCRIPTION = (
     "GIT compares with the branch the pod was made from; +dirty is as last seen."
 )
 EXAMPLES = (
-    "rumpel list                            this repository's pods",
-    "rumpel list --all                      the pods of all repositories",
-    "rumpel list -q | xargs rumpel stop     names only, for scripts",
-    "rumpel list --json                     everything that is known",
+    ("rumpel list", "this repository's pods"),
+    ("rumpel list --all", "the pods of all repositories"),
+    ("rumpel list -q | xargs rumpel stop", "names only, for scripts"),
+    ("rumpel list --json", "everything that is known"),
 )
 STYLES = {"running": "green", "failed": "red", "gone": "red", "unreachable": "yellow"}
 

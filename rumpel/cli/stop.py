@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from rumpel.cli.options import Options
 
 DESCRIPTION = (
-    "Stop pods: their processes are asked to end, then ended. Everything in them is kept;\n"
-    "`rumpel enter NAME` starts one again."
+    "Stop pods: their processes are asked to end, then ended. Everything in them\n"
+    "is kept; `rumpel enter NAME` starts one again."
 )
 EXAMPLES = (
-    "rumpel stop fix-login                  one pod",
-    "rumpel stop --all                      all pods of this repository",
+    ("rumpel stop fix-login", "one pod"),
+    ("rumpel stop --all", "all pods of this repository"),
 )
 
 

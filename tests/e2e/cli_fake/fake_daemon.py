@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import base64
+import contextlib
 import os
 import select
 import socket
@@ -89,7 +90,8 @@ class Talk:
         for thread in pumps:
             thread.join(LIMIT_S)
         code = process.wait(LIMIT_S)
-        ours.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            ours.shutdown(socket.SHUT_RDWR)
         stdin.join(LIMIT_S)
         ours.close()
         while not messages or messages[-1]["do"] != "exit":
@@ -184,7 +186,7 @@ class FakeDaemon:
 
 
 def _pump_out(stream: socket.socket, kind: int, pipe: Any) -> None:
-    with pipe:
+    with pipe, contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client left
         while data := pipe.read1(1 << 15):
             stream.sendall(bytes([kind, 0, 0, 0]) + len(data).to_bytes(4, "big") + data)
 

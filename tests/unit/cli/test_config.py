@@ -48,7 +48,7 @@ def test_lists_and_labels_from_variables() -> None:
     ("layer", "words"),
     [
         ({"memroy": "4g"}, "did you mean 'memory'"),
-        ({"x\x1b": 1}, r"no setting 'x\\\\x1b'"),
+        ({"x\x1b": 1}, r"no setting 'x\\x1b'"),
         ({"memory": 4}, "size such as"),
         ({"memory": "1k"}, "at least 6m"),
         ({"memory": "4 gigs"}, "size such as"),

@@ -1,0 +1,122 @@
+"""The command line's grammar, its help, and what it may import."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from rumpel import protocol
+from rumpel.cli import grammar
+from rumpel.cli.commands import ALIASES, COMMANDS
+from rumpel.errors import UsageError
+
+HEAVY = (
+    "asyncio", "asyncssh", "cache", "concurrent", "ctypes", "dataclasses", "datetime", "docker",
+    "doit", "email", "greenlet", "http", "inspect", "logging", "multiprocessing", "pydantic",
+    "pygit2", "rich", "rumpel.daemon", "rumpel.engine", "shutil", "sqlite3", "ssl", "subprocess",
+    "tempfile", "threading", "traceback", "typing", "unicodedata",
+)  # fmt: skip
+"""Never loaded for a plain `list`; pathlib too, where no editable install loads it at start."""
+
+
+@pytest.mark.parametrize(
+    ("argv", "found"),
+    [
+        ([], ([], None, [])),
+        (["list"], ([], "list", [])),
+        (["-C", "list", "ls", "-a"], (["-C", "list"], "ls", ["-a"])),
+        (["--json", "-q", "list"], (["--json", "-q"], "list", [])),
+        (["--color=never", "list"], (["--color=never"], "list", [])),
+        (["--host", "x"], (["--host", "x"], None, [])),
+        (["--", "list"], (["--", "list"], None, [])),
+    ],
+)
+def test_the_verb_is_found(argv: list[str], found: tuple[list[str], str | None, list[str]]) -> None:
+    assert grammar.split(argv) == found
+
+
+def test_aliases_and_suggestions() -> None:
+    assert {word: grammar.resolve_verb(word) for word in ALIASES} == ALIASES
+    with pytest.raises(UsageError, match="did you mean 'create'"):
+        grammar.resolve_verb("craete")
+    with pytest.raises(UsageError, match=r"no command '\\x1b'") as caught:
+        grammar.resolve_verb("\x1b")
+    assert caught.value.hint == "rumpel help"
+
+
+def parse(line: str) -> tuple[argparse.Namespace, list[str]]:
+    before, word, after = grammar.split(shlex.split(line))
+    assert word is not None
+    verb = grammar.resolve_verb(word)
+    return grammar.parse(verb, grammar.module_of(verb), before + after)
+
+
+def test_arguments_behind_the_dashes_are_passed_on_untouched() -> None:
+    args, passed = parse("-q enter a --trust -- ls -- -q --json")
+    assert passed == ["ls", "--", "-q", "--json"]
+    assert (args.name, args.trust, args.quiet, args.json) == ("a", True, True, False)
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_command_has_examples_that_parse(verb: str) -> None:
+    module = grammar.module_of(verb)
+    assert len(module.EXAMPLES) >= 2
+    for line, meaning in module.EXAMPLES:
+        assert meaning
+        for part in line.split("|"):
+            words = shlex.split(part.partition(">")[0])
+            if "rumpel" in words and "xargs" not in words:
+                parse(shlex.join(words[words.index("rumpel") + 1 :]))
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_help_explains_every_option_and_fits_80_columns(
+    verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grammar, "_columns", lambda: 80)
+    parser = grammar.parser_of(verb, grammar.module_of(verb))
+    text = parser.format_help()
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+    for action in parser._actions:
+        assert action.help
+        if action.help != argparse.SUPPRESS and action.option_strings:
+            assert action.option_strings[-1] in text
+
+
+def test_what_is_sent_is_what_the_daemon_takes() -> None:
+    """Each command's request is checked on arrival: the two tables must agree."""
+    assert set(protocol.VERBS) >= set(COMMANDS) - {"daemon", "help"}
+
+
+def test_no_abbreviated_options() -> None:
+    with pytest.raises(UsageError, match="--forc"):
+        parse("delete a --forc")
+
+
+def test_a_plain_list_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        "from rumpel.cli import grammar, boundary\n"
+        "grammar.parse('list', grammar.module_of('list'), [])\n"
+        "import rumpel.cli.answer\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = out.stdout.split()
+    assert "rumpel.cli.list" in loaded
+    assert not {name for name in loaded if name.startswith(HEAVY)}
+
+
+def test_entering_imports_nothing_heavy_either() -> None:
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        "from rumpel.cli import grammar, boundary, enter, attach\n"
+        "grammar.parse('enter', enter, ['a', '--', 'true'])\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {name for name in out.stdout.split() if name.startswith(HEAVY)}
