@@ -8,6 +8,7 @@ import posixpath
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path as HostPath
 from typing import Any
 
 from rumpel.devcontainer import networks
@@ -62,11 +63,10 @@ class Body:
 
 
 def side_file(path: str) -> str:
-    """Text of a host file; opened so that a pipe or device cannot hold the daemon up."""
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
+    """Text of a host file; a pipe or device cannot hold the daemon up."""
+    if not stat.S_ISREG(HostPath(path).stat().st_mode):  # opening a device may already do something
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         raise OSError(errno.EFBIG, f"it is larger than {MAX_FILE_BYTES >> 10} KiB")

@@ -8,8 +8,7 @@ from typing import Any
 
 from rumpel.devcontainer import fields, variables
 from rumpel.devcontainer.consent import HARMLESS_ENV
-from rumpel.devcontainer.positions import Parsed
-from rumpel.errors import ConfigError
+from rumpel.devcontainer.positions import Parsed, positioned
 from rumpel.names import LABEL_POD_ID
 
 
@@ -50,7 +49,8 @@ def read(parsed: Parsed, caller: Caller) -> Document:
     Raises: ConfigError when the file is no object, FieldError for `${localEnv}` without a name.
     """
     if not isinstance(parsed.value, dict):
-        raise ConfigError(f"{parsed.where(())}: a JSON object is expected")
+        line, column = parsed.at(())
+        raise positioned(parsed.filename, line, column, "a JSON object is expected")
     raw = modern(parsed.value)
     folder = _text(raw, "workspaceFolder")
     if not folder:

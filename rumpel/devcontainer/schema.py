@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from rumpel.devcontainer.positions import FieldError, Path
 
@@ -27,6 +27,13 @@ def _strings(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _variable_name(name: str) -> str:
+    if not name or "=" in name:
+        raise ValueError("not the name of a variable")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_variable_name)]
 Text = Annotated[str, BeforeValidator(_scalar)]
 Texts = Annotated[list[str], BeforeValidator(_strings)]
 Probe = Literal["none", "loginShell", "interactiveShell", "loginInteractiveShell"]
@@ -64,8 +71,8 @@ class DevContainer(_Part):
     workspace_folder: str | None = Field(default=None, alias="workspaceFolder")
     container_user: str | None = Field(default=None, alias="containerUser")
     remote_user: str | None = Field(default=None, alias="remoteUser")
-    container_env: dict[str, Text] = Field(default={}, alias="containerEnv")
-    remote_env: dict[str, Text | None] = Field(default={}, alias="remoteEnv")
+    container_env: dict[Name, Text] = Field(default={}, alias="containerEnv")
+    remote_env: dict[Name, Text | None] = Field(default={}, alias="remoteEnv")
     mounts: list[str | dict[str, Any]] = []
     run_args: list[Text] = Field(default=[], alias="runArgs")
     override_command: bool | None = Field(default=None, alias="overrideCommand")
@@ -94,6 +101,8 @@ def validate(config: dict[str, Any]) -> DevContainer:
         first = error.errors(include_url=False)[0]
     reason = _EXPECTED.get(first["type"], first["msg"][:1].lower() + first["msg"][1:])
     path = _path(first["loc"], config)
+    if first["type"] == "value_error":
+        raise FieldError(path, str(first["ctx"]["error"]))
     if path[:1] == ("mounts",) and len(path) == 2:
         reason = "a string or an object is expected"
     raise FieldError(path, f"{reason}, not {_kind(first['input'])}")
