@@ -194,7 +194,7 @@ class App:
 async def running() -> AsyncIterator[App]:
     """The daemon's parts, from the state folder up."""
     state_dir = Path(paths.prepare_state())
-    async with await Store.open(state_dir / "state.db") as store, Background() as background:
+    async with Store(state_dir / "state.db") as store, Background() as background:
         app = App(state_dir=state_dir, store=store, background=background)
         if store.was_reset:
             log.warning("the database was unreadable and was started anew")

@@ -22,6 +22,9 @@ from rumpel.graphs.delete import delete
 from rumpel.model import PodSpec
 
 
+MAX_COUNT = 1000
+
+
 async def run(app: App, client: Client) -> dict[str, object]:
     """The result line of the request: one row a pod, errors inside the rows and as a whole."""
     where = await requests.target(client)
@@ -38,8 +41,8 @@ def pod_names(given: tuple[str, ...], count: int | None) -> list[str]:
     """`--count 3` with NAME: NAME-1 to NAME-3. Raises UsageError."""
     found = list(given)
     if count is not None:
-        if len(found) != 1 or not 1 <= count <= 200:
-            raise UsageError("--count takes one name and a number from 1 to 200")
+        if len(found) != 1 or not 1 <= count <= MAX_COUNT:
+            raise UsageError(f"--count takes one name and a number from 1 to {MAX_COUNT}")
         found = [f"{found[0]}-{number}" for number in range(1, count + 1)]
     if not found:
         raise UsageError("create needs the name of a pod", hint="rumpel create my-task")
@@ -67,12 +70,21 @@ async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Ou
     specs = await _specs(app, client, where, wanted, outcome)
     if not specs:
         return outcome
+    if client.request.args.get("no_wait"):
+        app.creating |= {spec.pod_id for spec in specs}
+        app.background.spawn(_run(app, client, specs, outcome), f"create {wanted[0]}")
+    else:
+        await _run(app, client, specs, outcome)
+    return outcome
+
+
+async def _run(app: App, client: Client, specs: list[PodSpec], outcome: Outcome) -> None:
     graph = create(specs, bases=await requests.bases_of(specs[0]))
     ids = {spec.pod_id for spec in specs}
     app.creating |= ids
     try:
         if app.engine.plan(graph).is_fresh:
-            return outcome
+            return
         outcome.result = await app.runner.run(graph, client)
         await _remember(app, specs, outcome.result)
     except Interrupted:
@@ -81,7 +93,6 @@ async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Ou
     finally:
         app.creating -= ids
     _collect_errors(specs, outcome, outcome.result)
-    return outcome
 
 
 async def _specs(
