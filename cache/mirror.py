@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 T = TypeVar("T")
+_OPEN = "SELECT id, node_id, kind, nonce, started_at FROM attempt WHERE state = 'running'"
 
 
 class Mirror(NamedTuple):
@@ -37,7 +38,7 @@ def load(connection: sqlite3.Connection) -> Mirror:
         pods={pod.pod_id: pod for pod in _decoded(pod_of, rows("pod"))},
         trust={(row.repo_id, row.digest): row for row in _decoded(trust_of, rows("trust"))},
         kv=dict(_decoded(_pair, rows("kv"))),
-        intents={row[0]: _intent(row) for row in rows("intent")},
+        intents={row[0]: Intent._make(row) for row in connection.execute(_OPEN)},
         last_run=highest["run"],
         last_attempt=highest["attempt"],
     )
@@ -56,7 +57,3 @@ def _decoded(
 
 def _pair(row: tuple[Any, ...]) -> tuple[str, Any]:
     return row[0], json.loads(row[1])
-
-
-def _intent(row: tuple[Any, ...]) -> Intent:
-    return Intent._make(row)

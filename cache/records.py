@@ -69,7 +69,7 @@ class Attempt:
 
 
 class Intent(NamedTuple):
-    """An effect that may have happened: written before it, removed with its result."""
+    """An effect that may have happened: an attempt that has not ended."""
 
     attempt: int
     node_id: str
@@ -151,21 +151,20 @@ def record_of(row: tuple[Any, ...]) -> Record:
 
 
 def attempt_of(row: tuple[Any, ...]) -> Attempt:
-    """From `attempt.*` plus the kind of its node."""
     return Attempt(
         id=row[0],
         run_id=row[1],
         node_id=row[2],
-        number=row[3],
-        fp=row[4],
-        nonce=row[5],
-        state=row[6],
-        reasons=tuple(json.loads(row[7])),
-        started_at=row[8],
-        ended_at=row[9],
-        error=None if row[10] is None else json.loads(row[10]),
-        log=row[11] or "",
-        kind=row[12] or "",
+        kind=row[3],
+        number=row[4],
+        fp=row[5],
+        nonce=row[6],
+        state=row[7],
+        reasons=tuple(json.loads(row[8])),
+        started_at=row[9],
+        ended_at=row[10],
+        error=None if row[11] is None else json.loads(row[11]),
+        log=row[12] or "",
     )
 
 

@@ -17,11 +17,6 @@ KEEP_RUNS: Final = 500
 KEEP_ATTEMPTS: Final = 20
 """Attempts kept for each node; the one its record came from is always kept."""
 
-_ATTEMPT = (
-    "SELECT attempt.*, COALESCE(node.kind, '') FROM attempt LEFT JOIN node"
-    " ON node.id = attempt.node_id"
-)
-
 
 def recent_runs(
     connection: sqlite3.Connection, *, subject: str | None = None, limit: int = 50
@@ -37,7 +32,7 @@ def recent_runs(
 
 
 def attempts_of_run(connection: sqlite3.Connection, run_id: int) -> list[Attempt]:
-    rows = connection.execute(f"{_ATTEMPT} WHERE attempt.run_id = ? ORDER BY attempt.id", (run_id,))
+    rows = connection.execute("SELECT * FROM attempt WHERE run_id = ? ORDER BY id", (run_id,))
     return [attempt_of(row) for row in rows]
 
 
@@ -47,7 +42,7 @@ def attempts_of_nodes(
     """Newest first, over all the nodes together."""
     marks = ",".join("?" * len(node_ids))
     rows = connection.execute(
-        f"{_ATTEMPT} WHERE attempt.node_id IN ({marks}) ORDER BY attempt.id DESC LIMIT ?",
+        f"SELECT * FROM attempt WHERE node_id IN ({marks}) ORDER BY id DESC LIMIT ?",  # noqa: S608
         (*node_ids, limit),
     )
     return [attempt_of(row) for row in rows]
@@ -80,7 +75,7 @@ def prune(
     connection.execute(
         "DELETE FROM attempt WHERE id IN (SELECT id FROM (SELECT id, ROW_NUMBER() OVER"
         " (PARTITION BY node_id ORDER BY id DESC) AS age FROM attempt) WHERE age > ?)"
-        " AND id NOT IN (SELECT attempt FROM intent) AND id NOT IN (SELECT attempt FROM node)",
+        " AND state != 'running' AND id NOT IN (SELECT attempt FROM node)",
         (keep_attempts,),
     )
 

@@ -19,12 +19,10 @@ MIGRATIONS: Final = (
         elapsed_s REAL NOT NULL, updated_at REAL NOT NULL, failure TEXT) WITHOUT ROWID;
     CREATE TABLE attempt(
         id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL, node_id TEXT NOT NULL,
-        number INTEGER NOT NULL, fp TEXT NOT NULL, nonce TEXT NOT NULL, state TEXT NOT NULL,
-        reasons TEXT NOT NULL, started_at REAL NOT NULL, ended_at REAL, error TEXT, log TEXT);
+        kind TEXT NOT NULL, number INTEGER NOT NULL, fp TEXT NOT NULL, nonce TEXT NOT NULL,
+        state TEXT NOT NULL, reasons TEXT NOT NULL, started_at REAL NOT NULL, ended_at REAL,
+        error TEXT, log TEXT);
     CREATE INDEX attempt_node ON attempt(node_id, id);
-    CREATE TABLE intent(
-        attempt INTEGER PRIMARY KEY, node_id TEXT NOT NULL, kind TEXT NOT NULL,
-        nonce TEXT NOT NULL, at REAL NOT NULL);
     CREATE TABLE run(
         id INTEGER PRIMARY KEY, verb TEXT NOT NULL, subject TEXT NOT NULL, state TEXT NOT NULL,
         started_at REAL NOT NULL, ended_at REAL, nodes TEXT NOT NULL);

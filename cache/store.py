@@ -34,10 +34,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PUT_NODE = "INSERT OR REPLACE INTO node VALUES(?,?,?,?,?,?,?,?,?,?)"
-PUT_ATTEMPT = "INSERT INTO attempt VALUES(?,?,?,?,?,?,?,?,?,NULL,NULL,NULL)"
+PUT_ATTEMPT = "INSERT INTO attempt VALUES(?,?,?,?,?,?,?,?,?,?,NULL,NULL,NULL)"
 END_ATTEMPT = "UPDATE attempt SET state=?, ended_at=?, error=?, log=? WHERE id=?"
-PUT_INTENT = "INSERT INTO intent VALUES(?,?,?,?,?)"
-DROP_INTENT = "DELETE FROM intent WHERE attempt=?"
 PUT_RUN = "INSERT OR REPLACE INTO run VALUES(?,?,?,?,?,?,?)"
 PUT_EVENT = "INSERT INTO event(run_id, at, kind, node_id, data) VALUES(?,?,?,?,?)"
 PUT_POD = "INSERT OR REPLACE INTO pod VALUES(?,?,?,?,?,?,?)"
@@ -113,8 +111,6 @@ class Store:
 
     def begin_run(self, run_id: int, verb: str, subject: str) -> Awaitable[None]:
         row = (run_id, verb, subject, "running", time.time(), None, "{}")
-        if run_id % PRUNE_EVERY == 0:
-            self._writer.submit(runs.prune)
         return self._execute((PUT_RUN, row))
 
     def end_run(
@@ -129,20 +125,21 @@ class Store:
     ) -> Awaitable[None]:
         """One row for the run with the state of every node, the cached ones included."""
         row = (run_id, verb, subject, state, started_at, time.time(), encode(nodes))
+        if run_id % PRUNE_EVERY == 0:
+            self._writer.submit(runs.prune)
         return self._execute((PUT_RUN, row))
 
     def begin_attempt(self, attempt: Attempt) -> Awaitable[None]:
-        """The attempt and the intent: durable before the effect may start."""
-        now = attempt.started_at
-        intent = Intent(attempt.id, attempt.node_id, attempt.kind, attempt.nonce, now)
-        self._intents[attempt.id] = intent
+        """The attempt, and so the intent: durable before the effect may start."""
+        self._intents[attempt.id] = Intent(
+            attempt.id, attempt.node_id, attempt.kind, attempt.nonce, attempt.started_at
+        )
         return self._execute(
             (PUT_ATTEMPT, _attempt_row(attempt)),
-            (PUT_INTENT, intent),
         )
 
     def finish_attempt(self, attempt: Attempt, record: Record, *, log: str = "") -> Awaitable[None]:
-        """The effect holds: record, attempt, event, and the intent goes, in one transaction.
+        """The effect holds: record, end of the attempt and event, in one transaction.
 
         The record is visible in `records` at once: what is queued later is durable later.
         """
@@ -152,7 +149,6 @@ class Store:
         return self._execute(
             (PUT_NODE, record_row(record)),
             (END_ATTEMPT, ("ok", now, None, log, attempt.id)),
-            (DROP_INTENT, (attempt.id,)),
             (PUT_EVENT, _event_row(attempt, "node-ok", now)),
         )
 
@@ -174,7 +170,6 @@ class Store:
         self._intents.pop(attempt.id, None)
         statements = [
             (END_ATTEMPT, (state, now, encode(error), log, attempt.id)),
-            (DROP_INTENT, (attempt.id,)),
             (PUT_EVENT, _event_row(attempt, f"node-{state}", now, error)),
         ]
         if marks_node:
@@ -210,7 +205,6 @@ class Store:
             statements += [
                 (PUT_NODE, record_row(self._mark(intent, failure))),
                 (END_ATTEMPT, ("crashed", now, encode(error), "", intent.attempt)),
-                (DROP_INTENT, (intent.attempt,)),
             ]
         self._intents.clear()
         await self._execute(*statements)
@@ -281,6 +275,7 @@ def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
         attempt.id,
         attempt.run_id,
         attempt.node_id,
+        attempt.kind,
         attempt.number,
         attempt.fp,
         attempt.nonce,

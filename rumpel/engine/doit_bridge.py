@@ -109,7 +109,7 @@ def task_of(
 ) -> Task:
     """The doit task of a node that will run."""
     why = tuple(f"{reason.kind}: {reason.subject}" for reason in reasons)
-    return Task(
+    task = Task(
         node_id,
         [action],
         task_dep=list(needs),
@@ -119,6 +119,8 @@ def task_of(
         io={"capture": False},
         meta=dict(meta or {}),
     )
+    task.options = {}  # none to parse: doit would build a command line parser to find that out
+    return task
 
 
 def tasks_for_doit(nodes: list[dict[str, Any]]) -> list[Task]:

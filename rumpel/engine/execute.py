@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from rumpel.engine.boundary import bug
+from rumpel.engine.boundary import attempt, bug
 from rumpel.engine.events import EventKind, NodeState
 from rumpel.engine.faults import reach
 from rumpel.engine.flight import Flight, Outcome
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from rumpel.engine.graph import Graph, Node
 
 __all__ = ["Engine", "RunHandle", "RunResult"]
+
+log = logging.getLogger(__name__)
 
 UNDO_TIMEOUT_S: Final = 30.0
 RETRY_DELAY_S: Final = 0.5
@@ -200,7 +203,10 @@ class Engine:
         targets = [target for target in (self._emit, emit) if target is not None]
 
         def tell(event: Event) -> None:
-            for target in targets:
-                target(event)
+            for target in tuple(targets):
+                _, error = attempt(target, event)
+                if error is not None:  # a listener that breaks must not break the run
+                    targets.remove(target)
+                    log.error("a listener of run %d failed: %s", event.run_id, error.details)
 
         return tell

@@ -78,6 +78,11 @@ class Node:
                 values[name] = (*values[name][:place], value, *values[name][place + 1 :])
         return self.operation.Inputs(**values)
 
+    def files(self, inputs: Any) -> tuple[str, ...]:
+        """The files the operation says it reads; shown by doit, hashed by who made the inputs."""
+        files = getattr(self.operation, "files", None)
+        return () if files is None else tuple(files(inputs))
+
 
 class Graph:
     """Nodes in insertion order. `verb` and `subject` say what it is for, in the history."""

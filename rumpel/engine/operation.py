@@ -101,7 +101,11 @@ class Context(Protocol[W]):
 
 
 class Operation(Protocol[I, O]):
-    """The module-level names of `tasks/*.py`. Modules satisfy this protocol directly."""
+    """The module-level names of `tasks/*.py`. Modules satisfy this protocol directly.
+
+    A module may also have `files(inputs) -> tuple[str, ...]`: the files it reads, for doit's
+    `file_dep`. Their content is part of the inputs, so that `fingerprint` stays pure.
+    """
 
     KIND: str
     TITLE: str

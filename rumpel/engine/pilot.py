@@ -151,6 +151,7 @@ class Try:
             node.id,
             action,
             needs=node.deps,
+            files=node.files(inputs),
             reasons=self.flight.decision.reasons,
             meta={"slots": policy.slots, "timeout_s": policy.timeout_s, "retries": policy.retries},
             title=node.title,
