@@ -22,6 +22,7 @@ OnLine = Callable[[str], None]
 MAX_LINE_BYTES = 1 << 20
 """One JSON message of a pull or a build."""
 TAIL_LINES = 40
+CREDENTIALS_TIMEOUT_S = 60.0
 PULL_TIMEOUT_S = 1_800.0
 BUILD_TIMEOUT_S = 3_600.0
 
@@ -99,7 +100,7 @@ async def pull(
     http: HttpClient, ref: str, *, platform: str | None, on_line: OnLine | None
 ) -> types.ImageInfo:
     """Fetch from its registry, with the credentials of the user's docker configuration."""
-    headers = await threads.call(docker_registry.pull_headers, ref)
+    headers = await _credentials(docker_registry.pull_headers, ref)
     name = ref if "@" in ref or ":" in ref.rpartition("/")[2] else f"{ref}:latest"
     query: Query = {"fromImage": name, "platform": platform}
     log = BuildLog(on_line)
@@ -118,6 +119,18 @@ async def pull(
     if found is None:
         raise NotFound(f"image {ref} was pulled, yet it is not here")
     return found
+
+
+async def _credentials(ask: Callable[..., Mapping[str, str]], *args: str) -> Mapping[str, str]:
+    """What a credential helper says; it may wait for a person, though not for ever."""
+    try:
+        async with asyncio.timeout(CREDENTIALS_TIMEOUT_S):
+            return await threads.call(ask, *args)
+    except TimeoutError as err:
+        raise TimedOut(
+            f"docker's credential helper did not answer within {CREDENTIALS_TIMEOUT_S:g} s",
+            hint="docker login",
+        ) from err
 
 
 def _pull_message(message: Mapping[str, Json], log: BuildLog, ref: str) -> None:
@@ -172,7 +185,7 @@ async def build(
     CommandFailed has the builder's message, its code and the last lines of its output. Leaving
     (a cancelled caller) hangs up, and the engine stops the build.
     """
-    headers = await threads.call(docker_registry.build_headers)
+    headers = await _credentials(docker_registry.build_headers)
     log = BuildLog(on_line)
     image_id = ""
     try:

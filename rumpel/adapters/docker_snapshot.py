@@ -9,6 +9,7 @@ reader must answer "unknown" then, never "gone".
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
@@ -62,7 +63,8 @@ class HostSnapshot:
         self._versions: dict[str, int] = {}
         self._actions: dict[str, str] = {}
         self._busy: set[str] = set()
-        self._is_live = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._waiting: set[asyncio.Future[None]] = set()
 
     @property
     def containers(self) -> Mapping[str, types.ContainerState]:
@@ -91,14 +93,24 @@ class HostSnapshot:
         self._listeners.append(listener)
 
     async def wait_live(self, timeout_s: float) -> None:
-        """Raises HostUnreachable when the engine did not answer by then."""
+        """Return at once when it is live; else try now, whatever the pause, and say how it went.
+
+        Raises HostUnreachable as soon as that one attempt has failed, or after `timeout_s`.
+        """
+        if self.state == "live":
+            return
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting.add(answer)
+        self._hurry.set()
         try:
             async with asyncio.timeout(timeout_s):
-                await self._is_live.wait()
+                await answer
         except TimeoutError:
             raise self.error or HostUnreachable(
                 f"Docker at {self.host.url} did not answer within {timeout_s:g} s"
             ) from None
+        finally:
+            self._waiting.discard(answer)
 
     def note(self, detail: types.ContainerDetail) -> None:
         """Take in an inspect that was made anyway: an effect is then seen by the next probe."""
@@ -130,25 +142,32 @@ class HostSnapshot:
                 if self.state == "live":
                     pause_s = BACKOFF_S[0]
                 self._lost(_first(group))
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s * random.uniform(0.5, 1.0)):  # noqa: S311
+                    await self._hurry.wait()
             pause_s = min(pause_s * 2, BACKOFF_S[1])
 
     def _lost(self, error: RumpelError) -> None:
         self.error = error
-        self._is_live.clear()
+        for answer in self._waiting:
+            if not answer.done():
+                answer.set_exception(error)
         if self.state != "down":
             self.state = "down"
             self._tell("", "down")
 
     async def _follow(self) -> None:
         """One connection, until it fails."""
+        self._hurry.clear()
         query = await self._events_query()
         async with asyncio.TaskGroup() as group:
             async with self.host.http.stream("GET", "/events", query=query) as pieces:
                 await self._list_all()
                 self.state, self.error = "live", None
                 self.epoch += 1
-                self._is_live.set()
+                for answer in self._waiting:
+                    if not answer.done():
+                        answer.set_result(None)
                 self._tell("", "live")
                 group.create_task(self._heartbeat())
                 await self._listen(pieces, group)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -73,6 +74,23 @@ async def test_ten_cuts_in_a_row_are_survived(
             await snapshot.wait_live(10)
             assert snapshot.epoch == turn + 2
             assert running in snapshot.containers
+
+
+async def test_who_asks_does_not_wait_for_the_next_attempt(
+    host: DockerHost, label: str, flaky: FlakyEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_snapshot, "BACKOFF_S", (30.0, 30.0))
+    async with seen_through(flaky, label) as snapshot:
+        await flaky.down()
+        await until(lambda: snapshot.state == "down")
+        started = time.monotonic()
+        for _ in range(3):
+            with pytest.raises(HostUnreachable, match="not running"):
+                await snapshot.wait_live(10)
+        await flaky.up()
+        await snapshot.wait_live(10)
+        assert snapshot.state == "live"
+        assert time.monotonic() - started < 2
 
 
 async def test_a_stopped_engine_is_noticed_by_its_silence(
