@@ -1,0 +1,392 @@
+# The verbs of a pod, evaluated by pod_boot.sh before each block; sent by rumpel.adapters.pod_link
+# after `rp_seed` (path of the repository behind `host`), `rp_hook` (text of pod_hook.sh) and
+# `rp_mountinfo` (path of the table of mounts).
+# POSIX shell and git only. A verb gets its sequence number and its arguments; its answer is one
+# line. What a request costs is mostly processes, so builtins do what they can.
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_COMMON_DIR GIT_NAMESPACE
+unset GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_CEILING_DIRECTORIES GIT_CONFIG CDPATH
+export LC_ALL=C GIT_TERMINAL_PROMPT=0
+# Whoever owns the workspace, it is the one we were told to use; one more for what is set already.
+rp_n=${GIT_CONFIG_COUNT:-0}
+export GIT_CONFIG_COUNT=$((rp_n + 1)) "GIT_CONFIG_KEY_$rp_n=safe.directory" "GIT_CONFIG_VALUE_$rp_n=*"
+rp_tab='	'
+
+rp_ok() { printf '@rumpel %s ok %s\n' "$rp_seq" "$1"; }
+
+rp_err() {
+    # One line of at most 1000 bytes: one write, so it never mixes with another answer.
+    rp_text=$(printf '%.1000s' "$1" | tr '\n' ' ')
+    printf '@rumpel %s err %s\n' "$rp_seq" "$rp_text"
+    exit 0
+}
+
+rp_try() {
+    # What a command says becomes the answer when it fails.
+    rp_out=$("$@" 2>&1) || rp_err "${rp_what:-$1}: $rp_out"
+}
+
+rp_first() {
+    # The first line of file $1, by builtins.
+    rp_line=''
+    [ -f "$1" ] && IFS= read -r rp_line <"$1"
+    [ -n "$rp_line" ]
+}
+
+rp_escape() {
+    # $1 as the inside of a quoted git config value, in rp_escaped.
+    rp_escaped='' rp_rest=$1
+    while :; do
+        case $rp_rest in
+        *[\\\"]*)
+            rp_before=${rp_rest%%[\\\"]*}
+            rp_rest=${rp_rest#"$rp_before"}
+            rp_escaped=$rp_escaped$rp_before\\${rp_rest%"${rp_rest#?}"}
+            rp_rest=${rp_rest#?}
+            ;;
+        *"$rp_nl"*)
+            rp_escaped=$rp_escaped${rp_rest%%"$rp_nl"*}\\n
+            rp_rest=${rp_rest#*"$rp_nl"}
+            ;;
+        *) break ;;
+        esac
+    done
+    rp_escaped=$rp_escaped$rp_rest
+}
+
+rp_set() {
+    # Add `$1 = $2` to the config text.
+    rp_escape "$2"
+    rp_config="$rp_config$rp_tab$1 = \"$rp_escaped\"$rp_nl"
+}
+
+rp_section() {
+    # Begin section $1, with subsection $2 if any.
+    rp_escape "${2-}"
+    rp_config="$rp_config[$1${2+ \"$rp_escaped\"}]$rp_nl"
+}
+
+rp_is_sha256() {
+    # Is the repository at $1 one of SHA-256?
+    [ -f "$1/config" ] || return 1
+    while read -r rp_key rp_eq rp_value; do
+        case $rp_key in [oO]bject[fF]ormat | objectformat=*) ;; *) continue ;; esac
+        case $rp_key$rp_eq$rp_value in *=sha256*) return 0 ;; esac
+    done <"$1/config"
+    return 1
+}
+
+rp_host_head() {
+    # refs/remotes/host/HEAD as the seed's HEAD wants it in rp_head: `ref: NAME`, an oid or nothing.
+    rp_first "$rp_seed/HEAD" && rp_head=$rp_line || rp_head=''
+    case $rp_head in
+    'ref: refs/heads/'*)
+        # An unborn branch is no use: git warns of a symref that leads nowhere.
+        if [ -f "$rp_seed/${rp_head#ref: }" ] ||
+            git --git-dir="$rp_seed" show-ref -q --verify "${rp_head#ref: }"; then
+            rp_head="ref: refs/remotes/host/${rp_head#ref: refs/heads/}"
+        else
+            rp_head=''
+        fi
+        ;;
+    'ref: '*) rp_head='' ;;
+    esac
+}
+
+# Setting up.
+
+rp_setup() {
+    rp_pod='' rp_ws='' rp_branch='' rp_oid='' rp_upstream='' rp_name='' rp_email=''
+    rp_restore='' rp_config='' rp_seq=$1
+    shift
+    rp_base_config
+    for rp_arg; do
+        rp_value=${rp_arg#*=}
+        case $rp_arg in
+        pod_id=*) rp_pod=$rp_value ;;
+        workspace=*) rp_ws=$rp_value ;;
+        branch=*) rp_branch=$rp_value ;;
+        oid=*) rp_oid=$rp_value ;;
+        upstream=*) rp_upstream=$rp_value ;;
+        name=*) rp_name=$rp_value ;;
+        email=*) rp_email=$rp_value ;;
+        remote=*) rp_other_remote "${rp_value%%=*}" "${rp_value#*=}" ;;
+        restore=*) rp_restore="${rp_restore}update refs/heads/${rp_value%=*} ${rp_value##*=}$rp_nl" ;;
+        esac
+    done
+    rp_git=$rp_ws/.git
+    if ! { rp_first "$rp_git/rumpel/pod" && [ "$rp_line" = "$rp_pod" ]; }; then
+        rp_set_up
+    fi
+    rp_what='reading the branch' rp_tip=''
+    rp_first "$rp_git/refs/heads/$rp_branch" && rp_tip=$rp_line
+    [ -n "$rp_tip" ] || rp_tip=$(git -C "$rp_ws" rev-parse -q --verify "refs/heads/$rp_branch")
+    rp_ok "${rp_tip:--}"
+}
+
+rp_set_up() {
+    rp_what="making $rp_ws"
+    [ -d "$rp_ws" ] || rp_try mkdir -p "$rp_ws"
+    rp_kind=fresh
+    rp_look_at "$rp_ws"
+    [ $rp_kind = fresh ] || rp_guard_mounts
+    [ $rp_kind != baked ] || rp_strip
+    rp_skeleton
+    if [ -z "$rp_oid" ]; then
+        [ $rp_kind = fresh ] || rp_try rm -f "$rp_git/index"
+    else
+        [ $rp_kind = fresh ] || rp_adopt
+        rp_what="checking out $rp_oid"
+        GIT_REFLOG_ACTION=rumpel rp_try git -C "$rp_ws" reset -q --hard "$rp_oid" --
+    fi
+    # Only now: the .gitignore of the new commit decides what is kept.
+    rp_what='removing untracked files'
+    [ $rp_kind != baked ] || [ -z "$rp_oid" ] || rp_try git -C "$rp_ws" clean -fdq
+    if [ -n "$rp_restore" ]; then
+        rp_what='restoring branches'
+        rp_out=$(printf %s "$rp_restore" | git -C "$rp_ws" update-ref --stdin 2>&1) ||
+            rp_err "$rp_what: $rp_out"
+    fi
+    rp_what='installing the hook'
+    {
+        printf '%s\n' "$rp_hook" >"$rp_git/hooks/reference-transaction" &&
+            chmod 755 "$rp_git/hooks/reference-transaction" &&
+            printf '%s\n' "$rp_pod" >"$rp_git/rumpel/pod"
+    } || rp_err "$rp_what: cannot write $rp_git"
+}
+
+rp_base_config() {
+    rp_section core
+    if rp_is_sha256 "$rp_seed"; then
+        rp_config="$rp_config${rp_tab}repositoryformatversion = 1$rp_nl"
+        rp_section extensions
+        rp_set objectformat sha256
+        rp_section core
+    else
+        rp_config="$rp_config${rp_tab}repositoryformatversion = 0$rp_nl"
+    fi
+    rp_set filemode true
+    rp_set bare false
+    rp_set logallrefupdates true
+    rp_section remote host
+    rp_set url "$rp_seed"
+    rp_set fetch '+refs/heads/*:refs/remotes/host/*'
+    rp_set pushurl 'commits-reach-the-host-without-a-push'
+}
+
+rp_other_remote() {
+    case $1 in host | rumpelpod | '') return ;; esac
+    rp_section remote "$1"
+    rp_set url "$2"
+    rp_set fetch "+refs/heads/*:refs/remotes/$1/*"
+}
+
+rp_look_at() {
+    # What is in the workspace? fresh: nothing; baked: a checkout; files: something else, which
+    # nobody can tell from the user's own files, so what the commit does not have stays.
+    if [ -e "$rp_git/rumpel/files" ]; then
+        rp_kind=files
+    elif [ -e "$rp_git" ] || [ -L "$rp_git" ]; then
+        rp_kind=baked
+    else
+        for rp_path in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+            if [ -e "$rp_path" ] || [ -L "$rp_path" ]; then
+                rp_kind=files
+                break
+            fi
+        done
+    fi
+}
+
+rp_guard_mounts() {
+    # What is in the image can be had again; what lies on a mount may be the only copy: a folder
+    # of the host is never taken over, nor is a volume in which another pod works.
+    rp_mount='' rp_root='' rp_type=''
+    rp_mounts=$(cat "$rp_mountinfo" 2>/dev/null)
+    while read -r _ _ _ rp_r rp_m _ rp_tail; do
+        case $rp_m in *\\*) rp_m=$(printf %b "$rp_m") ;; esac
+        case $rp_git/ in "${rp_m%/}"/*) ;; *) continue ;; esac
+        # The longest one counts; of two at one place the later one.
+        [ ${#rp_m} -ge ${#rp_mount} ] || continue
+        rp_mount=$rp_m rp_root=$rp_r rp_type=${rp_tail#*- } rp_type=${rp_type%% *}
+    done <<END
+$rp_mounts
+END
+    case $rp_mount in '' | /) return ;; esac
+    case $rp_root:$rp_type in
+    */volumes/*/_data*)
+        ! rp_first "$rp_git/rumpel/pod" ||
+            rp_err "conflict: the volume at $rp_mount holds the workspace of another pod"
+        ;;
+    *:tmpfs) ;;
+    *) rp_err "conflict: $rp_mount is a mounted folder with files in it; they were not touched" ;;
+    esac
+}
+
+rp_strip() {
+    # Of a baked .git only the index (what was tracked), objects, and what git-lfs and submodules
+    # fetched are of use; so hooks, remotes, branches, locks and anything in progress are gone.
+    rp_what="cleaning $rp_git"
+    if [ -L "$rp_git" ] || [ ! -d "$rp_git" ]; then
+        rp_try rm -f "$rp_git"
+        return
+    fi
+    rp_keep=objects
+    if rp_is_sha256 "$rp_git"; then rp_old=256; else rp_old=1; fi
+    if rp_is_sha256 "$rp_seed"; then rp_new=256; else rp_new=1; fi
+    [ $rp_old = $rp_new ] || rp_keep=''
+    set --
+    for rp_path in "$rp_git"/* "$rp_git"/.[!.]*; do
+        case ${rp_path##*/} in
+        lfs | modules) ;;
+        objects | index | sharedindex.*) [ -n "$rp_keep" ] || set -- "$@" "$rp_path" ;;
+        info)
+            for rp_path in "$rp_git"/info/*; do
+                [ "${rp_path##*/}" = exclude ] || set -- "$@" "$rp_path"
+            done
+            ;;
+        *) set -- "$@" "$rp_path" ;;
+        esac
+    done
+    [ ! -L "$rp_git/objects" ] || set -- "$@" "$rp_git/objects"
+    rp_try rm -rf "$@" "$rp_git/objects/info"
+    for rp_path in "$rp_git"/modules/*/hooks; do
+        [ ! -d "$rp_path" ] || rp_try rm -rf "$rp_path"
+    done
+}
+
+rp_skeleton() {
+    # What `git clone --shared` leaves, at the cost of two processes.
+    rp_what="making $rp_git"
+    rp_try mkdir -p "$rp_git/objects/info" "$rp_git/objects/pack" "$rp_git/refs/heads" \
+        "$rp_git/refs/tags" "$rp_git/refs/remotes/host" "$rp_git/hooks" "$rp_git/info" \
+        "$rp_git/rumpel"
+    [ $rp_kind != files ] || : >"$rp_git/rumpel/files"
+    if [ -n "$rp_upstream" ]; then
+        rp_section branch "$rp_branch"
+        rp_set remote host
+        rp_set merge "refs/heads/$rp_upstream"
+    fi
+    if [ -n "$rp_name$rp_email" ]; then
+        rp_section user
+        [ -z "$rp_name" ] || rp_set name "$rp_name"
+        [ -z "$rp_email" ] || rp_set email "$rp_email"
+    fi
+    {
+        printf %s "$rp_config" >"$rp_git/config" &&
+            printf '%s/objects\n' "$rp_seed" >"$rp_git/objects/info/alternates" &&
+            printf 'ref: refs/heads/%s\n' "$rp_branch" >"$rp_git/HEAD"
+    } || rp_err "$rp_what: cannot write"
+    [ ! -f "$rp_seed/shallow" ] || rp_try cp "$rp_seed/shallow" "$rp_git/shallow"
+    echo '# pack-refs with: peeled fully-peeled sorted ' >"$rp_git/packed-refs"
+    git --git-dir="$rp_seed" for-each-ref refs/heads \
+        --format='%(objectname) refs/remotes/host/%(refname:lstrip=2)' \
+        >>"$rp_git/packed-refs" || rp_err "$rp_what: cannot read the branches of the host"
+    rp_host_head
+    [ -z "$rp_head" ] || printf '%s\n' "$rp_head" >"$rp_git/refs/remotes/host/HEAD"
+}
+
+rp_adopt() {
+    # Compare the files that are there with the index, so that the checkout writes only those that
+    # differ: mtimes are what build tools go by.
+    rp_what='comparing the files'
+    if git -C "$rp_ws" ls-files -t 2>/dev/null | grep -q '^S'; then
+        # Left out by a sparse checkout; git would go on leaving them out.
+        rm -f "$rp_git/index"
+    fi
+    rp_refresh=128
+    if [ -f "$rp_git/index" ]; then
+        git -C "$rp_ws" update-index -q --unmerged --really-refresh >/dev/null 2>&1
+        rp_refresh=$?
+    fi
+    if [ $rp_refresh -ge 128 ]; then
+        rm -f "$rp_git/index" "$rp_git/index.lock"
+        rp_try git -C "$rp_ws" read-tree "$rp_oid"
+        git -C "$rp_ws" update-index -q --really-refresh >/dev/null 2>&1
+    fi
+}
+
+# Once it is set up.
+
+rp_status() {
+    rp_seq=$1
+    rp_what='git status'
+    rp_out=$(GIT_OPTIONAL_LOCKS=0 git -C "$2" status --porcelain -unormal 2>&1) ||
+        rp_err "$rp_what: $rp_out"
+    rp_count=0
+    [ -z "$rp_out" ] || rp_count=$(printf '%s\n' "$rp_out" | wc -l)
+    rp_ok "dirty=$((rp_count))"
+}
+
+rp_fetch() {
+    # By path and refspec, not by the remote's name: the user may have changed it.
+    rp_seq=$1
+    rp_what='git fetch'
+    rp_try git -C "$2" -c gc.auto=0 -c maintenance.auto=false -c fetch.recurseSubmodules=false \
+        fetch -q --prune --no-tags --refmap= "$rp_seed" '+refs/heads/*:refs/remotes/host/*'
+    rp_ref=refs/remotes/host/HEAD rp_what='following HEAD'
+    rp_host_head
+    rp_first "$2/.git/$rp_ref" || rp_line=''
+    if [ "$rp_head" != "$rp_line" ]; then
+        case $rp_head in
+        'ref: '*) rp_try git -C "$2" symbolic-ref "$rp_ref" "${rp_head#ref: }" ;;
+        '') rp_try git -C "$2" update-ref --no-deref -d "$rp_ref" ;;
+        # --no-deref: else it writes through the symref, into the branch it stood for.
+        *) rp_try git -C "$2" update-ref --no-deref "$rp_ref" "$rp_head" ;;
+        esac
+    fi
+    rp_ok ''
+}
+
+# Notices.
+
+rp_watch() {
+    # Each watcher makes a FIFO of its own and renames it over the last one's, so that two never
+    # read from one; the older one finds another token and ends.
+    rp_seq=$1 rp_git=$2/.git rp_dir=$2/.git/rumpel rp_tries=0
+    rp_ok ''
+    while :; do
+        until [ -f "$rp_dir/pod" ]; do
+            # Not set up yet; or no more, when a copy of another pod's workspace is taken over.
+            if [ $rp_tries -lt 50 ]; then sleep 0.2 2>/dev/null || sleep 1; else sleep 2; fi
+            rp_tries=$((rp_tries + 1))
+        done
+        echo "$rp_seq" >"$rp_dir/watcher"
+        rp_notice
+        rp_fifo=$rp_dir/fifo.$rp_seq
+        rm -f "$rp_dir"/fifo.*
+        if mkfifo -m 600 "$rp_fifo" && (exec 3<>"$rp_fifo"); then
+            exec 3<>"$rp_fifo"
+            mv -f "$rp_fifo" "$rp_dir/fifo"
+            (rp_look_forever; echo quit >&3) &
+            while IFS= read -r rp_line <&3 && [ "$rp_line" != quit ]; do
+                rp_notice
+            done
+        else
+            rp_look_forever
+        fi
+        ! rp_first "$rp_dir/watcher" || [ "$rp_line" = "$rp_seq" ] || exit 0
+    done
+}
+
+rp_notice() {
+    # First clear the flag, then tell: what moves from here on makes a notice of its own.
+    : >"$rp_dir/stamp"
+    : >"$rp_dir/flag"
+    echo '@rumpel 0 notice'
+}
+
+rp_look_forever() {
+    # For commits without our hook: core.hooksPath, husky, a git older than 2.28.
+    while rp_first "$rp_dir/watcher" && [ "$rp_line" = "$rp_seq" ]; do
+        rp_look || rp_notice
+        sleep 2
+    done
+}
+
+rp_look() {
+    [ ! -s "$rp_dir/flag" ] || return 1
+    for rp_path in HEAD logs/HEAD refs/heads packed-refs reftable/tables.list; do
+        # Some shells compare whole seconds: what is as old as the stamp counts as new.
+        [ ! -e "$rp_git/$rp_path" ] || [ "$rp_dir/stamp" -nt "$rp_git/$rp_path" ] || return 1
+    done
+}
