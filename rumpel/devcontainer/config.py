@@ -171,16 +171,7 @@ def _with_container(
     base: DevConfig, typed: DevContainer, document: Document, caller: Caller
 ) -> DevConfig:
     """`base` with all that goes into the create body and what that does to the host."""
-    side = HostSide(root=caller.root, local_env=caller.local_env, read_file=side_file)
-    more = [
-        Option(name, value, (field, index))
-        for name, field, values in (
-            ("cap-add", "capAdd", typed.cap_add),
-            ("security-opt", "securityOpt", typed.security_opt),
-        )
-        for index, value in enumerate(values)
-    ]
-    given = runargs.apply(typed.run_args, side, more=more)
+    given = _run_args(typed, caller)
     found = workspace.gather(
         typed.mounts,
         given,
@@ -188,12 +179,9 @@ def _with_container(
         workspace=base.workspace_folder,
         parsed=document.parsed,
     )
-    host_config = _host_config(typed, given.host_config)
-    if found.binds:
-        host_config["Binds"] = found.binds
+    host_config = _host_config(typed, given, found)
     init = host_config.pop("Init", None)
-    used = {*documents.local_env_used(document), *given.host_env}
-    build_options = base.build.api if base.build else {}
+    used = {**dict.fromkeys(given.host_env, "runArgs"), **documents.local_env_used(document)}
     return replace(
         base,
         warnings=(*base.warnings, *found.warnings),
@@ -212,13 +200,27 @@ def _with_container(
             mounts=found.mounts,
             host_files=given.host_files,
             host_env=used,
-            build_network=build_options.get("networkmode"),
+            build_network=base.build.api.get("networkmode") if base.build else None,
         ),
         local_env_used=tuple(sorted(used)),
         private_env=_private_env(document, given),
         private_values=_private_values(document, given, caller),
         pod_volumes=workspace.pod_volumes(found.mounts, caller),
     )
+
+
+def _run_args(typed: DevContainer, caller: Caller) -> RunArgs:
+    """runArgs and the fields that mean one of its options."""
+    side = HostSide(root=caller.root, local_env=caller.local_env, read_file=side_file)
+    more = [
+        Option(name, value, (field, index))
+        for name, field, values in (
+            ("cap-add", "capAdd", typed.cap_add),
+            ("security-opt", "securityOpt", typed.security_opt),
+        )
+        for index, value in enumerate(values)
+    ]
+    return runargs.apply(typed.run_args, side, more=more)
 
 
 def _private_env(document: Document, given: RunArgs) -> tuple[str, ...]:
@@ -241,12 +243,14 @@ def _private_values(document: Document, given: RunArgs, caller: Caller) -> tuple
     return tuple(sorted(long, key=lambda value: (-len(value), value)))
 
 
-def _host_config(typed: DevContainer, given: Mapping[str, Any]) -> dict[str, Any]:
+def _host_config(typed: DevContainer, given: RunArgs, found: workspace.Mounts) -> dict[str, Any]:
     """runArgs with the fields that mean the same: either switches on, lists are joined."""
-    host = dict(given)
+    host = dict(given.host_config)
     for key, value in (("Init", typed.init), ("Privileged", typed.privileged)):
         if value is not None:
-            host[key] = bool(value or given.get(key))
+            host[key] = bool(value or host.get(key))
+    if found.binds:
+        host["Binds"] = found.binds
     for key in host.keys() & {"CapAdd", "SecurityOpt"}:
         host[key] = list(dict.fromkeys(host[key]))
     return host
@@ -263,15 +267,16 @@ def describe(config: DevConfig) -> dict[str, Any]:
         del plain[key]
     for key in set(plain["run_args"]) - {"config", "host_config", "networking", "platform"}:
         del plain["run_args"][key]
-    masked: dict[str, Any] = _masked(plain, config.private_values)
+    masked: dict[str, Any] = mask(plain, config.private_values)
     return masked
 
 
-def _masked(value: Any, private: tuple[str, ...]) -> Any:
+def mask(value: Any, private: tuple[str, ...]) -> Any:
+    """`value` with every private value in its strings replaced, for logs and for display."""
     if isinstance(value, str):
         for one in private:
             value = value.replace(one, MASK)
         return value
     if isinstance(value, dict):
-        return {key: _masked(inner, private) for key, inner in value.items()}
-    return [_masked(one, private) for one in value] if isinstance(value, list | tuple) else value
+        return {key: mask(inner, private) for key, inner in value.items()}
+    return [mask(one, private) for one in value] if isinstance(value, list | tuple) else value

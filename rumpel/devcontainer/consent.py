@@ -51,10 +51,10 @@ def host_effects(
     *,
     mounts: Sequence[Mount],
     host_files: Iterable[tuple[str, str]],
-    host_env: Iterable[str],
+    host_env: Mapping[str, str],
     build_network: str | None = None,
 ) -> tuple[Effect, ...]:
-    """All effects, sorted, each once."""
+    """All effects, sorted, each once. `host_env`: variables that are read -> the fields that do."""
     found = {
         *_namespaces(host_config),
         *_privileges(host_config),
@@ -63,8 +63,8 @@ def host_effects(
         *(_file(option, path) for option, path in host_files),
         *_build_network(build_network),
         *(
-            Effect("local-env", name, f"reads the variable {name} of your environment")
-            for name in host_env
+            Effect("local-env", name, f"hands over {name} of your environment ({where})")
+            for name, where in host_env.items()
             if name not in HARMLESS_ENV
         ),
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 from rumpel.devcontainer import fields, variables
 from rumpel.devcontainer.consent import HARMLESS_ENV
-from rumpel.devcontainer.positions import Parsed, positioned
+from rumpel.devcontainer.positions import Parsed, dotted, positioned
 from rumpel.names import LABEL_POD_ID
 
 
@@ -90,10 +90,13 @@ def _is_set(value: Any) -> bool:
     return value == [] or value == {} or bool(value)
 
 
-def local_env_used(document: Document) -> tuple[str, ...]:
-    """Set variables of the caller that reach a field rumpel acts on, sorted."""
-    used = (read for read in document.reads if read.is_set and read.path[0] in fields.HONOURED)
-    return tuple(sorted({read.name for read in used}))
+def local_env_used(document: Document) -> dict[str, str]:
+    """Set variables of the caller that reach a field rumpel acts on -> those fields."""
+    used: dict[str, list[str]] = {}
+    for read in document.reads:
+        if read.is_set and read.path[0] in fields.HONOURED:
+            used.setdefault(read.name, []).append(dotted(read.path))
+    return {name: ", ".join(dict.fromkeys(places)) for name, places in used.items()}
 
 
 def private_reads(document: Document) -> list[variables.Read]:

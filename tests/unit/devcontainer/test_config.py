@@ -313,7 +313,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(fields.HONOURED | fields.NOT_YET.keys())), JSON))
 def test_any_value_is_resolved_or_refused_with_its_place(value: dict[str, Any]) -> None:
     caller = Caller(

@@ -154,6 +154,13 @@ def test_a_seccomp_profile_is_bound_to_its_content(root: Path, load_text: Load) 
     assert seen[0] != seen[1]
 
 
+def test_a_variable_is_named_with_the_fields_that_read_it(load_text: Load) -> None:
+    text = """{"image": "a", "containerEnv": {"A": "${localEnv:TOKEN}"},
+        "runArgs": ["-e", "T=${localEnv:TOKEN}"]}"""
+    (effect,) = load_text(text, SHOWN).effects
+    assert effect.text == "hands over TOKEN of your environment (containerEnv.A, runArgs[1])"
+
+
 def test_consent_is_by_effect_not_by_wording(load_text: Load) -> None:
     one = load_text('{"image":"a","privileged":true,"capAdd":["ALL"]}')
     other = load_text('{// c\n"image":"b","runArgs":["--cap-add=all"],"privileged":true}')

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from rumpel.devcontainer import document, jsonc
+from rumpel.devcontainer.config import describe, parse
+from rumpel.errors import ConfigError
+from tests.unit.devcontainer.conftest import POD_ID
 
 CORPUS = Path(__file__).resolve().parents[4] / "shared" / "devcontainers" / "corpus"
 FILES = sorted(CORPUS.glob("*.json"))
@@ -32,3 +35,31 @@ def test_reads_as_the_reference_does(file: Path) -> None:
     read = document.read(jsonc.parse(file.read_bytes(), file.name), caller)
     assert read.config == expected["configuration"]
     assert read.workspace_folder == expected["workspace"]["workspaceFolder"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_file_becomes_a_pod_or_says_why_not(file: Path, root: Path) -> None:
+    """With the files it names in place; what is refused is refused for one of four reasons."""
+    caller = document.Caller(
+        root=str(root), local_env=ENV, pod="a", pod_id=POD_ID, repo_basename="demo"
+    )
+    config = document.read(jsonc.parse(file.read_bytes(), "x"), caller).config
+    folder = root / ".devcontainer"
+    build = config.get("build") or {}
+    for name in (build.get("dockerfile") or config.get("dockerFile"), ".env", "devcontainer.env"):
+        if name:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("")
+    (root / ".env").write_text("")
+    try:
+        found = parse(file.read_bytes(), ".devcontainer/devcontainer.json", caller)
+    except ConfigError as error:
+        refused = error.message
+    else:
+        assert (found.image is None) != (found.build is None)
+        json.dumps(describe(found))
+        return
+    assert re.match(r"\.devcontainer/devcontainer\.json:\d+:\d+: ", refused)
+    assert re.search(
+        r"compose configurations|--(rm|name) cannot|outside the repo|over the pod's clone", refused
+    )

@@ -163,7 +163,7 @@ def documents(draw: st.DrawFn) -> tuple[str, Any]:
     return spell(value), value
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(documents())
 def test_reads_every_spelling_of_a_value(document: tuple[str, Any]) -> None:
     text, value = document
@@ -180,7 +180,7 @@ def test_reads_every_spelling_of_a_value(document: tuple[str, Any]) -> None:
 SOUP = st.text(st.sampled_from('{}[]:,"\\/* \n\r\t1-.eEtrufalsn\x00\u00e9'), max_size=30)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(SOUP)
 def test_agrees_with_json_on_what_has_no_extension(text: str) -> None:
     """Whatever json takes is taken with the same value; what we take, json takes after `plain`."""
@@ -200,7 +200,7 @@ def test_agrees_with_json_on_what_has_no_extension(text: str) -> None:
     assert expected is None or "NUL" in refused or "surrogate" in refused
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(documents(), st.data())
 def test_never_fails_in_another_way(document: tuple[str, Any], data: st.DataObject) -> None:
     """A spelling with one byte taken out or changed is read or refused, never anything else."""
