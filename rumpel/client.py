@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 16
 MAX_PASSED_FDS = 4
+CONNECT_LIMIT_S = 10.0
 
 
 class DaemonGone(RumpelError):
@@ -81,6 +82,10 @@ class Connection:
         timeout_ms = None if timeout_s is None else max(0, round(timeout_s * 1000))
         return [descriptor for descriptor, _ in poller.poll(timeout_ms)]
 
+    def peer_pid(self) -> int | None:
+        """The daemon's process, as the kernel says; None where it does not say."""
+        return _credentials(self.sock)[0]
+
     def close(self) -> None:
         for descriptor in self.descriptors:
             os.close(descriptor)
@@ -131,8 +136,11 @@ def connect(*, start: bool = True, say: Callable[[str], None] | None = None) -> 
 def try_connect(path: str) -> socket.socket | None:
     """A connected socket whose other side is ours, or None when nobody listens."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # A hanging daemon with a full backlog must not hang us too.
+    sock.settimeout(CONNECT_LIMIT_S)
     try:
         sock.connect(path)
+        sock.settimeout(None)
         _check_peer(sock, path)
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         sock.close()
@@ -145,7 +153,8 @@ def try_connect(path: str) -> socket.socket | None:
         ) from err
     except OSError as err:
         sock.close()
-        raise HostUnreachable(f"cannot connect to the daemon at {path}: {err.strerror}") from err
+        reason = err.strerror or "it does not answer"
+        raise HostUnreachable(f"cannot connect to the daemon at {path}: {reason}") from err
     except RumpelError:
         sock.close()
         raise
@@ -154,8 +163,14 @@ def try_connect(path: str) -> socket.socket | None:
 
 def _check_peer(sock: socket.socket, path: str) -> None:
     """Requests carry the environment: never send them to another user's process."""
-    if not hasattr(socket, "SO_PEERCRED"):  # macOS: the folder's mode has to do
-        return
-    credentials = memoryview(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)).cast("i")
-    if credentials[1] != os.getuid():
-        raise Conflict(f"the process at {path} runs as user {credentials[1]}, not as you")
+    uid = _credentials(sock)[1]
+    if uid not in (None, os.getuid()):
+        raise Conflict(f"the process at {path} runs as user {uid}, not as you")
+
+
+def _credentials(sock: socket.socket) -> tuple[int, int] | tuple[None, None]:
+    """Process and user of the other side; none on macOS, where the folder's mode has to do."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None, None
+    found = memoryview(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)).cast("i")
+    return found[0], found[1]

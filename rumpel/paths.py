@@ -94,7 +94,9 @@ def ensure_private(path: str) -> str:
         raise ConfigError(f"{path} belongs to user {info.st_uid}, not to you")
     # Never chmod what we did not make: RUMPEL_SOCKET=/tmp/x.sock as root must not close /tmp.
     if info.st_mode & 0o077:
-        raise ConfigError(f"{path} is open to other users", hint=f"chmod 700 {path}")
+        is_shared = info.st_mode & stat.S_ISVTX  # as /tmp
+        hint = "use a folder of your own" if is_shared else f"chmod 700 {path}"
+        raise ConfigError(f"{path} is open to other users", hint=hint)
     return path
 
 

@@ -33,7 +33,7 @@ def attach(connection: client.Connection, message: dict[str, Any]) -> dict[str, 
     with stream, Signals() as signals, RawMode(STDIN if relay.has_tty else None) as raw:
         relay.output(binascii.a2b_base64(message.get("prefix") or ""))
         relay.run(signals, raw)
-        if relay.has_tty and relay.control is None:
+        if relay.is_cut_off:
             raw.reset_screen()
     return relay.ending(str(message.get("exec") or ""))
 
@@ -46,6 +46,8 @@ class _Relay:
         self.stream = stream
         self.has_tty = has_tty
         self.last: dict[str, Any] | None = None
+        self.is_cut_off = False
+        """Did the daemon go away in the middle?"""
         self._notices: list[str] = []
         self._to_pod = b""
         self._stdin_open = True
@@ -166,6 +168,7 @@ class _Relay:
             message = control.receive()
         except client.DaemonGone:
             self.control = None
+            self.is_cut_off = True
             return
         if message.get("event") == "notice":
             self._notices.append(str(message.get("text")))  # the screen belongs to the pod now

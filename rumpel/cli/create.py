@@ -100,6 +100,10 @@ def render(rows: list[dict[str, Any]], options: Options) -> None:
     headers = ("NAME", "STATUS", "BRANCH", "COMMIT", "RESULT")
     for line in text.table(headers, cells, columns=ui.columns(sys.stdout)):
         ui.out(line)
+    made = [str(row["name"]) for row in rows if row.get("created") and not row.get("error")]
+    if made and ui.is_terminal(sys.stderr):
+        ui.flush_results()
+        ui.err(f"next: rumpel enter {text.safe(made[0])}")
 
 
 def outcome(row: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import time
 from rumpel import client, paths, text, ui
 from rumpel.cli import session
 from rumpel.cli.answer import Answer, show
-from rumpel.errors import NotFound, RumpelError, UsageError
+from rumpel.errors import HostUnreachable, NotFound, RumpelError, TimedOut, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ EXAMPLES = (
 )
 ACTIONS = ("status", "logs", "stop", "restart")
 END_LIMIT_S = 20.0
+ANSWER_LIMIT_S = 5.0
 POLL_S = 0.02
 FOLLOW_S = 0.2
 DEFAULT_LINES = 100
@@ -61,7 +62,7 @@ def run(args: Namespace, passed: list[str], options: Options) -> int:
         raise UsageError("-n goes with logs and a number that is not negative")
     command = f"daemon {args.action}"
     if args.action == "status":
-        answer = session.ask(options, "daemon-status", {}, start=False)
+        answer = session.ask(options, "daemon-status", {}, start=False, within_s=ANSWER_LIMIT_S)
         return show(options, command, answer, render_status)
     if args.action == "logs":
         return logs(args.lines if args.lines is not None else DEFAULT_LINES, args.force, options)
@@ -95,9 +96,17 @@ def render_action(data: dict[str, Any], action: str, options: Options) -> None:
 def stop(force: bool, options: Options) -> Answer:
     """Ask it to end, and wait until it did; one that no longer answers is ended by its pid."""
     try:
-        answer = session.ask(options, "daemon-stop", {"force": force}, start=False)
+        with client.connect(start=False) as connection:
+            pid = connection.peer_pid()
+        request: dict[str, object] = {"force": force}
+        answer = session.ask(options, "daemon-stop", request, start=False, within_s=ANSWER_LIMIT_S)
     except client.NotRunning:
         return Answer({"result": {"pid": None}, "exit_code": 0})
+    except (TimedOut, HostUnreachable, client.DaemonGone):
+        if not force or pid is None:
+            raise
+        os.kill(pid, signal.SIGKILL)
+        answer = Answer({"result": {"pid": pid}, "exit_code": 0})
     if answer.error is None and not _wait_for_end(int(answer.data["pid"]), force):
         raise RumpelError(
             f"the daemon (process {answer.data['pid']}) did not end within "

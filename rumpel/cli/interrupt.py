@@ -11,6 +11,7 @@ from rumpel.errors import Interrupted
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import Any
 
     from rumpel.cli.progress import Progress
     from rumpel.client import Connection
@@ -20,7 +21,8 @@ SECOND_PRESS_S = 2.0
 
 
 class Interrupts:
-    """Counts Ctrl-C and turns it into messages. A context manager: restores the handlers."""
+    """Counts Ctrl-C and turns it into messages, once it is activated (until then Ctrl-C just
+    ends us). A context manager: restores the handlers."""
 
     def __init__(self, look: str) -> None:
         self.look = look
@@ -30,10 +32,18 @@ class Interrupts:
         self._leave_at: float | None = None
         self._read_fd, self._write_fd = os.pipe()
         os.set_blocking(self._write_fd, False)
-        self._before = {
-            number: signal.signal(number, self._note)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        }
+        self._before: dict[int, Any] = {}
+
+    def activate(self) -> None:
+        """From now on there is work that can be left or cancelled."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._before[number] = signal.signal(number, self._note)
+
+    def suspend(self) -> None:
+        """Signals do again what they did before, e.g. while a question is asked."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
 
     def __enter__(self) -> Interrupts:
         return self
@@ -42,10 +52,8 @@ class Interrupts:
         self.release()
 
     def release(self) -> None:
-        """Give the signals back, e.g. to a terminal session. Idempotent."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
+        """Give the signals back for good, e.g. to a terminal session. Idempotent."""
+        self.suspend()
         for descriptor in (self._read_fd, self._write_fd):
             if descriptor >= 0:
                 os.close(descriptor)

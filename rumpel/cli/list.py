@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, passed: list[str], options: Options) -> int:
-    answer = session.ask(options, "list", {"all": args.all, "quiet": options.quiet})
+    answer = session.ask(options, "list", {"all": args.all, "quiet": options.quiet}, within_s=60)
     return show(options, "list", answer, lambda pods: render(pods, options, with_repo=args.all))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from rumpel import text, ui
 
 TYPE_CHECKING = False
@@ -76,12 +78,15 @@ class Plain(Quiet):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self.names: dict[str, str] = {}
+        self.running: dict[str, tuple[float, float]] = {}
+        """Node -> when it began, when to say again that it still runs."""
 
     def event(self, message: dict[str, Any]) -> None:
         kind = message.get("event")
         if kind == "node":
             self.node(message)
         elif kind == "log":
+            self._put_off(str(message.get("id")))
             for line in text.safe_lines(str(message.get("text") or "")):
                 ui.err(f"{self.names.get(str(message.get('id')), name_of(message))} | {line}")
         elif kind == "notice" and message.get("level") != "warning":
@@ -90,10 +95,33 @@ class Plain(Quiet):
             super().event(message)
 
     def node(self, message: dict[str, Any]) -> None:
-        state = str(message.get("state"))
-        name = self.names[str(message.get("id"))] = name_of(message)
+        state, node_id = str(message.get("state")), str(message.get("id"))
+        name = self.names[node_id] = name_of(message)
+        if state == "running":
+            now = time.monotonic()
+            self.running[node_id] = (now, now + STILL_RUNNING_S)
+        else:
+            self.running.pop(node_id, None)
         if state in ENDED and (state != "cached" or self.options.verbose):
             ui.err(f"{name} · {sentence(message)}")
+
+    def timeout_s(self) -> float | None:
+        moments = [again for _, again in self.running.values()]
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def tick(self) -> None:
+        """Long and silent work says now and then that it is alive."""
+        now = time.monotonic()
+        for node_id, (begun, again) in self.running.items():
+            if now >= again:
+                ui.err(f"{self.names[node_id]} · running ({text.duration(now - begun)})")
+                self._put_off(node_id)
+
+    def _put_off(self, node_id: str) -> None:
+        if node_id in self.running:
+            begun, _ = self.running[node_id]
+            now = time.monotonic()
+            self.running[node_id] = (begun, now + max(STILL_RUNNING_S, now - begun))
 
 
 def name_of(message: dict[str, Any]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 
-from rumpel import client, protocol, ui
+from rumpel import client, protocol, text, ui
 from rumpel.cli.answer import Answer
-from rumpel.errors import Conflict, UsageError
+from rumpel.errors import Conflict, TimedOut, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,12 +31,14 @@ def ask(
     *,
     tty: bool = False,
     start: bool = True,
+    within_s: float | None = None,
     interrupts: Interrupts | None = None,
     on_attach: OnAttach | None = None,
 ) -> Answer:
     """Send the request, show what happens, return the answer. Errors of the work are in it.
 
     `interrupts`: Ctrl-C leaves or cancels the work (else it just ends this process).
+    `within_s`: a daemon that says nothing for so long is an error (TimedOut).
     """
     request = protocol.request(
         verb,
@@ -48,8 +51,11 @@ def ask(
     )
     for _ in range(RESTARTS):
         with client.connect(start=start, say=_say(options)) as connection:
+            if interrupts is not None:
+                interrupts.activate()
             connection.send(request)
-            last = _Waiting(connection, options, interrupts, on_attach).until_last()
+            waiting = _Waiting(connection, options, interrupts, on_attach)
+            last = waiting.until_last(within_s)
             if not last.get("outdated"):
                 return Answer(last)
             _await_end(connection, last)
@@ -76,22 +82,28 @@ class _Waiting:
         self.on_attach = on_attach
         self.progress: Progress | None = None
 
-    def until_last(self) -> dict[str, Any]:
+    def until_last(self, within_s: float | None) -> dict[str, Any]:
+        heard = time.monotonic()
         others = [self.interrupts.fileno()] if self.interrupts else []
         try:
             while True:
                 timeout_s = self.progress.timeout_s() if self.progress else SHOW_AFTER_S
+                if within_s is not None:
+                    timeout_s = min(within_s, within_s if timeout_s is None else timeout_s)
                 if self.interrupts:
                     timeout_s = self.interrupts.shorten(timeout_s)
                 woke = self.connection.poll(timeout_s, *others)
                 if self.interrupts:
                     self.interrupts.act(self.connection, self._shown())
                 if self.connection.fileno() in woke:
+                    heard = time.monotonic()
                     last = self._handle(self.connection.receive())
                     if last is not None:
                         return last
                 elif not woke:
                     self._shown().tick()
+                    if within_s is not None and time.monotonic() - heard > within_s:
+                        raise silent(self.connection, within_s)
         finally:
             if self.progress:
                 self.progress.close()
@@ -112,7 +124,11 @@ class _Waiting:
             from rumpel.cli import consent
 
             self._shown().pause()
+            if self.interrupts:
+                self.interrupts.suspend()
             granted = consent.ask(message, is_possible=not self.options.json and ui.can_ask())
+            if self.interrupts:
+                self.interrupts.activate()
             self.connection.send({"do": "consent", "granted": granted})
         elif event == "attach" and self.on_attach is not None:
             if self.progress:
@@ -122,6 +138,16 @@ class _Waiting:
         else:
             self._shown().event(message)
         return None
+
+
+def silent(connection: client.Connection, within_s: float) -> TimedOut:
+    """The daemon took the request and hangs."""
+    pid = connection.peer_pid()
+    who = f"the rumpel daemon (process {pid})" if pid else "the rumpel daemon"
+    return TimedOut(
+        f"{who} did not answer within {text.duration(within_s)}",
+        hint="rumpel daemon restart --force",
+    )
 
 
 def _await_end(connection: client.Connection, last: dict[str, Any]) -> None:

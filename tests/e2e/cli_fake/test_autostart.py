@@ -6,6 +6,8 @@ client's own start-up code runs unchanged.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -171,3 +173,39 @@ def test_an_idle_outdated_daemon_is_replaced(home: Home, root: Path, serve: Serv
 def test_a_busy_outdated_daemon_is_left_alone(home: Home, root: Path, serve: Serve) -> None:
     serve(list=lambda talk: talk.send(protocol.outdated(is_busy=True)))
     run(home, root, "list").assert_error(4, "busy with other work", "rumpel daemon restart")
+
+
+HANGING = """
+import os, signal, socket, sys, time
+from rumpel import paths
+server = socket.socket(socket.AF_UNIX)
+server.bind(paths.socket_path())
+server.listen(100)
+os.write(int(sys.argv[2]), b"ok\\n")
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+time.sleep(60)
+"""
+
+
+def test_a_hanging_daemon_is_told_and_can_be_ended(home: Home, root: Path) -> None:
+    script(root, HANGING)
+    starter = home.start(start(home, root, "list"), cwd=home.path)
+    while not home.socket.exists():
+        time.sleep(0.02)
+    outcome = run(home, root, "daemon", "status").assert_error(124, "did not answer within 5.00 s")
+    pid = int(outcome.stderr.split("process ")[1].split(")")[0])
+    assert pid in home.daemon_pids()
+    run(home, root, "daemon", "stop", "--force").assert_ok()
+    assert pid not in home.daemon_pids()
+    assert starter.wait(10) == 1
+
+
+def test_waiting_for_the_start_can_be_interrupted(home: Home, root: Path) -> None:
+    script(root, "import time; time.sleep(20)")
+    process = home.start(start(home, root, "create", "a"), cwd=home.path)
+    assert process.stderr is not None
+    assert process.stderr.readline() == b"starting the rumpel daemon\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 130
+    for pid in home.daemon_pids():
+        os.kill(pid, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,7 @@ def test_short_work_shows_only_its_result(serve: Serve, terminal: Open) -> None:
     assert shown.screen.splitlines() == [
         "NAME   STATUS    BRANCH   COMMIT       RESULT",
         "a      running   a        1111111111   created",
+        "next: rumpel enter a",
     ]
 
 
@@ -72,6 +74,7 @@ def test_longer_work_is_alive_and_leaves_a_record(serve: Serve, terminal: Open) 
         "a · Starting container · done (0.40 s)",
         "NAME   STATUS    BRANCH   COMMIT       RESULT",
         "a      running   a        1111111111   created",
+        "next: rumpel enter a",
     ]
 
 
@@ -137,6 +140,22 @@ def test_consent_is_asked_with_the_list(
     assert "  - bind mount of /home\\x1b[2J" in shown.screen
     shown.type(keys)
     assert shown.end() == (0 if granted else 4)
+
+
+def test_a_question_can_be_interrupted(serve: Serve, terminal: Open) -> None:
+    left = threading.Event()
+
+    def create(talk: Talk) -> None:
+        talk.send(protocol.consent("/src/app", [{"kind": "mount", "text": "x"}]))
+        if talk.has_left():
+            left.set()
+
+    serve(create=create)
+    shown = terminal("create", "a")
+    shown.wait_for("[y/N]")
+    shown.type("\x03")
+    assert shown.end() == 130
+    assert left.wait(10)
 
 
 def test_list_fits_a_narrow_window_and_is_colored(serve: Serve, terminal: Open) -> None:
