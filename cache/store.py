@@ -28,7 +28,7 @@ from rumpel.cache.writer import Writer
 if TYPE_CHECKING:
     import asyncio
     import sqlite3
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 T = TypeVar("T")
@@ -48,8 +48,8 @@ PRUNE_EVERY = 200
 class Store:
     """`async with Store(path) as store:`, or `await Store.open(path)` and `await store.close()`.
 
-    Every method without `async` answers from RAM at once; every method that writes returns an
-    awaitable that ends when the change is durable (it happens also when nobody awaits it).
+    Methods that read answer from RAM at once; what writes is a coroutine or returns a future that
+    ends when the change is durable (it happens also when nobody waits; shield a shared one).
     """
 
     def __init__(self, path: Path) -> None:
@@ -97,7 +97,7 @@ class Store:
     def commits(self) -> int:
         return self._writer.commits
 
-    def query(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> Awaitable[T]:
+    def query(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> asyncio.Future[T]:
         """Run a function of `rumpel.cache.runs` on the connection, in its thread."""
         return self._writer.submit(lambda connection: function(connection, *args, **kwargs))
 
@@ -109,7 +109,7 @@ class Store:
         self._last_attempt += 1
         return self._last_attempt
 
-    def begin_run(self, run_id: int, verb: str, subject: str) -> Awaitable[None]:
+    def begin_run(self, run_id: int, verb: str, subject: str) -> asyncio.Future[None]:
         row = (run_id, verb, subject, "running", time.time(), None, "{}")
         return self._execute((PUT_RUN, row))
 
@@ -122,14 +122,14 @@ class Store:
         state: str,
         started_at: float,
         nodes: Mapping[str, str],
-    ) -> Awaitable[None]:
+    ) -> asyncio.Future[None]:
         """One row for the run with the state of every node, the cached ones included."""
         row = (run_id, verb, subject, state, started_at, time.time(), encode(nodes))
         if run_id % PRUNE_EVERY == 0:
             self._writer.submit(runs.prune)
         return self._execute((PUT_RUN, row))
 
-    def begin_attempt(self, attempt: Attempt) -> Awaitable[None]:
+    def begin_attempt(self, attempt: Attempt) -> asyncio.Future[None]:
         """The attempt, and so the intent: durable before the effect may start."""
         self._intents[attempt.id] = Intent(
             attempt.id, attempt.node_id, attempt.kind, attempt.nonce, attempt.started_at
@@ -138,7 +138,9 @@ class Store:
             (PUT_ATTEMPT, _attempt_row(attempt)),
         )
 
-    def finish_attempt(self, attempt: Attempt, record: Record, *, log: str = "") -> Awaitable[None]:
+    def finish_attempt(
+        self, attempt: Attempt, record: Record, *, log: str = ""
+    ) -> asyncio.Future[None]:
         """The effect holds: record, end of the attempt and event, in one transaction.
 
         The record is visible in `records` at once: what is queued later is durable later.
@@ -160,7 +162,7 @@ class Store:
         error: Mapping[str, Any],
         log: str = "",
         marks_node: bool = True,
-    ) -> Awaitable[None]:
+    ) -> asyncio.Future[None]:
         """The attempt ended without a result. The node's last good record stays.
 
         With `marks_node` the node is stale until an attempt succeeds; without it (the effect had

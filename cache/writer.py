@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rumpel.cache.schema import open_database, translated
+from rumpel.errors import RumpelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +113,8 @@ class Writer:
         """Commit what is queued, then close."""
         if self._thread is None:
             return
-        await self.submit(lambda _connection: None)
+        with contextlib.suppress(RumpelError):  # of use only to be behind everything else
+            await self.submit(lambda _connection: None)
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
         self._thread = None

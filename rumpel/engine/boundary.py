@@ -49,18 +49,6 @@ def bug(error: BaseException) -> Bug:
     return found
 
 
-def error_of(kept: Any) -> RumpelError:
-    """An error from its stored JSON, to be shown again; its class becomes the base."""
-    found = RumpelError(
-        str(kept.get("message", "it failed")),
-        hint=kept.get("hint"),
-        details=kept.get("details") or {},
-    )
-    found.code = kept.get("code", found.code)
-    found.exit_code = kept.get("exit_code", found.exit_code)
-    return found
-
-
 def tuples(value: Any) -> Any:
     """A value read from JSON as the operations write it: sequences are tuples."""
     if isinstance(value, list):

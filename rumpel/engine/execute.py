@@ -16,18 +16,18 @@ from rumpel.engine.events import EventKind, NodeState
 from rumpel.engine.faults import reach
 from rumpel.engine.flight import Flight, Outcome
 from rumpel.engine.pilot import CANCELLED, Pilot
-from rumpel.engine.plan import NodePlan, Plan, plan
+from rumpel.engine.plan import Plan, plan
 from rumpel.engine.run import GraphRun, RunHandle, RunResult
 from rumpel.engine.slots import Slots
 from rumpel.errors import Interrupted, NotFound, RumpelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from rumpel.cache.records import Intent
     from rumpel.cache.store import Store
     from rumpel.engine.events import Event
-    from rumpel.engine.graph import Graph, Node
+    from rumpel.engine.graph import Graph
 
 __all__ = ["Engine", "RunHandle", "RunResult"]
 
@@ -108,8 +108,7 @@ class Engine:
             raise
         written = self._end(active)
         await active.durable()
-        if active.has_effects:  # a run that did nothing is noted, but nobody waits for that
-            await written
+        await self._noted(active, written)
         active.emit(EventKind.RUN_ENDED)
         return active.result()
 
@@ -129,13 +128,13 @@ class Engine:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def launch(self, run: GraphRun, node: Node, decision: NodePlan) -> Flight:
+    def launch(self, run: GraphRun, flight: Flight) -> Flight:
         """Start a node that no flight is running."""
         if not run.has_effects:
             run.has_effects = True
             self.store.begin_run(run.run_id, run.graph.verb, run.graph.subject)
-        flight = self.flights[node.id] = Flight(node, decision, users=[run])
-        flight.task = asyncio.create_task(self._fly(flight), name=node.id)
+        self.flights[flight.node.id] = flight
+        flight.task = asyncio.create_task(self._fly(flight), name=flight.node.id)
         self._tasks.add(flight.task)
         flight.task.add_done_callback(lambda task: self._ended(flight, task))
         return flight
@@ -168,7 +167,7 @@ class Engine:
         self._land(flight, outcome)
         if outcome.state is NodeState.OK and outcome.written is not None:
             with contextlib.suppress(RumpelError):  # the runs wait for the same write and tell
-                await outcome.written
+                await asyncio.shield(outcome.written)
                 await reach(f"{flight.node.operation.KIND}.record-after")
 
     def _land(self, flight: Flight, outcome: Outcome) -> None:
@@ -183,12 +182,18 @@ class Engine:
         undone = [flight.task for flight in run.cancel() if flight.task is not None]
         if undone:
             await asyncio.wait(undone)
-        written = self._end(run)
-        if run.has_effects:
-            await written
+        await self._noted(run, self._end(run))
         run.emit(EventKind.RUN_ENDED)
 
-    def _end(self, run: GraphRun) -> Any:
+    async def _noted(self, run: GraphRun, written: Awaitable[None]) -> None:
+        """A run that did nothing is noted too, but nobody waits for that."""
+        if run.has_effects:
+            try:
+                await written
+            except RumpelError as error:  # its nodes have said so already
+                log.error("run %d is not in the history: %s", run.run_id, error)
+
+    def _end(self, run: GraphRun) -> Awaitable[None]:
         return self.store.end_run(
             run.run_id,
             run.graph.verb,

@@ -12,7 +12,6 @@ from rumpel.engine.events import EventKind, NodeState
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable
 
     from rumpel.engine.graph import Node
     from rumpel.engine.plan import NodePlan
@@ -38,7 +37,7 @@ class Outcome(NamedTuple):
     state: NodeState
     output: Any = None
     error: RumpelError | None = None
-    written: Awaitable[None] | None = None
+    written: asyncio.Future[None] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -47,7 +46,9 @@ class Flight:
 
     node: Node
     decision: NodePlan
-    users: list[Watcher] = field(default_factory=list)
+    stands_on: list[asyncio.Future[None]]
+    """The writes of what it needs: queued before its own, so they end first."""
+    users: list[Watcher]
     queue: list[Watcher] = field(default_factory=list)
     """Runs that want the node with another fingerprint: they decide again when it has landed."""
     state: NodeState = NodeState.WAITING

@@ -26,8 +26,6 @@ from rumpel.engine.graph import field_names
 from rumpel.errors import Bug, HostUnreachable, Interrupted, RumpelError, TimedOut
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from rumpel.cache.store import Store
     from rumpel.engine.slots import Slots
 
@@ -136,6 +134,9 @@ class Try:
         flight.tell(EventKind.RUNNING)
         self.is_begun = True
         await self.pilot.store.begin_attempt(self.entry)
+        for written in flight.stands_on:
+            if written.done():
+                written.result()  # raises: what it stands on could not be kept
         await self._reach("intent-after")
         self.has_effect = True
         output = await self._effect()
@@ -195,7 +196,7 @@ class Try:
                 written = self._note(str(state), error)
         return Outcome(state, error=error, written=written)
 
-    def _note(self, state: str, error: RumpelError) -> Awaitable[None]:
+    def _note(self, state: str, error: RumpelError) -> asyncio.Future[None]:
         """The node is stale until an attempt succeeds, if the effect of this one had begun."""
         kept = error.to_json()
         if attempt(encode, kept)[1] is not None:

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rumpel.engine.events import DONE, LIVE, Event, EventKind, NodeState
+from rumpel.engine.flight import Flight
 from rumpel.engine.plan import NodePlan, Plan, Verdict, decide, node_json
 from rumpel.errors import HostUnreachable, Interrupted, RumpelError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Callable, Collection
 
     from rumpel.engine.execute import Engine
-    from rumpel.engine.flight import Flight, Outcome
+    from rumpel.engine.flight import Outcome
     from rumpel.engine.graph import Graph, Node
 
 _EVENT_OF = {
@@ -55,11 +56,6 @@ class RunResult:
     def is_ok(self) -> bool:
         return all(state in DONE for state in self.states.values())
 
-    def raise_first(self) -> None:
-        """Raise the error of the first node that failed, if one did."""
-        for error in self.errors.values():
-            raise error
-
 
 class GraphRun:
     """The walk over one graph. Owned by `Engine.run`."""
@@ -91,7 +87,7 @@ class GraphRun:
         self._open = len(self._waiting)
         self._ready: deque[str] = deque()
         self._decided: dict[str, NodePlan] = {}
-        self._written: list[tuple[str, Awaitable[None]]] = []
+        self._written: dict[str, asyncio.Future[None]] = {}
 
     def start(self, plan: Plan) -> None:
         """Settle what is fresh and launch what can be; `plan` was made in this turn of the loop."""
@@ -125,7 +121,7 @@ class GraphRun:
         """A flight of this run ended."""
         self.flights.pop(flight.node.id, None)
         if outcome.written is not None:
-            self._written.append((flight.node.id, outcome.written))
+            self._written[flight.node.id] = outcome.written
         self._settle(
             flight.node,
             outcome.state,
@@ -156,9 +152,9 @@ class GraphRun:
 
     async def durable(self) -> None:
         """Wait for the writes of this run; a result that could not be kept is a failure."""
-        for node_id, written in self._written:
+        for node_id, written in self._written.items():
             try:
-                await written
+                await asyncio.shield(written)  # others wait for the same write
             except RumpelError as error:
                 self.handle.states[node_id] = NodeState.FAILED
                 self.errors[node_id] = error
@@ -204,7 +200,8 @@ class GraphRun:
         elif decision.verdict is Verdict.FRESH:
             self._settle(node, NodeState.CACHED, output=decision.output)
         elif decision.verdict is Verdict.RUN:
-            self.flights[node.id] = engine.launch(self, node, decision)
+            writes = [self._written[dep] for dep in node.deps if dep in self._written]
+            self.flights[node.id] = engine.launch(self, Flight(node, decision, writes, [self]))
         elif decision.error is not None:
             self._settle(node, NodeState.FAILED, error=decision.error)
         else:

@@ -245,3 +245,16 @@ async def test_a_cancellation_does_not_end_the_undo_of_a_failure(
     assert engine.store.intents == {}
     (entry,) = await engine.store.query(runs.attempts_of_nodes, ["fake/a"])
     assert entry.state == "failed"
+
+
+async def test_nothing_new_starts_while_it_closes(store: Store, world: World) -> None:
+    engine = Engine(store, world)
+    world.holds["a"] = asyncio.Event()
+    first = start(engine, graph_of({"a": ()}, texts={"a": "one"}))
+    await until(lambda: "a" in world.started)
+    second = start(engine, graph_of({"a": ()}, texts={"a": "two"}))
+    await asyncio.sleep(0)
+    await engine.close()
+    for request in (first, second):
+        assert (await request).states == {"fake/a": NodeState.CANCELLED}
+    assert world.started == ["a"]

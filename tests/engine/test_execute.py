@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +246,56 @@ async def test_history_tells_what_ran_and_why(engine: Engine, world: World) -> N
 
 async def test_an_empty_graph_is_done(engine: Engine) -> None:
     assert (await engine.run(Graph("test"))).is_ok
+
+
+async def test_a_result_that_cannot_be_kept_is_a_failure(engine: Engine, world: World) -> None:
+    await engine.store.query(
+        lambda connection: connection.execute(
+            "CREATE TEMP TRIGGER t BEFORE INSERT ON main.node"
+            " WHEN new.id = 'fake/a' BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+        )
+    )
+    graph = graph_of({"a": (), "b": ("a",), "c": ()})
+    result = await engine.run(graph)
+    assert result.states["fake/a"] is NodeState.FAILED
+    assert "disk is full" in result.errors["fake/a"].message
+    assert "b" not in world.started, "it began on something that is not durable"
+    assert result.states["fake/c"] is NodeState.OK
+    await engine.store.query(lambda connection: connection.execute("DROP TRIGGER t"))
+    assert (await engine.run(graph)).is_ok
+
+
+async def test_a_database_that_refuses_everything_fails_nodes_not_the_run(
+    engine: Engine, world: World
+) -> None:
+    await engine.store.query(lambda connection: connection.execute("PRAGMA query_only=1"))
+    result = await engine.run(graph_of(DIAMOND))
+    assert result.states["fake/a"] is NodeState.FAILED
+    assert "cannot be used" in result.errors["fake/a"].message
+    assert world.started == []
+
+
+async def test_events_are_json(engine: Engine, world: World) -> None:
+    world.errors["b"] = [failure()]
+    told: list[dict[str, Any]] = []
+    graph = graph_of({"a": (), "b": ("a",), "c": ("b",)})
+    await engine.run(graph, emit=lambda event: told.append(event.to_json()))
+    assert json.loads(json.dumps(told)) == told
+    assert told[0]["nodes"][0] == {
+        "id": "fake/a",
+        "kind": "fake",
+        "title": "Making",
+        "pod": None,
+        "verdict": "run",
+    }
+    assert told[1]["reasons"][0]["kind"] == "never-ran"
+    assert told[2]["text"] == "making a"
+    assert told[-2] == {
+        "kind": "node-upstream-failed",
+        "run_id": 1,
+        "node_id": "fake/c",
+        "pod": None,
+        "title": "Making",
+        "elapsed_s": 0.0,
+        "text": "fake/b",
+    }

@@ -12,7 +12,7 @@ from rumpel.engine.execute import Engine
 from rumpel.engine.graph import Graph
 from rumpel.engine.operation import ReasonKind
 from rumpel.engine.plan import Verdict
-from rumpel.errors import Bug, HostUnreachable
+from rumpel.errors import Bug, HostUnreachable, NotFound
 from tests.engine.fake import FAKE, Inputs, Operation, World, graph_of
 
 DIAMOND: dict[str, tuple[str, ...]] = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
@@ -80,7 +80,7 @@ async def test_a_probe_or_fingerprint_that_raises_costs_its_own_node(
 ) -> None:
     class Blind(Operation):
         def check(self, world: Any, inputs: Any, output: Any) -> Any:
-            raise KeyError("x")
+            raise KeyError("x") if inputs.name == "a" else NotFound("no such thing")
 
     class Wrong(Operation):
         def fingerprint(self, inputs: Any) -> Any:
