@@ -123,23 +123,50 @@ def json_envelope(
 
 
 def warning(message: str, *, color: bool = False) -> None:
-    first, *rest = text.safe_lines(message) or [""]
-    err(paint("warning:", "yellow", color) + " " + first)
-    for line in rest:
-        err("  " + line)
+    _say("warning:", "yellow", message, color=color)
 
 
 def notice(message: str) -> None:
     for line in text.safe_lines(message):
+        for part in prose(line):
+            err(part)
+
+
+def prose(line: str, *, taken: int = 0) -> list[str]:
+    """A sentence as lines of the terminal's width; whole where stderr is none.
+
+    `taken`: columns already used on the first line. Long words (paths) are never broken.
+    """
+    room = columns(sys.stderr)
+    if room is None or text.width(line) + taken <= room:
+        return [line]
+    from textwrap import wrap
+
+    first = " " * taken
+    parts = wrap(
+        line,
+        max(room, 20),
+        initial_indent=first,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [parts[0][taken:], *parts[1:]]
+
+
+def _say(lead: str, style: str, message: str, *, color: bool) -> None:
+    first, *rest = text.safe_lines(message) or [""]
+    head, *more = prose(first, taken=len(lead) + 1)
+    err(paint(lead, style, color) + " " + head)
+    for line in more:
         err(line)
+    for line in rest:
+        err("  " + line)
 
 
 def error(problem: dict[str, Any], *, color: bool = False) -> None:
     """Three parts: what failed, why (the cause's last lines), what to type next."""
-    first, *rest = text.safe_lines(str(problem.get("message") or "failed")) or ["failed"]
-    err(paint("error:", "red", color) + " " + first)
-    for line in rest:
-        err("  " + line)
+    _say("error:", "red", str(problem.get("message") or "failed"), color=color)
     for line in _tail(problem.get("details") or {}):
         err(paint("  | ", "dim", color) + line)
     if problem.get("hint"):

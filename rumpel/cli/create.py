@@ -100,16 +100,16 @@ def render(rows: list[dict[str, Any]], options: Options) -> None:
     headers = ("NAME", "STATUS", "BRANCH", "COMMIT", "RESULT")
     for line in text.table(headers, cells, columns=ui.columns(sys.stdout)):
         ui.out(line)
-    made = [str(row["name"]) for row in rows if row.get("created") and not row.get("error")]
-    if made and ui.is_terminal(sys.stderr):
+    made = [str(row["name"]) for row in rows if row.get("created")]
+    if made and ui.is_terminal(sys.stderr) and not any(row.get("error") for row in rows):
         ui.flush_results()
         ui.err(f"next: rumpel enter {text.safe(made[0])}")
 
 
 def outcome(row: dict[str, Any]) -> str:
-    """What this command did to the pod."""
+    """What this command did to the pod; why it failed is told below the table."""
     if row.get("error"):
-        return str(row["error"].get("message") or "failed").split("\n")[0]
+        return "failed"
     if row.get("created"):
         return "created"
     return "started in the background" if row.get("pending") else "up to date"

@@ -88,10 +88,13 @@ class Live(Quiet):
         """Erase what moves; what ran long enough to be seen stays, as plain lines."""
         was_shown = self._rich is not None
         self._erase()
-        if was_shown or self.options.verbose:
-            for step in self.steps.values():
-                if step.state in ENDED and (step.state != "cached" or self.options.verbose):
-                    ui.err(f"{name_of(step.message)} · {sentence(step.message)}")
+        if not was_shown and not self.options.verbose:
+            return
+        columns = ui.columns(sys.stderr) or 80
+        for step in self.steps.values():
+            if step.state in ENDED and (step.state != "cached" or self.options.verbose):
+                # One line each; an error's whole text comes at the end, by itself.
+                ui.err(text.clip(f"{name_of(step.message)} · {sentence(step.message)}", columns))
 
     def _node(self, message: dict[str, Any]) -> None:
         node_id = str(message.get("id"))

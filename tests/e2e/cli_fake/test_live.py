@@ -166,3 +166,15 @@ def test_list_fits_a_narrow_window_and_is_colored(serve: Serve, terminal: Open) 
     assert all(len(line) <= 80 for line in shown.screen.splitlines())
     assert len(shown.screen.splitlines()) == 3
     assert b"\x1b[32mrunning\x1b[0m" in shown.raw
+
+
+def test_long_sentences_break_between_words(serve: Serve, terminal: Open) -> None:
+    path = "/very/long" * 10
+    words = "word " * 30
+    serve(create=lambda talk: talk.fail(CommandFailed(f"cannot read {path}: {words}end")))
+    shown = terminal("create", "a")
+    assert shown.end() == 6
+    lines = shown.screen.splitlines()
+    assert lines[0] == "error: cannot read"
+    assert lines[-1].startswith("  word")
+    assert lines[-1].endswith(" end")
