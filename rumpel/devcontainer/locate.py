@@ -41,7 +41,9 @@ def choose(root: str, config_path: str | None) -> str | None:
 
 def _asked(root: str, config_path: str) -> str:
     base = Path(root)
-    for guess in (config_path, f".devcontainer/{config_path}/devcontainer.json"):
+    inside = "devcontainer.json"
+    guesses = (config_path, f"{config_path}/{inside}", f".devcontainer/{config_path}/{inside}")
+    for guess in guesses:
         path = base / guess
         if path.is_file():
             if not path.is_relative_to(base) or ".." in path.parts:

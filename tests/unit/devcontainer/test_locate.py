@@ -44,7 +44,9 @@ def test_one_named_configuration_is_taken_several_are_a_choice(root: Path) -> No
     assert caught.value.details["candidates"] == locate.find(str(root))
 
 
-@pytest.mark.parametrize("asked", ["b", ".devcontainer/b/devcontainer.json", "x/../other.json"])
+@pytest.mark.parametrize(
+    "asked", ["b", ".devcontainer/b", ".devcontainer/b/devcontainer.json", "x/../other.json"]
+)
 def test_asked_by_path_or_by_name(asked: str, root: Path) -> None:
     put(root, FOLDER, ".devcontainer/b/devcontainer.json", "other.json", "x/y")
     found = locate.choose(str(root), asked)
