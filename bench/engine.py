@@ -5,7 +5,7 @@ above): has an input changed, and has an output this node uses changed. doit run
 with its sqlite3 backend, `config_changed` and two `result_dep`s a task; building the tasks is not
 counted, nor is building our graph.
 
-    python bench/engine.py [--json] [--nodes 1000] [--rounds 9]
+    python bench/engine.py [--json] [--nodes 1000] [--rounds 15]
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,12 +114,21 @@ def doit_tasks(edges: Mapping[str, tuple[str, ...]]) -> list[Task]:
     ]
 
 
-def doit_run(database: str, tasks: list[Task], manager: Dependency) -> None:
+def doit_run(tasks: list[Task], manager: Dependency) -> None:
     control = TaskControl(tasks)
     control.process(None)
     runner = Runner(manager, ZeroReporter(io.StringIO(), {}), stream=Stream(0))
     if runner.run_all(control.task_dispatcher()) != 0:
         raise SystemExit("doit failed")
+
+
+@dataclass
+class Figures:
+    plan_s: list[float] = field(default_factory=list)
+    doit_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+    doit_cpu_s: list[float] = field(default_factory=list)
+    commits: list[int] = field(default_factory=list)
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -128,47 +138,48 @@ def timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def doit_figures(folder: Path, edges: Mapping[str, tuple[str, ...]], rounds: int) -> list[float]:
-    """Seconds of each no-op run, with the records in RAM as a daemon would have them."""
-    database = str(folder / "doit.db")
-    doit_run(database, doit_tasks(edges), Dependency(SqliteDB, database))
-    found = []
-    for number in range(rounds + 1):
-        manager = Dependency(SqliteDB, database)
-        tasks = doit_tasks(edges)
+class Doit:
+    """doit over a database that knows every task; `no_op` as a daemon would do it, rows in RAM."""
+
+    def __init__(self, folder: Path, edges: Mapping[str, tuple[str, ...]]) -> None:
+        self.database = str(folder / "doit.db")
+        self.edges = edges
+        tasks, manager = doit_tasks(edges), Dependency(SqliteDB, self.database)
+        before = time.process_time()
+        doit_run(tasks, manager)
+        self.cpu_s = time.process_time() - before
+
+    def no_op(self) -> float:
+        manager, tasks = Dependency(SqliteDB, self.database), doit_tasks(self.edges)
         for task in tasks:
             manager._get(task.name, "result:")
-        seconds = timed(lambda: doit_run(database, tasks, manager))  # noqa: B023
-        if number:
-            found.append(seconds)
-    return found
+        return timed(lambda: doit_run(tasks, manager))
 
 
 async def engine_figures(
     folder: Path, edges: Mapping[str, tuple[str, ...]], rounds: int
-) -> tuple[list[float], list[float], float]:
-    """Seconds of each no-op plan; CPU seconds and commits of runs of everything."""
-    plans: list[float] = []
-    cpu: list[float] = []
-    commits = 0.0
+) -> Figures:
+    """Runs of everything in new databases; no-op plans and no-op doit runs, turn about."""
+    found = Figures()
     for number in range(3):
-        async with Store(folder / f"engine-{number}.db") as store:
+        doit = Doit(folder / str(number), edges)
+        found.doit_cpu_s.append(doit.cpu_s)
+        async with Store(folder / str(number) / "engine.db") as store:
             engine = Engine(store, set(), slots={"bench": 64})
             graph = graph_of(edges)
             gc.collect()
             before, cpu_before = store.commits, time.process_time()
             result = await engine.run(graph)
-            cpu.append(time.process_time() - cpu_before)
-            commits = store.commits - before
-            if not result.is_ok:
+            found.cpu_s.append(time.process_time() - cpu_before)
+            found.commits.append(store.commits - before)
+            if not (result.is_ok and engine.plan(graph).is_fresh):
                 raise SystemExit("the engine failed")
-            for _ in range(rounds // 3 + 1):
+            for _ in range(rounds // 3):
                 graph = graph_of(edges)
-                plans.append(timed(lambda: engine.plan(graph)))  # noqa: B023
-                if not engine.plan(graph).is_fresh:
-                    raise SystemExit("not fresh")
+                found.plan_s.append(timed(partial(engine.plan, graph)))
+                found.doit_s.append(doit.no_op())
             await engine.close()
-    return plans, cpu, commits
+    return found
 
 
 async def chain(folder: Path, length: int) -> None:
@@ -197,23 +208,23 @@ def syncs(length: int = 200) -> float | None:
         return len(log.read_text().splitlines()) / length
 
 
-def measure(nodes: int = 1000, rounds: int = 9) -> dict[str, Any]:
+def measure(nodes: int = 1000, rounds: int = 15) -> dict[str, Any]:
     """All figures; times in ms for the whole graph, or in us for a node."""
-    edges = shape(nodes)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        plans, cpu, commits = asyncio.run(engine_figures(folder, edges, rounds))
-        doit = doit_figures(folder, edges, rounds)
-    plan_s, doit_s = statistics.median(plans), statistics.median(doit)
+        for number in range(3):
+            (Path(name) / str(number)).mkdir()
+        found = asyncio.run(engine_figures(Path(name), shape(nodes), rounds))
+    plan_s, doit_s = statistics.median(found.plan_s), statistics.median(found.doit_s)
     return {
         "nodes": nodes,
         "plan_ms": plan_s * 1e3,
         "doit_ms": doit_s * 1e3,
         "plan_to_doit": plan_s / doit_s,
-        "best_plan_ms": min(plans) * 1e3,
-        "best_doit_ms": min(doit) * 1e3,
-        "node_cpu_us": min(cpu) / nodes * 1e6,
-        "commits_a_node": commits / nodes,
+        "best_plan_ms": min(found.plan_s) * 1e3,
+        "best_doit_ms": min(found.doit_s) * 1e3,
+        "node_cpu_us": min(found.cpu_s) / nodes * 1e6,
+        "doit_node_cpu_us": min(found.doit_cpu_s) / nodes * 1e6,
+        "commits_a_node": max(found.commits) / nodes,
         "syncs_a_node_of_a_chain": syncs(),
     }
 
@@ -222,7 +233,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--nodes", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--chain", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.chain:

@@ -6,6 +6,7 @@ so values are hashed as canonical JSON and folders by content, type and the exec
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import stat
@@ -44,8 +45,12 @@ def fingerprint(kind: str, version: int, components: bytes) -> str:
 
     `components` is their canonical JSON, so that it is made once for hashing and for keeping.
     """
-    head = canonical([kind, version])
-    return blake2b(head + components, digest_size=DIGEST_BYTES).hexdigest()
+    return blake2b(_head(kind, version) + components, digest_size=DIGEST_BYTES).hexdigest()
+
+
+@functools.cache
+def _head(kind: str, version: int) -> bytes:
+    return canonical([kind, version])
 
 
 def keyed(secret: str, key: bytes) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NODE_ID: Final = re.compile(r"[^\s=*\x00-\x1f\x7f]{1,500}")
 """doit refuses `=` in a task name and reads `*` as a wildcard."""
+_field_names: dict[type[Any], tuple[str, ...]] = {}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -209,8 +210,12 @@ def references(inputs: Any) -> tuple[Ref, ...]:
     return tuple(found)
 
 
-def field_names(inputs_type: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(inputs_type))
+def field_names(kind: type[Any]) -> tuple[str, ...]:
+    """The fields of a dataclass; asked for every node that runs, so remembered."""
+    found = _field_names.get(kind)
+    if found is None:
+        found = _field_names[kind] = tuple(field.name for field in dataclasses.fields(kind))
+    return found
 
 
 def _fixed(inputs: Any) -> dict[str, Any]:
