@@ -6,7 +6,6 @@ runs on the host: hooks, fsmonitor, credential helpers, replace refs, lazy fetch
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Sequence
 
@@ -25,8 +24,8 @@ PINNED = (
 ERROR_LINES = 3
 
 
-@functools.cache
-def _isolated_env() -> dict[str, str]:
+def isolated_env() -> dict[str, str]:
+    """For everything that touches what a pod sent: the user's configuration plays no part."""
     return proc.clean_env(
         {
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -38,11 +37,6 @@ def _isolated_env() -> dict[str, str]:
             "GIT_ATTR_NOSYSTEM": "1",
         }
     )
-
-
-def isolated_env() -> dict[str, str]:
-    """For everything that touches what a pod sent: the user's configuration plays no part."""
-    return dict(_isolated_env())
 
 
 def own_env() -> dict[str, str]:
@@ -62,6 +56,7 @@ async def run(
     timeout_s: float,
     env: dict[str, str] | None = None,
     codes: Sequence[int] = (0,),
+    max_output_bytes: int = proc.MAX_OUTPUT_BYTES,
 ) -> proc.Completed:
     """Raises RumpelError with what git said for any other exit code, TimedOut."""
     done = await proc.run(
@@ -69,6 +64,7 @@ async def run(
         env=isolated_env() if env is None else env,
         input=input,
         timeout_s=timeout_s,
+        max_output_bytes=max_output_bytes,
     )
     if done.code not in codes:
         raise failed(args, done)

@@ -38,10 +38,8 @@ CONFIG = """\
 \tshallowUpdate = true
 \tdenyDeleteCurrent = ignore
 \tdenyCurrentBranch = ignore
-[transfer]
-\thideRefs = refs/rumpel
 [uploadpack]
-\tallowFilter = true
+\thideRefs = refs/rumpel
 """
 
 
@@ -65,7 +63,7 @@ async def seed_tar(repo: git.Repo, out_path: str) -> None:
     Raises RumpelError when the host's objects cannot be read.
     """
     seed = await threads.call(_read, repo)
-    scratch = Path(await threads.call(tempfile.mkdtemp, prefix="seed-", dir=_parent(out_path)))
+    scratch = await threads.call(_scratch, out_path)
     try:
         if seed.tips:
             await _pack(repo, seed, scratch)
@@ -156,5 +154,5 @@ def _entry(name: str, size: int, mode: int) -> tarfile.TarInfo:
     return entry
 
 
-def _parent(path: str) -> str:
-    return str(Path(path).resolve().parent)
+def _scratch(out_path: str) -> Path:
+    return Path(tempfile.mkdtemp(prefix="seed-", dir=Path(out_path).resolve().parent))

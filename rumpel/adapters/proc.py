@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+from rumpel.adapters import threads
 from rumpel.errors import RumpelError, TimedOut
 
 KEPT = (
@@ -128,25 +129,38 @@ class Child:
         self._out, self._err = bytearray(), bytearray()
         self._done = asyncio.Event()
         self._failure: RumpelError | None = None
-        try:
-            self._popen = subprocess.Popen(
-                self.argv,
-                cwd=cwd,
-                env=clean_env() if env is None else dict(env),
-                stdin=subprocess.PIPE if input else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                pass_fds=pass_fds,
-                start_new_session=True,
-            )
-        except OSError as err:
-            raise _not_started(argv, err) from err
-        self.pid = self._popen.pid
-        self._pidfd = _pidfd(self.pid)
         self._open: set[int] = set()
+        self._pidfd: int | None = None
+        self._start = lambda: subprocess.Popen(
+            self.argv,
+            cwd=cwd,
+            env=clean_env() if env is None else dict(env),
+            stdin=subprocess.PIPE if input else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=tuple(pass_fds),
+            start_new_session=True,
+        )
+        self._popen: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
 
     async def __aenter__(self) -> Child:
+        """Start it, in a thread: that takes a millisecond. Raises RumpelError if it cannot."""
+        starting = asyncio.ensure_future(threads.call(self._start))
+        try:
+            self._popen = await asyncio.shield(starting)
+        except OSError as err:
+            raise _not_started(self.argv, err) from err
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError):
+                self._popen = await starting
+                await self.__aexit__(None, None, None)
+            raise
+        self._pidfd = _pidfd(self.pid)
         for pipe in (self._popen.stdout, self._popen.stderr):
             if pipe is not None:
                 os.set_blocking(pipe.fileno(), False)

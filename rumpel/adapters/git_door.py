@@ -1,0 +1,246 @@
+"""The one door through which a pod's commits come into the user's repository.
+
+Each import fetches into a quarantine of its own: a bare repository in the door's folder that
+borrows the user's objects, with fsck on and limits. Then it is judged by its refs (git answers 0
+to a shallow history that brings nothing), its objects move into the user's repository, and the
+door's list of branches is replaced, in this order: a kill at any moment leaves garbage, never a
+branch without its commits. The door writes no ref of the user but keep refs, for tips that a pod
+moved away from.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote_from_bytes
+
+from rumpel.adapters import (
+    git,
+    git_files,
+    git_objects,
+    git_quarantine,
+    git_refs,
+    git_run,
+    git_wire,
+    proc,
+    threads,
+)
+from rumpel.adapters.git_quarantine import Quarantine
+from rumpel.adapters.git_wire import FetchReport, Limits
+from rumpel.adapters.stream import Stream
+from rumpel.errors import RumpelError
+
+HEADS = "refs/heads/"
+REFSPEC = f"+{HEADS}*:{HEADS}*"
+STATE = "packed-refs"
+"""The door's branches, in git's own format; replaced as one file."""
+MAX_REFUSED = 32
+MAX_SIZES_BYTES = 256 << 20
+NOT_FATAL = (0, 1)
+"""Exit codes of a fetch whose objects all arrived and passed fsck."""
+INCOMPLETE = "its history is not complete"
+CHECK_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """Branches of the pod whose commits are in the user's repository, and what was refused."""
+
+    branches: dict[str, str]
+    rejected: tuple[tuple[str, str], ...]
+
+
+async def import_pod(
+    repo: git.Repo,
+    door: Path,
+    stream: Stream,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> Imported:
+    """Fetch all branches from the upload-pack behind `stream` (left open, used up).
+
+    Raises RumpelError when nothing could be imported (refused objects, a passed limit),
+    TimedOut, HostUnreachable; the door and the user's repository then are as before.
+    """
+    quarantine = await threads.call(_prepare, repo, door)
+    try:
+        found, refused = await _fetch(quarantine, git_wire.Server(stream), limits)
+        await _check_sizes(quarantine, limits.object_bytes)
+        old = await threads.call(_take, repo, quarantine, found)
+        if old:
+            await git_refs.keep_old(repo, door.name, old)
+        if found != quarantine.known:
+            await threads.call(_write_state, door, found)
+        return Imported(branches=found, rejected=tuple(sorted(refused.items())))
+    finally:
+        await threads.call(quarantine.remove)
+
+
+def branches(door: Path) -> dict[str, str]:
+    """Branch -> oid as last imported; {} when there is no door. Blocking. Raises RumpelError."""
+    try:
+        found = git_files.read_packed(door / STATE)
+    except OSError as err:
+        raise RumpelError(f"the door {door} cannot be read: {err.strerror}") from err
+    return {name.removeprefix(HEADS): oid for name, oid in found.items() if name.startswith(HEADS)}
+
+
+async def remove(door: Path) -> None:
+    """The pod is gone: so is its door; idempotent."""
+    await threads.call(shutil.rmtree, door, ignore_errors=True)
+
+
+def _prepare(repo: git.Repo, door: Path) -> Quarantine:
+    return git_quarantine.prepare(repo, door, branches(door))
+
+
+async def _fetch(
+    quarantine: Quarantine, server: git_wire.Server, limits: Limits
+) -> tuple[dict[str, str], dict[str, str]]:
+    """(branches, refused with reason). A refused branch stays at its last good commit."""
+    report = await server.fetch(quarantine.path, (REFSPEC,), limits=limits)
+    arrived = await threads.call(quarantine.heads)
+    ends_at = time.monotonic() + limits.seconds
+    found: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    if report.code and not report.claims:
+        raise _failed(report)
+    if report.code in NOT_FATAL:
+        arrived |= await _without_ref(quarantine.path, report.claims, arrived)
+    for raw, oid in sorted(report.claims.items()):
+        name, ref = branch_name(raw), HEADS + os.fsdecode(raw)
+        if name in found:
+            refused[name] = "two branches have this name"
+            continue
+        is_here, why = arrived.get(ref) == oid, report.said
+        if is_here or report.code in NOT_FATAL:
+            pass
+        elif len(refused) >= MAX_REFUSED:
+            why = "too many other branches were refused"
+        elif not server.can_go_on:
+            raise _failed(report)
+        else:
+            left = replace(limits, seconds=max(1.0, ends_at - time.monotonic()))
+            is_here, why = await _fetch_single(quarantine, server, ref, oid, left)
+        if is_here:
+            found[name] = oid
+            continue
+        refused[name] = why or INCOMPLETE
+        if name in quarantine.known and name not in quarantine.lost:
+            found[name] = quarantine.known[name]
+    return found, refused
+
+
+async def _fetch_single(
+    quarantine: Quarantine, server: git_wire.Server, ref: str, oid: str, limits: Limits
+) -> tuple[bool, str]:
+    """One branch, after git refused them all together, so that one spoils no other."""
+    await threads.call(quarantine.discard)
+    report = await server.fetch(quarantine.path, (f"+{ref}:{ref}",), limits=limits, prune=False)
+    if (await threads.call(quarantine.heads)).get(ref) != oid:
+        return False, report.said
+    await threads.call(quarantine.accept)
+    return True, ""
+
+
+def branch_name(raw: bytes) -> str:
+    """As text everything else can handle: what is not UTF-8 is encoded like in a URL."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return quote_from_bytes(raw, safe="/ !\"#$&'()+,-.;<=>@]_`{|}")
+
+
+async def _without_ref(
+    path: Path, claims: Mapping[bytes, str], arrived: Mapping[str, str]
+) -> dict[str, str]:
+    """Branches that came whole, though no file can have their name (too long, letter case)."""
+    waiting = {HEADS + os.fsdecode(raw): oid for raw, oid in claims.items()}
+    waiting = {ref: oid for ref, oid in waiting.items() if arrived.get(ref) != oid}
+    if not waiting:
+        return {}
+    oids = sorted(set(waiting.values()))
+    kinds = await _git(path, "cat-file", "--batch-check=%(objectname) %(objecttype)", oids=oids)
+    commits = {
+        line.split()[0] for line in kinds.stdout.decode().split("\n") if line.endswith(" commit")
+    }
+    whole: set[str] = set()
+    for group in ([*commits], *([oid] for oid in sorted(commits)[:MAX_REFUSED])):
+        if group and not whole.issuperset(group):
+            done = await _git(
+                path, "rev-list", "--objects", "--quiet", "--stdin", "--not", "--all", oids=group
+            )
+            whole.update(group if done.code == 0 else ())
+    return {ref: oid for ref, oid in waiting.items() if oid in whole}
+
+
+async def _git(path: Path, *args: str, oids: Iterable[str]) -> proc.Completed:
+    return await git_run.run(
+        str(path),
+        *args,
+        input="".join(f"{oid}\n" for oid in oids).encode(),
+        timeout_s=CHECK_TIMEOUT_S,
+        codes=(0, 1, 128),
+    )
+
+
+async def _check_sizes(quarantine: Quarantine, max_bytes: int) -> None:
+    """Raises RumpelError when an object is larger than `max_bytes` once unpacked.
+
+    A gigabyte of zeros is a pack of one megabyte (notes/reliability.md F4).
+    """
+    store = quarantine.store
+    largest = await threads.call(git_objects.largest_loose, store)
+    if await threads.call(git_objects.has_packs, store):
+        await threads.call(quarantine.seal)
+        done = await git_run.run(
+            str(quarantine.path),
+            "cat-file",
+            "--batch-all-objects",
+            "--unordered",
+            "--batch-check=%(objectsize)",
+            timeout_s=CHECK_TIMEOUT_S,
+            env=git_run.isolated_env() | {"GIT_OBJECT_DIRECTORY": str(store)},
+            max_output_bytes=MAX_SIZES_BYTES,
+        )
+        largest = max(largest, max(map(int, done.stdout.split()), default=0))
+    if largest > max_bytes:
+        raise RumpelError(
+            f"refused: the pod sends an object of {largest} bytes (limit {max_bytes})",
+            details={"limit": "object bytes"},
+        )
+
+
+def _take(repo: git.Repo, quarantine: Quarantine, found: Mapping[str, str]) -> list[str]:
+    """Objects go into the user's repository; answers the old tips that need a keep ref."""
+    git_objects.move(quarantine.store, Path(repo.objects_dir))
+    return sorted(
+        {
+            oid
+            for name, oid in quarantine.known.items()
+            if oid not in quarantine.lost
+            and found.get(name) != oid
+            and (name not in found or not git.is_ancestor(repo, oid, found[name]))
+        }
+    )
+
+
+def _failed(report: FetchReport) -> RumpelError:
+    return RumpelError(
+        f"import failed: {report.said or f'git fetch ended with {report.code}'}",
+        details={"exit_code": report.code},
+    )
+
+
+def _write_state(door: Path, found: Mapping[str, str]) -> None:
+    text = git_files.packed_text({HEADS + name: oid for name, oid in found.items()})
+    handle, temporary = tempfile.mkstemp(prefix="state-", dir=door)
+    with os.fdopen(handle, "wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(temporary).replace(door / STATE)

@@ -1,0 +1,94 @@
+"""Moving checked objects from a quarantine into the user's repository. Blocking.
+
+Loose objects and packs are added, nothing there is ever replaced. A pack's index goes last:
+before that git does not see the pack.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from rumpel.errors import RumpelError
+
+FANOUT_CHARS = 2
+PACK_ORDER = (".pack", ".rev", ".idx")
+HEAD_BYTES = 64
+CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EACCES, errno.ENOSYS}
+
+
+def move(source: Path, target: Path) -> int:
+    """Add all objects of `source` to `target`; answers how many files. Raises RumpelError."""
+    count = 0
+    try:
+        mode = target.stat().st_mode & 0o2777
+        for folder in _fanout(source):
+            (target / folder.name).mkdir(mode=mode, exist_ok=True)
+            for file in folder.iterdir():
+                count += _add(file, target / folder.name / file.name)
+        (target / "pack").mkdir(mode=mode, exist_ok=True)
+        for suffix in PACK_ORDER:
+            for file in (source / "pack").glob(f"pack-*{suffix}"):
+                count += _add(file, target / "pack" / file.name)
+    except OSError as err:
+        raise RumpelError(f"objects cannot be written to {target}: {err.strerror}") from err
+    return count
+
+
+def largest_loose(source: Path) -> int:
+    """Size of the largest loose object once unpacked, from the headers alone."""
+    sizes = (_loose_size(file) for folder in _fanout(source) for file in folder.iterdir())
+    return max(sizes, default=0)
+
+
+def has_packs(source: Path) -> bool:
+    return any((source / "pack").glob("pack-*.pack"))
+
+
+def _fanout(objects: Path) -> Iterator[Path]:
+    for folder in objects.iterdir():
+        if len(folder.name) == FANOUT_CHARS:
+            yield folder
+
+
+def _add(file: Path, target: Path) -> int:
+    """Link, or copy to another file system; 0 when it is there already."""
+    try:
+        os.link(file, target)
+    except FileExistsError:
+        return 0
+    except OSError as err:
+        if err.errno not in CANNOT_LINK:
+            raise
+        return _copy(file, target)
+    return 1
+
+
+def _copy(file: Path, target: Path) -> int:
+    if target.exists():
+        return 0
+    # Git removes left-over files with this prefix by itself.
+    handle, temporary = tempfile.mkstemp(prefix="tmp_obj_", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as out, file.open("rb") as data:
+            shutil.copyfileobj(data, out, 1 << 20)
+            out.flush()
+            os.fsync(out.fileno())
+        Path(temporary).chmod(0o444)
+        Path(temporary).replace(target)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return 1
+
+
+def _loose_size(file: Path) -> int:
+    """From the header `blob 123\\0`, without unpacking the rest."""
+    with file.open("rb") as data:
+        start = zlib.decompressobj().decompress(data.read(HEAD_BYTES), HEAD_BYTES)
+    return int(start.partition(b"\0")[0].partition(b" ")[2] or b"0")

@@ -1,0 +1,166 @@
+"""The only writer of refs in the user's repository: published pod branches, and keep refs.
+
+Nothing outside NAMESPACES is ever written, no symbolic ref is followed, no reflog or hook is
+involved. One `git update-ref` transaction per change; a ref that cannot be written (a name the
+file system has no room for) never holds up the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+
+from rumpel.adapters import git, git_run, threads
+from rumpel.errors import Bug, RumpelError
+
+log = logging.getLogger(__name__)
+
+PUBLISHED = "refs/remotes/rumpelpod/"
+OWN = "refs/rumpel/"
+NAMESPACES = (PUBLISHED, OWN)
+KEEP = f"{OWN}keep/"
+TIMEOUT_S = 120.0
+MAX_COMPONENT_BYTES = 200
+DURABLE = ("-c", "core.fsync=default,loose-object,reference")
+"""A keep ref must outlive a power cut: the pod is removed right after it was written."""
+
+_Change = tuple[str, str]
+"""(ref, oid), an empty oid for a deletion."""
+
+
+async def publish(
+    repo: git.Repo, wanted: Mapping[str, str], current: Mapping[str, str]
+) -> dict[str, str]:
+    """Make the published refs equal to `wanted`; `current` is what they are thought to be.
+
+    Answers what they are now; what could not be written is logged and not in it.
+    """
+    changes = _difference(wanted, current)
+    if not changes:
+        return dict(current)
+    if await _transaction(repo, changes) is None:
+        return dict(wanted)
+    # Somebody else wrote there, or one ref is impossible: look, then do what can be done.
+    found = await threads.call(git.refs, repo, PUBLISHED)
+    for name, why in await _apply(repo, _difference(wanted, found)):
+        log.warning("%s was not written: %s", name, why)
+    return await threads.call(git.refs, repo, PUBLISHED)
+
+
+async def keep(repo: git.Repo, pod_id: str, branches: Mapping[str, str]) -> int:
+    """Hold the pod's branches below refs/rumpel/keep/<pod id>/, so that no gc takes them.
+
+    What was held there before stays held. Raises RumpelError unless, read again, every tip is.
+    """
+    prefix = f"{KEEP}{pod_id}/"
+    held = await threads.call(git.refs, repo, prefix)
+    wanted = _keep_names(prefix, branches)
+    old = {oid for name, oid in held.items() if wanted.get(name) != oid}
+    extra = {f"{prefix}old/{oid}": oid for oid in old}
+    failed = await _apply(repo, _difference({**wanted, **extra}, held), durable=True)
+    found = set((await threads.call(git.refs, repo, prefix)).values())
+    lost = sorted(name for name, oid in branches.items() if oid not in found)
+    if lost:
+        why = failed[0][1] if failed else "the refs are not there"
+        raise RumpelError(f"branch {lost[0]!r} could not be kept: {why}", details={"lost": lost})
+    return len(branches)
+
+
+async def keep_old(repo: git.Repo, pod_id: str, oids: Iterable[str]) -> None:
+    """Hold tips that a pod's branches moved away from. Raises RumpelError."""
+    changes = [(f"{KEEP}{pod_id}/old/{oid}", oid) for oid in sorted(set(oids))]
+    for name, why in await _apply(repo, changes):
+        raise RumpelError(f"{name} could not be written: {why}")
+
+
+def _keep_names(prefix: str, branches: Mapping[str, str]) -> dict[str, str]:
+    """A ref per branch by its name; where the name is impossible, by the commit."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for branch, oid in sorted(branches.items()):
+        key = unicodedata.normalize("NFKC", branch.casefold())
+        parts = branch.split("/")
+        above = {"/".join(key.split("/")[:count]) for count in range(1, len(parts))}
+        is_long = max(len(part.encode()) for part in parts) > MAX_COMPONENT_BYTES
+        if is_long or key in taken or f"{key}/" in taken or above & taken:
+            found[f"{prefix}old/{oid}"] = oid
+            continue
+        taken |= {key, *(f"{folder}/" for folder in above)}
+        found[f"{prefix}heads/{branch}"] = oid
+    return found
+
+
+def _difference(wanted: Mapping[str, str], current: Mapping[str, str]) -> list[_Change]:
+    changes = [(name, oid) for name, oid in wanted.items() if current.get(name) != oid]
+    return changes + [(name, "") for name in current if name not in wanted]
+
+
+async def _apply(
+    repo: git.Repo, changes: Sequence[_Change], *, durable: bool = False
+) -> list[tuple[str, str]]:
+    """All changes that are possible; answers (ref, why not) of the others."""
+    if not changes:
+        return []
+    why = await _transaction(repo, changes, durable=durable)
+    if why is None:
+        return []
+    if len(changes) == 1:
+        return [(changes[0][0], why)]
+    middle = len(changes) // 2
+    first = await _apply(repo, changes[:middle], durable=durable)
+    return first + await _apply(repo, changes[middle:], durable=durable)
+
+
+async def _transaction(
+    repo: git.Repo, changes: Sequence[_Change], *, durable: bool = False
+) -> str | None:
+    """All or nothing (deletions may come first); None, or why not."""
+    deleted, later = _before(changes)
+    for part in (deleted, later):
+        if part:
+            why = await _update_ref(repo, part, durable=durable)
+            if why is not None:
+                return why
+    return None
+
+
+def _before(changes: Sequence[_Change]) -> tuple[list[_Change], list[_Change]]:
+    """Git cannot delete `fix` and make `fix/login` in one transaction: such deletions go first."""
+    made = {name for name, oid in changes if oid}
+    folders = {folder for name in made for folder in _folders(name)}
+    first: list[_Change] = [
+        (name, oid)
+        for name, oid in changes
+        if not oid and (name in folders or not made.isdisjoint(_folders(name)))
+    ]
+    early = set(first)
+    return first, [change for change in changes if change not in early]
+
+
+def _folders(name: str) -> list[str]:
+    parts = name.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+
+
+async def _update_ref(repo: git.Repo, changes: Sequence[_Change], *, durable: bool) -> str | None:
+    for name, _ in changes:
+        if not name.startswith(NAMESPACES):
+            raise Bug(f"rumpel must not write the ref {name}")
+    text = "".join(
+        f"update {name}\0{oid}\0\0" if oid else f"delete {name}\0\0" for name, oid in changes
+    )
+    try:
+        await git_run.run(
+            repo.git_dir,
+            *(DURABLE if durable else ()),
+            "update-ref",
+            "--no-deref",
+            "--stdin",
+            "-z",
+            input=text.encode("utf-8", "surrogateescape"),
+            timeout_s=TIMEOUT_S,
+        )
+    except RumpelError as err:
+        return err.message
+    return None

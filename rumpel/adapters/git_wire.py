@@ -1,0 +1,278 @@
+"""git fetch and git push over a `Stream`: to upload-pack or receive-pack in a container.
+
+Git's own `fd::` transport talks to one end of a socket pair, a relay copies between the other
+end and the stream. When either side ends, both directions are torn down: a half-closed relay
+hangs for ever when a container dies (notes/docker.md, trap 1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rumpel.adapters import git, git_run, proc
+from rumpel.adapters.git_pkt import PktListener, Requests
+from rumpel.adapters.stream import STDOUT, Stream
+from rumpel.errors import RumpelError, TimedOut
+
+CHUNK_BYTES = 1 << 18
+MAX_ERROR_BYTES = 8000
+PUSH_PINNED = (
+    "push.followTags=false",
+    "push.gpgSign=false",
+    "push.negotiate=false",
+    "push.pushOption=",
+    "push.recurseSubmodules=no",
+    "submodule.recurse=false",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one import may cost (notes/reliability.md G6); git has none of these for a fetch."""
+
+    pack_bytes: int = 4 << 30
+    object_bytes: int = 2 << 30
+    objects: int = 5_000_000
+    refs: int = 10_000
+    seconds: float = 600.0
+    memory_bytes: int = 2 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchReport:
+    """How a fetch went; success is judged by the refs that arrived, not by the code."""
+
+    code: int
+    claims: Mapping[bytes, str]
+    """Branches as the server listed them."""
+    pack_bytes: int
+    said: str
+    """Git's complaints, as one line."""
+
+
+Argv = Callable[[str], list[str]]
+"""A command line from the URL that git is to talk to."""
+
+
+class Server:
+    """A git server at the other end of a stream; the stream stays the caller's to close."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._stderr = bytearray()
+        self._failure: RumpelError | None = None
+        self._listener: PktListener | None = None
+        self._requests: Requests | None = None
+        self._is_over = False
+        self._is_asked_out = False
+
+    async def fetch(
+        self, git_dir: Path, refspecs: Sequence[str], *, limits: Limits, prune: bool = True
+    ) -> FetchReport:
+        """Raises TimedOut, HostUnreachable, RumpelError for a passed limit; else a report.
+
+        Can be called again after a fetch that git gave up, while `can_go_on`: the server is
+        still there, and its greeting is played to git once more.
+        """
+        listener = PktListener(
+            max_pack_bytes=limits.pack_bytes,
+            max_objects=limits.objects,
+            max_refs=limits.refs,
+        )
+        if self._listener is not None:
+            await self._drain(self._listener, limits.seconds)
+            listener.greeting = self._listener.greeting
+            self._requests = Requests()
+        self._listener, self._is_asked_out = listener, False
+        options = ("--quiet", "--no-tags", "--no-write-fetch-head", *(("--prune",) * prune))
+        done = await self._talk(
+            lambda url: ["git", f"--git-dir={git_dir}", "fetch", *options, url, *refspecs],
+            env=git_run.isolated_env(),
+            timeout_s=limits.seconds,
+            limits=limits,
+        )
+        said = git_run.summary(done.error_text)
+        remote = bytes(listener.error or self._stderr).decode("utf-8", "replace").strip()
+        return FetchReport(
+            code=done.code,
+            claims=listener.claims,
+            pack_bytes=listener.total_bytes,
+            said=f"{said}; the pod says: {remote}" if remote and done.code else said,
+        )
+
+    @property
+    def can_go_on(self) -> bool:
+        """The server waits for another request; before protocol version 2 it serves only one."""
+        return self._is_reusable and not self._is_over and self._failure is None
+
+    async def _drain(self, listener: PktListener, timeout_s: float) -> None:
+        """Read what is left of a pack that git no longer wants. Raises TimedOut."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while listener.in_pack and (item := await self._stream.read()) is not None:
+                    if item[0] == STDOUT:
+                        listener.feed(item[1])
+        except TimeoutError as err:
+            raise TimedOut(f"the pod did not finish its pack in {timeout_s:g} s") from err
+
+    async def push(
+        self, git_dir: str, refspecs: Sequence[str], *, prune: bool, timeout_s: float
+    ) -> None:
+        """Raises RumpelError when a ref was not taken; waits for the end of the other side."""
+        pinned = [word for entry in PUSH_PINNED for word in ("-c", entry)]
+        command = [*pinned, "push", "--quiet", "--no-verify", "--no-signed"]
+        if prune:
+            command.append("--prune")
+        done = await self._talk(
+            lambda url: git_run.argv(git_dir, *command, url, *refspecs),
+            env=git_run.own_env(),
+            timeout_s=timeout_s,
+            drain=True,
+        )
+        if done.code:
+            said = self._stderr.decode("utf-8", "replace").strip()
+            what = git_run.summary(done.error_text) or f"exit code {done.code}"
+            raise RumpelError(
+                f"git push failed: {what}",
+                details={"exit_code": done.code, "stderr": done.error_text[-4000:], "said": said},
+            )
+
+    async def _talk(
+        self,
+        argv: Argv,
+        *,
+        env: Mapping[str, str],
+        timeout_s: float,
+        limits: Limits | None = None,
+        drain: bool = False,
+    ) -> proc.Completed:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            number = theirs.fileno()
+            async with proc.Child(argv(f"fd::{number}"), env=env, pass_fds=(number,)) as child:
+                theirs.close()
+                if limits is not None:
+                    _restrict(child, limits)
+                done = await self._relayed(child, ours, timeout_s=timeout_s, drain=drain)
+        if done is None or self._failure is not None:
+            raise self._failure or RumpelError("git ended without a result")
+        return done
+
+    async def _relayed(
+        self, child: proc.Child, ours: socket.socket, *, timeout_s: float, drain: bool
+    ) -> proc.Completed | None:
+        """None when it failed (see `_fail`)."""
+        async with asyncio.TaskGroup() as group:
+            up = group.create_task(self._up(ours))
+            down = group.create_task(self._down(ours))
+            try:
+                done = await child.ended(timeout_s)
+                if drain:
+                    await asyncio.wait((down,), timeout=timeout_s)
+                    if not down.done():
+                        self._fail(TimedOut(f"the other side did not end in {timeout_s:g} s"))
+                return done
+            except RumpelError as err:
+                self._fail(err)
+                return None
+            finally:
+                up.cancel()
+                down.cancel()
+
+    async def _up(self, ours: socket.socket) -> None:
+        """From git to the server, until git has nothing more to say."""
+        loop = asyncio.get_running_loop()
+        try:
+            while data := await loop.sock_recv(ours, CHUNK_BYTES):
+                if self._requests is not None:
+                    data = self._requests.feed(data)
+                await self._stream.write(data)
+            if not self._is_reusable:
+                await self._stream.write_eof()
+        except OSError:
+            _tear_down(ours)
+        except RumpelError as err:
+            self._fail(err)
+            _tear_down(ours)
+        self._is_asked_out = True
+        self._end_if_answered(ours)
+
+    async def _down(self, ours: socket.socket) -> None:
+        """From the server to git; goes on to read after git is gone, so the server can end."""
+        loop = asyncio.get_running_loop()
+        is_taken = True
+        try:
+            if self._requests is not None and self._listener is not None:
+                await loop.sock_sendall(ours, self._listener.greeting)
+            while (item := await self._stream.read()) is not None:
+                kind, data = item
+                if kind != STDOUT:
+                    self._stderr = (self._stderr + data)[-MAX_ERROR_BYTES:]
+                    continue
+                if self._listener is not None:
+                    self._listener.feed(data)
+                if is_taken:
+                    try:
+                        await loop.sock_sendall(ours, data)
+                    except OSError:
+                        is_taken = False
+                self._end_if_answered(ours)
+            self._is_over = True
+        except OSError:
+            pass
+        except RumpelError as err:
+            self._fail(err)
+        finally:
+            _tear_down(ours)
+
+    @property
+    def _is_reusable(self) -> bool:
+        """An upload-pack of version 2 waits for the next request instead of ending."""
+        return self._listener is not None and b"version 2\n" in self._listener.greeting
+
+    @property
+    def _in_pack(self) -> bool:
+        return self._listener is not None and self._listener.in_pack
+
+    def _end_if_answered(self, ours: socket.socket) -> None:
+        """Git's helper waits for the end of the answer, which such a server never ends itself."""
+        if self._is_asked_out and self._is_reusable and not self._in_pack:
+            _tear_down(ours)
+
+    def _fail(self, err: RumpelError) -> None:
+        """The first failure is the cause of the others."""
+        self._failure = self._failure or err
+
+
+async def push_from(
+    repo: git.Repo, stream: Stream, refspecs: Sequence[str], *, prune: bool, timeout_s: float
+) -> None:
+    """Push refs of `repo` to the receive-pack behind `stream`, which is closed afterwards.
+
+    With `prune`, refs of the other side that match a refspec and are not here are deleted.
+    Raises RumpelError when a ref was refused, TimedOut, HostUnreachable.
+    """
+    try:
+        await Server(stream).push(repo.git_dir, refspecs, prune=prune, timeout_s=timeout_s)
+    finally:
+        await stream.close()
+
+
+def _restrict(child: proc.Child, limits: Limits) -> None:
+    """Before git has read a byte: index-pack and unpack-objects inherit them."""
+    child.limit(resource.RLIMIT_FSIZE, limits.pack_bytes)
+    child.limit(resource.RLIMIT_DATA, limits.memory_bytes)
+    child.limit(resource.RLIMIT_CPU, int(limits.seconds))
+    child.limit(resource.RLIMIT_CORE, 0)
+
+
+def _tear_down(ours: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        ours.shutdown(socket.SHUT_RDWR)
