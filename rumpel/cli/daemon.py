@@ -75,7 +75,7 @@ def run(args: Namespace, passed: list[str], options: Options) -> int:
 def render_status(data: dict[str, Any]) -> None:
     rows = [
         ("running", f"version {data.get('version')}, process {data.get('pid')}"),
-        ("since", text.duration(float(data.get("uptime_s") or 0))),
+        ("up", text.duration(float(data.get("uptime_s") or 0))),
         ("socket", str(data.get("socket"))),
         ("log", paths.log_path()),
     ]

@@ -11,7 +11,7 @@ import sys
 import time
 
 from rumpel import text, ui
-from rumpel.cli.progress import ENDED, Quiet, name_of, sentence
+from rumpel.cli.progress import ENDED, UNEVENTFUL, Quiet, name_of, sentence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Live(Quiet):
             return
         columns = ui.columns(sys.stderr) or 80
         for step in self.steps.values():
-            if step.state in ENDED and (step.state != "cached" or self.options.verbose):
+            if step.state in ENDED and (step.state not in UNEVENTFUL or self.options.verbose):
                 # One line each; an error's whole text comes at the end, by itself.
                 ui.err(text.clip(f"{name_of(step.message)} · {sentence(step.message)}", columns))
 

@@ -31,6 +31,8 @@ WORDS = {
     "blocked": "blocked",
 }
 ENDED = frozenset({"cached", "ok", "failed", "upstream-failed", "cancelled", "blocked"})
+UNEVENTFUL = frozenset({"cached", "upstream-failed"})
+"""What nobody needs to be told unless they ask (-v)."""
 STILL_RUNNING_S = 10.0
 
 
@@ -102,7 +104,7 @@ class Plain(Quiet):
             self.running[node_id] = (now, now + STILL_RUNNING_S)
         else:
             self.running.pop(node_id, None)
-        if state in ENDED and (state != "cached" or self.options.verbose):
+        if state in ENDED and (state not in UNEVENTFUL or self.options.verbose):
             ui.err(f"{name} · {sentence(message)}")
 
     def timeout_s(self) -> float | None:

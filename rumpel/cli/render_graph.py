@@ -10,7 +10,7 @@ from rumpel import text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     Node = Mapping[str, Any]
@@ -86,6 +86,7 @@ def tree(nodes: Sequence[Node], edges: Iterable[Edge]) -> list[tuple[str, Node]]
     needs = parents(nodes, edges)
     by_id = {str(node["id"]): node for node in nodes}
     with_pod = has_several_pods(nodes)
+    others_of = _not_implied(needs)
     children: dict[str | None, list[str]] = {}
     for node_id, wanted in needs.items():
         children.setdefault(wanted[0] if wanted else None, []).append(node_id)
@@ -96,7 +97,7 @@ def tree(nodes: Sequence[Node], edges: Iterable[Edge]) -> list[tuple[str, Node]]
     while stack:  # by hand: a chain may be longer than the recursion limit
         lead, hang, node_id = stack.pop()
         node = by_id[node_id]
-        others = [label(by_id[other], with_pod=with_pod) for other in needs[node_id][1:]]
+        others = [label(by_id[other], with_pod=with_pod) for other in others_of(node_id)]
         extra = f" (and {text.listing(others)})" if others else ""
         out.append((lead + label(node, with_pod=with_pod) + extra, node))
         below = children.get(node_id, [])
@@ -106,6 +107,22 @@ def tree(nodes: Sequence[Node], edges: Iterable[Edge]) -> list[tuple[str, Node]]
                 (hang + ("└─ " if is_last else "├─ "), hang + ("   " if is_last else "│  "), child)
             )
     return out
+
+
+def _not_implied(needs: Mapping[str, Sequence[str]]) -> Callable[[str], list[str]]:
+    """What a node needs beside the one it is drawn under and all that stands above that one."""
+    bit = {node_id: 1 << number for number, node_id in enumerate(needs)}
+    above: dict[str, int] = {}
+    for node_id, wanted in needs.items():  # in an order they can run: needs come first
+        above[node_id] = bit[node_id]
+        for one in wanted:
+            above[node_id] |= above.get(one, bit[one])
+
+    def others_of(node_id: str) -> list[str]:
+        drawn, *others = needs[node_id] or [node_id]
+        return [other for other in others if not above.get(drawn, 0) & bit[other]]
+
+    return others_of
 
 
 def tree_rows(nodes: Sequence[Node], edges: Iterable[Edge]) -> list[tuple[str, str, str, str]]:
