@@ -40,6 +40,9 @@ REFSPEC = f"+{HEADS}*:{HEADS}*"
 STATE = "packed-refs"
 """The door's branches, in git's own format; replaced as one file."""
 MAX_REFUSED = 32
+UNPACK_LIMIT = 100
+"""Objects; git's own fetch.unpackLimit, which it does not heed when it has to check."""
+UNPACK_BYTES = 32 << 20
 MAX_SIZES_BYTES = 256 << 20
 NOT_FATAL = (0, 1)
 """Exit codes of a fetch whose objects all arrived and passed fsck."""
@@ -69,8 +72,9 @@ async def import_pod(
     quarantine = await threads.call(_prepare, repo, door)
     try:
         found, refused = await _fetch(quarantine, git_wire.Server(stream), limits)
-        await _check_sizes(quarantine, limits.object_bytes)
-        old = await threads.call(_take, repo, quarantine, found)
+        if not await threads.call(_settle_few, repo, quarantine, limits.object_bytes):
+            await _settle_many(repo, quarantine, limits.object_bytes)
+        old = await threads.call(_left_behind, repo, quarantine, found)
         if old:
             await git_refs.keep_old(repo, door.name, old)
         if found != quarantine.known:
@@ -102,7 +106,7 @@ async def _fetch(
     quarantine: Quarantine, server: git_wire.Server, limits: Limits
 ) -> tuple[dict[str, str], dict[str, str]]:
     """(branches, refused with reason). A refused branch stays at its last good commit."""
-    report = await server.fetch(quarantine.path, (REFSPEC,), limits=limits)
+    report = await server.fetch(quarantine.path, (REFSPEC,), limits=limits, env=quarantine.env())
     arrived = await threads.call(quarantine.heads)
     ends_at = time.monotonic() + limits.seconds
     found: dict[str, str] = {}
@@ -110,7 +114,7 @@ async def _fetch(
     if report.code and not report.claims:
         raise _failed(report)
     if report.code in NOT_FATAL:
-        arrived |= await _without_ref(quarantine.path, report.claims, arrived)
+        arrived |= await _without_ref(quarantine, report.claims, arrived)
     for raw, oid in sorted(report.claims.items()):
         name, ref = branch_name(raw), HEADS + os.fsdecode(raw)
         if name in found:
@@ -156,7 +160,7 @@ def branch_name(raw: bytes) -> str:
 
 
 async def _without_ref(
-    path: Path, claims: Mapping[bytes, str], arrived: Mapping[str, str]
+    quarantine: Quarantine, claims: Mapping[bytes, str], arrived: Mapping[str, str]
 ) -> dict[str, str]:
     """Branches that came whole, though no file can have their name (too long, letter case)."""
     waiting = {HEADS + os.fsdecode(raw): oid for raw, oid in claims.items()}
@@ -164,7 +168,9 @@ async def _without_ref(
     if not waiting:
         return {}
     oids = sorted(set(waiting.values()))
-    kinds = await _git(path, "cat-file", "--batch-check=%(objectname) %(objecttype)", oids=oids)
+    kinds = await _git(
+        quarantine, "cat-file", "--batch-check=%(objectname) %(objecttype)", oids=oids
+    )
     commits = {
         line.split()[0] for line in kinds.stdout.decode().split("\n") if line.endswith(" commit")
     }
@@ -172,42 +178,81 @@ async def _without_ref(
     for group in ([*commits], *([oid] for oid in sorted(commits)[:MAX_REFUSED])):
         if group and not whole.issuperset(group):
             done = await _git(
-                path, "rev-list", "--objects", "--quiet", "--stdin", "--not", "--all", oids=group
+                quarantine,
+                "rev-list",
+                "--objects",
+                "--quiet",
+                "--stdin",
+                "--not",
+                "--all",
+                oids=group,
             )
             whole.update(group if done.code == 0 else ())
     return {ref: oid for ref, oid in waiting.items() if oid in whole}
 
 
-async def _git(path: Path, *args: str, oids: Iterable[str]) -> proc.Completed:
+async def _git(quarantine: Quarantine, *args: str, oids: Iterable[str]) -> proc.Completed:
     return await git_run.run(
-        str(path),
+        str(quarantine.path),
         *args,
+        env=quarantine.env(),
         input="".join(f"{oid}\n" for oid in oids).encode(),
         timeout_s=CHECK_TIMEOUT_S,
         codes=(0, 1, 128),
     )
 
 
-async def _check_sizes(quarantine: Quarantine, max_bytes: int) -> None:
-    """Raises RumpelError when an object is larger than `max_bytes` once unpacked.
+def _settle_few(repo: git.Repo, quarantine: Quarantine, max_object_bytes: int) -> bool:
+    """A few small objects go into the user's repository one by one, as git does it.
 
-    A gigabyte of zeros is a pack of one megabyte (notes/reliability.md F4).
+    False when they are too many for that. Raises RumpelError when one is larger than
+    `max_object_bytes` once unpacked: a gigabyte of zeros is a pack of one megabyte
+    (notes/reliability.md F4).
     """
     store = quarantine.store
-    largest = await threads.call(git_objects.largest_loose, store)
-    if await threads.call(git_objects.has_packs, store):
-        await threads.call(quarantine.seal)
-        done = await git_run.run(
-            str(quarantine.path),
-            "cat-file",
-            "--batch-all-objects",
-            "--unordered",
-            "--batch-check=%(objectsize)",
-            timeout_s=CHECK_TIMEOUT_S,
-            env=git_run.isolated_env() | {"GIT_OBJECT_DIRECTORY": str(store)},
-            max_output_bytes=MAX_SIZES_BYTES,
-        )
-        largest = max(largest, max(map(int, done.stdout.split()), default=0))
+    if repo.needs_git or git_objects.packed_count(store) > UNPACK_LIMIT:
+        return False
+    sizes = git.packed_sizes(str(store)).values()
+    _refuse_large([*sizes, git_objects.largest_loose(store)], max_object_bytes)
+    if sum(sizes) <= UNPACK_BYTES:
+        git.loosen(str(store), repo.objects_dir)
+        git_objects.drop_packs(store)
+    git_objects.move(store, Path(repo.objects_dir))
+    return True
+
+
+async def _settle_many(repo: git.Repo, quarantine: Quarantine, max_object_bytes: int) -> None:
+    """Many go as the pack they came in; where libgit2 cannot help, git unpacks a few.
+
+    Raises RumpelError like `_settle_few`.
+    """
+    done = await git_run.run(
+        str(quarantine.path),
+        "cat-file",
+        "--batch-all-objects",
+        "--unordered",
+        "--batch-check=%(objectsize)",
+        timeout_s=CHECK_TIMEOUT_S,
+        env=quarantine.env(borrow=False),
+        max_output_bytes=MAX_SIZES_BYTES,
+    )
+    sizes = [int(line) for line in done.stdout.split()]
+    _refuse_large(sizes, max_object_bytes)
+    if len(sizes) <= UNPACK_LIMIT and sum(sizes) <= UNPACK_BYTES:
+        for pack in await threads.call(git_objects.take_packs, quarantine.store):
+            await git_run.run(
+                str(quarantine.path),
+                "unpack-objects",
+                "-q",
+                input=pack,
+                timeout_s=CHECK_TIMEOUT_S,
+                env=git_run.isolated_env() | {"GIT_OBJECT_DIRECTORY": repo.objects_dir},
+            )
+    await threads.call(git_objects.move, quarantine.store, Path(repo.objects_dir))
+
+
+def _refuse_large(sizes: Iterable[int], max_bytes: int) -> None:
+    largest = max(sizes, default=0)
     if largest > max_bytes:
         raise RumpelError(
             f"refused: the pod sends an object of {largest} bytes (limit {max_bytes})",
@@ -215,9 +260,8 @@ async def _check_sizes(quarantine: Quarantine, max_bytes: int) -> None:
         )
 
 
-def _take(repo: git.Repo, quarantine: Quarantine, found: Mapping[str, str]) -> list[str]:
-    """Objects go into the user's repository; answers the old tips that need a keep ref."""
-    git_objects.move(quarantine.store, Path(repo.objects_dir))
+def _left_behind(repo: git.Repo, quarantine: Quarantine, found: Mapping[str, str]) -> list[str]:
+    """Old tips that no branch of the pod contains any more: they need a keep ref."""
     return sorted(
         {
             oid

@@ -19,6 +19,8 @@ from rumpel.errors import RumpelError
 FANOUT_CHARS = 2
 PACK_ORDER = (".pack", ".rev", ".idx")
 HEAD_BYTES = 64
+INDEX_HEAD_BYTES = 8 + 256 * 4
+"""Of a version 2 index: magic, version, and the fan-out, which ends with the number of objects."""
 CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EACCES, errno.ENOSYS}
 
 
@@ -31,9 +33,12 @@ def move(source: Path, target: Path) -> int:
             (target / folder.name).mkdir(mode=mode, exist_ok=True)
             for file in folder.iterdir():
                 count += _add(file, target / folder.name / file.name)
+        if not (source / "pack").is_dir():
+            return count
         (target / "pack").mkdir(mode=mode, exist_ok=True)
         for suffix in PACK_ORDER:
             for file in (source / "pack").glob(f"pack-*{suffix}"):
+                _sync(file)
                 count += _add(file, target / "pack" / file.name)
     except OSError as err:
         raise RumpelError(f"objects cannot be written to {target}: {err.strerror}") from err
@@ -46,14 +51,40 @@ def largest_loose(source: Path) -> int:
     return max(sizes, default=0)
 
 
-def has_packs(source: Path) -> bool:
-    return any((source / "pack").glob("pack-*.pack"))
+def packed_count(source: Path) -> int:
+    """How many objects lie in packs, as their indexes say. 0 without a pack."""
+    count = 0
+    for index in (source / "pack").glob("pack-*.idx"):
+        with index.open("rb") as file:
+            head = file.read(INDEX_HEAD_BYTES)
+        count += int.from_bytes(head[-4:], "big")
+    return count
+
+
+def take_packs(source: Path) -> list[bytes]:
+    """What the packs of a folder hold, which then has none; for small ones."""
+    found = [pack.read_bytes() for pack in (source / "pack").glob("pack-*.pack")]
+    drop_packs(source)
+    return found
+
+
+def drop_packs(source: Path) -> None:
+    shutil.rmtree(source / "pack", ignore_errors=True)
 
 
 def _fanout(objects: Path) -> Iterator[Path]:
     for folder in objects.iterdir():
         if len(folder.name) == FANOUT_CHARS:
             yield folder
+
+
+def _sync(file: Path) -> None:
+    """To the disk: git does the same for packs, but not for loose objects."""
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _add(file: Path, target: Path) -> int:

@@ -73,7 +73,13 @@ class Server:
         self._is_asked_out = False
 
     async def fetch(
-        self, git_dir: Path, refspecs: Sequence[str], *, limits: Limits, prune: bool = True
+        self,
+        git_dir: Path,
+        refspecs: Sequence[str],
+        *,
+        limits: Limits,
+        env: Mapping[str, str] | None = None,
+        prune: bool = True,
     ) -> FetchReport:
         """Raises TimedOut, HostUnreachable, RumpelError for a passed limit; else a report.
 
@@ -93,7 +99,7 @@ class Server:
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", *(("--prune",) * prune))
         done = await self._talk(
             lambda url: ["git", f"--git-dir={git_dir}", "fetch", *options, url, *refspecs],
-            env=git_run.isolated_env(),
+            env=env or git_run.isolated_env(),
             timeout_s=limits.seconds,
             limits=limits,
         )

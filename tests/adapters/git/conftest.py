@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from rumpel.adapters import git
+from rumpel.adapters import git, threads
 from rumpel.adapters.stream import STDERR, STDOUT
 from tests.support.home import Home
 from tests.support.repo import Repo
@@ -98,21 +98,19 @@ class Pair:
     home: Home
     repo: git.Repo
 
-    async def upload_pack(self, pod: Repo | None = None) -> LocalStream:
-        found = pod or self.pod
+    async def of(self, host: Repo, pod: Repo) -> Pair:
+        """Another host and pod in the place of these."""
+        repo = await threads.call(git.discover, str(host.root))
+        return Pair(host, pod, self.door, self.home, repo)
+
+    async def upload_pack(
+        self, pod: Repo | None = None, protocol: str = "version=2"
+    ) -> LocalStream:
         return await LocalStream.start(
-            *("git", "upload-pack", "--strict", str(found.root / ".git")),
+            *("git", "upload-pack", "--strict", str((pod or self.pod).root / ".git")),
             cwd=Path("/"),
-            env=self.home.environment({"GIT_PROTOCOL": "version=2"}),
+            env=self.home.environment({"GIT_PROTOCOL": protocol}),
         )
-
-
-@pytest.fixture
-async def streams() -> AsyncIterator[list[LocalStream]]:
-    found: list[LocalStream] = []
-    yield found
-    for stream in found:
-        await stream.close()
 
 
 @pytest.fixture

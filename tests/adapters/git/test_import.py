@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from pathlib import Path
+
+import pytest
 
 from rumpel.adapters import git_door, threads
 from rumpel.adapters.git_door import Imported
 from rumpel.adapters.git_wire import Limits
-from tests.adapters.git.conftest import Pair
+from tests.adapters.git.conftest import SHA256, LocalStream, Pair
 from tests.support.repo import Repo
 
 LIMITS = Limits()
@@ -60,3 +64,169 @@ async def test_many_objects_come_as_a_pack(pair: Pair) -> None:
     packs = sorted(path.suffix for path in (pair.host.root / ".git/objects/pack").iterdir())
     assert packs == [".idx", ".pack", ".rev"]
     assert pair.host.git("fsck", "--full", "--no-dangling") == ""
+
+
+async def test_few_objects_come_as_files(pair: Pair) -> None:
+    """A pack for each commit would soon make the user's repository slow."""
+    for number in range(3):
+        pair.pod.commit(f"{number}", {"README.md": f"# Project\n{number}\n" * 40})
+        await load(pair)
+    assert list((pair.host.root / ".git/objects/pack").glob("*")) == []
+    assert pair.host.git("fsck", "--full", "--no-dangling") == ""
+
+
+@SHA256
+async def test_sha256(pair: Pair) -> None:
+    oid = pair.pod.commit("work", {"new.txt": "new\n"})
+    assert (await load(pair)).branches == {"alice": oid}
+    assert list((pair.host.root / ".git/objects/pack").glob("*")) == []
+    newer = pair.pod.commit("many", {f"f/{number}": f"{number}\n" for number in range(200)})
+    assert (await load(pair)).branches == {"alice": newer}
+    pair.pod.git("reset", "-q", "--hard", oid)
+    assert (await load(pair)).branches == {"alice": oid}
+    assert list(pair.host.refs("refs/rumpel")) == [f"refs/rumpel/keep/pod-1/old/{newer}"]
+    assert pair.host.git("fsck", "--full", "--no-dangling") == ""
+
+
+async def test_parked_server_sees_newer_commits(pair: Pair) -> None:
+    stream = await pair.upload_pack()
+    await asyncio.sleep(0.1)
+    oid = pair.pod.commit("later")
+    assert (await git_door.import_pod(pair.repo, pair.door, stream)).branches == {"alice": oid}
+    await stream.close()
+
+
+async def test_server_of_the_old_protocol(pair: Pair) -> None:
+    oid = pair.pod.commit("work", {f"{number}": "x" for number in range(150)})
+    stream = await pair.upload_pack(protocol="version=0")
+    assert (await git_door.import_pod(pair.repo, pair.door, stream)).branches == {"alice": oid}
+    await stream.close()
+
+
+async def test_pod_without_a_commit(pair: Pair, tmp_path: Path) -> None:
+    empty = Repo.create(tmp_path / "empty", pair.host.env)
+    assert await load(pair, empty) == Imported({}, ())
+    oid = empty.commit("first")
+    assert await load(pair, empty) == Imported({"main": oid}, ())
+
+
+async def test_detached_pod(pair: Pair) -> None:
+    pair.pod.git("checkout", "-q", "--detach")
+    pair.pod.commit("on no branch")
+    assert (await load(pair)).branches == {"alice": pair.pod.oid("alice")}
+
+
+async def test_shallow_host(pair: Pair, tmp_path: Path) -> None:
+    pair.host.commit("two")
+    pair.host.git("clone", "-q", "--depth=1", f"file://{pair.host.root}", str(tmp_path / "s"))
+    host = Repo(tmp_path / "s", pair.host.env)
+    host.git("clone", "-q", str(host.root), str(tmp_path / "p"))
+    pod = Repo(tmp_path / "p", pair.host.env)
+    oid = pod.commit("work", {"new.txt": "new\n"})
+    shallow = await pair.of(host, pod)
+    assert await load(shallow) == Imported({"main": oid}, ())
+    assert host.git("fsck", "--full", "--no-dangling") == ""
+
+
+async def test_pod_that_cut_its_history_off_is_told(pair: Pair, tmp_path: Path) -> None:
+    other = Repo.create(tmp_path / "other", pair.host.env)
+    for number in range(3):
+        other.commit(f"{number}", {"x": f"{number}"})
+    pair.pod.git("fetch", "-q", "--depth=1", f"file://{other.root}", "main:cut")
+    oid = pair.pod.commit("work")
+    found = await load(pair)
+    assert found.branches == {"alice": oid}
+    assert [name for name, _ in found.rejected] == ["cut"]
+    assert "shallow" in found.rejected[0][1]
+
+
+async def test_linked_worktree_as_host(pair: Pair, tmp_path: Path) -> None:
+    pair.host.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "side"))
+    side = await pair.of(Repo(tmp_path / "side", pair.host.env), pair.pod)
+    oid = pair.pod.commit("work", {"new.txt": "new\n"})
+    assert (await load(side)).branches == {"alice": oid}
+    assert pair.host.git("cat-file", "-t", oid) == "commit"
+
+
+async def test_host_that_borrows_objects(pair: Pair, tmp_path: Path) -> None:
+    pair.host.git("clone", "-q", "--shared", str(pair.host.root), str(tmp_path / "shared"))
+    host = Repo(tmp_path / "shared", pair.host.env)
+    oid = pair.pod.commit("work", {"new.txt": "new\n"})
+    assert (await load(await pair.of(host, pair.pod))).branches == {"alice": oid}
+    assert host.git("fsck", "--full", "--no-dangling") == ""
+
+
+async def test_state_on_another_file_system(pair: Pair) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        if Path(folder).stat().st_dev == pair.host.root.stat().st_dev:
+            pytest.skip("/dev/shm is on the same file system")
+        pair.door = Path(folder, "pod-1")
+        oid = pair.pod.commit("many", {f"f/{number}": f"{number}\n" for number in range(200)})
+        assert (await load(pair)).branches == {"alice": oid}
+    assert pair.host.git("fsck", "--full", "--no-dangling") == ""
+    assert not list((pair.host.root / ".git/objects").rglob("tmp_*"))
+
+
+async def test_import_after_the_user_threw_everything_away(pair: Pair) -> None:
+    oid = pair.pod.commit("work", {"new.txt": "new\n"})
+    await load(pair)
+    pair.host.git("gc", "-q", "--prune=now")
+    assert pair.host.run_git("cat-file", "-e", oid).returncode != 0
+    assert (await load(pair)).branches == {"alice": oid}
+    assert pair.host.git("show", f"{oid}:new.txt") == "new"
+
+
+async def test_configuration_of_user_and_environment_plays_no_part(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = pair.home.path / "canary"
+    for key, value in {
+        "core.fsmonitor": f"touch {canary}",
+        "core.hooksPath": str(pair.home.path),
+        "fetch.fsckObjects": "false",
+        "fetch.prune": "true",
+        "remote.pushDefault": "x",
+    }.items():
+        pair.host.git("config", key, value)
+        pair.host.git("config", "--global", key, value)
+    hook = pair.home.path / "reference-transaction"
+    hook.write_text(f"#!/bin/sh\ntouch {canary}\n")
+    hook.chmod(0o755)
+    oid = pair.pod.git("commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "x")
+    (pair.pod.root / ".git/refs/heads/alice").write_text(f"{oid}\n")
+    canary.unlink(missing_ok=True)
+    with monkeypatch.context() as patch:
+        patch.setenv("GIT_DIR", "/nowhere")
+        patch.setenv("GIT_OBJECT_DIRECTORY", "/nowhere")
+        stream = await pair.upload_pack()
+        assert (await git_door.import_pod(pair.repo, pair.door, stream)).branches == {"alice": oid}
+        await stream.close()
+    assert not canary.exists()
+
+
+async def test_left_over_of_a_killed_import_is_removed(pair: Pair) -> None:
+    dead = pair.door / "incoming-dead/objects"
+    dead.mkdir(parents=True)
+    (dead / "x").write_text("x")
+    await load(pair)
+    assert left_over(pair.door) == []
+
+
+async def test_cancelled_import_leaves_nothing(pair: Pair) -> None:
+    stream = await LocalStream.start("sleep", "60", cwd=Path("/"), env=pair.host.env)
+    task = asyncio.ensure_future(git_door.import_pod(pair.repo, pair.door, stream))
+    while not list(pair.door.glob("incoming-*")):  # noqa: ASYNC110 - a file tells nobody
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert left_over(pair.door) == []
+    await stream.close()
+
+
+async def test_removed_door_has_no_branches(pair: Pair) -> None:
+    await load(pair)
+    await git_door.remove(pair.door)
+    await git_door.remove(pair.door)
+    assert await threads.call(git_door.branches, pair.door) == {}
