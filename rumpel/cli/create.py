@@ -27,7 +27,7 @@ EXAMPLES = (
     ("rumpel create try --count 3", "try-1, try-2 and try-3"),
     ("rumpel create hotfix --from v1.2", "start from a tag"),
 )
-MAX_COUNT = 200
+MAX_COUNT = 1000
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -110,6 +110,8 @@ def outcome(row: dict[str, Any]) -> str:
     """What this command did to the pod; why it failed is told below the table."""
     if row.get("error"):
         return "failed"
+    if row.get("status") == "creating":
+        return "in the background"
     if row.get("created"):
         return "created"
-    return "started in the background" if row.get("pending") else "up to date"
+    return "updated" if row.get("updated") else "up to date"

@@ -176,3 +176,20 @@ def test_stop_wants_names_or_all(run: Run) -> None:
     run("stop").assert_error(2, "no pod named")
     run("stop", "--all", "a").assert_error(2, "--all goes without names")
     run("delete").assert_error(2, "NAME")
+
+
+def test_create_says_what_it_did_to_each_pod(serve: Serve, run: Run) -> None:
+    rows = [
+        {"name": "a", "status": "creating", "created": True},
+        {"name": "b", "status": "running", "created": False, "updated": True},
+        {"name": "c", "status": "running", "created": False},
+    ]
+    daemon = serve(create=answers(rows))
+    lines = run("create", "a", "b", "c", "--no-wait").assert_ok().stdout.splitlines()
+    assert [line.split("   ")[-1] for line in lines] == [
+        "RESULT",
+        "in the background",
+        "updated",
+        "up to date",
+    ]
+    assert daemon.requests[0]["args"]["no_wait"] is True
