@@ -186,7 +186,7 @@ def test_create_says_what_it_did_to_each_pod(serve: Serve, run: Run) -> None:
     ]
     daemon = serve(create=answers(rows))
     lines = run("create", "a", "b", "c", "--no-wait").assert_ok().stdout.splitlines()
-    assert [line.split("   ")[-1] for line in lines] == [
+    assert [line.split("   ")[-1].strip() for line in lines] == [
         "RESULT",
         "in the background",
         "updated",
