@@ -93,6 +93,7 @@ def _add_image(graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]]) -
             args=source.args,
             target=source.target,
             cache_from=source.cache_from,
+            options=source.options,
         ),
         title="Building image" if source.dockerfile else "Fetching image",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -32,7 +34,8 @@ class ImageSpec:
     args: dict[str, str] = field(default_factory=dict)
     target: str | None = None
     cache_from: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    """`build.options` as parameters of the Engine API."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,10 @@ class ContainerSpec:
     container_user: str | None = None
     remote_user: str | None = None
     env: dict[str, str | None] = field(default_factory=dict)
+    private_env: tuple[str, ...] = ()
+    """Variables whose values come from the caller's environment: never stored, never shown."""
+    volumes: tuple[str, ...] = ()
+    """Volumes that belong to this pod alone and go with it."""
     mounts: tuple[dict[str, Any], ...] = ()
     config: dict[str, Any] = field(default_factory=dict)
     host_config: dict[str, Any] = field(default_factory=dict)
@@ -80,7 +87,10 @@ class PodSpec:
     env_probe: str = "loginInteractiveShell"
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """For the database: private values only as digests."""
+        data = asdict(self)
+        data["container"]["env"] = sealed(self.container.env, self.container.private_env)
+        return data
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> PodSpec:
@@ -89,10 +99,10 @@ class PodSpec:
         known["repo"] = RepoRef(**_known(RepoRef, data["repo"]))
         image = _known(ImageSpec, data["image"])
         image["cache_from"] = tuple(image.get("cache_from", ()))
-        image["options"] = tuple(image.get("options", ()))
         known["image"] = ImageSpec(**image)
         container = _known(ContainerSpec, data["container"])
-        container["mounts"] = tuple(container.get("mounts", ()))
+        for name in ("mounts", "private_env", "volumes"):
+            container[name] = tuple(container.get(name, ()))
         known["container"] = ContainerSpec(**container)
         known["hooks"] = tuple(
             HookSpec(
@@ -102,6 +112,20 @@ class PodSpec:
             for hook in data.get("hooks", ())
         )
         return cls(**known)
+
+
+SEAL = "sealed:"
+
+
+def sealed(env: Mapping[str, str | None], private: Iterable[str]) -> dict[str, str | None]:
+    """`env` with the values of `private` names as digests; sealing twice changes nothing."""
+    hidden = set(private)
+    return {
+        name: SEAL + hashlib.blake2b(value.encode(), digest_size=16, key=b"rumpel").hexdigest()
+        if name in hidden and value is not None and not value.startswith(SEAL)
+        else value
+        for name, value in env.items()
+    }
 
 
 def _known(cls: Any, data: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from rumpel import names
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed
 from rumpel.errors import CommandFailed, Conflict
-from rumpel.model import ContainerSpec, RepoRef
+from rumpel.model import ContainerSpec, RepoRef, sealed
 from rumpel.resources import resource_text
 from rumpel.tasks.world import Access, PodAddress, World
 
@@ -60,7 +60,7 @@ def fingerprint(inputs: Inputs) -> dict[str, Json]:
         "workspaceFolder": spec.workspace_folder,
         "containerUser": spec.container_user,
         "remoteUser": spec.remote_user,
-        "containerEnv": spec.env,
+        "containerEnv": sealed(spec.env, spec.private_env),
         "mounts": spec.mounts,
         "runArgs": {
             "config": spec.config,
@@ -89,6 +89,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     if found is not None and not await _usable(ctx, inputs, found):
         found = None
     if found is None:
+        await _volumes(ctx, inputs)
         container_id = await host.create_container(
             names.container_name(inputs.repo.basename, inputs.pod, inputs.pod_id),
             create_body(inputs, _labels(ctx, inputs)),
@@ -212,6 +213,17 @@ def _labels(ctx: Context[World], inputs: Inputs) -> dict[str, str]:
         names.LABEL_POD_ID: inputs.pod_id,
         LABEL_SPEC: spec_digest(inputs),
     }
+
+
+async def _volumes(ctx: Context[World], inputs: Inputs) -> None:
+    """The pod's own volumes carry its labels, so that they are found and go with it."""
+    labels = {
+        **ctx.world.labels("volume", ctx.node_id, ctx.nonce),
+        names.LABEL_POD: inputs.pod,
+        names.LABEL_POD_ID: inputs.pod_id,
+    }
+    for name in inputs.spec.volumes:
+        await ctx.world.host(inputs.host).create_volume(name, labels)
 
 
 async def _find(world: World, inputs: Inputs) -> ContainerState | None:

@@ -36,6 +36,7 @@ class Inputs:
     args: dict[str, str]
     target: str | None = None
     cache_from: tuple[str, ...] = ()
+    options: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ def fingerprint(inputs: Inputs) -> dict[str, Json]:
         "build.args": inputs.args,
         "build.target": inputs.target,
         "build.cacheFrom": inputs.cache_from,
+        "build.options": inputs.options,
     }
 
 
@@ -103,6 +105,7 @@ async def _build(ctx: Context[World], inputs: Inputs) -> Output:
         cache_from=inputs.cache_from,
         labels=ctx.world.labels("image", ctx.node_id, ctx.nonce),
         tag=tag,
+        extra=inputs.options,
     )
     try:
         image_id = await host.build(context_tar, options, ctx.log)

@@ -158,8 +158,22 @@ class BuildOptions:
     extra_hosts: tuple[str, ...] = ()
     is_nocache: bool = False
     is_pull: bool = False
+    extra: Mapping[str, Json] = field(default_factory=dict)
+    """More parameters of `POST /build`; lists and maps add to those above, the rest wins."""
 
     def query(self) -> Query:
+        query = self._own_query()
+        for name, value in self.extra.items():
+            own = query.get(name)
+            if isinstance(own, dict) and isinstance(value, dict):
+                query[name] = {**own, **value}
+            elif isinstance(own, list) and isinstance(value, list):
+                query[name] = [*own, *value]
+            else:
+                query[name] = value
+        return query
+
+    def _own_query(self) -> dict[str, Json]:
         return {
             "dockerfile": self.dockerfile,
             "buildargs": dict(self.args),

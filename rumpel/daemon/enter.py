@@ -34,6 +34,8 @@ IN_FOLDER = (
     'cd "$1" 2>/dev/null || { cd "$2" && '
     'echo "rumpel: no folder $1 in the pod, using $2" >&2; }; shift 2; exec "$@"'
 )
+# Through a shell: the engine would answer a missing command on stdout, and with 126.
+HERE = 'exec "$@"'
 EXIT_WAIT_S = 10.0
 
 
@@ -118,7 +120,9 @@ async def _start(app: App, client: Client, target: Target, pod: Pod, where: shel
     token = secrets.token_hex(8)
     env["RUMPEL_EXEC"] = token
     folder = _folder(target, client, where.cwd)
-    if folder != where.cwd:
+    if folder == where.cwd:
+        argv = ["/bin/sh", "-c", HERE, "sh", *argv]
+    else:
         argv = ["/bin/sh", "-c", IN_FOLDER, "sh", folder, where.cwd, *argv]
     stream = await host.exec_stream(
         where.container_id, argv, user=where.user, cwd=where.cwd, env=env, tty=client.request.tty

@@ -314,7 +314,7 @@ class LinkManager:
         if state.parked is not None or not self._idle.is_set() or state.noticed.is_set():
             return
         async with self._parking:
-            if self._idle.is_set() and state.parked is None and state.is_live:
+            if self._idle.is_set() and state.is_live:
                 state.parked = await self._upload_pack(state)
 
     async def _upload_pack(self, state: PodSync) -> Stream:

@@ -6,6 +6,7 @@ consent once per repository and content, kept in the daemon's own state.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ async def dev_config(
     return await threads.call(
         devcontainer.load,
         where.root,
-        config_path=_config_path(where, client),
+        config_path=client.request.args.get("config"),
         local_env=client.request.env,
         pod=pod,
         pod_id=pod_id,
@@ -104,20 +105,13 @@ async def dev_config(
     )
 
 
-def _config_path(where: Target, client: Client) -> str | None:
-    given = client.request.args.get("config")
-    return None if given is None else str(Path(client.request.cwd) / given)
-
-
 async def consented(
     store: Store, where: Target, client: Client, dev: devcontainer.DevConfig
 ) -> None:
     """Raises NotTrusted with the list when what touches the host was not agreed to."""
-    effects = dev.effects
+    granted_keys: list[str] = store.kv_get(f"trust/{where.ref.repo_id}", [])
+    effects = consent.missing(dev.effects, granted_keys)
     if not effects:
-        return
-    digest = consent.digest(effects)
-    if store.trusted(where.ref.repo_id, digest) is not None:
         return
     items = [{"kind": effect.kind, "text": effect.text} for effect in effects]
     granted = bool(client.request.args.get("trust"))
@@ -130,13 +124,15 @@ async def consented(
             hint="read it, then say --trust",
             details={"items": items},
         )
-    await store.grant_trust(
-        TrustRow(
-            repo_id=where.ref.repo_id,
-            digest=digest,
-            granted_at=time.time(),
-            items=tuple(items),
-        )
+    row = TrustRow(
+        repo_id=where.ref.repo_id,
+        digest=consent.digest(effects),
+        granted_at=time.time(),
+        items=tuple(items),
+    )
+    keys = sorted({*granted_keys, *(effect.key for effect in effects)})
+    await asyncio.gather(
+        store.grant_trust(row), store.kv_set(f"trust/{where.ref.repo_id}", keys)
     )
 
 
@@ -157,6 +153,8 @@ async def pod_spec(
             container_user=dev.run_args.config.get("User") or dev.container_user,
             remote_user=dev.remote_user,
             env=dict(dev.container_env),
+            private_env=tuple(sorted(dev.private_env)),
+            volumes=tuple(dev.pod_volumes),
             mounts=tuple(dev.mounts),
             config={k: v for k, v in dev.run_args.config.items() if k != "User"},
             host_config=dict(dev.run_args.host_config),
@@ -198,7 +196,7 @@ def _image_spec(dev: devcontainer.DevConfig) -> ImageSpec:
         args=dict(build.args),
         target=build.target,
         cache_from=tuple(build.cache_from),
-        options=tuple(build.options),
+        options=dict(build.api),
     )
 
 

@@ -11,7 +11,6 @@ from rumpel.adapters import threads
 from rumpel.daemon import requests
 from rumpel.daemon.app import LOCAL, App
 from rumpel.daemon.client import Client
-from rumpel.daemon.pods import new_pod_id
 from rumpel.daemon.view import listing
 from rumpel.devcontainer import config as devcontainer
 from rumpel.errors import Conflict, HostUnreachable
@@ -36,7 +35,7 @@ async def list_pods(app: App, client: Client) -> dict[str, object]:
 
 async def config(app: App, client: Client) -> dict[str, object]:
     where = await requests.target(client)
-    dev = await requests.dev_config(where, client, pod="pod", pod_id=new_pod_id())
+    dev = await requests.dev_config(where, client, pod="", pod_id="")
     data: dict[str, Any] = {
         "settings": where.settings.to_json(),
         "devcontainer": devcontainer.describe(dev),

@@ -92,7 +92,7 @@ def test_uncommitted_files_are_not_deleted(rumpel_project: ProjectFactory) -> No
     project.run("enter", "p", "--", "touch", "ignored").assert_ok()
     project.run("enter", "p", "--", "touch", "precious").assert_ok()
     project.run("delete", "p").assert_error(4, "1 uncommitted file", "--force")
-    project.wait_until(lambda: "+1" in project.run("list").stdout, "list shows what is dirty")
+    project.wait_until(lambda: "+dirty" in project.run("list").stdout, "list shows what is dirty")
     project.run("enter", "p", "--", "rm", "precious").assert_ok()
     project.run("delete", "p").assert_ok()
 

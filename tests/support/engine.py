@@ -126,6 +126,8 @@ class Engine:
         A removal in progress elsewhere is not an error as long as the object goes.
         """
         for container in self.containers(label):
+            if container["State"] == "paused":  # removing one hangs on cgroup v1
+                _tolerate(self.api.unpause, container["Id"])
             _tolerate(self.api.remove_container, container["Id"], force=True, v=True)
         for volume in self.volumes(label):
             _tolerate(self.api.remove_volume, volume["Name"], force=True)
