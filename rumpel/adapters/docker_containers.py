@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from rumpel.adapters import docker_types as types
 from rumpel.adapters import threads
+from rumpel.adapters.docker_errors import ProtocolError
 from rumpel.adapters.docker_http import HttpClient, Query, Source, segment
 from rumpel.adapters.docker_stream import DockerStream, frames
 from rumpel.errors import Conflict, HostUnreachable, NotFound, TimedOut
@@ -22,6 +23,7 @@ Json = types.Json
 CREATE_TIMEOUT_S = 60.0
 START_TIMEOUT_S = 120.0
 REMOVE_TIMEOUT_S = 120.0
+LOOK_TIMEOUT_S = 5.0
 ARCHIVE_TIMEOUT_S = 600.0
 FILE_CHUNK_BYTES = 1 << 20
 
@@ -127,18 +129,42 @@ async def logs(http: HttpClient, container: str, tail_lines: int) -> bytes:
     return b"".join(payload for _, payload in frames(answer.body))
 
 
-async def ids(http: HttpClient, labels: Sequence[str]) -> list[str]:
-    """All containers, running or not, that carry every one of `labels` (`key` or `key=value`)."""
-    query: Query = {"all": True, "filters": {"label": list(labels)}}
-    answer = await http.request("GET", "/containers/json", query=query)
-    return [types.container_id(row.get("Id")) for row in types.rows(answer.json(), "a list")]
-
-
 async def states(http: HttpClient, labels: Sequence[str]) -> list[types.ContainerState]:
-    """The same, inspected: a list answer has no start time. One that goes meanwhile is left out."""
-    found = await ids(http, labels)
-    details = await asyncio.gather(*(inspect_or_none(http, one) for one in found))
-    return [detail.state for detail in details if detail is not None]
+    """All containers, running or not, that carry every one of `labels` (`key` or `key=value`).
+
+    A list answer has no start time, so each is inspected; one that goes meanwhile is left out.
+    """
+    found = await _rows(http, {"label": list(labels)})
+    states = await asyncio.gather(*(look(http, types.container_id(row.get("Id"))) for row in found))
+    return [state for state in states if state is not None]
+
+
+async def look(
+    http: HttpClient, container: str, started_at: str = ""
+) -> types.ContainerState | None:
+    """Its state now, None when it is gone; `started_at` is what was known before.
+
+    An inspect waits for the container's lock, which a start or an exec that hangs never gives
+    back (seen on 20.10: paused while an exec was starting). A list does not: one stuck container
+    must not make the whole engine look dead.
+    """
+    try:
+        path = f"/containers/{segment(container)}/json"
+        answer = await http.request("GET", path, timeout_s=LOOK_TIMEOUT_S)
+        return types.container_detail(answer.json()).state
+    except NotFound:
+        return None
+    except ProtocolError:
+        raise
+    except HostUnreachable:
+        found = await _rows(http, {"id": [container]})
+    return types.listed_state(found[0], started_at) if found else None
+
+
+async def _rows(http: HttpClient, filters: Mapping[str, Json]) -> list[Mapping[str, Json]]:
+    query: Query = {"all": True, "filters": filters}
+    answer = await http.request("GET", "/containers/json", query=query)
+    return types.rows(answer.json(), "a list of containers")
 
 
 async def inspect_or_none(http: HttpClient, container: str) -> types.ContainerDetail | None:

@@ -252,12 +252,14 @@ class HostSnapshot:
         seen = -1
         while seen != self._versions.get(container, 0):
             seen = self._versions.get(container, 0)
-            detail = await self.host.find(container)
-            if detail is None:
+            before = self._containers.get(container)
+            started_at = before.started_at if before is not None else ""
+            state = await docker_containers.look(self.host.http, container, started_at)
+            if state is None:
                 self._versions.pop(container, None)
                 self._store(container, None)
                 return
-            self._store(container, detail.state)
+            self._store(container, state)
 
     def _store(self, container: str, state: types.ContainerState | None) -> None:
         """Put one state into the view, None for gone, and tell when that changes anything."""

@@ -253,6 +253,21 @@ def container_detail(data: Json) -> ContainerDetail:
     )
 
 
+def listed_state(data: Json, started_at: str) -> ContainerState:
+    """The same from a list answer, which knows everything but when it was started."""
+    row = mapping(data, "a container")
+    names = texts(row, "Names")
+    return ContainerState(
+        id=container_id(row.get("Id")),
+        name=names[0].removeprefix("/") if names else "",
+        labels=labels(row),
+        status=status(row.get("State")),
+        image_id=image_id(row.get("ImageID")),
+        started_at=started_at,
+        networks=_networks(table(row, "NetworkSettings")),
+    )
+
+
 def status(value: Json) -> Status:
     """A container's status; podman's extra words are mapped to Docker's."""
     known = {"configured": "created", "initialized": "created", "stopped": "exited"}

@@ -6,17 +6,21 @@ import asyncio
 import copy
 import random
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rumpel.adapters import docker_containers
 from rumpel.adapters import docker_types as types
 from rumpel.adapters.docker_errors import ProtocolError
+from rumpel.adapters.docker_http import HttpClient
 from rumpel.adapters.docker_stream import DockerStream, frames
-from rumpel.adapters.docker_wire import Wire
+from rumpel.adapters.docker_wire import Wire, parse_endpoint
 from rumpel.adapters.stream import STDERR, STDOUT
+from tests.adapters.docker.fake_engine import Request, fake_engine, json_answer
 
 
 def frame(kind: int, payload: bytes, size: int | None = None) -> bytes:
@@ -174,7 +178,16 @@ EVENT = {
     "Actor": {"ID": ID, "Attributes": {"name": "a"}},
     "timeNano": 1,
 }
+ROW = {
+    "Id": ID,
+    "Names": ["/rumpel-a"],
+    "ImageID": f"sha256:{ID}",
+    "Labels": {"a": "b"},
+    "State": "running",
+    "NetworkSettings": {"Networks": {"none": {"IPAddress": ""}}},
+}
 READERS = [
+    (lambda row: types.listed_state(row, ""), ROW),
     (types.container_detail, CONTAINER),
     (types.image_info, IMAGE),
     (types.volume_info, VOLUME),
@@ -213,6 +226,37 @@ def test_a_mutated_answer_is_read_or_refused(read: Any, sample: dict[str, Any]) 
         if isinstance(found, types.ContainerDetail):
             assert len(found.id) == 64
             assert found.state.status in types.STATUSES
+
+
+def test_a_list_answer_says_the_same_as_an_inspect() -> None:
+    inspected = types.container_detail(CONTAINER).state
+    assert types.listed_state(ROW, inspected.started_at) == inspected
+
+
+async def test_one_stuck_container_does_not_take_the_engine_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_containers, "LOOK_TIMEOUT_S", 0.1)
+    stuck, well = "cd" * 32, ID
+
+    async def engine(request: Request, writer: asyncio.StreamWriter) -> None:
+        if stuck in request.path and "/json" in request.path and "filters" not in request.path:
+            await asyncio.sleep(5)
+        elif well in request.path and "filters" not in request.path:
+            writer.write(json_answer(CONTAINER))
+        elif stuck in request.path:
+            writer.write(json_answer([{**ROW, "Id": stuck}]))
+        else:
+            writer.write(json_answer([ROW, {**ROW, "Id": stuck}]))
+
+    async with fake_engine(tmp_path, engine) as url:
+        http = HttpClient(parse_endpoint(url))
+        states = await docker_containers.states(http, ["a=b"])
+        again = await docker_containers.look(http, stuck, "before")
+        await http.close()
+    assert {state.id: bool(state.started_at) for state in states} == {well: True, stuck: False}
+    assert again is not None
+    assert again.started_at == "before"
 
 
 def test_podmans_words_are_understood() -> None:
