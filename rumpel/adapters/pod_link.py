@@ -14,6 +14,7 @@ import hashlib
 import secrets
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from rumpel import names
 from rumpel.adapters.stream import STDOUT, Stream
@@ -28,21 +29,34 @@ CONFLICT = "conflict: "
 _QUOTED_NEWLINE = "'\"$rp_nl\"'"
 
 
+@dataclass(frozen=True, slots=True)
+class PodSettings:
+    """What the program is told about the pod it runs in."""
+
+    seed_path: str = names.SEED_PATH
+    mountinfo: str = "/proc/self/mountinfo"
+    look_s: float = 2.0
+    """Seconds between two looks for commits made without our hook."""
+
+
 @functools.cache
-def program(seed_path: str, mountinfo: str) -> tuple[str, str]:
+def program(settings: PodSettings) -> tuple[str, str]:
     """Version and text of what a pod is told to evaluate; comments are left on this side.
 
     A shell reads byte by byte, about 1 ms a kilobyte, so the text is as short as it may be.
     """
-    text = "".join(
-        f"{name}={shlex.quote(value)}\n"
-        for name, value in (
-            ("rp_seed", seed_path),
-            ("rp_mountinfo", mountinfo),
-            ("rp_hook", shorten(resource_text("pod_hook.sh"))),
-        )
-    ) + shorten(resource_text("pod_control.sh"))
+    variables = (
+        ("rp_seed", settings.seed_path),
+        ("rp_mountinfo", settings.mountinfo),
+        ("rp_look_s", f"{settings.look_s:g}"),
+        ("rp_hook", shorten(resource_text("pod_hook.sh"))),
+    )
+    text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables)
+    text += shorten(resource_text("pod_control.sh"))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest(), text
+
+
+DEFAULTS = PodSettings()
 
 
 def shorten(script: str) -> str:
@@ -103,8 +117,7 @@ class PodLink:
         *,
         on_notice: Callable[[], object],
         timeout_s: float,
-        seed_path: str = names.SEED_PATH,
-        mountinfo: str = "/proc/self/mountinfo",
+        settings: PodSettings = DEFAULTS,
     ) -> PodLink:
         """Say hello and send the program if the pod does not have this version of it.
 
@@ -113,7 +126,7 @@ class PodLink:
         """
         link = cls(stream, on_notice)
         link._reader = asyncio.create_task(link._read(), name="link into a pod")
-        version, text = program(seed_path, mountinfo)
+        version, text = program(settings)
         try:
             async with asyncio.timeout(timeout_s):
                 # The first newline ends what an earlier daemon may have left half written.

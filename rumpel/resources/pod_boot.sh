@@ -50,10 +50,11 @@ while :; do
     done
     if [ "$rp_mode" != main ]; then
         # An exec outlives its client, and so would all that it started; it leads its group.
+        # git removes its locks on TERM; a subshell that has just been forked may miss it.
         trap '' TERM
-        kill -TERM "-$$" 2>/dev/null
+        kill -TERM "-$$" 2>/dev/null && sleep 1 && kill -KILL "-$$"
         exit 0
     fi
-    sleep 60 &
+    sleep 60 >/dev/null 2>&1 &
     wait "$!"
 done

@@ -1,6 +1,6 @@
 # The verbs of a pod, evaluated by pod_boot.sh before each block; sent by rumpel.adapters.pod_link
-# after `rp_seed` (path of the repository behind `host`), `rp_hook` (text of pod_hook.sh) and
-# `rp_mountinfo` (path of the table of mounts).
+# after `rp_seed` (path of the repository behind `host`), `rp_hook` (text of pod_hook.sh),
+# `rp_mountinfo` (path of the table of mounts) and `rp_look_s`.
 # POSIX shell and git only. A verb gets its sequence number and its arguments; its answer is one
 # line. What a request costs is mostly processes, so builtins do what they can.
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_COMMON_DIR GIT_NAMESPACE
@@ -318,10 +318,11 @@ rp_status() {
 }
 
 rp_fetch() {
-    # By path and refspec, not by the remote's name: the user may have changed it.
+    # By path and refspec, not by the remote's name: the user may have changed it. Without hooks:
+    # git runs ours for each ref, which cost 2 ms for each of 5,000 branches.
     rp_seq=$1
     rp_what='git fetch'
-    rp_try git -C "$2" -c gc.auto=0 -c maintenance.auto=false -c fetch.recurseSubmodules=false \
+    rp_try git -C "$2" -c core.hooksPath=/dev/null -c gc.auto=0 -c fetch.recurseSubmodules=false \
         fetch -q --prune --no-tags --refmap= "$rp_seed" '+refs/heads/*:refs/remotes/host/*'
     rp_ref=refs/remotes/host/HEAD rp_what='following HEAD'
     rp_host_head
@@ -379,7 +380,7 @@ rp_look_forever() {
     # For commits without our hook: core.hooksPath, husky, a git older than 2.28.
     while rp_first "$rp_dir/watcher" && [ "$rp_line" = "$rp_seq" ]; do
         rp_look || rp_notice
-        sleep 2
+        sleep "$rp_look_s"
     done
 }
 

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from rumpel.adapters.pod_link import PodLink
+from rumpel.adapters.pod_link import PodLink, PodSettings
 from rumpel.adapters.stream import STDERR, STDOUT
 from rumpel.resources import resource_text
 
@@ -21,6 +21,9 @@ SHELLS = {
 }
 POD_ID = "a1b2c3d4e5f60718"
 TIMEOUT_S = 20.0
+LOOK_S = 0.3
+SETTLED_S = 1.3
+"""Some shells compare whole seconds, so a move may be told twice, a second apart."""
 
 
 def shells() -> list[str]:
@@ -89,6 +92,14 @@ async def boot(shell: str, mode: str = "exec", env: Mapping[str, str] | None = N
     return LocalStream(process)
 
 
+async def exited(process: asyncio.subprocess.Process, timeout_s: float = 5) -> int:
+    """Its exit code. Unlike `wait` not later than that: children may hold its output open."""
+    async with asyncio.timeout(timeout_s):
+        while process.returncode is None:  # noqa: ASYNC110 - asyncio has no event for it
+            await asyncio.sleep(0.01)
+    return process.returncode
+
+
 def alive(session: int) -> list[str]:
     """Commands of the session that still run (zombies do not)."""
     found = subprocess.run(
@@ -145,8 +156,7 @@ class Pod:
             self.stream,
             on_notice=self.on_notice,
             timeout_s=TIMEOUT_S,
-            seed_path=str(self.seed),
-            mountinfo=str(self.mountinfo),
+            settings=PodSettings(str(self.seed), str(self.mountinfo), LOOK_S),
         )
         return self._link
 
@@ -171,7 +181,7 @@ class Pod:
     def git(self, *args: str, check: bool = True) -> str:
         return git(self.workspace, *args, check=check)
 
-    async def settle(self, wait_s: float = 0.3) -> None:
+    async def settle(self, wait_s: float = SETTLED_S) -> None:
         """Until no notice came for a while."""
         while True:
             self.noticed.clear()
