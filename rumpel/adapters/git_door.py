@@ -46,6 +46,7 @@ UNPACK_BYTES = 32 << 20
 MAX_SIZES_BYTES = 256 << 20
 NOT_FATAL = (0, 1)
 """Exit codes of a fetch whose objects all arrived and passed fsck."""
+BAD_NAME = "git allows no such name"
 INCOMPLETE = "its history is not complete"
 CHECK_TIMEOUT_S = 120.0
 
@@ -117,8 +118,8 @@ async def _fetch(
         arrived |= await _without_ref(quarantine, report.claims, arrived)
     for raw, oid in sorted(report.claims.items()):
         name, ref = branch_name(raw), HEADS + os.fsdecode(raw)
-        if name in found:
-            refused[name] = "two branches have this name"
+        if name in found or not git_files.is_branch_name(raw):
+            refused[name] = "two branches have this name" if name in found else BAD_NAME
             continue
         is_here, why = arrived.get(ref) == oid, report.said
         if is_here or report.code in NOT_FATAL:

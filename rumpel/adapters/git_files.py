@@ -14,6 +14,10 @@ from pathlib import Path
 OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 PACKED_HEADER = "# pack-refs with: peeled fully-peeled sorted \n"
 MAX_SYMREFS = 5
+BAD_IN_NAME = re.compile(
+    rb"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock/|\.lock$|\.$|/$|^[./]|^$"
+)
+"""What git-check-ref-format(1) forbids in a ref's name; `^` is that of a branch."""
 
 
 def refs(git_dir: Path, prefix: str) -> dict[str, str]:
@@ -31,6 +35,11 @@ def refs(git_dir: Path, prefix: str) -> dict[str, str]:
         else:
             found[name] = oid
     return found
+
+
+def is_branch_name(raw: bytes) -> bool:
+    """Git would take it; whoever sent it may not have asked git."""
+    return BAD_IN_NAME.search(raw) is None
 
 
 def head(git_dir: Path, common_dir: Path) -> tuple[str, str | None]:

@@ -53,8 +53,9 @@ class PktListener:
     def feed(self, data: bytes) -> None:
         self.total_bytes += len(data)
         is_pack = self.in_pack or self._broken
-        if self.total_bytes > (self._max_pack_bytes if is_pack else MAX_TALK_BYTES):
-            raise _limit("sends more than", self.total_bytes - 1, "bytes")
+        most = self._max_pack_bytes if is_pack else max(MAX_TALK_BYTES, self._max_pack_bytes)
+        if self.total_bytes > most:
+            raise _limit("sends more than", most, "bytes")
         position = 0
         while position < len(data) and not self._broken:
             position = self._step(data, position)

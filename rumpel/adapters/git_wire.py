@@ -275,7 +275,7 @@ def _restrict(child: proc.Child, limits: Limits) -> None:
     """Before git has read a byte: index-pack and unpack-objects inherit them."""
     child.limit(resource.RLIMIT_FSIZE, limits.pack_bytes)
     child.limit(resource.RLIMIT_DATA, limits.memory_bytes)
-    child.limit(resource.RLIMIT_CPU, int(limits.seconds))
+    child.limit(resource.RLIMIT_CPU, int(limits.seconds) + 1)
     child.limit(resource.RLIMIT_CORE, 0)
 
 

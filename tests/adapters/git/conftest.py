@@ -79,10 +79,11 @@ class LocalStream:
         await self.write_eof()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        await self.process.wait()
         for pump in self._pumps:
             pump.cancel()
         await asyncio.gather(*self._pumps, return_exceptions=True)
+        # asyncio only sees the end of a process whose output was read to its end.
+        await self.process.communicate()
 
 
 SHA256 = pytest.mark.parametrize("pair", [("--object-format=sha256",)], indirect=True)
