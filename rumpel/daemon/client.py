@@ -35,6 +35,7 @@ class Client:
         self.cancelled = asyncio.Event()
         self.gone = asyncio.Event()
         self.wants_exit = asyncio.Event()
+        self.signalled = asyncio.Event()
         self.resizes: asyncio.Queue[tuple[int, int]] = asyncio.Queue(maxsize=16)
         self._consent: asyncio.Future[bool] | None = None
 
@@ -96,6 +97,8 @@ class Client:
                 self.cancelled.set()
             case "detach":
                 self.gone.set()
+            case "signal":
+                self.signalled.set()
             case "exit":
                 self.wants_exit.set()
             case "consent":

@@ -21,7 +21,6 @@ from rumpel.graphs.create import create, node_id
 from rumpel.graphs.delete import delete
 from rumpel.model import PodSpec
 
-
 MAX_COUNT = 1000
 
 
@@ -100,7 +99,7 @@ async def _specs(
 ) -> list[PodSpec]:
     """Specs of all pods; new ones are announced in the database before anything is made."""
     draft = await requests.dev_config(where, client, pod=wanted[0], pod_id=new_pod_id())
-    for warning in draft.warnings:
+    for warning in (*where.settings.warnings, *draft.warnings):
         client.warn(warning)
     await requests.consented(app.store, where, client, draft)
     async with app.gate(where.ref, where.host):
@@ -187,6 +186,11 @@ async def _roll_back(app: App, client: Client, outcome: Outcome) -> None:
         await app.pods.remove(pod)
 
 
+def _was_changed(outcome: Outcome, pod: Pod) -> bool:
+    states = {} if outcome.result is None else outcome.result.states
+    return any(state is NodeState.OK for name, state in states.items() if _concerns(pod.spec, name))
+
+
 def _row(app: App, outcome: Outcome, name: str) -> dict[str, Any]:
     pod = outcome.pods.get(name)
     if pod is None:
@@ -196,5 +200,6 @@ def _row(app: App, outcome: Outcome, name: str) -> dict[str, Any]:
     return {
         **row,
         "created": name in outcome.made,
+        "updated": name not in outcome.made and _was_changed(outcome, pod),
         "error": None if error is None else error.to_json(),
     }

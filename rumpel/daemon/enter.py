@@ -155,8 +155,10 @@ async def _follow(app: App, client: Client, session: Session) -> int:
     gone = asyncio.ensure_future(client.gone.wait())
     cancelled = asyncio.ensure_future(client.cancelled.wait())
     resizer = asyncio.ensure_future(_resize(client, session))
+    signalled = asyncio.ensure_future(client.signalled.wait())
     try:
-        await asyncio.wait({exited, gone, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+        waits = {exited, gone, cancelled, signalled}
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         if not exited.done():
             await session.host.kill_tree(
                 session.where.container_id, session.token, user=session.where.user
@@ -168,7 +170,7 @@ async def _follow(app: App, client: Client, session: Session) -> int:
         client.warn("the pod's container was removed while the command ran")
         return 137
     finally:
-        for future in (exited, gone, cancelled, resizer):
+        for future in (exited, gone, cancelled, signalled, resizer):
             future.cancel()
 
 

@@ -287,6 +287,7 @@ class LinkManager:
                     await self._import(state)
             except RumpelError as error:
                 log.info("pod %s: %s", state.pod.pod, error.message)
+                state.noticed.set()  # what could not be imported is still to be imported
                 await asyncio.sleep(wait_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
                 wait_s = min(wait_s * 2, RETRY_MAX_S)
 
@@ -330,19 +331,29 @@ class LinkManager:
     async def _import(self, state: PodSync) -> SyncReport:
         async with state.importing:
             state.noticed.clear()
-            stream, state.parked = state.parked, None
-            if stream is None:
-                stream = await self._upload_pack(state)
             pod = state.pod
-            try:
-                repo = await threads.call(git.discover, pod.repo.work_tree)
-                imported = await git_door.import_pod(repo, self._door(pod), stream)
-            finally:
-                await stream.close()
+            imported = await self._fetched(state)
             await self.repo(pod.repo).publish(pod.pod_id, pod.pod, imported.branches)
             for name, why in imported.rejected:
                 log.warning("pod %s: branch %r refused: %s", pod.pod, name, why)
             return SyncReport(imported.branches, tuple(imported.rejected))
+
+    async def _fetched(self, state: PodSync) -> git_door.Imported:
+        """Over the parked upload-pack; one that died meanwhile is replaced."""
+        repo = await threads.call(git.discover, state.pod.repo.work_tree)
+        parked, state.parked = state.parked, None
+        if parked is not None:
+            try:
+                return await git_door.import_pod(repo, self._door(state.pod), parked)
+            except RumpelError as error:
+                log.info("pod %s: parked fetch: %s", state.pod.pod, error.message)
+            finally:
+                await parked.close()
+        stream = await self._upload_pack(state)
+        try:
+            return await git_door.import_pod(repo, self._door(state.pod), stream)
+        finally:
+            await stream.close()
 
     def _pushed(self, repo_id: str, host_name: str) -> None:
         """New host branches lie behind `host`: the running pods fetch them."""

@@ -131,9 +131,7 @@ async def consented(
         items=tuple(items),
     )
     keys = sorted({*granted_keys, *(effect.key for effect in effects)})
-    await asyncio.gather(
-        store.grant_trust(row), store.kv_set(f"trust/{where.ref.repo_id}", keys)
-    )
+    await asyncio.gather(store.grant_trust(row), store.kv_set(f"trust/{where.ref.repo_id}", keys))
 
 
 async def pod_spec(

@@ -16,7 +16,7 @@ def commit(project: Project, pod: str) -> str:
 
 
 def status(project: Project, pod: str) -> str:
-    rows = project.run("list", "--json").assert_ok().data()
+    rows = project.run("list", "--json").assert_ok().data
     return str(next(row["status"] for row in rows if row["name"] == pod))
 
 
