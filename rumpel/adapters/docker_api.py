@@ -6,13 +6,15 @@ only RumpelError. Nothing is cached here: the warm view is `docker_snapshot`.
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rumpel.adapters import docker_containers, docker_exec, docker_images
+from rumpel.adapters import docker_buildkit, docker_containers, docker_exec, docker_images
 from rumpel.adapters import docker_types as types
 from rumpel.adapters.docker_errors import ProtocolError
 from rumpel.adapters.docker_http import HttpClient
@@ -34,6 +36,9 @@ class DockerHost:
     def __init__(self, http: HttpClient, info: types.EngineInfo) -> None:
         self.http = http
         self.info = info
+        self._probing = asyncio.Lock()
+        self._builder: tuple[docker_buildkit.Builder | None] | None = None
+        """Looked for once, at the first build."""
 
     @classmethod
     async def open(cls, url: str | None = None) -> Self:
@@ -205,6 +210,31 @@ class DockerHost:
     ) -> str:
         """Build a context tar (see `build_context`); the image id. CommandFailed has the tail."""
         return await docker_images.build(self.http, context, options, on_line)
+
+    async def build_tree(
+        self,
+        root: str | Path,
+        dockerfile: str | Path,
+        options: BuildOptions,
+        on_line: OnLine | None = None,
+    ) -> str:
+        """Build a folder: by BuildKit where a docker client speaks it, else by the engine.
+
+        `options.dockerfile` does not count here. A failing build raises CommandFailed either way.
+        """
+        builder = await self._buildkit() if docker_buildkit.flags(options) else None
+        if builder is not None:
+            tree = Path(root), Path(dockerfile)
+            return await docker_buildkit.build(builder, self.url, tree, options, on_line)
+        async with docker_images.context_tar(root, dockerfile) as (tar, name):
+            inside = dataclasses.replace(options, dockerfile=name)
+            return await docker_images.build(self.http, tar, inside, on_line)
+
+    async def _buildkit(self) -> docker_buildkit.Builder | None:
+        async with self._probing:
+            if self._builder is None and self.info.kind == "docker":
+                self._builder = (await docker_buildkit.find(),)
+        return self._builder[0] if self._builder else None
 
     async def tag(self, image_id: str, ref: str) -> None:
         await docker_images.tag(self.http, image_id, ref)

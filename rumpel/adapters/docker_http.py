@@ -58,16 +58,20 @@ def segment(text: str) -> str:
 
 
 def encode_query(query: Query | None) -> str:
-    """`?a=1&b=...`: None is left out, booleans are 1 and 0, mappings and lists are JSON."""
+    """`?a=1&b=...`: None is left out, booleans are 1 and 0, mappings and lists are JSON.
+
+    A tuple is a parameter that is given several times.
+    """
     pairs = []
     for name, value in (query or {}).items():
-        if value is None:
-            continue
-        if isinstance(value, bool):
-            value = int(value)
-        elif isinstance(value, Mapping | list | tuple):
-            value = json.dumps(value)
-        pairs.append((name, str(value)))
+        for one in value if isinstance(value, tuple) else (value,):
+            if one is None:
+                continue
+            if isinstance(one, bool):
+                one = int(one)
+            elif isinstance(one, Mapping | list):
+                one = json.dumps(one)
+            pairs.append((name, str(one)))
     return f"?{urlencode(pairs)}" if pairs else ""
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rumpel.adapters import docker_registry, threads
+from rumpel.adapters import build_context, docker_registry, threads
 from rumpel.adapters import docker_types as types
 from rumpel.adapters.docker_containers import file_chunks
 from rumpel.adapters.docker_errors import MAX_MESSAGE, ProtocolError
@@ -161,7 +163,7 @@ class BuildOptions:
     extra: Mapping[str, Json] = field(default_factory=dict)
     """More parameters of `POST /build`; lists and maps add to those above, the rest wins."""
 
-    def query(self) -> Query:
+    def query(self) -> dict[str, Json]:
         query = self._own_query()
         for name, value in self.extra.items():
             own = query.get(name)
@@ -171,6 +173,8 @@ class BuildOptions:
                 query[name] = [*own, *value]
             else:
                 query[name] = value
+        if isinstance(hosts := query.get("extrahosts"), list):
+            query["extrahosts"] = tuple(hosts)  # the one parameter that is repeated, not JSON
         return query
 
     def _own_query(self) -> dict[str, Json]:
@@ -183,12 +187,24 @@ class BuildOptions:
             "t": self.tag or None,
             "platform": self.platform or None,
             "networkmode": self.network or None,
-            "extrahosts": ",".join(self.extra_hosts) or None,
+            "extrahosts": list(self.extra_hosts) or None,
             "nocache": self.is_nocache,
             "pull": self.is_pull or None,
             "rm": True,
             "forcerm": True,
         }
+
+
+@contextlib.asynccontextmanager
+async def context_tar(root: str | Path, dockerfile: str | Path) -> AsyncIterator[tuple[Path, str]]:
+    """A temporary tar of a context, and its Dockerfile's path in it."""
+    folder = await threads.call(tempfile.TemporaryDirectory, prefix="rumpel-build-")
+    try:
+        tar = Path(folder.name, "context.tar")
+        name = await threads.call(build_context.write_tar, root, dockerfile, tar)
+        yield tar, name
+    finally:
+        await threads.call(folder.cleanup)
 
 
 async def build(

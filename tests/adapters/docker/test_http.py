@@ -283,6 +283,7 @@ def test_names_never_leave_their_place_in_a_path() -> None:
 def test_queries() -> None:
     assert encode_query(None) == ""
     assert encode_query({"a": None, "b": True, "c": False, "d": 7}) == "?b=1&c=0&d=7"
+    assert encode_query({"h": ("a:1", "b:2")}) == "?h=a%3A1&h=b%3A2"
     assert encode_query({"f": {"label": ["a=b&c"]}}).startswith("?f=%7B%22label%22")
 
 
