@@ -109,8 +109,7 @@ def test_an_image_deleted_between_runs(rumpel_project: ProjectFactory) -> None:
     project.run("delete", "p").assert_ok()
     label = project.home.label
     assert label is not None
-    for image in project.docker.images(label):
-        project.docker.api.remove_image(image["Id"], force=True)
+    assert project.docker.remove_labelled(label) == []
     project.run("create", "p").assert_ok()
     assert project.run("enter", "p", "--", "cat", "/mark").assert_ok().stdout == "mark\n"
 
@@ -169,6 +168,7 @@ def test_ctrl_c_once_detaches_and_twice_cancels(rumpel_project: ProjectFactory) 
     second = project.spawn("create", "q")
     second.expect(rb"onCreate")
     second.sendintr()
+    second.expect(rb"again now")
     second.sendintr()
     second.wait()
     assert second.exitstatus == 130

@@ -33,7 +33,7 @@ def baked(rumpel_project: ProjectFactory, state: str) -> Project:
     script = (
         f"git clone -q /tmp/baked.git {WORKSPACE} && cd {WORKSPACE} && "
         "git config user.name baked && git config user.email baked@example.com && "
-        "mkdir target && echo warm >target/cache && printf '#!/bin/sh\\nexit 1\\n' "
+        "mkdir -p target .git/hooks && echo warm >target/cache && printf '#!/bin/sh\\nexit 1\\n' "
         ">.git/hooks/pre-commit && chmod +x .git/hooks/pre-commit && "
         f"{{ {STATES[state]}; }} && touch -t {OLD} README.md target/cache"
     )
