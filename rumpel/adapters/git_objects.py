@@ -6,12 +6,13 @@ before that git does not see the pack.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rumpel.errors import RumpelError
@@ -70,6 +71,21 @@ def take_packs(source: Path) -> list[bytes]:
 
 def drop_packs(source: Path) -> None:
     shutil.rmtree(source / "pack", ignore_errors=True)
+
+
+def sync_loose(objects: Path, oids: Iterable[str]) -> int:
+    """Those of `oids` that are single files go to the disk now; answers how many. Blocking."""
+    folders: set[Path] = set()
+    count = 0
+    for oid in oids:
+        file = objects / oid[:FANOUT_CHARS] / oid[FANOUT_CHARS:]
+        with contextlib.suppress(FileNotFoundError):
+            _sync(file)
+            folders.add(file.parent)
+            count += 1
+    for folder in folders:
+        _sync(folder)
+    return count
 
 
 def _fanout(objects: Path) -> Iterator[Path]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
-from rumpel.adapters import git, git_run, threads
+from rumpel.adapters import git, git_objects, git_run, threads
 from rumpel.errors import Bug, RumpelError
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ async def keep(repo: git.Repo, pod_id: str, branches: Mapping[str, str]) -> int:
     What was held there before stays held. Raises RumpelError unless, read again, every tip is.
     """
     prefix = f"{KEEP}{pod_id}/"
+    await _harden(repo, branches)
     held = await threads.call(git.refs, repo, prefix)
     wanted = _keep_names(prefix, branches)
     old = {oid for name, oid in held.items() if wanted.get(name) != oid}
@@ -72,6 +74,24 @@ async def keep_old(repo: git.Repo, pod_id: str, oids: Iterable[str]) -> None:
     changes = [(f"{KEEP}{pod_id}/old/{oid}", oid) for oid in sorted(set(oids))]
     for name, why in await _apply(repo, changes):
         raise RumpelError(f"{name} could not be written: {why}")
+
+
+async def _harden(repo: git.Repo, branches: Mapping[str, str]) -> None:
+    """Their objects to the disk: imports leave that to the system, as git does with commits."""
+    own = ("--not", "--branches", "--tags", f"--exclude={git.PUBLISHED_GLOB}", "--remotes")
+    done = await git_run.run(
+        repo.git_dir,
+        "rev-list",
+        "--objects",
+        "--no-object-names",
+        "--stdin",
+        *own,
+        input="".join(f"{oid}\n" for oid in sorted(set(branches.values()))).encode(),
+        timeout_s=TIMEOUT_S,
+        codes=(0, 128),
+    )
+    oids = done.stdout.decode().split()
+    await threads.call(git_objects.sync_loose, Path(repo.objects_dir), oids)
 
 
 def _keep_names(prefix: str, branches: Mapping[str, str]) -> dict[str, str]:
