@@ -14,17 +14,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rumpel.adapters import docker_buildkit, docker_containers, docker_exec, docker_images
+from rumpel.adapters import (
+    docker_buildkit,
+    docker_containers,
+    docker_context,
+    docker_exec,
+    docker_images,
+    threads,
+)
 from rumpel.adapters import docker_types as types
 from rumpel.adapters.docker_errors import ProtocolError
 from rumpel.adapters.docker_http import HttpClient
 from rumpel.adapters.docker_images import BuildOptions, OnLine
 from rumpel.adapters.docker_stream import DockerStream
 from rumpel.adapters.docker_wire import parse_endpoint
+from rumpel.errors import HostUnreachable
 
 Json = types.Json
 
-DEFAULT_URL = "unix:///var/run/docker.sock"
 NEWEST_API = (1, 44)
 """Newest version whose answers were read while this was written; engines >= 29 want 1.44."""
 OPEN_TIMEOUT_S = 10.0
@@ -42,13 +49,26 @@ class DockerHost:
 
     @classmethod
     async def open(cls, url: str | None = None) -> Self:
-        """Reach the engine and agree on a version; None is $DOCKER_HOST or the usual socket."""
-        http = HttpClient(parse_endpoint(url or os.environ.get("DOCKER_HOST") or DEFAULT_URL))
-        version = await http.request("GET", "/version", timeout_s=OPEN_TIMEOUT_S)
-        found = types.mapping(version.json(), "a version")
-        http.prefix = f"/v{agreed_version(types.text(found, 'ApiVersion', 20))}"
-        info = await http.request("GET", "/info", timeout_s=OPEN_TIMEOUT_S)
-        return cls(http, types.engine_info(found, types.mapping(info.json(), "engine information")))
+        """Reach the engine and agree on a version; None is the one `docker` itself would use."""
+        if url is None:
+            address = await threads.call(docker_context.resolve, os.environ)
+            url = address.url
+            if address.wants_tls:
+                raise HostUnreachable(
+                    f"cannot use Docker at {url} ({address.origin}): TLS is not supported",
+                    hint="use an SSH address, or a context with one",
+                )
+        http = HttpClient(parse_endpoint(url))
+        try:
+            version = await http.request("GET", "/version", timeout_s=OPEN_TIMEOUT_S)
+            found = types.mapping(version.json(), "a version")
+            http.prefix = f"/v{agreed_version(types.text(found, 'ApiVersion', 20))}"
+            info = await http.request("GET", "/info", timeout_s=OPEN_TIMEOUT_S)
+            data = types.mapping(info.json(), "engine information")
+            return cls(http, types.engine_info(found, data))
+        except BaseException:
+            await http.close()
+            raise
 
     @property
     def url(self) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 from dataclasses import dataclass
 
 from rumpel.errors import HostUnreachable
@@ -23,23 +22,22 @@ PENDING_BYTES = 262_144
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where an engine listens: a unix socket, or TCP, with TLS when `tls` is set."""
+    """Where an engine listens: a unix socket, or TCP without TLS."""
 
     url: str
     path: str = ""
     address: tuple[str, int] | None = None
-    tls: ssl.SSLContext | None = None
 
 
-def parse_endpoint(url: str, tls: ssl.SSLContext | None = None) -> Endpoint:
+def parse_endpoint(url: str) -> Endpoint:
     """`unix:///path` or `tcp://host:port`. Raises HostUnreachable for anything else."""
     scheme, _, rest = url.partition("://")
     if scheme == "unix" and rest.startswith("/"):
         return Endpoint(url, path=rest)
-    if scheme in ("tcp", "http", "https"):
+    if scheme in ("tcp", "http"):
         name, _, port = rest.rstrip("/").rpartition(":")
         if name and port.isdecimal() and int(port) < 65_536:
-            return Endpoint(url, address=(name.strip("[]"), int(port)), tls=tls)
+            return Endpoint(url, address=(name.strip("[]"), int(port)))
     raise HostUnreachable(
         f"cannot use the Docker address {url!r}",
         hint="use unix:///path/to/docker.sock or tcp://host:port",
