@@ -7,6 +7,7 @@ Engine API: `POST /images/create`, `POST /build`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ KIND = "image"
 TITLE = "Preparing image"
 VERSION = 1
 POLICY = Policy(slots=("build",), timeout_s=3600.0, retries=1)
+
+NOISE = (" --->", "Removing intermediate container ", "Successfully ", "sha256:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +106,12 @@ async def _build(ctx: Context[World], inputs: Inputs) -> Output:
         args=inputs.args,
         target=inputs.target or "",
         cache_from=inputs.cache_from,
-        labels=ctx.world.labels("image", ctx.node_id, ctx.nonce),
+        labels=ctx.world.image_labels(),
         tag=tag,
         extra=inputs.options,
     )
     try:
-        image_id = await host.build(context_tar, options, ctx.log)
+        image_id = await host.build(context_tar, options, without_noise(ctx.log))
     finally:
         await threads.call(context_tar.unlink, missing_ok=True)
     ctx.fault("built")
@@ -122,6 +125,16 @@ async def _build(ctx: Context[World], inputs: Inputs) -> Output:
             bases[ref] = base.id
     await ctx.world.saw_image(inputs.host)
     return Output(image_id=found.id, user=found.user, tag=tag, bases=bases)
+
+
+def without_noise(log: Callable[[str], None]) -> Callable[[str], None]:
+    """The classic builder tells of every intermediate container and layer: nobody asked."""
+
+    def on_line(line: str) -> None:
+        if not line.startswith(NOISE) and line.strip():
+            log(line)
+
+    return on_line
 
 
 def build_tag(inputs: Inputs) -> str:

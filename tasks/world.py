@@ -140,6 +140,10 @@ class World:
         pairs = {"home": self.home_id, "kind": kind, **more}
         return [f"rumpel.{key.replace('_', '-')}={value}" for key, value in pairs.items()]
 
+    def image_labels(self) -> dict[str, str]:
+        """No nonce: a rebuild must be able to give the same id. And one label is one step."""
+        return {names.LABEL_HOME: self.home_id, **self.extra_labels}
+
     def labels(self, kind: str, node_id: str, nonce: str) -> dict[str, str]:
         return {
             names.LABEL_HOME: self.home_id,
