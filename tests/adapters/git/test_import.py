@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import tarfile
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from rumpel.adapters import git_door, threads
+from rumpel.adapters import git_door, git_seed, threads
 from rumpel.adapters.git_door import Imported
 from rumpel.adapters.git_wire import Limits
 from tests.adapters.git.conftest import SHA256, LocalStream, Pair
@@ -230,3 +231,21 @@ async def test_removed_door_has_no_branches(pair: Pair) -> None:
     await git_door.remove(pair.door)
     await git_door.remove(pair.door)
     assert await threads.call(git_door.branches, pair.door) == {}
+
+
+async def test_host_that_is_a_partial_clone(pair: Pair, tmp_path: Path) -> None:
+    for number in range(3):
+        pair.host.commit(f"{number}", {"README.md": f"{number}\n"})
+    pair.host.git("config", "uploadpack.allowFilter", "true")
+    url = f"file://{pair.host.root}"
+    pair.host.git("clone", "-q", "--filter=blob:none", url, str(tmp_path / "partial"))
+    host = Repo(tmp_path / "partial", pair.host.env)
+    partial = await pair.of(host, pair.pod)
+    pair.pod.git("pull", "-q", "origin", "main")
+    oid = pair.pod.commit("work", {"new.txt": "new\n"})
+    assert await load(partial) == Imported({"alice": oid}, ())
+    assert host.git("show", f"{oid}:new.txt") == "new"
+    await git_seed.seed_tar(partial.repo, str(tmp_path / "seed.tar"))
+    with tarfile.open(tmp_path / "seed.tar") as tar:
+        tar.extractall(tmp_path / "seed", filter="fully_trusted")
+    assert Repo(tmp_path / "seed", pair.host.env).git("fsck", "--full") == ""
