@@ -77,11 +77,12 @@ rp_is_sha256() {
 
 rp_host_head() {
     # refs/remotes/host/HEAD as the seed's HEAD wants it in rp_head: `ref: NAME`, an oid or nothing.
+    # $1: a branch that is known to be there, if any; it saves a process.
     rp_first "$rp_seed/HEAD" && rp_head=$rp_line || rp_head=''
     case $rp_head in
     'ref: refs/heads/'*)
         # An unborn branch is no use: git warns of a symref that leads nowhere.
-        if [ -f "$rp_seed/${rp_head#ref: }" ] ||
+        if [ "${rp_head#ref: refs/heads/}" = "${1-}" ] || [ -f "$rp_seed/${rp_head#ref: }" ] ||
             git --git-dir="$rp_seed" show-ref -q --verify "${rp_head#ref: }"; then
             rp_head="ref: refs/remotes/host/${rp_head#ref: refs/heads/}"
         else
@@ -128,8 +129,8 @@ rp_set_up() {
     [ -d "$rp_ws" ] || rp_try mkdir -p "$rp_ws"
     rp_kind=fresh
     rp_look_at "$rp_ws"
-    [ $rp_kind = fresh ] || rp_guard_mounts
-    [ $rp_kind != baked ] || rp_strip
+    [ $rp_kind = fresh ] || [ -n "$rp_own" ] || rp_guard_mounts
+    rp_strip
     rp_skeleton
     if [ -z "$rp_oid" ]; then
         [ $rp_kind = fresh ] || rp_try rm -f "$rp_git/index"
@@ -183,6 +184,12 @@ rp_other_remote() {
 rp_look_at() {
     # What is in the workspace? fresh: nothing; baked: a checkout; files: something else, which
     # nobody can tell from the user's own files, so what the commit does not have stays.
+    rp_own=''
+    if [ ! -e "$rp_git/rumpel/pod" ] && rp_first "$rp_git/rumpel/begun" &&
+        [ "$rp_line" = "$rp_pod" ]; then
+        # Ours, but not finished: the daemon or the pod was stopped.
+        rp_own=yes
+    fi
     if [ -e "$rp_git/rumpel/files" ]; then
         rp_kind=files
     elif [ -e "$rp_git" ] || [ -L "$rp_git" ]; then
@@ -227,7 +234,7 @@ rp_strip() {
     # fetched are of use; so hooks, remotes, branches, locks and anything in progress are gone.
     rp_what="cleaning $rp_git"
     if [ -L "$rp_git" ] || [ ! -d "$rp_git" ]; then
-        rp_try rm -f "$rp_git"
+        [ $rp_kind != baked ] || rp_try rm -f "$rp_git"
         return
     fi
     rp_keep=objects
@@ -238,6 +245,7 @@ rp_strip() {
     for rp_path in "$rp_git"/* "$rp_git"/.[!.]*; do
         case ${rp_path##*/} in
         lfs | modules) ;;
+        rumpel) [ -n "$rp_own" ] || set -- "$@" "$rp_path" ;;
         objects | index | sharedindex.*) [ -n "$rp_keep" ] || set -- "$@" "$rp_path" ;;
         info)
             for rp_path in "$rp_git"/info/*; do
@@ -261,6 +269,7 @@ rp_skeleton() {
         "$rp_git/refs/tags" "$rp_git/refs/remotes/host" "$rp_git/hooks" "$rp_git/info" \
         "$rp_git/rumpel"
     [ $rp_kind != files ] || : >"$rp_git/rumpel/files"
+    printf '%s\n' "$rp_pod" >"$rp_git/rumpel/begun"
     if [ -n "$rp_upstream" ]; then
         rp_section branch "$rp_branch"
         rp_set remote host
@@ -281,7 +290,7 @@ rp_skeleton() {
     git --git-dir="$rp_seed" for-each-ref refs/heads \
         --format='%(objectname) refs/remotes/host/%(refname:lstrip=2)' \
         >>"$rp_git/packed-refs" || rp_err "$rp_what: cannot read the branches of the host"
-    rp_host_head
+    rp_host_head "${rp_oid:+$rp_upstream}"
     [ -z "$rp_head" ] || printf '%s\n' "$rp_head" >"$rp_git/refs/remotes/host/HEAD"
 }
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from rumpel.errors import RumpelError
-from tests.adapters.pod.support import POD_ID, Pod, commit, git
+from tests.adapters.pod.support import POD_ID, Pod, commit, git, kill_session
 
 
 def push(host: Path, seed: Path) -> None:
@@ -120,6 +121,22 @@ async def test_two_setups_at_once_do_not_disturb_each_other(pod: Pod, host: Path
     await pod.start()
     assert await asyncio.gather(*(pod.setup(tip) for _ in range(3))) == [tip] * 3
     assert pod.git("status", "--porcelain") == ""
+
+
+async def test_killed_at_any_moment_it_goes_on(pod: Pod, host: Path) -> None:
+    tip = git(host, "rev-parse", "main")
+    for delay_ms in (1, 3, 6, 9, 12, 16, 20, 25):
+        await pod.start()
+        running = asyncio.ensure_future(pod.setup(tip))
+        await asyncio.sleep(delay_ms / 1000)
+        await asyncio.to_thread(kill_session, pod.stream.process.pid)
+        await asyncio.wait({running})
+        running.exception()
+        await pod.start()
+        assert await pod.setup(tip) == tip
+        assert pod.git("status", "--porcelain", "--branch") == "## alice...host/main"
+        assert pod.git("fsck") == ""
+        await asyncio.to_thread(shutil.rmtree, pod.workspace)
 
 
 async def test_a_symref_is_not_written_through(pod: Pod, host: Path, seed: Path) -> None:
