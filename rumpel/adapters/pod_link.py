@@ -41,30 +41,19 @@ class PodSettings:
 
 @functools.cache
 def program(settings: PodSettings) -> tuple[str, str]:
-    """Version and text of what a pod is told to evaluate; comments are left on this side.
-
-    A shell reads byte by byte, about 1 ms a kilobyte, so the text is as short as it may be.
-    """
+    """Version and text of what a pod is told to evaluate."""
     variables = (
         ("rp_seed", settings.seed_path),
         ("rp_mountinfo", settings.mountinfo),
         ("rp_look_s", f"{settings.look_s:g}"),
-        ("rp_hook", shorten(resource_text("pod_hook.sh"))),
+        ("rp_hook", resource_text("pod_hook.sh")),
     )
     text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables)
-    text += shorten(resource_text("pod_control.sh"))
+    text += resource_text("pod_control.sh")
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest(), text
 
 
 DEFAULTS = PodSettings()
-
-
-def shorten(script: str) -> str:
-    """`script` without indentation, empty lines and comment lines (but with its `#!`)."""
-    lines = (line.lstrip(" ") for line in script.splitlines())
-    return "\n".join(
-        line for line in lines if line and (line.startswith("#!") or not line.startswith("#"))
-    )
 
 
 def quote(argument: str) -> str:

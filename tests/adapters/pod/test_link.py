@@ -16,10 +16,10 @@ from rumpel.adapters.pod_link import (
     PodSettings,
     program,
     quote,
-    shorten,
 )
 from rumpel.adapters.stream import STDERR, STDOUT
 from rumpel.errors import Conflict, HostUnreachable, RumpelError, TimedOut
+from rumpel.resources import shorten
 
 
 class FakePod:
