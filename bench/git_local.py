@@ -128,6 +128,7 @@ async def measure(args: argparse.Namespace) -> dict[str, float]:
         host, pod = prepare(top, args.history)
         plain = top / "plain"
         run("cp", "-r", str(host), str(plain), cwd=top)
+        run("git", "config", "maintenance.auto", "false", cwd=plain)
         importer = Importer(host, pod, top / "state/door/pod-1")
         times: dict[str, list[float]] = {"direct": [], "import": [], "nothing new": [], "git": []}
         for number in range(args.rounds + 2):

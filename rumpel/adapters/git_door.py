@@ -73,9 +73,10 @@ async def import_pod(
     quarantine = await threads.call(_prepare, repo, door)
     try:
         found, refused = await _fetch(quarantine, git_wire.Server(stream), limits)
-        if not await threads.call(_settle_few, repo, quarantine, limits.object_bytes):
+        old = await threads.call(_settle_few, repo, quarantine, found, limits)
+        if old is None:
             await _settle_many(repo, quarantine, limits.object_bytes)
-        old = await threads.call(_left_behind, repo, quarantine, found)
+            old = await threads.call(_left_behind, repo, quarantine, found)
         if old:
             await git_refs.keep_old(repo, door.name, old)
         if found != quarantine.known:
@@ -203,23 +204,25 @@ async def _git(quarantine: Quarantine, *args: str, oids: Iterable[str]) -> proc.
     )
 
 
-def _settle_few(repo: git.Repo, quarantine: Quarantine, max_object_bytes: int) -> bool:
+def _settle_few(
+    repo: git.Repo, quarantine: Quarantine, found: Mapping[str, str], limits: Limits
+) -> list[str] | None:
     """A few small objects go into the user's repository one by one, as git does it.
 
-    False when they are too many for that. Raises RumpelError when one is larger than
-    `max_object_bytes` once unpacked: a gigabyte of zeros is a pack of one megabyte
+    Answers what `_left_behind` does, None when they are too many for that. Raises RumpelError
+    when one is too large once unpacked: a gigabyte of zeros is a pack of one megabyte
     (notes/reliability.md F4).
     """
     store = quarantine.store
     if repo.needs_git or git_objects.packed_count(store) > UNPACK_LIMIT:
-        return False
+        return None
     sizes = git.packed_sizes(str(store)).values()
-    _refuse_large([*sizes, git_objects.largest_loose(store)], max_object_bytes)
+    _refuse_large([*sizes, git_objects.largest_loose(store)], limits.object_bytes)
     if sum(sizes) <= UNPACK_BYTES:
         git.loosen(str(store), repo.objects_dir)
         git_objects.drop_packs(store)
     git_objects.move(store, Path(repo.objects_dir))
-    return True
+    return _left_behind(repo, quarantine, found)
 
 
 async def _settle_many(repo: git.Repo, quarantine: Quarantine, max_object_bytes: int) -> None:

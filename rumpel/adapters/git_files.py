@@ -66,6 +66,38 @@ def packed_text(found: Mapping[str, str]) -> bytes:
     )
 
 
+def move_refs(git_dir: Path, moves: Mapping[str, str]) -> bool:
+    """Give refs that have a file a new oid, by git's own protocol: all locks, then the renames.
+
+    False, and nothing is changed, when one is missing, packed, symbolic or locked: that is
+    for git. Saves the process in the most common case, a commit on a published branch.
+    """
+    locked: list[tuple[Path, Path]] = []
+    try:
+        for name, oid in moves.items():
+            path = git_dir / name
+            if path.is_symlink() or not OID.fullmatch(_value(path) or ""):
+                return False
+            lock = path.with_name(f"{path.name}.lock")
+            handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666)
+            locked.append((lock, path))
+            with os.fdopen(handle, "w") as file:
+                file.write(f"{oid}\n")
+        # Again, now that nobody else can: pack-refs may have taken a file away meanwhile.
+        if not all(path.is_file() for _, path in locked):
+            return False
+        while locked:
+            lock, path = locked[-1]
+            lock.replace(path)
+            locked.pop()
+        return True
+    except OSError:
+        return False
+    finally:
+        for lock, _ in locked:
+            lock.unlink(missing_ok=True)
+
+
 def _entries(text: str) -> Iterable[tuple[str, str]]:
     for line in text.split("\n"):
         oid, _, name = line.partition(" ")

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from rumpel.adapters import git, git_objects, git_run, threads
+from rumpel.adapters import git, git_files, git_objects, git_run, threads
 from rumpel.errors import Bug, RumpelError
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,11 @@ async def publish(
     changes = _difference(wanted, current)
     if not changes:
         return dict(current)
-    if await _transaction(repo, changes) is None:
+    _guard(changes)
+    if all(oid and name in current for name, oid in changes):
+        if await threads.call(_move, repo, dict(changes)):
+            return dict(wanted)
+    elif await _transaction(repo, changes) is None:
         return dict(wanted)
     # Somebody else wrote there, or one ref is impossible: look, then do what can be done.
     found = await threads.call(git.refs, repo, PUBLISHED)
@@ -163,10 +167,22 @@ def _folders(name: str) -> list[str]:
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
-async def _update_ref(repo: git.Repo, changes: Sequence[_Change], *, durable: bool) -> str | None:
+def _move(repo: git.Repo, moves: Mapping[str, str]) -> bool:
+    """The everyday case, a commit on published branches, without a process."""
+    if not repo.has_ref_files or git.missing(repo, sorted(set(moves.values()))):
+        return False
+    return git_files.move_refs(Path(repo.common_dir), moves)
+
+
+def _guard(changes: Sequence[_Change]) -> None:
+    """Everything that is written passes here."""
     for name, _ in changes:
-        if not name.startswith(NAMESPACES):
+        if not name.startswith(NAMESPACES) or "/../" in name:
             raise Bug(f"rumpel must not write the ref {name}")
+
+
+async def _update_ref(repo: git.Repo, changes: Sequence[_Change], *, durable: bool) -> str | None:
+    _guard(changes)
     text = "".join(
         f"update {name}\0{oid}\0\0" if oid else f"delete {name}\0\0" for name, oid in changes
     )

@@ -59,7 +59,14 @@ async def test_symbolic_ref_is_replaced_not_followed(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["refs/heads/main", "HEAD", "refs/remotes/origin/x", "refs/rumpelx"]
+    "name",
+    [
+        "refs/remotes/rumpelpod/../../heads/main",
+        "refs/heads/main",
+        "HEAD",
+        "refs/remotes/origin/x",
+        "refs/rumpelx",
+    ],
 )
 async def test_no_other_ref_is_ever_written(pair: Pair, name: str) -> None:
     with pytest.raises(Bug):
