@@ -27,8 +27,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from doit.control import TaskControl
 from doit.dependency import Dependency, SqliteDB
 from doit.reporter import ZeroReporter

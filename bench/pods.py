@@ -188,11 +188,13 @@ def direct_fetch(rumpel: Rumpel, raw: Raw, container: str, workspace: str) -> It
         async def up() -> None:
             while data := await loop.sock_recv(mine, 65536):
                 await stream.write(data)
+            await stream.write_eof()
 
         async def down() -> None:
             while (frame := await stream.read()) is not None:
                 if frame[0] == 1:
                     await loop.sock_sendall(mine, frame[1])
+            mine.shutdown(socket.SHUT_WR)
 
         pumps = [asyncio.ensure_future(up()), asyncio.ensure_future(down())]
         code = await process.wait()

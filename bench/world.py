@@ -20,9 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
 MINI, DEV = "rumpel-mini:1", "rumpel-dev:1"
 LABEL = {"rumpel.bench": "1"}
 
@@ -79,10 +76,9 @@ class Rumpel:
             "XDG_CACHE_HOME": str(folder / "c"),
             "XDG_CONFIG_HOME": str(folder / "k"),
             "XDG_RUNTIME_DIR": str(folder / "r"),
-            "GIT_CONFIG_GLOBAL": str(folder / "gitconfig"),
         }
         (folder / "r").mkdir(mode=0o700)
-        (folder / "gitconfig").write_text(
+        (folder / ".gitconfig").write_text(
             "[user]\n name = Bench\n email = bench@example.com\n[init]\n defaultBranch = main\n"
         )
         self.repos: list[Path] = []

@@ -69,7 +69,7 @@ async def undo(ctx: Context[World], inputs: Inputs) -> None:
 async def _look(world: World, inputs: Inputs) -> int:
     """Import what there is; answers the number of uncommitted files (0 when it is gone)."""
     pod, access = inputs.address, inputs.access
-    if access is None:
+    if access is None or not access.is_set_up:
         return 0
     state = world.container(pod.host, access.container_id)
     if isinstance(state, Probe):
@@ -85,7 +85,10 @@ async def _look(world: World, inputs: Inputs) -> int:
         await world.links.prepare(pod, access)
         await host.start(access.container_id)
     await world.links.connect(pod, access)
-    await world.links.sync(pod)
+    report = await world.links.sync(pod)
+    if report.rejected:
+        listed = "; ".join(f"{name!r}: {why}" for name, why in report.rejected[:SHOWN])
+        raise RumpelError(f"not all of its branches could be imported: {listed}")
     return await world.links.refresh_dirty(pod)
 
 

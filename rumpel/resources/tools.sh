@@ -29,6 +29,7 @@ esac
 
 # The repository behind the remote `host` belongs to root; git refuses foreign owners otherwise.
 git config --system --add safe.directory "$seed"
+git config --system --add safe.directory "$workspace"
 mkdir -p "$workspace"
 owner=$(id -u "$user" 2>/dev/null || echo "$user")
 if [ "$owner" != 0 ]; then
