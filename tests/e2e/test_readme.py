@@ -1,0 +1,70 @@
+"""What the README shows is run as it stands, and what it names exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from tests.support.home import program
+from tests.support.project import ProjectFactory
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def commands(heading: str) -> list[str]:
+    """The lines after `$ ` in the first block that has some, below a heading."""
+    section = README.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    found = re.findall(r"^\$ (.*?)(?:\s+#.*)?$", section, re.MULTILINE)
+    assert found
+    return found
+
+
+def test_a_first_pod_in_one_minute(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    program_folder = Path(program()[0]).parent
+    for line in commands("A first pod in one minute"):
+        words = shlex.split(line)
+        if words[0] == "git":
+            if words[1] == "diff":
+                project.wait_until(
+                    lambda: project.repo.published()["fix-login"] != project.repo.oid("main"),
+                    "the commit made in the shell has arrived",
+                )
+            project.git(*words[1:])
+            continue
+        assert words[0] == "rumpel"
+        shell = "git commit -q --allow-empty -m work\n" if words[1] == "enter" else None
+        project.run(*words[1:], input=shell).assert_ok()
+    assert project.run("list", "-q").assert_ok().stdout == ""
+    assert (program_folder / "rumpel").exists()
+
+
+def test_every_command_is_in_the_readme_and_every_one_named_exists(
+    rumpel_project: ProjectFactory,
+) -> None:
+    project = rumpel_project()
+    help_text = project.run("--help").assert_ok().stdout
+    table = README.split("## Commands\n", 1)[1].split("\n## ", 1)[0]
+    named = set(re.findall(r"^\| `rumpel ([a-z]+)", table, re.MULTILINE))
+    listed = help_text.split("commands:\n", 1)[1].split("\n\n", 1)[0]
+    offered = set(re.findall(r"^ {2}([a-z]+) ", listed, re.MULTILINE)) - {"help"}
+    assert named, "the table names commands"
+    assert named <= offered, named - offered
+    assert offered <= named, offered - named
+    for command in sorted(named):
+        assert "xamples" in project.run(command, "--help").assert_ok().stdout, command
+
+
+def test_options_named_in_the_readme_exist(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    helps = project.run("--help").assert_ok().stdout + "".join(
+        project.run(command, "--help").assert_ok().stdout
+        for command in ("create", "enter", "list", "stop", "delete", "graph", "config")
+    )
+    prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    spans = " ".join(re.findall(r"`([^`\n]+)`", prose))
+    for option in set(re.findall(r"(?<!\S)(--[a-z-]+)", spans)):
+        if option not in ("--mirror", "--privileged", "--status"):
+            assert option in helps, option
