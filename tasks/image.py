@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rumpel.adapters import threads
 from rumpel.adapters.docker_images import BuildOptions
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed
 from rumpel.errors import ConfigError, NotFound
@@ -100,9 +99,7 @@ async def _build(ctx: Context[World], inputs: Inputs) -> Output:
         raise ConfigError("neither an image nor a Dockerfile is configured")
     host = ctx.world.host(inputs.host)
     tag = build_tag(inputs)
-    context_tar, dockerfile = await ctx.world.make_context(inputs.context, inputs.dockerfile)
     options = BuildOptions(
-        dockerfile=dockerfile,
         args=inputs.args,
         target=inputs.target or "",
         cache_from=inputs.cache_from,
@@ -110,10 +107,8 @@ async def _build(ctx: Context[World], inputs: Inputs) -> Output:
         tag=tag,
         extra=inputs.options,
     )
-    try:
-        image_id = await host.build(context_tar, options, without_noise(ctx.log))
-    finally:
-        await threads.call(context_tar.unlink, missing_ok=True)
+    on_line = without_noise(ctx.log)
+    image_id = await host.build_tree(inputs.context, inputs.dockerfile, options, on_line)
     ctx.fault("built")
     found = await host.image(image_id)
     if found is None:

@@ -1,7 +1,8 @@
 """One lifecycle command of devcontainer.json ran in the pod, as the workspace's user.
 
 onCreate, updateContent and postCreate run once per container, postStart once per start. A
-failed command stays failed, stops those after it, and is where the next request goes on. Stale
+failed command stays failed, stops those after it, and is where the next request goes on. One
+that outlived its daemon is ended before it runs again. Stale
 when the command, the user, the folder or the environment given to it changes, or the container
 is another one. Spec: containers.dev/implementors/json_reference, "Lifecycle scripts".
 """
@@ -76,13 +77,17 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         ctx.world, where, probe=inputs.env_probe, remote_env=inputs.remote_env
     )
     steps = await _steps(ctx, where, inputs.hook)
+    token = _token(ctx.node_id, inputs.container_id)
+    if ctx.node_id in ctx.world.crashed:
+        await ctx.world.host(inputs.host).kill_tree(inputs.container_id, token, user=inputs.user)
     results = await asyncio.gather(
-        *(_step(ctx, where, env, name, argv) for name, argv in steps),
+        *(_step(ctx, where, env, token, name, argv) for name, argv in steps),
         return_exceptions=True,
     )
     for result in results:
         if isinstance(result, BaseException):
             raise result
+    ctx.world.crashed.discard(ctx.node_id)
     return Output(container_id=inputs.container_id, ran=ctx.nonce)
 
 
@@ -101,7 +106,12 @@ async def _steps(
 
 
 async def _step(
-    ctx: Context[World], where: shell.Where, env: dict[str, str], name: str, argv: tuple[str, ...]
+    ctx: Context[World],
+    where: shell.Where,
+    env: dict[str, str],
+    token: str,
+    name: str,
+    argv: tuple[str, ...],
 ) -> None:
     tail: list[str] = []
 
@@ -110,7 +120,7 @@ async def _step(
         tail.append(line)
         ctx.log(line)
 
-    code = await shell.run(ctx.world, where, argv, env=env, on_line=on_line)
+    code = await shell.run(ctx.world, where, argv, env=env, on_line=on_line, token=token)
     if code != 0:
         label = name or "command"
         raise CommandFailed(
@@ -120,6 +130,11 @@ async def _step(
             hint="fix the command, then run the same again: it goes on here",
             details={"argv": list(argv), "exit_code": code, "tail": "\n".join(tail)},
         )
+
+
+def _token(node_id: str, container_id: str) -> str:
+    """The same for each attempt, so that the next daemon can end what a killed one left."""
+    return hashlib.blake2b(f"{node_id} {container_id}".encode(), digest_size=12).hexdigest()
 
 
 def _digest(env: dict[str, str | None]) -> dict[str, str | None]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from rumpel import names
 from rumpel.adapters import git, git_seed, threads
 from rumpel.adapters.docker_api import DockerHost
+from rumpel.engine import faults
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed, gone, unknown
 from rumpel.model import RepoRef
 from rumpel.tasks.world import Tips, World
@@ -23,6 +24,8 @@ TITLE = "Seeding repository"
 VERSION = 1
 POLICY = Policy(slots=("create",), timeout_s=1800.0, retries=1)
 
+GATEWAY = "gateway"
+"""The kind in the labels of its container; the volume's is KIND."""
 GATEWAY_LOOP = "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait $!; done"
 
 
@@ -60,11 +63,11 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     world, repo = ctx.world, inputs.repo
     host = world.host(inputs.host)
     volume = names.seed_volume_name(repo.basename, repo.repo_id, world.home_id)
-    labels = world.labels("seed", ctx.node_id, ctx.nonce)
+    labels = world.labels(KIND, ctx.node_id, ctx.nonce)
     labels |= {names.LABEL_REPO: repo.repo_id, names.LABEL_REPO_PATH: repo.work_tree}
     await host.create_volume(volume, labels)
     ctx.fault("volume-created")
-    labels |= {names.LABEL_KIND: "gateway"}
+    labels |= {names.LABEL_KIND: GATEWAY}
     gateway_id, tips = await _gateway(ctx, inputs, volume, labels)
     await world.snapshots[inputs.host].refresh_volumes()
     world.saw(inputs.host, await host.inspect(gateway_id))
@@ -75,25 +78,26 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
 async def undo(ctx: Context[World], inputs: Inputs) -> None:
     """A half-seeded gateway was never started; it goes, the next run makes it anew."""
     host = ctx.world.host(inputs.host)
-    for state in await host.containers(_gateways(ctx.world, inputs.repo)):
+    for state in await host.containers(_gateways(ctx.world, inputs.repo.repo_id)):
         if state.status == "created":
             await host.remove(state.id, force=True, volumes=False)
 
 
-async def remove(world: World, *, repo: RepoRef, host_name: str) -> None:
+async def remove(world: World, *, repo_id: str, host_name: str) -> None:
     """The last pod of the repo went: gateway and volume go, by label only."""
     host = world.host(host_name)
-    await world.links.unseeded(repo, host_name)
-    for state in await host.containers(_gateways(world, repo)):
+    for state in await host.containers(_gateways(world, repo_id)):
         await host.remove(state.id, force=True, volumes=False)
-    await host.remove_volume(names.seed_volume_name(repo.basename, repo.repo_id, world.home_id))
+        await faults.reach(f"{KIND}.gateway-removed")
+    for volume in await host.volumes(world.label_filter(KIND, repo=repo_id)):
+        await host.remove_volume(volume.name)
 
 
 async def _gateway(
     ctx: Context[World], inputs: Inputs, volume: str, labels: dict[str, str]
 ) -> tuple[str, Tips | None]:
     host = ctx.world.host(inputs.host)
-    for state in await host.containers(_gateways(ctx.world, inputs.repo)):
+    for state in await host.containers(_gateways(ctx.world, inputs.repo.repo_id)):
         if state.status == "running":
             return state.id, None
         if state.status in ("exited", "paused"):
@@ -140,5 +144,5 @@ def gateway_body(inputs: Inputs, volume: str, labels: dict[str, str]) -> dict[st
     }
 
 
-def _gateways(world: World, repo: RepoRef) -> list[str]:
-    return world.label_filter("gateway", repo=repo.repo_id)
+def _gateways(world: World, repo_id: str) -> list[str]:
+    return world.label_filter(GATEWAY, repo=repo_id)

@@ -110,13 +110,15 @@ async def run(
     *,
     env: Mapping[str, str],
     on_line: Callable[[str], None],
+    token: str | None = None,
 ) -> int:
-    """Run to the end, line by line; killed as a whole group when cancelled.
+    """Run to the end, line by line; killed with all it started when cancelled.
 
-    Returns the exit code as the engine reports it, never as the output claims.
+    `token` marks its processes, for who wants to end them later. Returns the exit code as the
+    engine reports it, never as the output claims.
     """
     host = world.host(where.host)
-    token = secrets.token_hex(8)
+    token = token or secrets.token_hex(8)
     stream = await host.exec_stream(
         where.container_id,
         argv,

@@ -44,7 +44,8 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     world, pod, access = ctx.world, inputs.address, inputs.access
     state = world.container(pod.host, access.container_id)
-    if not isinstance(state, Probe) and state.status == "running":
+    is_running = not isinstance(state, Probe) and state.status == "running"
+    if is_running and access.is_set_up:
         await world.links.connect(pod, access)
         await world.links.sync(pod)
         await world.links.refresh_dirty(pod)

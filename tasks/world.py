@@ -6,7 +6,7 @@ execs, watchers) is run by the daemon; here are only the shapes.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -41,6 +41,8 @@ class Access:
     """User of the workspace and of everything run in it; never empty."""
     as_main: bool
     """The link is the container's main process (else an exec, e.g. overrideCommand false)."""
+    is_set_up: bool = True
+    """A workspace was made in it: without one there is nothing to import, and nothing to lose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +125,10 @@ class World:
     links: Links
     extra_labels: dict[str, str]
     default_parallel: int
-    make_context: Callable[[str, str], Awaitable[tuple[Path, str]]]
-    """(context folder, Dockerfile) -> (tar file, the Dockerfile's name in it)."""
     scratch_dir: Path
     """A 0700 folder of the daemon for build contexts and seeds."""
+    crashed: set[str] = field(default_factory=set)
+    """Nodes a killed daemon was running: what they started in a pod may still run."""
 
     def host(self, name: str) -> DockerHost:
         """Raises HostUnreachable when the engine is not connected."""

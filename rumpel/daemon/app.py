@@ -14,10 +14,11 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from rumpel import names, paths
-from rumpel.adapters import build_context, git, threads
+from rumpel.adapters import git
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.cache.store import Store
+from rumpel.daemon import seeds
 from rumpel.daemon.background import Background
 from rumpel.daemon.links import LinkManager
 from rumpel.daemon.pods import Pods, find_container, repo_ref
@@ -67,7 +68,6 @@ class App:
             links=self.links,
             extra_labels=extra_labels(os.environ),
             default_parallel=parallel,
-            make_context=self._make_context,
             scratch_dir=fresh_folder(state_dir / "scratch"),
         )
         self.engine = Engine(store, self.world, slots=slots(parallel))
@@ -94,8 +94,10 @@ class App:
         return self.hosts[name]
 
     def _changed(self, host: str, container_id: str, action: str) -> None:
-        """A container of ours was started or ended, by us or by hand."""
+        """A container of ours was started or ended, by us or by hand; or the engine was."""
         if not container_id:
+            if action == "live":
+                self.background.spawn(seeds.sweep(self, host), f"seeds of {host}")
             return
         state = self.snapshots[host].containers.get(container_id)
         if state is None or state.status != "running":
@@ -112,9 +114,13 @@ class App:
     async def restore(self) -> None:
         """At start: recover what was interrupted, then link up with what runs."""
         await self.engine.recover()
+        for record in self.store.records.values():
+            if record.failure is not None and record.failure["state"] == "crashed":
+                self.world.crashed.add(record.node_id)
         for pod in self.pods.all():
             await self.links.restore(address(pod.spec))
-        if self.pods.all():
+        self.background.spawn(self.links.republish(), "published branches")
+        if self.pods.all() or seeds.is_known(self):
             self.background.spawn(self._reconnect(), "reconnect")
 
     async def _reconnect(self) -> None:
@@ -164,9 +170,9 @@ class App:
             self._compared[key] = found
         return found
 
-    def gate(self, repo: RepoRef, host: str) -> asyncio.Lock:
+    def gate(self, repo_id: str, host: str) -> asyncio.Lock:
         """Held while the last pod's seed is removed, and while new pods are announced."""
-        return self.repo_gates.setdefault(f"{host}/{repo.repo_id}", asyncio.Lock())
+        return self.repo_gates.setdefault(f"{host}/{repo_id}", asyncio.Lock())
 
     async def close(self) -> None:
         await self.runner.stop()
@@ -183,11 +189,6 @@ class App:
 
     def _gateway_filter(self, repo: RepoRef) -> list[str]:
         return self.world.label_filter("gateway", repo=repo.repo_id)
-
-    async def _make_context(self, context: str, dockerfile: str) -> tuple[Path, str]:
-        path = self.world.scratch_dir / f"context-{secrets.token_hex(8)}.tar"
-        name = await threads.call(build_context.write_tar, context, dockerfile, path)
-        return path, name
 
 
 @contextlib.asynccontextmanager

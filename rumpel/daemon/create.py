@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from rumpel import names
-from rumpel.daemon import requests
+from rumpel.daemon import requests, seeds
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
 from rumpel.daemon.requests import Base, Target
 from rumpel.daemon.view import listing
 from rumpel.devcontainer.config import DevConfig
+from rumpel.engine import faults
 from rumpel.engine.events import DONE, NodeState
 from rumpel.engine.execute import RunResult
 from rumpel.errors import Interrupted, NotFound, RumpelError, UsageError
@@ -85,6 +86,7 @@ async def _run(app: App, client: Client, specs: list[PodSpec], outcome: Outcome)
         if app.engine.plan(graph).is_fresh:
             return
         outcome.result = await app.runner.run(graph, client)
+        await faults.reach("create.made")
         await _remember(app, specs, outcome.result)
     except Interrupted:
         await _roll_back(app, client, outcome)
@@ -102,7 +104,7 @@ async def _specs(
     for warning in (*where.settings.warnings, *draft.warnings):
         client.warn(warning)
     await requests.consented(app.store, where, client, draft)
-    async with app.gate(where.ref, where.host):
+    async with app.gate(where.ref.repo_id, where.host):
         for name in wanted:
             known = app.pods.find(where.ref.repo_id, name)
             if known is not None:
@@ -116,6 +118,7 @@ async def _specs(
             specs.append(await _spec(where, dev, name, pod_id, known=known, start=start))
         fresh = [spec for spec in specs if spec.pod not in outcome.pods]
         made = await asyncio.gather(*(app.pods.put(spec) for spec in fresh))
+    await faults.reach("create.announced")
     for pod in made:
         outcome.pods[pod.name] = pod
         outcome.made.add(pod.name)
@@ -184,6 +187,7 @@ async def _roll_back(app: App, client: Client, outcome: Outcome) -> None:
     await app.runner.run(delete(pairs, force=True), client)
     for pod in fresh:
         await app.pods.remove(pod)
+    await seeds.release(app, fresh[0].spec.repo, fresh[0].spec.host)
 
 
 def _was_changed(outcome: Outcome, pod: Pod) -> bool:

@@ -132,6 +132,10 @@ class LinkManager:
 
     async def publish_fresh(self, pod: PodAddress, branch: str, oid: str) -> None:
         """Remembered in the database: the door stays empty until the first import."""
+        repo = await threads.call(git.discover, pod.repo.work_tree)
+        if await threads.call(git.missing, repo, [oid]):
+            await self.sync(pod)  # only the pod has it
+            return
         await asyncio.gather(
             self.repo(pod.repo).publish(pod.pod_id, pod.pod, {branch: oid}),
             self._store.kv_set(f"fresh/{pod.pod_id}", {branch: oid}),
@@ -228,6 +232,14 @@ class LinkManager:
         sync.pod_names[pod.pod_id] = pod.pod
         fresh: Mapping[str, str] = self._store.kv_get(f"fresh/{pod.pod_id}", {})
         sync.branches[pod.pod_id] = dict(branches or fresh)
+
+    async def republish(self) -> None:
+        """At start: what was imported just before a kill, also of pods that do not run now."""
+        for repo in list(self._repos.values()):
+            try:
+                await repo.republish()
+            except RumpelError as error:
+                log.warning("branches of %s not published: %s", repo.repo.basename, error.message)
 
     def notes(self, pod_id: str) -> list[str]:
         return [

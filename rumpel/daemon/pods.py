@@ -14,11 +14,15 @@ from rumpel.adapters import git
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.cache.records import PodRow, Record
 from rumpel.cache.store import Store
+from rumpel.engine import faults
 from rumpel.errors import NotFound, UsageError
 from rumpel.graphs.create import node_id
 from rumpel.model import PodSpec, RepoRef
 from rumpel.tasks import container
 from rumpel.tasks.world import Access
+
+KEPT_BY_ID = ("fresh", "made-of")
+"""Keys of the store with the id of a pod in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +115,11 @@ class Pods:
         return self._read(row)
 
     async def remove(self, pod: Pod) -> None:
-        """The row and the records of the pod's nodes go."""
+        """All that is written down about it goes, its row last: until then it can be deleted."""
         await self._store.forget(self.node_ids(pod.spec))
+        for kind in KEPT_BY_ID:
+            await self._store.kv_set(f"{kind}/{pod.pod_id}", None)
+        await faults.reach("delete.forgotten")
         await self._store.delete_pod(pod.pod_id)
         self._cache.pop(pod.pod_id, None)
 
@@ -132,11 +139,13 @@ class Pods:
         record = self.record("container", spec)
         if record is None or record.output is None:
             return None
-        output = record.output
+        output, cloned = record.output, self.record("clone", spec)
+        made = None if cloned is None else cloned.output
         return Access(
             container_id=output["container_id"],
             user=output["user"],
             as_main=output["as_main"],
+            is_set_up=made is not None and made["container_id"] == output["container_id"],
         )
 
     def made_of(self, spec: PodSpec) -> container.Inputs | None:

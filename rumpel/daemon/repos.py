@@ -59,6 +59,10 @@ class RepoSync:
             self.branches[pod_id] = dict(branches)
             await self._write()
 
+    async def republish(self) -> None:
+        async with self._lock:
+            await self._write()
+
     async def withdraw(self, pod_id: str) -> None:
         """The pod is deleted: its refs go (`keep` holds the commits)."""
         async with self._lock:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from rumpel.daemon import requests
+from rumpel.daemon import requests, seeds
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
 from rumpel.daemon.requests import Target
+from rumpel.engine import faults
 from rumpel.engine.events import DONE
 from rumpel.engine.execute import RunResult
 from rumpel.errors import NotFound, RumpelError, UsageError
 from rumpel.graphs import delete as delete_graph
 from rumpel.graphs import stop as stop_graph
 from rumpel.graphs.create import node_id
-from rumpel.tasks import seed
 from rumpel.tasks.world import Access
 
 
@@ -48,6 +48,7 @@ async def delete(app: App, client: Client) -> dict[str, object]:
     result = None
     if pairs:
         result = await app.runner.run(delete_graph.delete(pairs, force=force), client)
+        await faults.reach("delete.removed")
     rows = []
     for pod in pods:
         error = _error(result, pod)
@@ -57,18 +58,8 @@ async def delete(app: App, client: Client) -> dict[str, object]:
             errors[pod.name] = error
         rows.append(_row(pod.name, "deleted", error))
     for host in {pod.spec.host for pod in pods}:
-        await _release_seed(app, where, host)
+        await seeds.release(app, where.ref, host)
     return _answer(rows, errors, client)
-
-
-async def _release_seed(app: App, where: Target, host: str) -> None:
-    """With the last pod of a repo its gateway and seed go; a create waits for that."""
-    async with app.gate(where.ref, host):
-        left = [pod for pod in app.pods.of_repo(where.ref.repo_id) if pod.spec.host == host]
-        if left:
-            return
-        await app.store.forget([f"seed/{host}/{where.ref.repo_id[:12]}"])
-        await seed.remove(app.world, repo=where.ref, host_name=host)
 
 
 def _named(app: App, client: Client, where: Target) -> tuple[list[Pod], dict[str, RumpelError]]:

@@ -1,90 +1,212 @@
-"""The daemon dies at every fault point of create and delete; the same command again converges.
+"""The daemon dies at every fault point of a verb; whatever the user says next converges.
 
 The points are found by running once with RUMPEL_FAULT_LOG, so a new operation is swept without a
-new test. The normal run takes a share of them; RUMPEL_LONG=1 (scripts/long) takes them all.
+new test. Each point gets a repository of its own, so that shared nodes (image, seed) run again.
+The normal run takes a share of the points; RUMPEL_LONG=1 (scripts/long) takes them all.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from docker.errors import APIError
 
+from rumpel import names
 from tests.support.engine import MINI_IMAGE
 from tests.support.project import Project, ProjectFactory
 
-SHARE = 5
-CONFIG = {
-    "image": MINI_IMAGE,
-    "runArgs": ["--network=none"],
-    "onCreateCommand": "echo ran >>/tmp/on-create",
-}
+LONG = bool(os.environ.get("RUMPEL_LONG"))
+"""Read when imported: no test sees the caller's variables."""
 COMMIT = "git commit -q --allow-empty -m work && git rev-parse HEAD"
+DIES_WITHIN_S = 10.0
 
 
-def points(path: Path) -> list[str]:
-    """Each once, in the order they were met; a share of them in a normal run."""
-    found = list(dict.fromkeys(path.read_text().split()))
-    assert len(found) > 10, found
-    if os.environ.get("RUMPEL_LONG"):
-        return found
-    return sorted(random.Random(7).sample(found, SHARE), key=found.index)
+class Sweep:
+    """One verb that is killed; `rumpel daemon` of the test's home does what all of them ask."""
 
+    def __init__(self, make: ProjectFactory, folder: Path) -> None:
+        self._make, self._log, self._count = make, folder / "points", 0
+        # The folder's name is part of the tools layer, so the layer is this test's alone.
+        self._config = {
+            "build": {"dockerfile": "Dockerfile"},
+            "runArgs": ["--network=none"],
+            "workspaceFolder": f"/work/{make.home.path.name.lower()}",
+            "onCreateCommand": "echo ran >>/tmp/on-create",
+        }
 
-def assert_one_pod(project: Project, oid: str | None) -> None:
-    label = project.home.label
-    assert label is not None
-    names = [item["Names"] for item in project.docker.containers(label)]
-    assert len(names) == 2, f"one pod and one gateway, found {names}"
-    assert len(project.docker.volumes(label)) == 1
-    if oid is not None:
-        project.wait_for_ref("p", oid, timeout_s=20)
+    def project(self) -> Project:
+        self._count += 1
+        dockerfile = f"FROM {MINI_IMAGE}\nLABEL made-by={self._make.home.path.name}\n"
+        return self._make(
+            {".devcontainer/Dockerfile": dockerfile},
+            config=self._config,
+            name=f"repo-{self._count}",
+        )
 
+    def points(self, *argv: str, before: Callable[[Project], object], share: int) -> list[str]:
+        """Each once, in the order they were met; a share of them in a normal run."""
+        project = self.project()
+        before(project)
+        project.run("daemon", "stop")
+        project.run(*argv, env={"RUMPEL_FAULT_LOG": str(self._log)}).assert_ok()
+        found = list(dict.fromkeys(self._log.read_text().split()))
+        project.run("delete", "--force", "p")
+        project.run("daemon", "stop").assert_ok()
+        assert len(found) > 4, found
+        if LONG:
+            return found
+        return sorted(random.Random(7).sample(found, share), key=found.index)
 
-@pytest.mark.timeout(900)
-@pytest.mark.slow
-def test_create(rumpel_project: ProjectFactory, tmp_path: Path) -> None:
-    project = rumpel_project(config=CONFIG)
-    log = tmp_path / "points"
-    project.run("create", "p", env={"RUMPEL_FAULT_LOG": str(log)}).assert_ok()
-    project.run("delete", "--force", "p").assert_ok()
-    project.run("daemon", "stop").assert_ok()
-    for point in points(log):
-        project.run("create", "p", env={"RUMPEL_FAULT": f"{point}:1:kill"})
-        project.home.kill_daemon()
-        again = project.run("create", "p")
-        assert again.code == 0, f"{point}: {again}"
-        assert_one_pod(project, project.repo.oid("HEAD"))
-        ran = project.run("enter", "p", "--", "cat", "/tmp/on-create").assert_ok().stdout
-        assert ran.startswith("ran\n"), point
-        oid = project.run("enter", "p", "--", "sh", "-c", COMMIT).assert_ok().stdout.strip()
-        project.wait_for_ref("p", oid)
+    def killed(self, project: Project, point: str, *argv: str) -> None:
+        """Run the verb with a daemon that dies at `point`."""
+        project.run("daemon", "stop")
+        if point.startswith(("image.", "tools.")):
+            self.forget_images(project)
+        project.run(*argv, env={"RUMPEL_FAULT": f"{point}:1:kill"})
+        is_dead = lambda: not project.home.daemon_pids()  # noqa: E731 - a name for wait_until
+        project.wait_until(is_dead, f"the daemon dies at {point}", timeout_s=DIES_WITHIN_S)
+
+    def forget_images(self, project: Project) -> None:
+        """Children before their parents, which refuse to go while they have any."""
+        label = label_of(project)
+        for _ in range(5):
+            for image in project.docker.images(label):
+                with contextlib.suppress(APIError):
+                    project.docker.api.remove_image(image["Id"], force=True)
+        assert project.docker.images(label) == []
+
+    def end(self, project: Project) -> None:
         project.run("delete", "--force", "p").assert_ok()
+        assert_nothing_left(project)
         project.run("daemon", "stop").assert_ok()
 
 
-@pytest.mark.timeout(900)
+def label_of(project: Project) -> str:
+    return project.home.label or ""
+
+
+def commit_in(project: Project) -> str:
+    return project.run("enter", "p", "--", "sh", "-c", COMMIT).assert_ok().stdout.strip()
+
+
+def assert_one_pod(project: Project) -> None:
+    """One container, one gateway, one volume; commits go both ways."""
+    label = label_of(project)
+    found = [item["Names"] for item in project.docker.containers(label)]
+    assert len(found) == 2, f"one pod and one gateway, found {found}"
+    assert len(project.docker.volumes(label)) == 1
+    project.wait_for_ref("p", project.repo.oid("HEAD"), timeout_s=20)
+    assert set(project.repo.published()) == {"p", "p@p"}
+    ran = project.run("enter", "p", "--", "cat", "/tmp/on-create").assert_ok().stdout
+    assert ran.startswith("ran\n")
+    project.wait_for_ref("p", commit_in(project))
+    onward = project.commit("on the host")
+    fetched = "git rev-parse -q --verify refs/remotes/host/main"
+
+    def arrived() -> bool:
+        return project.run("enter", "p", "--", "sh", "-c", fetched).stdout.strip() == onward
+
+    project.wait_until(arrived, "the host's commit arrives in the pod")
+
+
+def assert_nothing_left(project: Project) -> None:
+    label = label_of(project)
+    project.wait_until(
+        lambda: not project.docker.containers(label) and not project.docker.volumes(label),
+        "containers and volumes go",
+    )
+    assert project.repo.published() == {}
+    doors = project.home.state / "doors"
+    assert not [path for path in doors.glob("*/*") if path.is_dir()]
+
+
+def test_a_lifecycle_command_never_runs_beside_itself(rumpel_project: ProjectFactory) -> None:
+    """In a pod it outlives the daemon that started it."""
+    command = "echo begun >>/tmp/log; [ $(grep -c begun /tmp/log) = 2 ] || sleep 600"
+    project = rumpel_project(
+        config={
+            "image": MINI_IMAGE,
+            "runArgs": ["--network=none"],
+            "onCreateCommand": command,
+        }
+    )
+    client = project.start("create", "p")
+
+    def has_begun() -> bool:
+        runs = [item for item in project.containers("p") if item["State"] == "running"]
+        return bool(runs) and "begun" in project.exec("p", "cat", "/tmp/log", check=False).stdout
+
+    project.wait_until(has_begun, "the command begins")
+    for _ in range(2):
+        project.home.kill_daemon()
+        project.run("list").assert_ok()
+    client.wait()
+    project.run("create", "p").assert_ok()
+    assert project.exec("p", "cat", "/tmp/log").stdout == "begun\n" * 2
+    left = project.exec("p", "sh", "-c", "grep -l [s]leep.600 /proc/[0-9]*/cmdline", check=False)
+    assert left.stdout == ""
+
+
+@pytest.mark.timeout(1800 if LONG else 120)
+@pytest.mark.slow
+@pytest.mark.parametrize("then", ["create", "enter", "delete"])
+def test_create(rumpel_project: ProjectFactory, tmp_path: Path, then: str) -> None:
+    sweep = Sweep(rumpel_project, tmp_path)
+    for point in sweep.points("create", "p", before=lambda project: None, share=2):
+        project = sweep.project()
+        sweep.killed(project, point, "create", "p")
+        if then == "delete":
+            done = project.run("delete", "p")
+            assert done.code == 0, f"{point}: {done}"
+            assert_nothing_left(project)
+            continue
+        again = ("create", "p") if then == "create" else ("enter", "p", "--", "true")
+        done = project.run(*again)
+        assert done.code == 0, f"{point}: {done}"
+        assert_one_pod(project)
+        sweep.end(project)
+
+
+@pytest.mark.timeout(1800 if LONG else 120)
 @pytest.mark.slow
 def test_delete(rumpel_project: ProjectFactory, tmp_path: Path) -> None:
-    project = rumpel_project(config=CONFIG)
-    log = tmp_path / "points"
-    project.run("create", "p", env={"RUMPEL_FAULT_LOG": str(log)}).assert_ok()
-    log.unlink()
-    project.run("delete", "p").assert_ok()
-    project.run("daemon", "stop").assert_ok()
-    for point in points(log):
-        project.run("create", "p").assert_ok()
-        oid = project.run("enter", "p", "--", "sh", "-c", COMMIT).assert_ok().stdout.strip()
-        project.run("daemon", "stop").assert_ok()
-        project.run("delete", "--force", "p", env={"RUMPEL_FAULT": f"{point}:1:kill"})
-        project.home.kill_daemon()
-        assert project.run("delete", "--force", "p").code in (0, 3), point
-        label = project.home.label
-        assert label is not None
-        assert project.docker.containers(label) == [], point
-        assert project.docker.volumes(label) == [], point
-        assert project.repo.published() == {}, point
-        assert oid in project.repo.refs("refs/rumpel/keep").values(), f"{point}: commit lost"
-        project.run("daemon", "stop").assert_ok()
+    sweep = Sweep(rumpel_project, tmp_path)
+    created = ("create", "p")
+    argv = ("delete", "--force", "p")
+    points = sweep.points(*argv, before=lambda project: project.run(*created), share=3)
+    for point in points:
+        project = sweep.project()
+        project.run(*created).assert_ok()
+        oid = commit_in(project)
+        sweep.killed(project, point, *argv)
+        assert project.run("delete", "p").code in (0, 3, 4), point
+        assert project.run(*argv).code in (0, 3), point
+        assert_nothing_left(project)
+        kept = project.repo.refs("refs/rumpel/keep").values()
+        assert oid in kept, f"{point}: commit lost"
+
+
+@pytest.mark.timeout(1800 if LONG else 120)
+@pytest.mark.slow
+def test_stop(rumpel_project: ProjectFactory, tmp_path: Path) -> None:
+    sweep = Sweep(rumpel_project, tmp_path)
+    created = ("create", "p")
+    points = sweep.points("stop", "p", before=lambda project: project.run(*created), share=1)
+    for point in points:
+        project = sweep.project()
+        project.run(*created).assert_ok()
+        oid = commit_in(project)
+        sweep.killed(project, point, "stop", "p")
+        project.run("stop", "p").assert_ok()
+        (container,) = project.containers("p")
+        assert container["State"] == "exited", point
+        project.wait_for_ref("p", oid)
+        head = project.run("enter", "p", "--", "git", "rev-parse", "HEAD").assert_ok()
+        assert head.stdout.strip() == oid, point
+        assert project.containers("p")[0]["Labels"][names.LABEL_POD] == "p"
+        sweep.end(project)
