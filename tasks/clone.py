@@ -8,15 +8,20 @@ nothing that was committed is lost with a container.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe
+from rumpel.errors import RumpelError
 from rumpel.tasks.world import Access, PodAddress, Setup, World
 
 KIND = "clone"
 TITLE = "Cloning"
 VERSION = 1
 POLICY = Policy(slots=("create",), timeout_s=1800.0)
+
+ANSWER = re.compile(r"-|[0-9a-f]{40}(?:[0-9a-f]{24})?")
+"""What a set-up may say; the pod is untrusted, and its answer becomes a ref of the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +65,8 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         restore=before,
     )
     oid = await links.set_up(pod, setup)
+    if not ANSWER.fullmatch(oid):
+        raise RumpelError(f"pod {pod.pod!r} did not tell its commit: {oid[:80]!r}")
     ctx.fault("cloned")
     return Output(container_id=inputs.container_id, oid=oid)
 

@@ -176,7 +176,9 @@ def _move(repo: git.Repo, moves: Mapping[str, str]) -> bool:
 
 def _guard(changes: Sequence[_Change]) -> None:
     """Everything that is written passes here."""
-    for name, _ in changes:
+    for name, oid in changes:
+        if oid and not git_files.OID.fullmatch(oid):
+            raise RumpelError(f"{name} cannot be set to {oid[:80]!r}: not the name of a commit")
         if not name.startswith(NAMESPACES) or "/../" in name:
             raise Bug(f"rumpel must not write the ref {name}")
 
