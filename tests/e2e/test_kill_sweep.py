@@ -24,6 +24,8 @@ LONG = bool(os.environ.get("RUMPEL_LONG"))
 """Read when imported: no test sees the caller's variables."""
 COMMIT = "git commit -q --allow-empty -m work && git rev-parse HEAD"
 DIES_WITHIN_S = 10.0
+Record = Callable[[str, object], None]
+"""`record_property`: scripts/long puts the numbers into its table."""
 
 
 class Sweep:
@@ -155,9 +157,13 @@ def test_a_lifecycle_command_never_runs_beside_itself(rumpel_project: ProjectFac
 @pytest.mark.timeout(1800 if LONG else 120)
 @pytest.mark.slow
 @pytest.mark.parametrize("then", ["create", "enter", "delete"])
-def test_create(rumpel_project: ProjectFactory, tmp_path: Path, then: str) -> None:
+def test_create(
+    rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record, then: str
+) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
-    for point in sweep.points("create", "p", before=lambda project: None, share=2):
+    points = sweep.points("create", "p", before=lambda project: None, share=2)
+    record_property("kills", len(points))
+    for point in points:
         project = sweep.project()
         sweep.killed(project, point, "create", "p")
         if then == "delete":
@@ -174,11 +180,12 @@ def test_create(rumpel_project: ProjectFactory, tmp_path: Path, then: str) -> No
 
 @pytest.mark.timeout(1800 if LONG else 120)
 @pytest.mark.slow
-def test_delete(rumpel_project: ProjectFactory, tmp_path: Path) -> None:
+def test_delete(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
     created = ("create", "p")
     argv = ("delete", "--force", "p")
     points = sweep.points(*argv, before=lambda project: project.run(*created), share=3)
+    record_property("kills", len(points))
     for point in points:
         project = sweep.project()
         project.run(*created).assert_ok()
@@ -193,10 +200,11 @@ def test_delete(rumpel_project: ProjectFactory, tmp_path: Path) -> None:
 
 @pytest.mark.timeout(1800 if LONG else 120)
 @pytest.mark.slow
-def test_stop(rumpel_project: ProjectFactory, tmp_path: Path) -> None:
+def test_stop(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
     created = ("create", "p")
     points = sweep.points("stop", "p", before=lambda project: project.run(*created), share=1)
+    record_property("kills", len(points))
     for point in points:
         project = sweep.project()
         project.run(*created).assert_ok()
