@@ -141,7 +141,9 @@ class App:
                 await self.links.seeded(spec.repo, LOCAL, None)
             access = self.pods.access(spec)
             state = find_container(self.snapshots[LOCAL].containers.values(), pod.pod_id)
-            if access is not None and state is not None and state.status == "running":
+            if access is None or not access.is_set_up or state is None:
+                continue  # interrupted before its workspace was made: nothing to import
+            if state.status == "running":
                 self.links.follow(address(spec), access)
 
     def target_of(self, cwd: str) -> RepoRef:

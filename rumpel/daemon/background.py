@@ -24,6 +24,8 @@ class Background:
         task = asyncio.get_running_loop().create_task(_guarded(work, name), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # A task that is cancelled before its first step never gets to it.
+        task.add_done_callback(lambda _: work.close())
         return task
 
     async def __aenter__(self) -> Background:
