@@ -137,7 +137,8 @@ def committer(container: str, workspace: str) -> Iterator[Any]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    assert process.stdin and process.stdout
+    assert process.stdin is not None
+    assert process.stdout is not None
 
     def commit() -> tuple[float, str]:
         begun = time.time()
@@ -166,55 +167,54 @@ def direct_fetch(rumpel: Rumpel, raw: Raw, container: str, workspace: str) -> It
             env={"GIT_PROTOCOL": "version=2"},
         )
 
-    async def fetch(stream: Any) -> None:
-        mine, theirs = socket.socketpair()
-        mine.setblocking(False)
-        process = await asyncio.create_subprocess_exec(
-            "git",
-            "fetch",
-            "-q",
-            "--no-tags",
-            "--no-auto-gc",
-            "--no-write-fetch-head",
-            f"fd::{theirs.fileno()}",
-            "+refs/heads/*:refs/bench/*",
-            cwd=scratch,
-            env=rumpel.env,
-            pass_fds=(theirs.fileno(),),
-        )
-        theirs.close()
-        loop = asyncio.get_running_loop()
-
-        async def up() -> None:
-            while data := await loop.sock_recv(mine, 65536):
-                await stream.write(data)
-            await stream.write_eof()
-
-        async def down() -> None:
-            while (frame := await stream.read()) is not None:
-                if frame[0] == 1:
-                    await loop.sock_sendall(mine, frame[1])
-            mine.shutdown(socket.SHUT_WR)
-
-        pumps = [asyncio.ensure_future(up()), asyncio.ensure_future(down())]
-        code = await process.wait()
-        for pump in pumps:
-            pump.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
-        mine.close()
-        await stream.close()
-        if code:
-            raise SystemExit("the direct fetch failed")
-
     def once() -> float:
         stream = raw.wait(park())
         time.sleep(0.15)
-        return timed(lambda: raw.wait(fetch(stream)))
+        return timed(lambda: raw.wait(fetch_over(stream, scratch, rumpel.env)))
 
     try:
         yield once
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+async def fetch_over(stream: Any, scratch: Path, env: dict[str, str]) -> None:
+    """`git fetch` over an upload-pack that waits at the other end of the stream."""
+    flags = ["-q", "--no-tags", "--no-auto-gc", "--no-write-fetch-head"]
+    mine, theirs = socket.socketpair()
+    mine.setblocking(False)
+    url = f"fd::{theirs.fileno()}"
+    process = await asyncio.create_subprocess_exec(
+        *["git", "fetch", *flags, url, "+refs/heads/*:refs/bench/*"],
+        cwd=scratch,
+        env=env,
+        pass_fds=(theirs.fileno(),),
+    )
+    theirs.close()
+    pumps = [asyncio.ensure_future(up(mine, stream)), asyncio.ensure_future(down(mine, stream))]
+    code = await process.wait()
+    for pump in pumps:
+        pump.cancel()
+    await asyncio.gather(*pumps, return_exceptions=True)
+    mine.close()
+    await stream.close()
+    if code:
+        raise SystemExit("the direct fetch failed")
+
+
+async def up(mine: socket.socket, stream: Any) -> None:
+    loop = asyncio.get_running_loop()
+    while data := await loop.sock_recv(mine, 65536):
+        await stream.write(data)
+    await stream.write_eof()
+
+
+async def down(mine: socket.socket, stream: Any) -> None:
+    loop = asyncio.get_running_loop()
+    while (frame := await stream.read()) is not None:
+        if frame[0] == 1:
+            await loop.sock_sendall(mine, frame[1])
+    mine.shutdown(socket.SHUT_WR)
 
 
 def idle(rumpel: Rumpel, seconds: float, count: int) -> list[Figure]:

@@ -81,7 +81,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     if ctx.node_id in ctx.world.crashed:
         await ctx.world.host(inputs.host).kill_tree(inputs.container_id, token, user=inputs.user)
     results = await asyncio.gather(
-        *(_step(ctx, where, env, token, name, argv) for name, argv in steps),
+        *(_step(ctx, where, env, token=token, name=name, argv=argv) for name, argv in steps),
         return_exceptions=True,
     )
     for result in results:
@@ -109,6 +109,7 @@ async def _step(
     ctx: Context[World],
     where: shell.Where,
     env: dict[str, str],
+    *,
     token: str,
     name: str,
     argv: tuple[str, ...],

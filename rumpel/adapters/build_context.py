@@ -169,7 +169,7 @@ def _walk(
             holds_forced = any(one.startswith(f"{path}/") for one in forced)
             if verdict.is_ignored and ignore.can_skip(path) and not holds_forced:
                 continue
-            yield from _folder(root, path, info, ignore, verdict, forced)
+            yield from _folder(root, path, info, ignore=ignore, verdict=verdict, forced=forced)
         elif not verdict.is_ignored or is_forced:
             mode = stat.S_IMODE(info.st_mode)
             if stat.S_ISLNK(info.st_mode):
@@ -183,6 +183,7 @@ def _folder(
     root: Path,
     path: str,
     info: os.stat_result,
+    *,
     ignore: Ignore,
     verdict: Verdict,
     forced: set[str],

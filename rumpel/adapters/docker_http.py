@@ -207,7 +207,9 @@ class HttpClient:
         what: str = "",
     ) -> Answer:
         """One call; `what` names the object in errors. Raises the leaves of RumpelError."""
-        head, payload = self._encode(method, path, query, body, source, headers)
+        head, payload = self._encode(
+            method, path, query=query, body=body, source=source, headers=headers
+        )
         try:
             async with asyncio.timeout(timeout_s):
                 wire, incoming = await self._send(head, payload, is_retryable=method == "GET")
@@ -238,7 +240,9 @@ class HttpClient:
 
         There is no deadline on the body: the caller sets one where it knows what to expect.
         """
-        head, payload = self._encode(method, path, query, None, source, headers)
+        head, payload = self._encode(
+            method, path, query=query, body=None, source=source, headers=headers
+        )
         try:
             async with asyncio.timeout(head_timeout_s):
                 wire, incoming = await self._send(head, payload, is_retryable=method == "GET")
@@ -273,7 +277,9 @@ class HttpClient:
     ) -> tuple[Wire, bytes]:
         """POST and take the connection over. Returns it and the bytes read beyond the head."""
         headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
-        head, payload = self._encode("POST", path, query, body, None, headers)
+        head, payload = self._encode(
+            "POST", path, query=query, body=body, source=None, headers=headers
+        )
         try:
             async with asyncio.timeout(timeout_s):
                 wire, incoming = await self._send(head, payload, is_retryable=False)
@@ -298,6 +304,7 @@ class HttpClient:
         self,
         method: str,
         path: str,
+        *,
         query: Query | None,
         body: object,
         source: Source | None,

@@ -26,10 +26,11 @@ from rumpel.errors import ConfigError
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 
-# Possessive quantifiers (Python 3.11): linear on hostile input.
+# Alternatives exclude each other, so this is linear on hostile input. Single characters repeat
+# possessively; groups do not, since Python before 3.11.5 matches `(...)*+` wrongly.
 _TOKEN = re.compile(
-    r"""(?: [ \t\r\n]++ | //[^\r\n]*+ | /\*(?:[^*]|\*(?!/))*+\*/ )*+
-    (?: (?P<string>"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+")
+    r"""(?: [ \t\r\n]++ | //[^\r\n]*+ | /\*(?:[^*]|\*(?!/))*\*/ )*
+    (?: (?P<string>"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")
       | (?P<mark>[{}\[\],:])
       | (?P<number>-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)(?![\w.+-])
       | (?P<word>true|false|null)(?!\w)
@@ -37,11 +38,11 @@ _TOKEN = re.compile(
       | (?P<bad>.) )""",
     re.VERBOSE | re.DOTALL,
 )
-_COMMENT = re.compile(r'("(?:[^"\\]|\\.)*+")|//[^\r\n]*+|/\*.*?\*/', re.DOTALL)
-_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*+")|,(?=[ \t\r\n]*+[}\]])', re.DOTALL)
+_COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\r\n]*+|/\*.*?\*/', re.DOTALL)
+_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=[ \t\r\n]*+[}\]])', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _UNUSABLE = re.compile("[\x00\ud800-\udfff]")
-_STRING_START = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+')
+_STRING_START = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*')
 _BARE_WORD = re.compile(r"[\w$.+-]+")
 
 

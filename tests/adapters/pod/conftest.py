@@ -1,3 +1,5 @@
+"""A pod in a folder: real git and real shells behind local streams."""
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

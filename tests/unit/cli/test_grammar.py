@@ -1,26 +1,17 @@
-"""The command line's grammar, its help, and what it may import."""
+"""The command line's grammar and its help."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
-import subprocess
-import sys
 
 import pytest
 
 from rumpel import protocol
-from rumpel.cli import grammar
+from rumpel.cli import grammar, parser
 from rumpel.cli.commands import ALIASES, COMMANDS
+from rumpel.cli.plain import Arguments
 from rumpel.errors import UsageError
-
-HEAVY = (
-    "asyncio", "asyncssh", "cache", "concurrent", "ctypes", "dataclasses", "datetime", "docker",
-    "doit", "email", "greenlet", "http", "inspect", "logging", "multiprocessing", "pydantic",
-    "pygit2", "rich", "rumpel.daemon", "rumpel.engine", "shutil", "sqlite3", "ssl", "subprocess",
-    "tempfile", "threading", "traceback", "typing", "unicodedata",
-)  # fmt: skip
-"""Never loaded for a plain `list`; pathlib too, where no editable install loads it at start."""
 
 
 @pytest.mark.parametrize(
@@ -48,7 +39,7 @@ def test_aliases_and_suggestions() -> None:
     assert caught.value.hint == "rumpel help"
 
 
-def parse(line: str) -> tuple[argparse.Namespace, list[str]]:
+def parse(line: str) -> tuple[Arguments, list[str]]:
     before, word, after = grammar.split(shlex.split(line))
     assert word is not None
     verb = grammar.resolve_verb(word)
@@ -77,11 +68,11 @@ def test_every_command_has_examples_that_parse(verb: str) -> None:
 def test_help_explains_every_option_and_fits_80_columns(
     verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grammar, "_columns", lambda: 80)
-    parser = grammar.parser_of(verb, grammar.module_of(verb))
-    text = parser.format_help()
+    monkeypatch.setattr(parser, "_columns", lambda: 80)
+    full = parser.parser_of(verb, grammar.module_of(verb))
+    text = full.format_help()
     assert [line for line in text.splitlines() if len(line) > 80] == []
-    for action in parser._actions:
+    for action in full._actions:
         assert action.help
         if action.help != argparse.SUPPRESS and action.option_strings:
             assert action.option_strings[-1] in text
@@ -95,28 +86,3 @@ def test_what_is_sent_is_what_the_daemon_takes() -> None:
 def test_no_abbreviated_options() -> None:
     with pytest.raises(UsageError, match="--forc"):
         parse("delete a --forc")
-
-
-def test_a_plain_list_imports_nothing_heavy() -> None:
-    code = (
-        "import sys; before = set(sys.modules)\n"
-        "from rumpel.cli import grammar, boundary\n"
-        "grammar.parse('list', grammar.module_of('list'), [])\n"
-        "import rumpel.cli.answer\n"
-        "print(*sorted(set(sys.modules) - before))"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = out.stdout.split()
-    assert "rumpel.cli.list" in loaded
-    assert not {name for name in loaded if name.startswith(HEAVY)}
-
-
-def test_entering_imports_nothing_heavy_either() -> None:
-    code = (
-        "import sys; before = set(sys.modules)\n"
-        "from rumpel.cli import grammar, boundary, enter, attach\n"
-        "grammar.parse('enter', enter, ['a', '--', 'true'])\n"
-        "print(*sorted(set(sys.modules) - before))"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {name for name in out.stdout.split() if name.startswith(HEAVY)}

@@ -48,3 +48,16 @@ def test_quiet_says_warnings_alone(capsys: pytest.CaptureFixture[str]) -> None:
     quiet.event(protocol.notice("by the way"))
     quiet.event(protocol.notice("careful\x1b", level="warning"))
     assert capsys.readouterr().err == "warning: careful\\x1b\n"
+
+
+def test_a_tail_that_passed_by_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = progress.Plain(Options())
+    plain.event(node("running"))
+    for text in ("one\n", "two\nthree", "four\x1b\n"):
+        plain.event(protocol.log("image", text))
+    plain.event(protocol.log("other", "five"))
+    assert plain.has_shown(["three", "four\\x1b"])
+    assert plain.has_shown(["one", "two"])
+    assert not plain.has_shown(["three", "five"])
+    assert not plain.has_shown(["zero", "one"])
+    assert not progress.Quiet(Options()).has_shown(["one"])

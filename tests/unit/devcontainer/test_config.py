@@ -1,3 +1,5 @@
+"""Tests of config in devcontainer.json."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Tests of consent in devcontainer.json."""
+
 from __future__ import annotations
 
 import json

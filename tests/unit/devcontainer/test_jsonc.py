@@ -1,3 +1,5 @@
+"""Tests of jsonc in devcontainer.json."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Tests of locate in devcontainer.json."""
+
 from __future__ import annotations
 
 from pathlib import Path

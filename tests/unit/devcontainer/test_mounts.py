@@ -1,3 +1,5 @@
+"""Tests of mounts in devcontainer.json."""
+
 from __future__ import annotations
 
 import re

@@ -1,3 +1,5 @@
+"""Tests of runargs in devcontainer.json."""
+
 from __future__ import annotations
 
 import re

@@ -1,3 +1,5 @@
+"""Tests of variables in devcontainer.json."""
+
 from __future__ import annotations
 
 from typing import Any
