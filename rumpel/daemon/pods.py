@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import secrets
@@ -116,9 +117,10 @@ class Pods:
 
     async def remove(self, pod: Pod) -> None:
         """All that is written down about it goes, its row last: until then it can be deleted."""
-        await self._store.forget(self.node_ids(pod.spec))
-        for kind in KEPT_BY_ID:
-            await self._store.kv_set(f"{kind}/{pod.pod_id}", None)
+        await asyncio.gather(
+            self._store.forget(self.node_ids(pod.spec)),
+            *(self._store.kv_set(f"{kind}/{pod.pod_id}", None) for kind in KEPT_BY_ID),
+        )
         await faults.reach("delete.forgotten")
         await self._store.delete_pod(pod.pod_id)
         self._cache.pop(pod.pod_id, None)
@@ -129,7 +131,7 @@ class Pods:
             for kind in ("container", "clone", "sync", "stop", "guard", "keep", "remove")
         ]
         hooks = node_id("lifecycle", spec) + "/"
-        return own + [name for name in self._store.records if name.startswith(hooks)]
+        return own + [name for name in list(self._store.records) if name.startswith(hooks)]
 
     def record(self, kind: str, spec: PodSpec) -> Record | None:
         return self._store.records.get(node_id(kind, spec))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,9 @@ LONG = bool(os.environ.get("RUMPEL_LONG"))
 """Read when imported: no test sees the caller's variables."""
 COMMIT = "git commit -q --allow-empty -m work && git rev-parse HEAD"
 DIES_WITHIN_S = 10.0
+FOUND: dict[str, list[str]] = {}
+"""The points of each verb."""
+MOMENTS = 20
 Record = Callable[[str, object], None]
 """`record_property`: scripts/long puts the numbers into its table."""
 
@@ -50,8 +54,10 @@ class Sweep:
             name=f"repo-{self._count}",
         )
 
-    def points(self, *argv: str, before: Callable[[Project], object], share: int) -> list[str]:
-        """Each once, in the order they were met; a share of them in a normal run."""
+    def points(self, *argv: str, before: Callable[[Project], object]) -> list[str]:
+        """Each once, in the order they were met; the same for every test of a verb."""
+        if argv[0] in FOUND:
+            return FOUND[argv[0]]
         project = self.project()
         before(project)
         project.run("daemon", "stop")
@@ -60,9 +66,14 @@ class Sweep:
         project.run("delete", "--force", "p")
         project.run("daemon", "stop").assert_ok()
         assert len(found) > 4, found
+        FOUND[argv[0]] = found
+        return found
+
+    def chosen(self, found: list[str], share: int) -> list[str]:
+        """All of them in a long run, else others each time."""
         if LONG:
             return found
-        return sorted(random.Random(7).sample(found, share), key=found.index)
+        return sorted(random.sample(found, share), key=found.index)
 
     def killed(self, project: Project, point: str, *argv: str) -> None:
         """Run the verb with a daemon that dies at `point`."""
@@ -75,6 +86,8 @@ class Sweep:
 
     def forget_images(self, project: Project) -> None:
         """Children before their parents, which refuse to go while they have any."""
+        if project.home.label is None:  # no daemon ran here yet
+            return
         label = label_of(project)
         for _ in range(5):
             for image in project.docker.images(label):
@@ -89,7 +102,9 @@ class Sweep:
 
 
 def label_of(project: Project) -> str:
-    return project.home.label or ""
+    label = project.home.label
+    assert label, "an empty label would stand for everything on the engine"
+    return label
 
 
 def commit_in(project: Project) -> str:
@@ -161,7 +176,7 @@ def test_create(
     rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record, then: str
 ) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
-    points = sweep.points("create", "p", before=lambda project: None, share=2)
+    points = sweep.chosen(sweep.points("create", "p", before=lambda project: None), share=2)
     record_property("kills", len(points))
     for point in points:
         project = sweep.project()
@@ -178,13 +193,39 @@ def test_create(
         sweep.end(project)
 
 
+@pytest.mark.skipif(not LONG, reason="RUMPEL_LONG=1 only: kills between the named points")
+@pytest.mark.timeout(1800)
+def test_create_killed_at_any_moment(
+    rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record
+) -> None:
+    sweep, seed = Sweep(rumpel_project, tmp_path), random.randrange(1 << 30)
+    rng = random.Random(seed)
+    begun = time.monotonic()
+    project = sweep.project()
+    project.run("create", "p").assert_ok()
+    longest_s = time.monotonic() - begun
+    sweep.end(project)
+    record_property("kills", MOMENTS)
+    for number in range(MOMENTS):
+        project = sweep.project()
+        client = project.start("create", "p")
+        time.sleep(rng.random() * longest_s)
+        project.home.kill_daemon()
+        client.wait()
+        done = project.run("create", "p")
+        assert done.code == 0, f"number {number} of seed {seed}: {done}"
+        assert_one_pod(project)
+        sweep.end(project)
+
+
 @pytest.mark.timeout(1800 if LONG else 120)
 @pytest.mark.slow
 def test_delete(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
     created = ("create", "p")
     argv = ("delete", "--force", "p")
-    points = sweep.points(*argv, before=lambda project: project.run(*created), share=3)
+    points = sweep.points(*argv, before=lambda project: project.run(*created))
+    points = sweep.chosen(points, share=3)
     record_property("kills", len(points))
     for point in points:
         project = sweep.project()
@@ -203,7 +244,8 @@ def test_delete(rumpel_project: ProjectFactory, tmp_path: Path, record_property:
 def test_stop(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
     created = ("create", "p")
-    points = sweep.points("stop", "p", before=lambda project: project.run(*created), share=1)
+    points = sweep.points("stop", "p", before=lambda project: project.run(*created))
+    points = sweep.chosen(points, share=1)
     record_property("kills", len(points))
     for point in points:
         project = sweep.project()
