@@ -17,8 +17,9 @@ from rumpel.errors import RumpelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Mapping
+
+    from rumpel.lean import socket
 
 START_LIMIT_S = 30.0
 SAY_AFTER_S = 0.4

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 
 from rumpel import paths, protocol
 from rumpel.errors import Conflict, HostUnreachable, RumpelError
+from rumpel.lean import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

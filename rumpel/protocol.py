@@ -23,9 +23,7 @@ Used by both sides, so standard library only and cheap to import; strict about w
 
 from __future__ import annotations
 
-import json
-
-from rumpel import __version__
+from rumpel import __version__, jsonline
 from rumpel.errors import Bug, UsageError
 
 TYPE_CHECKING = False
@@ -139,7 +137,7 @@ class Lines:
 
 
 def encode(message: Mapping[str, object]) -> bytes:
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    return jsonline.dumps(message).encode() + b"\n"
 
 
 def decode(line: bytes) -> dict[str, Any]:
@@ -147,7 +145,7 @@ def decode(line: bytes) -> dict[str, Any]:
     if len(line) > MAX_LINE_BYTES:
         raise UsageError(f"a message is longer than {MAX_LINE_BYTES} bytes")
     try:
-        message = json.loads(line)
+        message = jsonline.loads(line)
     except (ValueError, RecursionError) as err:
         raise UsageError(f"malformed message: {err}") from err
     if not isinstance(message, dict):

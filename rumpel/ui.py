@@ -109,7 +109,7 @@ def json_envelope(
     command: str, data: object, *, warnings: Iterable[str], error: dict[str, Any] | None
 ) -> None:
     """The versioned result of `--json`, one line on stdout."""
-    import json
+    from rumpel import jsonline
 
     public = error and {key: error.get(key) for key in ("code", "message", "hint", "details")}
     envelope = {
@@ -119,7 +119,7 @@ def json_envelope(
         "warnings": list(warnings),
         "error": public,
     }
-    out(json.dumps(envelope))
+    out(jsonline.dumps(envelope, spaced=True))
 
 
 def warning(message: str, *, color: bool = False) -> None:
@@ -164,10 +164,10 @@ def _say(lead: str, style: str, message: str, *, color: bool) -> None:
         err("  " + line)
 
 
-def error(problem: dict[str, Any], *, color: bool = False) -> None:
+def error(problem: dict[str, Any], *, color: bool = False, with_tail: bool = True) -> None:
     """Three parts: what failed, why (the cause's last lines), what to type next."""
     _say("error:", "red", str(problem.get("message") or "failed"), color=color)
-    for line in _tail(problem.get("details") or {}):
+    for line in tail_lines(problem) if with_tail else ():
         err(paint("  | ", "dim", color) + line)
     if problem.get("hint"):
         lead = paint("try:", "bold", color)
@@ -176,7 +176,8 @@ def error(problem: dict[str, Any], *, color: bool = False) -> None:
             lead = "    "
 
 
-def _tail(details: dict[str, Any]) -> list[str]:
-    tail = details.get("tail") or ""
+def tail_lines(problem: dict[str, Any]) -> list[str]:
+    """The last lines of what the failed program wrote."""
+    tail = (problem.get("details") or {}).get("tail") or ""
     joined = tail if isinstance(tail, str) else "\n".join(str(line) for line in tail)
     return text.safe_lines(joined)[-TAIL_LINES:]

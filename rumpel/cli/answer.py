@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 class Answer:
     """Result of a request. `error` is RumpelError.to_json(); data may come with an error."""
 
-    __slots__ = ("data", "error", "exit_code", "warnings")
+    __slots__ = ("data", "error", "exit_code", "has_shown", "warnings")
 
-    def __init__(self, message: dict[str, Any]) -> None:
+    def __init__(
+        self, message: dict[str, Any], has_shown: Callable[[list[str]], bool] | None = None
+    ) -> None:
         self.error: dict[str, Any] | None = message.get("error")
         self.data: Any = message.get("data") if self.error else message.get("result")
         self.warnings = [str(text) for text in message.get("warnings") or ()]
         source = self.error or message
+        self.has_shown = has_shown or (lambda lines: False)
+        """Did these lines of foreign output pass by while the work was done?"""
         self.exit_code = int(source.get("exit_code", 1 if self.error else 0))
 
 
@@ -41,7 +45,8 @@ def show(
     for warning in answer.warnings:
         ui.warning(warning, color=color)
     for problem in problems(answer):
-        ui.error(problem, color=color)
+        is_known = answer.has_shown(ui.tail_lines(problem))
+        ui.error(problem, color=color, with_tail=not is_known)
     return answer.exit_code
 
 

@@ -7,15 +7,14 @@ until the exit code: the session survives its death.
 
 from __future__ import annotations
 
-import binascii
 import os
 import select
-import socket
 import sys
 
 from rumpel import client, protocol, ui
 from rumpel.cli.rawmode import RawMode, size
 from rumpel.cli.signals import Signals
+from rumpel.lean import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,11 +29,14 @@ def attach(connection: client.Connection, message: dict[str, Any]) -> dict[str, 
     """Relay until the process in the pod ends; the daemon's last message with its exit code."""
     stream = socket.socket(fileno=connection.descriptors.pop(0))
     relay = _Relay(connection, stream, has_tty=bool(message.get("tty")))
-    with stream, Signals() as signals, RawMode(STDIN if relay.has_tty else None) as raw:
-        relay.output(binascii.a2b_base64(message.get("prefix") or ""))
-        relay.run(signals, raw)
-        if relay.is_cut_off:
-            raw.reset_screen()
+    try:
+        with Signals() as signals, RawMode(STDIN if relay.has_tty else None) as raw:
+            relay.output(_decoded(message.get("prefix") or ""))
+            relay.run(signals, raw)
+            if relay.is_cut_off:
+                raw.reset_screen()
+    finally:
+        stream.close()
     return relay.ending(str(message.get("exec") or ""))
 
 
@@ -217,6 +219,15 @@ class Frames:
             else:
                 out.append((self._target, [part]))
         return out
+
+
+def _decoded(prefix: str) -> bytes:
+    """The output that the daemon had read already; mostly none."""
+    if not prefix:
+        return b""
+    from binascii import a2b_base64
+
+    return a2b_base64(prefix)
 
 
 def _last_of(connection: client.Connection) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from rumpel.cli.answer import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
     from typing import Any
 
     from rumpel.cli.options import Options
+    from rumpel.cli.plain import Arguments, Declared
 
 DESCRIPTION = (
     "Show the settings in force and what is read from devcontainer.json.\n"
@@ -40,7 +40,7 @@ DEVCONTAINER = (
 """Members of the devcontainer that people want to see, and their names."""
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Declared) -> None:
     parser.add_argument("--origin", action="store_true", help="where each setting comes from")
     parser.add_argument(
         "--check", action="store_true", help="each devcontainer.json field: honoured or ignored"
@@ -50,13 +50,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def run(args: Namespace, passed: list[str], options: Options) -> int:
+def run(args: Arguments, passed: list[str], options: Options) -> int:
     request = {"origin": args.origin, "check": args.check, "config": args.config}
     answer = session.ask(options, "config", request)
     return show(options, "config", answer, lambda data: render(data, args))
 
 
-def render(data: dict[str, Any], args: Namespace) -> None:
+def render(data: dict[str, Any], args: Arguments) -> None:
     if args.check:
         _fields(data.get("devcontainer") or {})
         return

@@ -8,14 +8,15 @@ from rumpel import names, text, ui
 from rumpel.cli import session
 from rumpel.cli.answer import show
 from rumpel.cli.interrupt import Interrupts
+from rumpel.cli.options import add_pod_making
 from rumpel.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
     from typing import Any
 
     from rumpel.cli.options import Options
+    from rumpel.cli.plain import Arguments, Declared
 
 DESCRIPTION = (
     "Make pods, or bring existing ones up to date, without entering them.\n"
@@ -30,29 +31,19 @@ EXAMPLES = (
 MAX_COUNT = 1000
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Declared) -> None:
     parser.add_argument("names", nargs="+", metavar="NAME", help=names.POD_NAME_RULE)
     parser.add_argument(
         "--from", dest="start", metavar="REF", help="commit, branch or tag to start from"
     )
     parser.add_argument("--count", type=int, metavar="N", help="make NAME-1 to NAME-N")
-    add_shared_arguments(parser)
+    add_pod_making(parser)
     parser.add_argument(
         "--no-wait", action="store_true", help="return at once; the work goes on in the background"
     )
 
 
-def add_shared_arguments(parser: ArgumentParser) -> None:
-    """What everything that may make a pod takes."""
-    parser.add_argument(
-        "--config", metavar="FILE", help="the devcontainer.json to use, when there are several"
-    )
-    parser.add_argument(
-        "--trust", action="store_true", help="allow what the configuration does to this machine"
-    )
-
-
-def run(args: Namespace, passed: list[str], options: Options) -> int:
+def run(args: Arguments, passed: list[str], options: Options) -> int:
     if args.count is not None:
         if not 1 <= args.count <= MAX_COUNT:
             raise UsageError(f"--count is {args.count}, but must be 1 to {MAX_COUNT}")

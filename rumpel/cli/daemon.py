@@ -14,10 +14,10 @@ from rumpel.errors import HostUnreachable, NotFound, RumpelError, TimedOut, Usag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
     from typing import Any
 
     from rumpel.cli.options import Options
+    from rumpel.cli.plain import Arguments, Declared
 
 DESCRIPTION = (
     "Look at, stop or restart the background process that does the work.\n"
@@ -37,7 +37,7 @@ FOLLOW_S = 0.2
 DEFAULT_LINES = 100
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Declared) -> None:
     parser.add_argument(
         "action", choices=ACTIONS, metavar="ACTION", help=text.listing(ACTIONS, "or")
     )
@@ -57,7 +57,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def run(args: Namespace, passed: list[str], options: Options) -> int:
+def run(args: Arguments, passed: list[str], options: Options) -> int:
     if args.lines is not None and (args.action != "logs" or args.lines < 0):
         raise UsageError("-n goes with logs and a number that is not negative")
     command = f"daemon {args.action}"

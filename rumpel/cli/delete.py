@@ -10,9 +10,8 @@ from rumpel.cli.stop import render
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-
     from rumpel.cli.options import Options
+    from rumpel.cli.plain import Arguments, Declared
 
 DESCRIPTION = (
     "Delete pods with their containers, volumes and branches on the host.\n"
@@ -25,14 +24,14 @@ EXAMPLES = (
 )
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Declared) -> None:
     parser.add_argument("names", nargs="+", metavar="NAME", help="pods to delete")
     parser.add_argument(
         "-f", "--force", action="store_true", help="delete even when work would be lost"
     )
 
 
-def run(args: Namespace, passed: list[str], options: Options) -> int:
+def run(args: Arguments, passed: list[str], options: Options) -> int:
     check_names(args.names)
     with Interrupts(look="rumpel list") as interrupts:
         answer = session.ask(

@@ -8,16 +8,17 @@ import sys
 from rumpel import names, ui
 from rumpel.cli import session
 from rumpel.cli.answer import show
-from rumpel.cli.create import add_shared_arguments
 from rumpel.cli.interrupt import Interrupts
+from rumpel.cli.options import add_pod_making
+from rumpel.cli.plain import SUPPRESS
 from rumpel.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
     from typing import Any
 
     from rumpel.cli.options import Options
+    from rumpel.cli.plain import Arguments, Declared
     from rumpel.client import Connection
 
 USAGE = "rumpel enter [options] NAME [-- CMD...]"
@@ -33,13 +34,13 @@ EXAMPLES = (
 )
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Declared) -> None:
     parser.add_argument("name", metavar="NAME", help="the pod")
-    parser.add_argument("stray", nargs="*", help=_suppressed())
-    add_shared_arguments(parser)
+    parser.add_argument("stray", nargs="*", help=SUPPRESS)
+    add_pod_making(parser)
 
 
-def run(args: Namespace, passed: list[str], options: Options) -> int:
+def run(args: Arguments, passed: list[str], options: Options) -> int:
     names.check_pod_name(args.name)
     if args.stray:
         command = " ".join([*args.stray, *passed])
@@ -62,15 +63,13 @@ def run(args: Namespace, passed: list[str], options: Options) -> int:
         "term": os.environ.get("TERM") if tty else None,
     }
     with Interrupts(look=f"rumpel graph {args.name}") as interrupts:
-
-        def attach(connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
-            from rumpel.cli import attach as terminal
-
-            interrupts.release()
-            return terminal.attach(connection, message)
-
         answer = session.ask(
-            options, "enter", request, tty=tty, interrupts=interrupts, on_attach=attach
+            options,
+            "enter",
+            request,
+            tty=tty,
+            interrupts=interrupts,
+            attaching=lambda: _attaching(interrupts),
         )
     code = show(options, "enter", answer)
     if answer.error or not isinstance(answer.data, dict):
@@ -78,7 +77,12 @@ def run(args: Namespace, passed: list[str], options: Options) -> int:
     return int(answer.data.get("exit_code", code))
 
 
-def _suppressed() -> str:
-    from argparse import SUPPRESS
+def _attaching(interrupts: Interrupts) -> session.OnAttach:
+    """Imports what the answer needs, while the daemon works on it."""
+    from rumpel.cli import attach, progress  # noqa: F401
 
-    return SUPPRESS
+    def attached(connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
+        interrupts.release()
+        return attach.attach(connection, message)
+
+    return attached

@@ -1,38 +1,19 @@
-"""The command line's grammar: split argv, build the one parser that is needed, parse."""
+"""The command line's grammar: split argv, find the one module that is needed, parse."""
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-from importlib import import_module
 
 from rumpel.cli import options as global_options
 from rumpel.cli.commands import ALIASES, COMMANDS, PASSES_ARGUMENTS
+from rumpel.cli.plain import Arguments, Plain
 from rumpel.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import ModuleType
-    from typing import NoReturn
 
 WITH_VALUE = frozenset({"-C", "--color", "--host"})
-MAX_HELP_COLUMNS = 100
-
-
-class Parser(argparse.ArgumentParser):
-    """Errors as UsageError; help in our shape."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, hint=f"{self.prog} --help")
-
-
-class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Fixed width: argparse would import shutil (6 ms) to ask, at every add_argument()."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=min(_columns(), MAX_HELP_COLUMNS) - 2)
 
 
 def split(argv: list[str]) -> tuple[list[str], str | None, list[str]]:
@@ -61,32 +42,12 @@ def resolve_verb(word: str) -> str:
 
 
 def module_of(verb: str) -> ModuleType:
-    return import_module("rumpel.cli." + COMMANDS[verb][0])
+    name = "rumpel.cli." + COMMANDS[verb][0]
+    __import__(name)  # importlib itself would have to be imported
+    return sys.modules[name]
 
 
-def parser_of(verb: str, module: ModuleType) -> Parser:
-    parser = Parser(
-        prog=f"rumpel {verb}",
-        description=module.DESCRIPTION,
-        epilog="examples:\n" + "\n".join(example_lines(module.EXAMPLES)),
-        formatter_class=Formatter,
-        add_help=False,
-        allow_abbrev=False,
-    )
-    if hasattr(module, "USAGE"):
-        parser.usage = module.USAGE
-    module.add_arguments(parser)
-    global_options.add_global(parser)
-    return parser
-
-
-def example_lines(examples: Sequence[tuple[str, str]]) -> list[str]:
-    """Commands, and what they do in a column beside."""
-    wide = max(len(command) for command, _ in examples)
-    return [f"  {command.ljust(wide)}   {meaning}" for command, meaning in examples]
-
-
-def parse(verb: str, module: ModuleType, words: list[str]) -> tuple[argparse.Namespace, list[str]]:
+def parse(verb: str, module: ModuleType, words: list[str]) -> tuple[Arguments, list[str]]:
     """The command's arguments, and what stands behind `--` when the command passes it on."""
     passed: list[str] = []
     if verb in PASSES_ARGUMENTS and "--" in words:
@@ -94,11 +55,12 @@ def parse(verb: str, module: ModuleType, words: list[str]) -> tuple[argparse.Nam
         words, passed = words[:at], words[at + 1 :]
         if not passed:
             raise UsageError("there is no command after --", hint=f"rumpel {verb} --help")
-    return parser_of(verb, module).parse_args(words), passed
+    plain = Plain()
+    module.add_arguments(plain)
+    global_options.add_global(plain)
+    found = plain.parse(words)
+    if found is None:
+        from rumpel.cli.parser import parser_of
 
-
-def _columns() -> int:
-    try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    except (OSError, ValueError):
-        return 80
+        found = parser_of(verb, module).parse_args(words, Arguments())
+    return found, passed

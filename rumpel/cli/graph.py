@@ -12,10 +12,10 @@ from rumpel.errors import NotFound, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
     from typing import Any
 
     from rumpel.cli.options import Options
+    from rumpel.cli.plain import Arguments, Declared
 
 DESCRIPTION = (
     "Show the steps behind a pod: which are up to date, which would run, and why.\n"
@@ -32,7 +32,7 @@ FORMATS = ("tree", "dot", "mermaid", "json", "doit")
 VERBS = ("create", "enter", "stop", "delete")
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Declared) -> None:
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="a pod (a unique beginning will do)"
     )
@@ -49,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def run(args: Namespace, passed: list[str], options: Options) -> int:
+def run(args: Arguments, passed: list[str], options: Options) -> int:
     if args.why is not None and args.format not in ("tree", "json"):
         raise UsageError(f"--why explains in words, --format {args.format} does not go with it")
     options.json = options.json or args.format == "json"
@@ -61,7 +61,7 @@ def run(args: Namespace, passed: list[str], options: Options) -> int:
     return show(options, "graph", answer, lambda data: render(data, args, options))
 
 
-def render(data: dict[str, Any], args: Namespace, options: Options) -> None:
+def render(data: dict[str, Any], args: Arguments, options: Options) -> None:
     nodes, edges = data.get("nodes") or [], data.get("edges") or []
     if args.format == "doit":
         ui.write(sys.stdout, str(data.get("dodo") or ""))

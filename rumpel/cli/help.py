@@ -11,9 +11,8 @@ from rumpel.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-
     from rumpel.cli.options import Options
+    from rumpel.cli.plain import Arguments, Declared
 
 DESCRIPTION = "Show the overview, the help of a command, or a topic."
 EXAMPLES = (
@@ -52,11 +51,11 @@ Every setting of `rumpel config` has a RUMPEL_* variable, too."""
 TOPICS = {"exit-codes": EXIT_CODES, "environment": ENVIRONMENT}
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Declared) -> None:
     parser.add_argument("topic", nargs="?", metavar="COMMAND", help="a command or a topic")
 
 
-def run(args: Namespace, passed: list[str], options: Options) -> int:
+def run(args: Arguments, passed: list[str], options: Options) -> int:
     if args.topic is None:
         return overview()
     if args.topic in TOPICS:
@@ -67,7 +66,9 @@ def run(args: Namespace, passed: list[str], options: Options) -> int:
     except UsageError as err:
         err.hint = "rumpel help"
         raise
-    ui.write(sys.stdout, grammar.parser_of(verb, grammar.module_of(verb)).format_help())
+    from rumpel.cli.parser import parser_of
+
+    ui.write(sys.stdout, parser_of(verb, grammar.module_of(verb)).format_help())
     return 0
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from rumpel.errors import Interrupted
+from rumpel.lean import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
     from typing import Any
 
@@ -69,7 +70,7 @@ class Interrupts:
         left = max(0.0, self._leave_at - time.monotonic())
         return left if timeout_s is None else min(left, timeout_s)
 
-    def act(self, connection: Connection, progress: Progress) -> None:
+    def act(self, connection: Connection, shown: Callable[[], Progress]) -> None:
         """Do what the presses so far ask for. Raises Interrupted when it is time to leave."""
         self._drain()
         if self.ended_by is not None:
@@ -79,7 +80,7 @@ class Interrupts:
             raise problem
         while self._acted < self.presses:
             self._acted += 1
-            self._press(self._acted, connection, progress)
+            self._press(self._acted, connection, shown())
         if self._leave_at is not None and time.monotonic() >= self._leave_at:
             connection.send({"do": "detach"})
             raise Interrupted("left; the work goes on in the background", hint=self.look)

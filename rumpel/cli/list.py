@@ -11,10 +11,10 @@ from rumpel.cli.answer import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
     from typing import Any
 
     from rumpel.cli.options import Options
+    from rumpel.cli.plain import Arguments, Declared
 
 DESCRIPTION = (
     "Show the pods of this repository: running ones first, newest commit first.\n"
@@ -29,11 +29,11 @@ EXAMPLES = (
 STYLES = {"running": "green", "failed": "red", "gone": "red", "unreachable": "yellow"}
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Declared) -> None:
     parser.add_argument("-a", "--all", action="store_true", help="pods of all repositories")
 
 
-def run(args: Namespace, passed: list[str], options: Options) -> int:
+def run(args: Arguments, passed: list[str], options: Options) -> int:
     answer = session.ask(options, "list", {"all": args.all, "quiet": options.quiet}, within_s=60)
     return show(options, "list", answer, lambda pods: render(pods, options, with_repo=args.all))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from rumpel.cli.plain import Arguments, Declared
 
 COLORS = ("auto", "always", "never")
 
@@ -22,7 +22,7 @@ class Options:
         self.color = "auto"
         self.host: str | None = None
 
-    def take(self, args: Namespace) -> None:
+    def take(self, args: Arguments) -> None:
         """Move the global options out of the parsed arguments."""
         self.directory = args.directory
         self.quiet = args.quiet
@@ -32,7 +32,7 @@ class Options:
         self.host = args.host
 
 
-def add_global(parser: ArgumentParser) -> None:
+def add_global(parser: Declared) -> None:
     group = parser.add_argument_group("options of every command")
     group.add_argument("-h", "--help", action="help", help="show this help")
     group.add_argument(
@@ -48,4 +48,14 @@ def add_global(parser: ArgumentParser) -> None:
     )
     group.add_argument(
         "--host", metavar="HOST", help="Docker host of the pod (default: the current one)"
+    )
+
+
+def add_pod_making(parser: Declared) -> None:
+    """What everything that may make a pod takes."""
+    parser.add_argument(
+        "--config", metavar="FILE", help="the devcontainer.json to use, when there are several"
+    )
+    parser.add_argument(
+        "--trust", action="store_true", help="allow what the configuration does to this machine"
     )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         def timeout_s(self) -> float | None: ...
         def pause(self) -> None: ...
         def close(self) -> None: ...
+        def has_shown(self, lines: list[str]) -> bool: ...
 
 
 WORDS = {
@@ -34,6 +35,7 @@ ENDED = frozenset({"cached", "ok", "failed", "upstream-failed", "cancelled", "bl
 UNEVENTFUL = frozenset({"cached", "upstream-failed"})
 """What nobody needs to be told unless they ask (-v)."""
 STILL_RUNNING_S = 10.0
+KEPT_LINES = 100
 
 
 def start(options: Options) -> Progress:
@@ -73,6 +75,10 @@ class Quiet:
 
     def close(self) -> None: ...
 
+    def has_shown(self, lines: list[str]) -> bool:
+        """Are these lines on the screen, one below the other, as the log of one step?"""
+        return False
+
 
 class Plain(Quiet):
     """One line for each thing that happened: no cursor movement, no truncation."""
@@ -82,15 +88,15 @@ class Plain(Quiet):
         self.names: dict[str, str] = {}
         self.running: dict[str, tuple[float, float]] = {}
         """Node -> when it began, when to say again that it still runs."""
+        self.logs: dict[str, list[str]] = {}
+        """Node -> the last lines of its log that were written."""
 
     def event(self, message: dict[str, Any]) -> None:
         kind = message.get("event")
         if kind == "node":
             self.node(message)
         elif kind == "log":
-            self._put_off(str(message.get("id")))
-            for line in text.safe_lines(str(message.get("text") or "")):
-                ui.err(f"{self.names.get(str(message.get('id')), name_of(message))} | {line}")
+            self._log(str(message.get("id")), message)
         elif kind == "notice" and message.get("level") != "warning":
             ui.notice(str(message.get("text")))
         else:
@@ -107,6 +113,15 @@ class Plain(Quiet):
         if state in ENDED and (state not in UNEVENTFUL or self.options.verbose):
             ui.err(f"{name} · {sentence(message)}")
 
+    def has_shown(self, lines: list[str]) -> bool:
+        wanted = _full(lines)
+        size = len(wanted)
+        return any(
+            wanted == log[at : at + size]
+            for log in self.logs.values()
+            for at in range(len(log) - size + 1)
+        )
+
     def timeout_s(self) -> float | None:
         moments = [again for _, again in self.running.values()]
         return max(0.0, min(moments) - time.monotonic()) if moments else None
@@ -119,11 +134,24 @@ class Plain(Quiet):
                 ui.err(f"{self.names[node_id]} · running ({text.duration(now - begun)})")
                 self._put_off(node_id)
 
+    def _log(self, node_id: str, message: dict[str, Any]) -> None:
+        self._put_off(node_id)
+        name = self.names.get(node_id, name_of(message))
+        lines = text.safe_lines(str(message.get("text") or ""))
+        for line in lines:
+            ui.err(f"{name} | {line}")
+        self.logs[node_id] = [*self.logs.get(node_id, ()), *_full(lines)][-KEPT_LINES:]
+
     def _put_off(self, node_id: str) -> None:
         if node_id in self.running:
             begun, _ = self.running[node_id]
             now = time.monotonic()
             self.running[node_id] = (begun, now + max(STILL_RUNNING_S, now - begun))
+
+
+def _full(lines: list[str]) -> list[str]:
+    """Without the empty ones: a builder's log events have none, its whole output does."""
+    return [line for line in lines if line.strip()]
 
 
 def name_of(message: dict[str, Any]) -> str:

@@ -33,11 +33,12 @@ def ask(
     start: bool = True,
     within_s: float | None = None,
     interrupts: Interrupts | None = None,
-    on_attach: OnAttach | None = None,
+    attaching: Callable[[], OnAttach] | None = None,
 ) -> Answer:
     """Send the request, show what happens, return the answer. Errors of the work are in it.
 
     `interrupts`: Ctrl-C leaves or cancels the work (else it just ends this process).
+    `attaching`: called once the request is on its way, gives what takes over a stream.
     `within_s`: a daemon that says nothing for so long is an error (TimedOut).
     """
     request = protocol.request(
@@ -54,16 +55,12 @@ def ask(
             if interrupts is not None:
                 interrupts.activate()
             connection.send(request)
-            waiting = _Waiting(connection, options, interrupts, on_attach)
+            waiting = _Waiting(connection, options, interrupts, attaching and attaching())
             last = waiting.until_last(within_s)
             if not last.get("outdated"):
-                return Answer(last)
+                return Answer(last, waiting.has_shown)
             _await_end(connection, last)
-    raise Conflict(
-        f"the running daemon (version {last.get('version')}) does not fit this rumpel "
-        f"({request['version']}) and did not end",
-        hint="rumpel daemon restart",
-    )
+    raise _misfit(last, request)
 
 
 class _Waiting:
@@ -81,6 +78,8 @@ class _Waiting:
         self.interrupts = interrupts
         self.on_attach = on_attach
         self.progress: Progress | None = None
+        self.has_shown: Callable[[list[str]], bool] | None = None
+        """Has the display shown these lines already?"""
 
     def until_last(self, within_s: float | None) -> dict[str, Any]:
         heard = time.monotonic()
@@ -94,7 +93,7 @@ class _Waiting:
                     timeout_s = self.interrupts.shorten(timeout_s)
                 woke = self.connection.poll(timeout_s, *others)
                 if self.interrupts:
-                    self.interrupts.act(self.connection, self._shown())
+                    self.interrupts.act(self.connection, self._shown)
                 if self.connection.fileno() in woke:
                     heard = time.monotonic()
                     last = self._handle(self.connection.receive())
@@ -113,6 +112,7 @@ class _Waiting:
             from rumpel.cli import progress
 
             self.progress = progress.start(self.options)
+            self.has_shown = self.progress.has_shown
         return self.progress
 
     def _handle(self, message: dict[str, Any]) -> dict[str, Any] | None:
@@ -147,6 +147,14 @@ def silent(connection: client.Connection, within_s: float) -> TimedOut:
     return TimedOut(
         f"{who} did not answer within {text.duration(within_s)}",
         hint="rumpel daemon restart --force",
+    )
+
+
+def _misfit(last: dict[str, Any], request: dict[str, object]) -> Conflict:
+    return Conflict(
+        f"the running daemon (version {last.get('version')}) does not fit this rumpel "
+        f"({request['version']}) and did not end",
+        hint="rumpel daemon restart",
     )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 
 from rumpel.errors import Interrupted
+from rumpel.lean import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,8 +48,7 @@ class Signals:
         return self._read_fd
 
     def take(self) -> Taken:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._read_fd, 4096)
+        self._drain()
         numbers, self._numbers = self._numbers, []
         taken = Taken()
         for number in numbers:
@@ -66,6 +64,12 @@ class Signals:
         if self._interrupts >= LEAVE_AFTER_INTERRUPTS:
             raise _ended(signal.SIGINT)
         return taken
+
+    def _drain(self) -> None:
+        try:
+            os.read(self._read_fd, 4096)
+        except BlockingIOError:
+            return
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._numbers.append(number)

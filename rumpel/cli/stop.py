@@ -11,10 +11,10 @@ from rumpel.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
     from typing import Any
 
     from rumpel.cli.options import Options
+    from rumpel.cli.plain import Arguments, Declared
 
 DESCRIPTION = (
     "Stop pods: their processes are asked to end, then ended. Everything in them\n"
@@ -26,12 +26,12 @@ EXAMPLES = (
 )
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Declared) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="pods to stop")
     parser.add_argument("-a", "--all", action="store_true", help="all pods of this repository")
 
 
-def run(args: Namespace, passed: list[str], options: Options) -> int:
+def run(args: Arguments, passed: list[str], options: Options) -> int:
     if args.all == bool(args.names):
         problem = "--all goes without names" if args.all else "no pod named"
         raise UsageError(problem, hint="rumpel stop NAME... or rumpel stop --all")

@@ -117,6 +117,28 @@ def test_a_failing_step_shows_its_last_lines_and_what_to_type(serve: Serve, run:
     assert outcome.stdout.splitlines()[1].split() == ["a", "failed", "-", "-", "failed"]
 
 
+def test_last_lines_that_passed_by_are_not_shown_again(serve: Serve, run: Run) -> None:
+    tail = ["Step 2/2 : RUN false", "exit \x1b[1mcode 1"]
+    error = CommandFailed("the build failed", hint="rumpel graph a", details={"tail": tail})
+
+    def create(talk: Talk) -> None:
+        for line in ("Step 1/2 : FROM x", *tail):
+            talk.send({"event": "log", "id": "image", "text": line + "\n"})
+        talk.fail(error, [{"name": "a", "status": "failed", "error": error.to_json()}])
+
+    serve(create=create)
+    assert run("create", "a").assert_code(6).stderr.splitlines() == [
+        "image | Step 1/2 : FROM x",
+        "image | Step 2/2 : RUN false",
+        "image | exit \\x1b[1mcode 1",
+        "error: the build failed",
+        "try: rumpel graph a",
+    ]
+    assert "  | Step 2/2 : RUN false" in run("create", "a", "-q").assert_code(6).stderr
+    envelope = run("create", "a", "--json").assert_code(6).json()
+    assert envelope["error"]["details"]["tail"] == tail
+
+
 def test_bad_names_are_refused_without_a_daemon(run: Run) -> None:
     for name in ("A", "a b", "ü", "-", "a-", "a" * 64):
         outcome = run("create", "--", name) if name.startswith("-") else run("create", name)

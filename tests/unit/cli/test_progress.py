@@ -57,7 +57,7 @@ def test_a_tail_that_passed_by_is_known(capsys: pytest.CaptureFixture[str]) -> N
         plain.event(protocol.log("image", text))
     plain.event(protocol.log("other", "five"))
     assert plain.has_shown(["three", "four\\x1b"])
-    assert plain.has_shown(["one", "two"])
+    assert plain.has_shown(["one", "", "two"])
     assert not plain.has_shown(["three", "five"])
     assert not plain.has_shown(["zero", "one"])
     assert not progress.Quiet(Options()).has_shown(["one"])

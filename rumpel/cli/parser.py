@@ -1,0 +1,61 @@
+"""The whole parser of a command, by argparse: help, errors, and every spelling of the options."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from rumpel.cli import options as global_options
+from rumpel.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+    from typing import NoReturn
+
+MAX_HELP_COLUMNS = 100
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors as UsageError; help in our shape."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=f"{self.prog} --help")
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Fixed width: argparse would import shutil (6 ms) to ask, at every add_argument()."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=min(_columns(), MAX_HELP_COLUMNS) - 2)
+
+
+def parser_of(verb: str, module: ModuleType) -> Parser:
+    parser = Parser(
+        prog=f"rumpel {verb}",
+        description=module.DESCRIPTION,
+        epilog="examples:\n" + "\n".join(example_lines(module.EXAMPLES)),
+        formatter_class=Formatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    if hasattr(module, "USAGE"):
+        parser.usage = module.USAGE
+    module.add_arguments(parser)
+    global_options.add_global(parser)
+    return parser
+
+
+def example_lines(examples: Sequence[tuple[str, str]]) -> list[str]:
+    """Commands, and what they do in a column beside."""
+    wide = max(len(command) for command, _ in examples)
+    return [f"  {command.ljust(wide)}   {meaning}" for command, meaning in examples]
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
