@@ -7,7 +7,6 @@ The normal run takes a share of the points; RUMPEL_LONG=1 (scripts/long) takes t
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import time
@@ -15,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from docker.errors import APIError
 
 from rumpel import names
 from tests.support.engine import MINI_IMAGE
@@ -37,22 +35,23 @@ class Sweep:
 
     def __init__(self, make: ProjectFactory, folder: Path) -> None:
         self._make, self._log, self._count = make, folder / "points", 0
-        # The folder's name is part of the tools layer, so the layer is this test's alone.
-        self._config = {
+
+    def project(self, point: str = "image.") -> Project:
+        """For the points of a build with images of its own, else with those of the others."""
+        self._count += 1
+        key = self._make.home.path.name
+        if point.startswith(("image.", "tools.")):
+            key += f"-{self._count}"
+        config = {
             "build": {"dockerfile": "Dockerfile"},
             "runArgs": ["--network=none"],
-            "workspaceFolder": f"/work/{make.home.path.name.lower()}",
+            # It is part of the tools layer, which all repositories share.
+            "workspaceFolder": f"/work/{key.lower()}",
             "onCreateCommand": "echo ran >>/tmp/on-create",
         }
-
-    def project(self) -> Project:
-        self._count += 1
-        dockerfile = f"FROM {MINI_IMAGE}\nLABEL made-by={self._make.home.path.name}\n"
-        return self._make(
-            {".devcontainer/Dockerfile": dockerfile},
-            config=self._config,
-            name=f"repo-{self._count}",
-        )
+        dockerfile = f"FROM {MINI_IMAGE}\nLABEL made-by={key}\n"
+        name = f"repo-{self._count}"
+        return self._make({".devcontainer/Dockerfile": dockerfile}, config=config, name=name)
 
     def points(self, *argv: str, before: Callable[[Project], object]) -> list[str]:
         """Each once, in the order they were met; the same for every test of a verb."""
@@ -78,22 +77,9 @@ class Sweep:
     def killed(self, project: Project, point: str, *argv: str) -> None:
         """Run the verb with a daemon that dies at `point`."""
         project.run("daemon", "stop")
-        if point.startswith(("image.", "tools.")):
-            self.forget_images(project)
         project.run(*argv, env={"RUMPEL_FAULT": f"{point}:1:kill"})
         is_dead = lambda: not project.home.daemon_pids()  # noqa: E731 - a name for wait_until
         project.wait_until(is_dead, f"the daemon dies at {point}", timeout_s=DIES_WITHIN_S)
-
-    def forget_images(self, project: Project) -> None:
-        """Children before their parents, which refuse to go while they have any."""
-        if project.home.label is None:  # no daemon ran here yet
-            return
-        label = label_of(project)
-        for _ in range(5):
-            for image in project.docker.images(label):
-                with contextlib.suppress(APIError):
-                    project.docker.api.remove_image(image["Id"], force=True)
-        assert project.docker.images(label) == []
 
     def end(self, project: Project) -> None:
         project.run("delete", "--force", "p").assert_ok()
@@ -179,7 +165,7 @@ def test_create(
     points = sweep.chosen(sweep.points("create", "p", before=lambda project: None), share=2)
     record_property("kills", len(points))
     for point in points:
-        project = sweep.project()
+        project = sweep.project(point)
         sweep.killed(project, point, "create", "p")
         if then == "delete":
             done = project.run("delete", "p")
@@ -201,13 +187,13 @@ def test_create_killed_at_any_moment(
     sweep, seed = Sweep(rumpel_project, tmp_path), random.randrange(1 << 30)
     rng = random.Random(seed)
     begun = time.monotonic()
-    project = sweep.project()
+    project = sweep.project("any")
     project.run("create", "p").assert_ok()
     longest_s = time.monotonic() - begun
     sweep.end(project)
     record_property("kills", MOMENTS)
     for number in range(MOMENTS):
-        project = sweep.project()
+        project = sweep.project("any")
         client = project.start("create", "p")
         time.sleep(rng.random() * longest_s)
         project.home.kill_daemon()
@@ -228,7 +214,7 @@ def test_delete(rumpel_project: ProjectFactory, tmp_path: Path, record_property:
     points = sweep.chosen(points, share=3)
     record_property("kills", len(points))
     for point in points:
-        project = sweep.project()
+        project = sweep.project(point)
         project.run(*created).assert_ok()
         oid = commit_in(project)
         sweep.killed(project, point, *argv)
@@ -248,7 +234,7 @@ def test_stop(rumpel_project: ProjectFactory, tmp_path: Path, record_property: R
     points = sweep.chosen(points, share=1)
     record_property("kills", len(points))
     for point in points:
-        project = sweep.project()
+        project = sweep.project(point)
         project.run(*created).assert_ok()
         oid = commit_in(project)
         sweep.killed(project, point, "stop", "p")
