@@ -7,7 +7,10 @@ file system has no room for) never holds up the others.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import os
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +26,7 @@ NAMESPACES = (PUBLISHED, OWN)
 KEEP = f"{OWN}keep/"
 TIMEOUT_S = 120.0
 MAX_COMPONENT_BYTES = 200
+STALE_AFTER_S = 2.0
 DURABLE = ("-c", "core.fsync=default,loose-object,reference")
 """A keep ref must outlive a power cut: the pod is removed right after it was written."""
 
@@ -51,6 +55,34 @@ async def publish(
     for name, why in await _apply(repo, _difference(wanted, found)):
         log.warning("%s was not written: %s", name, why)
     return await threads.call(git.refs, repo, PUBLISHED)
+
+
+async def clear_locks(repo: git.Repo) -> None:
+    """At start: the lock of a writer that was killed would hold up its branch for ever.
+
+    Who lives holds one for milliseconds; those that are the same after a while go.
+    """
+    before = await threads.call(_locks, repo)
+    if not before:
+        return
+    await asyncio.sleep(STALE_AFTER_S)
+    for path, made in (await threads.call(_locks, repo)).items():
+        if before.get(path) == made:
+            log.warning("removing the lock a killed daemon left: %s", path.name)
+            await threads.call(path.unlink, missing_ok=True)
+
+
+def _locks(repo: git.Repo) -> dict[Path, tuple[int, int]]:
+    """Lock files of published refs, with what tells them from later ones of the same name."""
+    found = {}
+    for folder, _, names in os.walk(Path(repo.common_dir, PUBLISHED)):
+        for name in names:
+            if name.endswith(".lock"):
+                path = Path(folder, name)
+                with contextlib.suppress(OSError):
+                    state = path.lstat()
+                    found[path] = (state.st_ino, state.st_mtime_ns)
+    return found
 
 
 async def keep(repo: git.Repo, pod_id: str, branches: Mapping[str, str]) -> int:

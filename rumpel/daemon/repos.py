@@ -60,7 +60,10 @@ class RepoSync:
             await self._write()
 
     async def republish(self) -> None:
+        """At start, after whatever became of the last daemon."""
+        repo = await threads.call(git.discover, self.repo.work_tree)
         async with self._lock:
+            await git_refs.clear_locks(repo)
             await self._write()
 
     async def withdraw(self, pod_id: str) -> None:

@@ -14,6 +14,7 @@ from tests.support.project import Project, ProjectFactory
 ROUNDS = int(os.environ.get("RUMPEL_KILLS", "60" if os.environ.get("RUMPEL_LONG") else "4"))
 PODS = ("a", "b", "c")
 LONGEST_S = 0.8
+COMMIT = "git commit -q --allow-empty -m work && git rev-parse HEAD"
 # Now and then a branch of its own: it is published under another name.
 COMMITTER = """
 count=0
@@ -82,3 +83,13 @@ def test_no_commit_is_lost(
         assert not [name for name in branches if f"{name}@{pod}" not in published]
     project.git("fsck", "--connectivity-only", "--no-dangling")
     assert not list((project.home.state / "doors").glob("*/*/incoming-*"))
+
+
+def test_a_lock_left_by_a_kill_holds_up_no_branch(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    project.run("create", "a").assert_ok()
+    project.home.kill_daemon()
+    (project.root / ".git/refs/remotes/rumpelpod/a.lock").write_text("")
+    project.run("list").assert_ok()
+    made = project.run("enter", "a", "--", "sh", "-c", COMMIT).assert_ok().stdout.strip()
+    project.wait_for_ref("a", made)

@@ -113,3 +113,22 @@ async def test_kept_commits_survive_gc(pair: Pair) -> None:
     await git_refs.keep(pair.repo, "pod-1", {"a": oid})
     pair.host.git("gc", "-q", "--prune=now")
     assert pair.host.git("cat-file", "-t", oid) == "commit"
+
+
+async def test_locks_of_a_killed_writer_go_and_others_stay(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_refs, "STALE_AFTER_S", 0.05)
+    await git_refs.clear_locks(pair.repo)
+    one, two = pair.host.oid("HEAD"), pair.host.commit("two")
+    now = await git_refs.publish(pair.repo, {f"{PUB}a": one}, {})
+    stale = pair.host.root / f".git/{PUB}a.lock"
+    foreign = pair.host.root / ".git/refs/heads/main.lock"
+    for lock in (stale, foreign):
+        lock.write_text(f"{two}\n")
+    await git_refs.clear_locks(pair.repo)
+    assert foreign.exists()
+    assert not stale.exists()
+    foreign.unlink()
+    await git_refs.publish(pair.repo, {f"{PUB}a": two}, now)
+    assert pair.host.published() == {"a": two}
