@@ -144,7 +144,7 @@ def test_a_lifecycle_command_never_runs_beside_itself(rumpel_project: ProjectFac
         runs = [item for item in project.containers("p") if item["State"] == "running"]
         return bool(runs) and "begun" in project.exec("p", "cat", "/tmp/log", check=False).stdout
 
-    project.wait_until(has_begun, "the command begins")
+    project.wait_until(has_begun, "the command begins", timeout_s=30)
     for _ in range(2):
         project.home.kill_daemon()
         project.run("list").assert_ok()
