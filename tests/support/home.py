@@ -158,7 +158,8 @@ class Home:
         """As the kernel's out-of-memory killer would."""
         for pid in self.daemon_pids():
             os.kill(pid, signal.SIGKILL)
-        while self.daemon_pids():
+        # A dying process loses its memory, so its command, before its sockets are closed.
+        while self.daemon_pids() or processes.listens(self.socket):
             time.sleep(0.005)
 
     def living_pods(self) -> set[str] | None:
