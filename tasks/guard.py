@@ -8,8 +8,10 @@ be had.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from rumpel import names
 from rumpel.adapters import git, threads
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import RumpelError, Unmerged
@@ -21,6 +23,8 @@ VERSION = 1
 POLICY = Policy(slots=("sync",), timeout_s=120.0)
 
 SHOWN = 10
+LOOK_TIMEOUT_S = 60.0
+LOOSE = re.compile(r"commits=([0-9]{1,9}) stashes=([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,15 @@ class Output:
     branches: int
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is only in the pod and is no branch."""
+
+    dirty: int = 0
+    commits: int = 0
+    stashes: int = 0
+
+
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
     return {"pod": inputs.address.pod_id, "force": inputs.force}
 
@@ -45,9 +58,9 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     world, pod = ctx.world, inputs.address
-    dirty = 0
+    work = Work()
     try:
-        dirty = await _look(world, inputs)
+        work = await _look(world, inputs)
     except RumpelError as error:
         if not inputs.force:
             raise Unmerged(
@@ -58,7 +71,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         ctx.log(f"could not be asked: {error.message}")
     branches = world.links.branches(pod.pod_id)
     if not inputs.force:
-        await _refuse(pod, branches=dict(branches), dirty=dirty)
+        await _refuse(pod, branches=dict(branches), work=work)
     return Output(branches=len(branches))
 
 
@@ -66,19 +79,23 @@ async def undo(ctx: Context[World], inputs: Inputs) -> None:
     """Nothing to do: it only looks."""
 
 
-async def _look(world: World, inputs: Inputs) -> int:
-    """Import what there is; answers the number of uncommitted files (0 when it is gone)."""
+async def _look(world: World, inputs: Inputs) -> Work:
+    """Import what there is; answers what cannot be imported (nothing when it is gone)."""
     pod, access = inputs.address, inputs.access
     if access is None or not access.is_set_up:
-        return 0
+        if world.links.branches(pod.pod_id):  # it was set up once
+            await _refuse_volumes(world, pod)
+        return Work()
     state = world.container(pod.host, access.container_id)
     if isinstance(state, Probe):
         if state.state == "unknown":
             raise RumpelError(state.detail)
-        return 0
+        await _refuse_volumes(world, pod)
+        return Work()
     host = world.host(pod.host)
     if state.status == "created":
-        return 0
+        await _refuse_volumes(world, pod)
+        return Work()
     if state.status == "paused":
         await host.unpause(access.container_id)
     elif state.status != "running":
@@ -89,27 +106,49 @@ async def _look(world: World, inputs: Inputs) -> int:
     if report.rejected:
         listed = "; ".join(f"{name!r}: {why}" for name, why in report.rejected[:SHOWN])
         raise RumpelError(f"not all of its branches could be imported: {listed}")
-    return await world.links.refresh_dirty(pod)
+    dirty = await world.links.refresh_dirty(pod)
+    answer = await world.links.request(
+        pod.pod_id, "loose", pod.workspace_folder, timeout_s=LOOK_TIMEOUT_S
+    )
+    found = LOOSE.fullmatch(answer)
+    if found is None:
+        raise RumpelError("it did not tell its stashes")
+    return Work(dirty=dirty, commits=int(found[1]), stashes=int(found[2]))
 
 
-async def _refuse(pod: PodAddress, *, branches: dict[str, str], dirty: int) -> None:
-    repo = await threads.call(git.discover, pod.repo.work_tree)
+async def _refuse_volumes(world: World, pod: PodAddress) -> None:
+    """Without its container nobody can look into the volumes that would go with the pod."""
+    volumes = await world.host(pod.host).volumes(f"{names.LABEL_POD_ID}={pod.pod_id}")
+    if volumes:
+        listed = ", ".join(volume.name for volume in volumes)
+        raise RumpelError(
+            f"its container is gone, but not its volumes ({listed}); "
+            f"rumpel create {pod.pod} makes the container again"
+        )
+
+
+async def _refuse(pod: PodAddress, *, branches: dict[str, str], work: Work) -> None:
+    repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
     unmerged = await threads.call(git.unmerged, repo, sorted(set(branches.values())))
-    if not unmerged and not dirty:
+    counts = (
+        (len(unmerged), "unmerged commit", "unmerged commits"),
+        (work.dirty, "uncommitted file", "uncommitted files"),
+        (work.commits, "commit on no branch", "commits on no branch"),
+        (work.stashes, "stash", "stashes"),
+    )
+    parts = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
+    if not parts:
         return
-    parts = []
-    if unmerged:
-        parts.append(f"{len(unmerged)} unmerged commit{'s' if len(unmerged) > 1 else ''}")
-    if dirty:
-        parts.append(f"{dirty} uncommitted file{'s' if dirty > 1 else ''}")
     listed = "".join(f"\n  {oid[:12]} {subject}" for oid, subject in unmerged[:SHOWN])
     more = f"\n  and {len(unmerged) - SHOWN} more" if len(unmerged) > SHOWN else ""
     raise Unmerged(
-        f"pod {pod.pod!r} has {' and '.join(parts)}{listed}{more}",
+        f"pod {pod.pod!r} has {', '.join(parts)}{listed}{more}",
         hint=f"git merge rumpelpod/{pod.pod}   takes the commits; "
         f"rumpel delete --force {pod.pod}   deletes it all the same",
         details={
             "unmerged": [{"oid": oid, "subject": subject} for oid, subject in unmerged],
-            "dirty": dirty,
+            "dirty": work.dirty,
+            "commits_on_no_branch": work.commits,
+            "stashes": work.stashes,
         },
     )

@@ -326,6 +326,20 @@ rp_status() {
     rp_ok "dirty=$((rp_count))"
 }
 
+rp_loose() {
+    # What no branch holds and `git status` does not tell: commits of a detached HEAD, stashes.
+    rp_seq=$1 rp_commits=0 rp_stashes=0
+    if ! git -C "$2" symbolic-ref -q HEAD >/dev/null; then
+        rp_what='counting commits'
+        rp_commits=$(git -C "$2" rev-list --count HEAD --not --branches --remotes 2>&1) ||
+            rp_err "$rp_what: $rp_commits"
+    fi
+    if git -C "$2" rev-parse -q --verify refs/stash >/dev/null; then
+        rp_stashes=$(git -C "$2" stash list | wc -l)
+    fi
+    rp_ok "commits=$((rp_commits)) stashes=$((rp_stashes))"
+}
+
 rp_fetch() {
     # By path and refspec, not by the remote's name: the user may have changed it. Without hooks:
     # git runs ours for each ref, which cost 2 ms for each of 5,000 branches.
