@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, ProbeState, changed
+from rumpel.errors import RumpelError
 from rumpel.tasks.world import Access, PodAddress, World
 
 KIND = "stop"
@@ -44,11 +45,17 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     world, pod, access = ctx.world, inputs.address, inputs.access
     state = world.container(pod.host, access.container_id)
-    is_running = not isinstance(state, Probe) and state.status == "running"
+    status = "gone" if isinstance(state, Probe) else state.status
+    if status == "paused":  # it could not be asked, and engines hang on stopping it
+        await world.host(pod.host).unpause(access.container_id)
+    is_running = status in ("running", "paused")
     if is_running and access.is_set_up:
-        await world.links.connect(pod, access)
-        await world.links.sync(pod)
-        await world.links.refresh_dirty(pod)
+        try:
+            await world.links.connect(pod, access)
+            await world.links.sync(pod)
+            await world.links.refresh_dirty(pod)
+        except RumpelError as error:  # a broken or hostile pod must not be one that never stops
+            ctx.log(f"stopped without a last import: {error.message}")
         ctx.fault("synced")
     await world.links.close(pod.pod_id)
     await world.host(pod.host).stop(access.container_id, grace_s=GRACE_S)
