@@ -65,13 +65,15 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     volume = names.seed_volume_name(repo.basename, repo.repo_id, world.home_id)
     labels = world.labels(KIND, ctx.node_id, ctx.nonce)
     labels |= {names.LABEL_REPO: repo.repo_id, names.LABEL_REPO_PATH: repo.work_tree}
+    is_new = volume not in world.snapshots[inputs.host].volumes
     await host.create_volume(volume, labels)
     ctx.fault("volume-created")
     labels |= {names.LABEL_KIND: GATEWAY}
     gateway_id, tips = await _gateway(ctx, inputs, volume, labels)
     await world.snapshots[inputs.host].refresh_volumes()
     world.saw(inputs.host, await host.inspect(gateway_id))
-    await world.links.seeded(repo, inputs.host, tips)
+    # In a volume that was there, branches that were sent earlier lie over those just poured.
+    await world.links.seeded(repo, inputs.host, tips if is_new else None)
     return Output(volume=volume, gateway_id=gateway_id)
 
 
@@ -116,7 +118,7 @@ async def _gateway(
 async def _pour(ctx: Context[World], host: DockerHost, inputs: Inputs, gateway_id: str) -> Tips:
     """Tips are read before the pack is made: what moves meanwhile is sent again."""
     path = ctx.world.scratch_dir / f"seed-{ctx.attempt}-{ctx.nonce[:8]}.tar"
-    repo = await threads.call(git.discover, inputs.repo.work_tree)
+    repo = await threads.call(git.reopen, inputs.repo.work_tree, inputs.repo.common_dir)
     tips = (await threads.call(git.head, repo), await threads.call(git.refs, repo, "refs/heads/"))
     try:
         await git_seed.seed_tar(repo, str(path))
