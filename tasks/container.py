@@ -55,6 +55,8 @@ class Output:
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
     spec = inputs.spec
     return {
+        # A name is used again: what is in flight for a deleted pod is not for the new one.
+        "pod": inputs.pod_id,
         "image.id": inputs.image_id,
         "seed.volume": inputs.seed_volume,
         "workspaceFolder": spec.workspace_folder,

@@ -7,6 +7,7 @@ pygit2 cannot open SHA-256 or reftable repositories (`Repo.needs_git`): there gi
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,27 @@ def discover(path: str) -> Repo:
         common_dir=str(_common_dir(git_dir)),
         git_dir=str(git_dir),
         work_tree=str(Path(opened.workdir).resolve()),
+        is_shallow=opened.is_shallow,
+    )
+
+
+def reopen(work_tree: str, common_dir: str) -> Repo:
+    """A repository that is known; of `work_tree`, or of the main one when that is gone.
+
+    Raises UsageError.
+    """
+    with contextlib.suppress(UsageError):
+        found = discover(work_tree)
+        if found.common_dir == common_dir:
+            return found
+    try:
+        opened = pygit2.Repository(common_dir)
+    except FOREIGN:
+        return _discover_with_git(common_dir)
+    return Repo(
+        common_dir=common_dir,
+        git_dir=common_dir,
+        work_tree=str(Path(opened.workdir or common_dir).resolve()),
         is_shallow=opened.is_shallow,
     )
 

@@ -44,7 +44,8 @@ class App:
         self.started_at = time.time()
         self.home_id = home_id(state_dir)
         self.pods = Pods(store)
-        self.creating: set[str] = set()
+        self.creating: dict[str, int] = {}
+        """Pods that are made now, and for how many requests."""
         self.repo_gates: dict[str, asyncio.Lock] = {}
         self.stopping = asyncio.Event()
         self.hosts: dict[str, DockerHost] = {}
@@ -118,7 +119,10 @@ class App:
             if record.failure is not None and record.failure["state"] == "crashed":
                 self.world.crashed.add(record.node_id)
         for pod in self.pods.all():
-            await self.links.restore(address(pod.spec))
+            try:
+                await self.links.restore(address(pod.spec))
+            except RumpelError as error:  # one bad door must not keep the daemon from starting
+                log.warning("pod %s: %s", pod.name, error.message)
         self.background.spawn(self.links.republish(), "published branches")
         if self.pods.all() or seeds.is_known(self):
             self.background.spawn(self._reconnect(), "reconnect")
@@ -128,9 +132,12 @@ class App:
         while True:
             try:
                 await self.host(LOCAL)
+                await self._link_up()
                 break
             except HostUnreachable:
                 await asyncio.sleep(RECONNECT_S)
+
+    async def _link_up(self) -> None:
         seen: set[str] = set()
         for pod in self.pods.all():
             spec = pod.spec
@@ -153,11 +160,11 @@ class App:
             found = self._refs[cwd] = repo_ref(git.discover(cwd))
         return found
 
-    def discover(self, path: str) -> git.Repo:
+    def opened(self, repo: RepoRef) -> git.Repo:
         """Cached: a repository's folders do not move while the daemon looks at it."""
-        found = self._repos.get(path)
-        if found is None:
-            found = self._repos[path] = git.discover(path)
+        found = self._repos.get(repo.repo_id)
+        if found is None or not Path(found.git_dir).exists():
+            found = self._repos[repo.repo_id] = git.reopen(repo.work_tree, repo.common_dir)
         return found
 
     def compared(self, repo: git.Repo, base: str, commit: str) -> tuple[int, int, float]:

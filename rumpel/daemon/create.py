@@ -17,7 +17,7 @@ from rumpel.devcontainer.config import DevConfig
 from rumpel.engine import faults
 from rumpel.engine.events import DONE, NodeState
 from rumpel.engine.execute import RunResult
-from rumpel.errors import Interrupted, NotFound, RumpelError, UsageError
+from rumpel.errors import Conflict, Interrupted, NotFound, RumpelError, UsageError
 from rumpel.graphs.create import create, node_id
 from rumpel.graphs.delete import delete
 from rumpel.model import PodSpec
@@ -70,8 +70,9 @@ async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Ou
     specs = await _specs(app, client, where, wanted, outcome)
     if not specs:
         return outcome
+    for spec in specs:
+        app.creating[spec.pod_id] = app.creating.get(spec.pod_id, 0) + 1
     if client.request.args.get("no_wait"):
-        app.creating |= {spec.pod_id for spec in specs}
         app.background.spawn(_run(app, client, specs, outcome), f"create {wanted[0]}")
     else:
         await _run(app, client, specs, outcome)
@@ -79,20 +80,23 @@ async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Ou
 
 
 async def _run(app: App, client: Client, specs: list[PodSpec], outcome: Outcome) -> None:
-    graph = create(specs, bases=await requests.bases_of(specs[0]))
-    ids = {spec.pod_id for spec in specs}
-    app.creating |= ids
+    """The pods are in `app.creating`; here they leave it."""
     try:
+        graph = create(specs, bases=await requests.bases_of(specs[0]))
         if app.engine.plan(graph).is_fresh:
             return
         outcome.result = await app.runner.run(graph, client)
         await faults.reach("create.made")
         await _remember(app, specs, outcome.result)
+        await _reap(app, client, specs, outcome)
     except Interrupted:
         await _roll_back(app, client, outcome)
         raise
     finally:
-        app.creating -= ids
+        for spec in specs:
+            app.creating[spec.pod_id] -= 1
+            if not app.creating[spec.pod_id]:
+                del app.creating[spec.pod_id]
     _collect_errors(specs, outcome, outcome.result)
 
 
@@ -100,10 +104,15 @@ async def _specs(
     app: App, client: Client, where: Target, wanted: list[str], outcome: Outcome
 ) -> list[PodSpec]:
     """Specs of all pods; new ones are announced in the database before anything is made."""
-    draft = await requests.dev_config(where, client, pod=wanted[0], pod_id=new_pod_id())
-    for warning in (*where.settings.warnings, *draft.warnings):
-        client.warn(warning)
-    await requests.consented(app.store, where, client, draft)
+    known_ids = {pod.name: pod.pod_id for pod in app.pods.of_repo(where.ref.repo_id)}
+    ids = {name: known_ids.get(name) or new_pod_id() for name in wanted}
+    devs: dict[str, DevConfig] = {}
+    for name in wanted:
+        devs[name] = await requests.dev_config(where, client, pod=name, pod_id=ids[name])
+        for warning in (*where.settings.warnings, *devs[name].warnings):
+            client.warn(warning)
+        # What was agreed to is what is used: the file is not read again.
+        await requests.consented(app.store, where, client, devs[name])
     async with app.gate(where.ref.repo_id, where.host):
         for name in wanted:
             known = app.pods.find(where.ref.repo_id, name)
@@ -113,9 +122,11 @@ async def _specs(
         specs = []
         for name in wanted:
             known = outcome.pods.get(name)
-            pod_id = new_pod_id() if known is None else known.pod_id
-            dev = await requests.dev_config(where, client, pod=name, pod_id=pod_id)
-            specs.append(await _spec(where, dev, name, pod_id, known=known, start=start))
+            if known is not None and known.pod_id != ids[name]:
+                ids[name] = known.pod_id  # announced by another request just now
+                devs[name] = await requests.dev_config(where, client, pod=name, pod_id=ids[name])
+                await requests.consented(app.store, where, client, devs[name], may_ask=False)
+            specs.append(await _spec(where, devs[name], name, ids[name], known=known, start=start))
         fresh = [spec for spec in specs if spec.pod not in outcome.pods]
         made = await asyncio.gather(*(app.pods.put(spec) for spec in fresh))
     await faults.reach("create.announced")
@@ -179,15 +190,31 @@ def _concerns(spec: PodSpec, name: str) -> bool:
 
 async def _roll_back(app: App, client: Client, outcome: Outcome) -> None:
     """Cancelled: pods that this request made, and that nobody could have used, go again."""
-    fresh = [outcome.pods[name] for name in sorted(outcome.made)]
+    made = [outcome.pods[name] for name in sorted(outcome.made)]
+    # Another request that wants the same pod keeps it.
+    fresh = [pod for pod in made if app.creating.get(pod.pod_id, 0) <= 1]
     if not fresh:
         return
     client.cancelled.clear()
     pairs = [(pod.spec, app.pods.access(pod.spec)) for pod in fresh]
-    await app.runner.run(delete(pairs, force=True), client)
+    result = await app.runner.run(delete(pairs, force=True), client)
     for pod in fresh:
-        await app.pods.remove(pod)
+        if result.states[node_id("remove", pod.spec)] in DONE:
+            await app.pods.remove(pod)
     await seeds.release(app, fresh[0].spec.repo, fresh[0].spec.host)
+
+
+async def _reap(app: App, client: Client, specs: list[PodSpec], outcome: Outcome) -> None:
+    """Pods deleted while they were made: what was made after that goes too."""
+    lost = [spec for spec in specs if app.pods.by_id(spec.pod_id) is None]
+    if not lost:
+        return
+    await app.runner.run(delete([(spec, None) for spec in lost], force=True), client)
+    for spec in lost:
+        outcome.errors[spec.pod] = Conflict(f"pod {spec.pod!r} was deleted while it was created")
+        if app.pods.find(spec.repo.repo_id, spec.pod) is None:
+            await app.store.forget(app.pods.node_ids(spec))
+        await seeds.release(app, spec.repo, spec.host)
 
 
 def _was_changed(outcome: Outcome, pod: Pod) -> bool:

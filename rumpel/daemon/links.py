@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ REQUEST_TIMEOUT_S = 60.0
 SETUP_TIMEOUT_S = 1500.0
 LOOK_EVERY_S = 300.0
 RETRY_MAX_S = 30.0
+COUNT = re.compile(r"[0-9]{1,9}")
 
 
 class PodSync:
@@ -95,14 +97,13 @@ class LinkManager:
             stream, state.pending = state.pending, None
             if stream is None:
                 stream = await self._open_stream(pod, access)
+            link = await PodLink.open(stream, on_notice=state.noticed.set, timeout_s=OPEN_TIMEOUT_S)
             try:
-                state.link = await PodLink.open(
-                    stream, on_notice=state.noticed.set, timeout_s=OPEN_TIMEOUT_S
-                )
-                await state.link.request("watch", pod.workspace_folder, timeout_s=REQUEST_TIMEOUT_S)
-            except RumpelError:
-                await stream.close()
+                await link.request("watch", pod.workspace_folder, timeout_s=REQUEST_TIMEOUT_S)
+            except BaseException:  # also when cancelled: a live link that tells nothing is worse
+                await link.close()
                 raise
+            state.link = link
         if state.loop is None or state.loop.done():
             state.loop = self._background.spawn(self._import_loop(state), f"sync of {pod.pod}")
 
@@ -114,7 +115,7 @@ class LinkManager:
 
     async def set_up(self, pod: PodAddress, setup: Setup) -> str:
         await self.repo(pod.repo).ensure(pod.host, setup.oid, setup.restore)
-        repo = await threads.call(git.discover, pod.repo.work_tree)
+        repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
         name, email = await threads.call(git.identity, repo)
         remotes = await threads.call(git.remotes, repo)
         arguments = [
@@ -132,7 +133,7 @@ class LinkManager:
 
     async def publish_fresh(self, pod: PodAddress, branch: str, oid: str) -> None:
         """Remembered in the database: the door stays empty until the first import."""
-        repo = await threads.call(git.discover, pod.repo.work_tree)
+        repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
         if await threads.call(git.missing, repo, [oid]):
             await self.sync(pod)  # only the pod has it
             return
@@ -152,7 +153,7 @@ class LinkManager:
             pod.pod_id, "status", pod.workspace_folder, timeout_s=REQUEST_TIMEOUT_S
         )
         fields = dict(word.partition("=")[::2] for word in answer.split())
-        if not fields.get("dirty", "").isdecimal():
+        if not COUNT.fullmatch(fields.get("dirty", "")):
             raise RumpelError(f"pod {pod.pod!r} did not tell its uncommitted files")
         count = int(fields["dirty"])
         self.dirty[pod.pod_id] = (count, time.time())
@@ -165,7 +166,7 @@ class LinkManager:
         return {}
 
     async def keep(self, pod: PodAddress) -> int:
-        repo = await threads.call(git.discover, pod.repo.work_tree)
+        repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
         return await git_refs.keep(repo, pod.pod_id, self.branches(pod.pod_id))
 
     async def close(self, pod_id: str) -> None:
@@ -257,7 +258,11 @@ class LinkManager:
         if state is None:
             state = self._pods[pod.pod_id] = PodSync(pod, access)
         if state.access.container_id != access.container_id:
+            # The streams lead into a container that is no more; closing them has to wait.
+            old = PodSync(pod, state.access)
+            old.link, old.parked, old.pending = state.link, state.parked, state.pending
             state.link, state.parked, state.pending = None, None, None
+            self._background.spawn(self._drop(old), f"old streams of {pod.pod}")
         state.access = access
         return state
 
@@ -297,8 +302,8 @@ class LinkManager:
                 await self._wait(state)
                 if state.noticed.is_set():
                     await self._import(state)
-            except RumpelError as error:
-                log.info("pod %s: %s", state.pod.pod, error.message)
+            except (RumpelError, OSError) as error:  # a full disk must not end this for ever
+                log.info("pod %s: %s", state.pod.pod, error)
                 state.noticed.set()  # what could not be imported is still to be imported
                 await asyncio.sleep(wait_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
                 wait_s = min(wait_s * 2, RETRY_MAX_S)
@@ -344,15 +349,19 @@ class LinkManager:
         async with state.importing:
             state.noticed.clear()
             pod = state.pod
-            imported = await self._fetched(state)
-            await self.repo(pod.repo).publish(pod.pod_id, pod.pod, imported.branches)
+            try:
+                imported = await self._fetched(state)
+                await self.repo(pod.repo).publish(pod.pod_id, pod.pod, imported.branches)
+            except BaseException:
+                state.noticed.set()  # whoever asked has given up; the loop has not
+                raise
             for name, why in imported.rejected:
                 log.warning("pod %s: branch %r refused: %s", pod.pod, name, why)
             return SyncReport(imported.branches, tuple(imported.rejected))
 
     async def _fetched(self, state: PodSync) -> git_door.Imported:
         """Over the parked upload-pack; one that died meanwhile is replaced."""
-        repo = await threads.call(git.discover, state.pod.repo.work_tree)
+        repo = await threads.call(git.reopen, state.pod.repo.work_tree, state.pod.repo.common_dir)
         parked, state.parked = state.parked, None
         if parked is not None:
             try:

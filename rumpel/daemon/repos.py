@@ -61,7 +61,7 @@ class RepoSync:
 
     async def republish(self) -> None:
         """At start, after whatever became of the last daemon."""
-        repo = await threads.call(git.discover, self.repo.work_tree)
+        repo = await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
         async with self._lock:
             await git_refs.clear_locks(repo)
             await self._write()
@@ -74,9 +74,10 @@ class RepoSync:
             await self._write()
 
     async def _write(self) -> None:
-        repo = await threads.call(git.discover, self.repo.work_tree)
+        repo = await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
         if self._published is None:
             self._published = await threads.call(git.refs, repo, PUBLISHED_PREFIX)
+            await self._keep_strange(repo, self._published)
         wanted = view(
             {
                 name: (pod_id, self.branches.get(pod_id, {}))
@@ -84,11 +85,17 @@ class RepoSync:
             }
         )
         self.notes = tuple(wanted.notes)
-        try:
-            self._published = await git_refs.publish(repo, wanted.refs, self._published)
-        except RumpelError:
-            self._published = None
-            raise
+        # Unknown until it went well: a cancelled writer may have written.
+        current, self._published = self._published, None
+        self._published = await git_refs.publish(repo, wanted.refs, current)
+
+    async def _keep_strange(self, repo: git.Repo, found: Mapping[str, str]) -> None:
+        """Refs of pods we do not know (the database was lost) go, but not the commits."""
+        ours = set(self.pod_names.values())
+        names_of = {ref: ref.removeprefix(PUBLISHED_PREFIX).rpartition("@")[2] for ref in found}
+        strange = [oid for ref, oid in found.items() if names_of[ref] not in ours]
+        if strange:
+            await git_refs.keep_old(repo, "unknown", strange)
 
     def add_gateway(self, host: DockerHost, host_name: str, container_id: str) -> None:
         self._gateways[host_name] = (host, container_id)
@@ -104,7 +111,9 @@ class RepoSync:
     async def follow(self) -> None:
         """Send the host's branches to the gateways whenever they change, for ever."""
         common = Path(self.repo.common_dir)
-        git_dir = (await threads.call(git.discover, self.repo.work_tree)).git_dir
+        git_dir = (
+            await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
+        ).git_dir
         watcher = Watcher(roots=[str(common / "refs" / "heads")], flat=[str(common), str(git_dir)])
         try:
             await self._push_all()
@@ -117,7 +126,7 @@ class RepoSync:
         if not self._gateways:
             return
         try:
-            repo = await threads.call(git.discover, self.repo.work_tree)
+            repo = await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
             heads = await threads.call(git.refs, repo, "refs/heads/")
             head = await threads.call(git.head, repo)
         except RumpelError as error:
@@ -169,7 +178,7 @@ class RepoSync:
         wanted = {item for item in (oid, *restore.values()) if item is not None} - tips
         if not wanted:
             return
-        repo = await threads.call(git.discover, self.repo.work_tree)
+        repo = await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
         heads = await threads.call(git.refs, repo, "refs/heads/")
         head = await threads.call(git.head, repo)
         extra = [

@@ -40,7 +40,7 @@ class Target:
 
     @property
     def host(self) -> str:
-        return str(self.settings.get("host"))
+        return local_host(str(self.settings.get("host")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,12 @@ async def dev_config(
 
 
 async def consented(
-    store: Store, where: Target, client: Client, dev: devcontainer.DevConfig
+    store: Store,
+    where: Target,
+    client: Client,
+    dev: devcontainer.DevConfig,
+    *,
+    may_ask: bool = True,
 ) -> None:
     """Raises NotTrusted with the list when what touches the host was not agreed to."""
     granted_keys: list[str] = store.kv_get(f"trust/{where.ref.repo_id}", [])
@@ -115,7 +120,7 @@ async def consented(
         return
     items = [{"kind": effect.kind, "text": effect.text} for effect in effects]
     granted = bool(client.request.args.get("trust"))
-    if not granted and client.request.ask:
+    if not granted and may_ask and client.request.ask:
         granted = await client.ask_consent(where.root, items)
     if not granted:
         listed = "".join(f"\n  {item['text']}" for item in items)

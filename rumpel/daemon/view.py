@@ -36,7 +36,8 @@ def status(app: App, pod: Pod) -> tuple[str, ContainerState | None]:
     snapshot = app.world.snapshot(pod.spec.host)
     if snapshot is None:
         return "unreachable", None
-    state = find_container(snapshot.containers.values(), pod.pod_id)
+    # A copy: this may be a thread, and the view changes in the event loop.
+    state = find_container(list(snapshot.containers.values()), pod.pod_id)
     busy = pod.pod_id in app.creating
     failed = app.pods.failed_node(pod.spec)
     if state is None:
@@ -83,7 +84,7 @@ def _compare(app: App, pod: Pod, commit: str | None) -> tuple[int | None, int | 
     if commit is None:
         return None, None, 0.0
     try:
-        repo = app.discover(pod.spec.repo.work_tree)
+        repo = app.opened(pod.spec.repo)
         base = None
         if pod.spec.base_branch is not None:
             base = git.refs(repo, f"refs/heads/{pod.spec.base_branch}").get(
