@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import gc
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ from rumpel import paths
 from rumpel.errors import RumpelError
 from rumpel.log import set_up
 
+OPEN_FILES = 65536
+
 
 def main() -> int:
     """Exit code 0 also when another daemon holds the lock: the caller just connects."""
@@ -23,6 +26,7 @@ def main() -> int:
     parser.add_argument("--ready-fd", type=int)
     ready_fd: int | None = parser.parse_args().ready_fd
     os.umask(0o077)
+    _raise_open_files()
     paths.prepare_state()
     lock = os.open(paths.lock_path(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -58,6 +62,15 @@ async def _main(ready_fd: int | None) -> None:
         finally:
             sock.close()
             _remove(path)
+
+
+def _raise_open_files() -> None:
+    """A pod takes two descriptors while it is idle; 1024 is the soft limit of most systems."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _write_pid() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from rumpel import protocol
 
 MAX_QUEUED = 4096
+DROPPED_FIRST = ("log", "notice")
 RECV_BYTES = 64 << 10
 SEND_TIMEOUT_S = 60.0
 
@@ -59,7 +60,7 @@ class Connection:
         if self.is_gone:
             return
         if len(self._outbox) >= MAX_QUEUED:
-            if message.get("event") == "log":
+            if message.get("event") in DROPPED_FIRST:
                 return
             self._drop_logs()
         self._outbox.append((message, fd))
@@ -110,7 +111,7 @@ class Connection:
         await loop.sock_sendall(self._sock, data[sent:])
 
     def _drop_logs(self) -> None:
-        kept = [item for item in self._outbox if item[0].get("event") != "log"]
+        kept = [item for item in self._outbox if item[0].get("event") not in DROPPED_FIRST]
         self._outbox = deque(kept)
 
     def _lost(self) -> None:

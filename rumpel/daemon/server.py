@@ -38,6 +38,7 @@ VERBS: dict[str, Verb] = {
 }
 BACKLOG = 128
 FIRST_LINE_TIMEOUT_S = 10.0
+ACCEPT_PAUSE_S = 0.2
 
 
 def listen(path: str) -> socket.socket:
@@ -73,7 +74,12 @@ async def serve(app: App, sock: socket.socket) -> None:
 async def _accept(app: App, sock: socket.socket, requests: Background) -> None:
     loop = asyncio.get_running_loop()
     while True:
-        peer, _ = await loop.sock_accept(sock)
+        try:
+            peer, _ = await loop.sock_accept(sock)
+        except OSError as error:  # e.g. no descriptor is left; a deaf daemon helps nobody
+            log.warning("a connection could not be accepted: %s", error)
+            await asyncio.sleep(ACCEPT_PAUSE_S)
+            continue
         connection = Connection(peer)
         if connection.peer_uid() not in (None, os.getuid()):
             connection.close()
