@@ -303,7 +303,7 @@ rp_adopt() {
         rm -f "$rp_git/index"
     fi
     rp_refresh=128
-    if [ -f "$rp_git/index" ]; then
+    if [ -n "$(git -C "$rp_ws" ls-files 2>/dev/null | head -n 1)" ]; then
         git -C "$rp_ws" update-index -q --unmerged --really-refresh >/dev/null 2>&1
         rp_refresh=$?
     fi

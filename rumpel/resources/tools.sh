@@ -1,7 +1,9 @@
 #!/bin/sh
 # Run as root while the tools layer of an image is built: tools.sh USER WORKSPACE SEED_PATH
 # Adds git through the image's own package manager, makes the workspace folder.
+# The marks are put together here: this text itself shows in the builder's messages.
 set -e
+mark=rumpel
 user=$1 workspace=$2 seed=$3
 
 add() {
@@ -20,11 +22,11 @@ add() {
 
 if ! command -v git >/dev/null 2>&1; then
     DEBIAN_FRONTEND=noninteractive add git || true
-    command -v git >/dev/null 2>&1 || { echo rumpel-no-git >&2; exit 41; }
+    command -v git >/dev/null 2>&1 || { echo "$mark-no-git" >&2; exit 41; }
 fi
 
 case $user in
-    *[!0-9]*) id "$user" >/dev/null 2>&1 || { echo rumpel-no-user >&2; exit 42; } ;;
+    *[!0-9]*) id "$user" >/dev/null 2>&1 || { echo "$mark-no-user" >&2; exit 42; } ;;
 esac
 
 # The repository behind the remote `host` belongs to root; git refuses foreign owners otherwise.
