@@ -25,9 +25,8 @@ WORKSPACE = "/workspaces/%s"
 
 def tools_image(raw: Raw, rumpel: Rumpel) -> str:
     """The image pods are made of, for the baseline too."""
-    home = (rumpel.folder / "s" / "rumpel" / "home-id").read_text().strip()
-    found = raw.wait(raw.host.images(f"rumpel.home={home}"))
-    return next(image for image, tags in found.items() if any("tools" in tag for tag in tags))
+    container = container_of(rumpel, raw, "warm")
+    return str(raw.wait(raw.host.inspect(container)).state.image_id)
 
 
 def create_one(rumpel: Rumpel, raw: Raw, repo: Path, rounds: int) -> Figure:

@@ -8,6 +8,7 @@ exec that serves the next import is started ahead of time, when no graph runs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import re
@@ -21,6 +22,7 @@ from rumpel.adapters.pod_link import PodLink
 from rumpel.adapters.stream import Stream
 from rumpel.cache.store import Store
 from rumpel.daemon.background import Background
+from rumpel.daemon.podsync import PodSync
 from rumpel.daemon.repos import RepoSync
 from rumpel.errors import HostUnreachable, RumpelError
 from rumpel.model import RepoRef
@@ -34,25 +36,8 @@ REQUEST_TIMEOUT_S = 60.0
 SETUP_TIMEOUT_S = 1500.0
 LOOK_EVERY_S = 300.0
 RETRY_MAX_S = 30.0
+NEW_PATIENCE_S = 5.0
 COUNT = re.compile(r"[0-9]{1,9}")
-
-
-class PodSync:
-    """What the daemon holds for one running pod."""
-
-    def __init__(self, pod: PodAddress, access: Access) -> None:
-        self.pod, self.access = pod, access
-        self.link: PodLink | None = None
-        self.parked: Stream | None = None
-        self.pending: Stream | None = None
-        self.connecting = asyncio.Lock()
-        self.importing = asyncio.Lock()
-        self.noticed = asyncio.Event()
-        self.loop: asyncio.Task[None] | None = None
-
-    @property
-    def is_live(self) -> bool:
-        return self.link is not None and self.link.is_open
 
 
 class LinkManager:
@@ -114,6 +99,9 @@ class LinkManager:
         return await state.link.request(verb, *args, timeout_s=timeout_s)
 
     async def set_up(self, pod: PodAddress, setup: Setup) -> str:
+        state = self._pods.get(pod.pod_id)
+        if state is not None:
+            state.is_new = True
         await self.repo(pod.repo).ensure(pod.host, setup.oid, setup.restore)
         repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
         name, email = await threads.call(git.identity, repo)
@@ -289,6 +277,12 @@ class LinkManager:
     def _door(self, pod: PodAddress) -> Path:
         return self._doors_dir / pod.repo.repo_id / pod.pod_id
 
+    async def _let_others_be_made(self) -> None:
+        """An import's exec costs as much as a third of a pod; a batch of creates comes first."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(NEW_PATIENCE_S):
+                await self._idle.wait()
+
     async def _import_loop(self, state: PodSync) -> None:
         """Import after each notice; reconnect while the container runs."""
         wait_s = 0.5
@@ -300,6 +294,9 @@ class LinkManager:
                 wait_s = 0.5
                 await self._park_when_idle(state)
                 await self._wait(state)
+                if state.noticed.is_set() and state.is_new:
+                    await self._let_others_be_made()
+                    state.is_new = False
                 if state.noticed.is_set():
                     await self._import(state)
             except (RumpelError, OSError) as error:  # a full disk must not end this for ever

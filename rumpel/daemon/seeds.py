@@ -35,10 +35,13 @@ async def release(app: App, repo: RepoRef, host: str) -> None:
 
 
 async def sweep(app: App, host: str) -> None:
-    """The engine answers (again): seeds of repositories without pods go."""
+    """The engine answers (again): seeds of repositories without pods go.
+
+    A pod the database does not know (it was lost) still borrows the seed's objects.
+    """
     for repo_id in sorted(_on_engine(app, host)):
         async with app.gate(repo_id, host):
-            if not _has_pods(app, repo_id, host):
+            if not _has_pods(app, repo_id, host) and not _has_containers(app, repo_id, host):
                 await _remove(app, repo_id, host)
     used = {record_id(pod.spec.repo.repo_id, pod.spec.host) for pod in app.pods.all()}
     known = [item.node_id for item in app.store.records.values() if item.kind == seed.KIND]
@@ -54,6 +57,13 @@ async def _remove(app: App, repo_id: str, host: str) -> None:
 
 def _has_pods(app: App, repo_id: str, host: str) -> bool:
     return any(pod.spec.host == host for pod in app.pods.of_repo(repo_id))
+
+
+def _has_containers(app: App, repo_id: str, host: str) -> bool:
+    return any(
+        item.labels.get(names.LABEL_KIND) == "pod" and item.labels.get(names.LABEL_REPO) == repo_id
+        for item in app.snapshots[host].containers.values()
+    )
 
 
 def _on_engine(app: App, host: str) -> set[str]:

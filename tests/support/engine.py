@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -126,8 +128,8 @@ class Engine:
         A removal in progress elsewhere is not an error as long as the object goes.
         """
         for container in self.containers(label):
-            if container["State"] == "paused":  # removing one hangs on cgroup v1
-                _tolerate(self.api.unpause, container["Id"])
+            if container["State"] == "paused":
+                thaw(container["Id"])
             _tolerate(self.api.remove_container, container["Id"], force=True, v=True)
         for volume in self.volumes(label):
             _tolerate(self.api.remove_volume, volume["Name"], force=True)
@@ -138,6 +140,16 @@ class Engine:
         return [f"container {c['Names']}" for c in self.containers(label)] + [
             f"volume {v['Name']}" for v in self.volumes(label)
         ]
+
+
+def thaw(container_id: str) -> None:
+    """runc on cgroup v1 freezes a container while it kills it, and is sometimes lost there.
+
+    Every call about such a container, and every removal of an image, then hangs in the engine.
+    """
+    state = Path("/sys/fs/cgroup/freezer/docker") / container_id / "freezer.state"
+    with contextlib.suppress(OSError):
+        state.write_text("THAWED")
 
 
 def unavailable() -> str | None:

@@ -1,0 +1,29 @@
+"""What the daemon holds for one running pod: its link, its parked stream, its import loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rumpel.adapters.pod_link import PodLink
+from rumpel.adapters.stream import Stream
+from rumpel.tasks.world import Access, PodAddress
+
+
+class PodSync:
+    """What the daemon holds for one running pod."""
+
+    def __init__(self, pod: PodAddress, access: Access) -> None:
+        self.pod, self.access = pod, access
+        self.link: PodLink | None = None
+        self.parked: Stream | None = None
+        self.pending: Stream | None = None
+        self.connecting = asyncio.Lock()
+        self.importing = asyncio.Lock()
+        self.noticed = asyncio.Event()
+        self.loop: asyncio.Task[None] | None = None
+        self.is_new = False
+        """Set up just now: what it has is what the host gave it, so its import can wait."""
+
+    @property
+    def is_live(self) -> bool:
+        return self.link is not None and self.link.is_open
