@@ -17,7 +17,7 @@ from rumpel import names
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed
 from rumpel.errors import CommandFailed, Conflict
-from rumpel.model import ContainerSpec, RepoRef, sealed
+from rumpel.model import SEAL, ContainerSpec, RepoRef, sealed
 from rumpel.resources import resource_text
 from rumpel.tasks.world import Access, PodAddress, World
 
@@ -91,6 +91,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     if found is not None and not await _usable(ctx, inputs, found):
         found = None
     if found is None:
+        _refuse_sealed(inputs)
         await _volumes(ctx, inputs)
         container_id = await host.create_container(
             names.container_name(inputs.repo.basename, inputs.pod, inputs.pod_id),
@@ -215,6 +216,15 @@ def _labels(ctx: Context[World], inputs: Inputs) -> dict[str, str]:
         names.LABEL_POD_ID: inputs.pod_id,
         LABEL_SPEC: spec_digest(inputs),
     }
+
+
+def _refuse_sealed(inputs: Inputs) -> None:
+    """What the database remembers has private values as digests only: not to be run with."""
+    if any((value or "").startswith(SEAL) for value in inputs.spec.env.values()):
+        raise Conflict(
+            f"the container of pod {inputs.pod!r} is gone, and its private values are not kept",
+            hint=f"rumpel create {inputs.pod}   makes it again from the configuration",
+        )
 
 
 async def _volumes(ctx: Context[World], inputs: Inputs) -> None:
