@@ -21,7 +21,7 @@ async def seed(pair: Pair, tmp_path: Path) -> Repo:
     repo = await threads.call(git.discover, str(pair.host.root))
     await git_seed.seed_tar(repo, str(tmp_path / "seed.tar"))
     with tarfile.open(tmp_path / "seed.tar") as tar:
-        tar.extractall(tmp_path / "host.git", filter="fully_trusted")
+        tar.extractall(tmp_path / "host.git")
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("seed-")] == []
     return Repo(tmp_path / "host.git", pair.home.environment(None))
 
