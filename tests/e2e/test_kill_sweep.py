@@ -46,7 +46,7 @@ class Sweep:
             "build": {"dockerfile": "Dockerfile"},
             "runArgs": ["--network=none"],
             # It is part of the tools layer, which all repositories share.
-            "workspaceFolder": f"/work/{key.lower()}",
+            "workspaceFolder": f"/ws/{key.lower()}",
             "onCreateCommand": "echo ran >>/tmp/on-create",
         }
         dockerfile = f"FROM {MINI_IMAGE}\nLABEL made-by={key}\n"

@@ -149,8 +149,8 @@ def test_an_older_branch_does_not_hide_in_the_seed(rumpel_project: ProjectFactor
 def test_a_volume_without_its_container_is_not_deleted(rumpel_project: ProjectFactory) -> None:
     config = {
         "image": "rumpel-mini:1",
-        "mounts": ["target=/work,type=volume"],
-        "workspaceFolder": "/work",
+        "mounts": ["target=/ws,type=volume"],
+        "workspaceFolder": "/ws",
     }
     project = rumpel_project(config=config)
     project.run("enter", "p", "--", "touch", "precious").assert_ok()

@@ -47,16 +47,16 @@ async def container(host: DockerHost) -> AsyncIterator[str]:
 
 
 async def put(host: DockerHost, container: str, pair: Pair, tmp_path: Path) -> None:
-    """The pod's workspace, at /work in the container."""
+    """The pod's workspace, at /ws in the container."""
     with tarfile.open(tmp_path / "work.tar", "w") as tar:
-        tar.add(pair.pod.root, "work")
+        tar.add(pair.pod.root, "ws")
     await host.put_archive(container, "/", tmp_path / "work.tar")
 
 
 async def upload_pack(host: DockerHost, container: str) -> DockerStream:
     return await host.exec_stream(
         container,
-        ["git", "-c", "safe.directory=*", "upload-pack", "--strict", "/work/.git"],
+        ["git", "-c", "safe.directory=*", "upload-pack", "--strict", "/ws/.git"],
         user="0",
         env={"GIT_PROTOCOL": "version=2"},
     )

@@ -25,7 +25,7 @@ def test_resolves_what_a_pod_needs(load_text: Load) -> None:
     config = load_text(
         """{
         "name": "demo", "image": "debian:${localEnv:TAG:bookworm}",
-        "workspaceFolder": "/work/${localWorkspaceFolderBasename}",
+        "workspaceFolder": "/ws/${localWorkspaceFolderBasename}",
         "containerUser": "root", "remoteUser": "dev",
         "containerEnv": {"A": "${localEnv:A}", "N": 1, "T": true},
         "remoteEnv": {"PATH": "${containerEnv:PATH}:/x", "GONE": null},
@@ -41,7 +41,7 @@ def test_resolves_what_a_pod_needs(load_text: Load) -> None:
     assert config.source == HEAD
     assert config.warnings == ()
     assert (config.image, config.build) == ("debian:bookworm", None)
-    assert config.workspace_folder == "/work/demo"
+    assert config.workspace_folder == "/ws/demo"
     assert (config.container_user, config.remote_user) == ("root", "dev")
     assert config.container_env == {"A": "value", "N": "1", "T": "true", "B": "2"}
     assert config.remote_env == {"PATH": "${containerEnv:PATH}:/x", "GONE": None}
@@ -50,7 +50,7 @@ def test_resolves_what_a_pod_needs(load_text: Load) -> None:
     assert config.override_command is False
     assert (config.wait_for, config.user_env_probe) == ("postCreateCommand", "none")
     assert list(config.hooks.values()) == [
-        (Step("", ("/bin/sh", "-c", "make /work/demo")),),
+        (Step("", ("/bin/sh", "-c", "make /ws/demo")),),
         (),
         (Step("", ("a", "b c")),),
         (Step("x", ("/bin/sh", "-c", "one")), Step("y", ("two", "2"))),

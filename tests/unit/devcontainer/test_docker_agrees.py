@@ -161,7 +161,7 @@ EVERY_OPTION = """
 --security-opt label:disable --shm-size 64m --stop-signal SIGINT --stop-timeout 5
 --storage-opt size=1g --sysctl net.core.somaxconn=1 --tmpfs /run:size=1m --ulimit nofile=5:6
 --ulimit core=0 --ulimit core=-1 -u 1000:100 --userns host --uts host -v /h:/i:ro -v vol:/j
--v ./k:/l --volume-driver dr --volumes-from c:ro -w /work
+-v ./k:/l --volume-driver dr --volumes-from c:ro -w /ws
 """
 
 
