@@ -17,10 +17,9 @@ import threading
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from rumpel import protocol
 
-from rumpel import protocol  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 ROUNDS, PODS = 30, 50
 BAR = 4.0

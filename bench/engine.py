@@ -37,7 +37,7 @@ from doit.tools import config_changed
 from rumpel.cache.store import Store
 from rumpel.engine.execute import Engine
 from rumpel.engine.graph import Graph
-from rumpel.engine.operation import OK, Policy, Probe
+from rumpel.engine.operation import OK, Policy, Probe, gone
 
 LAYERS = 10
 
@@ -68,7 +68,7 @@ class Nothing:
         return {"config": inputs.config, "up": inputs.up}
 
     def check(self, world: Any, inputs: Any, output: Any) -> Probe:
-        return OK if inputs.name in world else Probe("gone")  # type: ignore[arg-type]
+        return OK if inputs.name in world else gone("it is not there")
 
     async def run(self, ctx: Any, inputs: Any) -> Any:
         ctx.world.add(inputs.name)

@@ -20,12 +20,9 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from rumpel.adapters import git, git_door, git_refs, git_wire, proc  # noqa: E402
-from rumpel.adapters.published import view  # noqa: E402
-from rumpel.adapters.stream import STDOUT  # noqa: E402
+from rumpel.adapters import git, git_door, git_refs, git_wire, proc
+from rumpel.adapters.published import view
+from rumpel.adapters.stream import STDOUT
 
 BAR = 1.6
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import shutil
 import socket
 import statistics
@@ -102,12 +101,12 @@ def commits(rumpel: Rumpel, raw: Raw, repo: Path, rounds: int) -> list[Figure]:
             while not ref.exists() or ref.read_text().strip() != oid:
                 if time.time() - begun > 20:
                     raise SystemExit(f"commit {number} did not arrive")
-                time.sleep(0.0005)
+                time.sleep(0.0005)  # the ref is a file: nothing else tells a reader
             latencies.append((time.time() - begun) * 1e3)
             time.sleep(0.15)  # the next upload-pack is parked by then, as between real commits
             if number % max(1, rounds // 40) == 0:
                 direct.append(fetch())
-                time.sleep(0.1)
+                time.sleep(0.1)  # lets the machine settle, as above
     latencies.sort()
     p99 = latencies[min(len(latencies) - 1, int(len(latencies) * 0.99))]
     base = statistics.median(direct)
@@ -168,7 +167,7 @@ def direct_fetch(rumpel: Rumpel, raw: Raw, container: str, workspace: str) -> It
 
     def once() -> float:
         stream = raw.wait(park())
-        time.sleep(0.15)
+        time.sleep(0.15)  # parked, as ours is
         return timed(lambda: raw.wait(fetch_over(stream, scratch, rumpel.env)))
 
     try:
@@ -225,10 +224,10 @@ def idle(rumpel: Rumpel, seconds: float, count: int) -> list[Figure]:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     before = cpu_s()
-    time.sleep(seconds)
+    time.sleep(seconds)  # the measurement is of doing nothing
     share = (cpu_s() - before) / seconds * 100
     status = Path(f"/proc/{pid}/status").read_text()
-    rss = int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
+    rss = int(status.split("VmRSS:")[1].split()[0]) / 1024
     return [
         Figure(f"daemon with {count} idle pods, memory", rss, "MB", bar=130, note="bar in MB"),
         Figure(f"daemon with {count} idle pods, CPU", share, "%", bar=1.0, note="bar in %"),

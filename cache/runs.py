@@ -42,7 +42,7 @@ def attempts_of_nodes(
     """Newest first, over all the nodes together."""
     marks = ",".join("?" * len(node_ids))
     rows = connection.execute(
-        f"SELECT * FROM attempt WHERE node_id IN ({marks}) ORDER BY id DESC LIMIT ?",  # noqa: S608
+        f"SELECT * FROM attempt WHERE node_id IN ({marks}) ORDER BY id DESC LIMIT ?",  # noqa: S608 - marks are only "?"
         (*node_ids, limit),
     )
     return [attempt_of(row) for row in rows]
@@ -84,6 +84,6 @@ def counters(connection: sqlite3.Connection) -> dict[str, Any]:
     """The highest number used so far in each table that is numbered in RAM."""
     found = {}
     for name, column, table in (("run", "id", "run"), ("attempt", "id", "attempt")):
-        (highest,) = connection.execute(f"SELECT MAX({column}) FROM {table}").fetchone()  # noqa: S608
+        (highest,) = connection.execute(f"SELECT MAX({column}) FROM {table}").fetchone()  # noqa: S608 - names from this file
         found[name] = highest or 0
     return found

@@ -23,7 +23,7 @@ def _open_missing_descriptors() -> None:
             if descriptor == 1:
                 sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - lives as long as we
             elif descriptor == 2:
-                sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+                sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - as above
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class _Rules:
 try:
     from _json import encode_basestring_ascii, make_encoder, make_scanner
 
-    _scan: Any = make_scanner(_Rules())  # type: ignore[arg-type]
+    _scan: Any = make_scanner(_Rules())  # type: ignore[arg-type] # wants a JSONDecoder, reads its fields
     _encoder: Any = make_encoder
 except (ImportError, AttributeError, TypeError):  # not CPython, or a version that wants more
     _scan = _encoder = None

@@ -44,7 +44,7 @@ def build_headers() -> Mapping[str, str]:
         return {}
     import docker.auth
 
-    found = _ask(lambda: docker.auth.load_config().get_all_credentials())  # type: ignore[no-untyped-call]
+    found = _ask(lambda: docker.auth.load_config().get_all_credentials())  # type: ignore[no-untyped-call] # docker-py
     return {"X-Registry-Config": _encoded(found)} if found else {}
 
 

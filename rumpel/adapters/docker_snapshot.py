@@ -143,7 +143,7 @@ class HostSnapshot:
                     pause_s = BACKOFF_S[0]
                 self._lost(_first(group))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s * random.uniform(0.5, 1.0)):  # noqa: S311
+                async with asyncio.timeout(pause_s * random.uniform(0.5, 1.0)):  # noqa: S311 - jitter
                     await self._hurry.wait()
             pause_s = min(pause_s * 2, BACKOFF_S[1])
 

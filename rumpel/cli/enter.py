@@ -79,7 +79,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
 
 def _attaching(interrupts: Interrupts) -> session.OnAttach:
     """Imports what the answer needs, while the daemon works on it."""
-    from rumpel.cli import attach, progress  # noqa: F401
+    from rumpel.cli import attach, progress  # noqa: F401 - loaded while the daemon works
 
     def attached(connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
         interrupts.release()

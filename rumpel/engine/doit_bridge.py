@@ -16,7 +16,7 @@ from doit.action import BaseAction
 from doit.exceptions import BaseFail, TaskError, TaskFailed
 from doit.loader import generate_tasks
 from doit.task import Stream, Task
-from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
+from greenlet import getcurrent, greenlet  # type: ignore[import-untyped] # has no types
 
 from rumpel import __version__
 from rumpel.engine import doit_view

@@ -27,7 +27,7 @@ class Verdict:
         return "; ".join([self.state, *self.reasons])
 
 
-def reason_text(reason: dict) -> str:  # type: ignore[type-arg]
+def reason_text(reason: dict) -> str:  # type: ignore[type-arg] # also runs without typing
     """`input config.run_args: [] -> ["--init"]`"""
     text = f"{reason['kind']} {reason['subject']}".strip()
     before, after = reason.get("before"), reason.get("after")
@@ -43,7 +43,7 @@ def refuse(node_id: str) -> bool:
     raise RuntimeError(f"rumpel runs {node_id}: use `rumpel create`")
 
 
-def dicts_of(nodes: list) -> list:  # type: ignore[type-arg]
+def dicts_of(nodes: list) -> list:  # type: ignore[type-arg] # also runs without typing
     """doit's tasks for the nodes in the JSON of `rumpel graph`.
 
     Not called `task_…`: in a dodo.py doit would take it for a maker of tasks.
@@ -66,7 +66,7 @@ def dicts_of(nodes: list) -> list:  # type: ignore[type-arg]
     ]
 
 
-def ask(socket_path: str, request: dict) -> list:  # type: ignore[type-arg]
+def ask(socket_path: str, request: dict) -> list:  # type: ignore[type-arg] # also runs without typing
     """The nodes, from the running daemon."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(socket_path)

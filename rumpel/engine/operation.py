@@ -17,7 +17,7 @@ Json = Any  # recursive JSON aliases cost mypy more than they give; validated at
 
 W = TypeVar("W")
 I = TypeVar("I")  # noqa: E741 - the inputs, as in the docstrings
-O = TypeVar("O")  # noqa: E741
+O = TypeVar("O")  # noqa: E741 - the output
 
 
 class ProbeState(StrEnum):

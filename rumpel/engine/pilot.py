@@ -80,7 +80,7 @@ class Pilot:
 
     def _delay_s(self, number: int) -> float:
         """Doubling, at most 16 times the first, with jitter so that nodes do not retry in step."""
-        return self.retry_delay_s * 2.0 ** min(number - 1, 4) * random.uniform(0.5, 1.0)  # noqa: S311
+        return self.retry_delay_s * 2.0 ** min(number - 1, 4) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
 
 
 @dataclass(slots=True)

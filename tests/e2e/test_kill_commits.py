@@ -41,8 +41,10 @@ def start_committer(project: Project, pod: str) -> None:
 def committed(project: Project, pod: str) -> list[str]:
     """Oldest first, after its committer has ended."""
     project.exec(pod, "touch", "/tmp/stop")
-    ended = lambda: project.exec(pod, "cat", "/tmp/ended", check=False).code == 0  # noqa: E731
-    project.wait_until(ended, f"the committer of {pod} ends")
+    project.wait_until(
+        lambda: project.exec(pod, "cat", "/tmp/ended", check=False).code == 0,
+        f"the committer of {pod} ends",
+    )
     return project.exec(pod, "cat", "/tmp/oids").stdout.split()
 
 

@@ -213,6 +213,6 @@ def storm(folder: Path, seed: int, count: int) -> dict[str, Any]:
 if __name__ == "__main__":
     where = Path(sys.argv[1])
     if sys.argv[2] == "sweep":
-        print(json.dumps(sweep(where)))  # noqa: T201
+        print(json.dumps(sweep(where)))  # noqa: T201 - its answer to the test
     else:
-        print(json.dumps(storm(where, int(sys.argv[2]), int(sys.argv[3]))))  # noqa: T201
+        print(json.dumps(storm(where, int(sys.argv[2]), int(sys.argv[3]))))  # noqa: T201 - its answer to the test

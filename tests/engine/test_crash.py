@@ -71,7 +71,7 @@ async def test_a_crash_is_a_visible_failure(tmp_path: Path, world: World) -> Non
         engine = Engine(store, world)
         world.holds["b"] = asyncio.Event()
         running = asyncio.ensure_future(engine.run(graph_of({"a": (), "b": ("a",)})))
-        while "b" not in world.started:  # noqa: ASYNC110
+        while "b" not in world.started:  # noqa: ASYNC110 - a fake world tells nobody
             await asyncio.sleep(0)
         for suffix in ("", "-wal"):
             source = path.with_name(path.name + suffix)
@@ -119,7 +119,7 @@ async def test_a_raised_fault_is_a_failure_of_the_effect(
 async def test_a_hanging_node_can_be_cancelled(engine: Engine, world: World, armed: Any) -> None:
     armed("fake.effect-after:1:hang")
     running = asyncio.ensure_future(engine.run(graph_of({"a": ()})))
-    while "a" not in world.done:  # noqa: ASYNC110
+    while "a" not in world.done:  # noqa: ASYNC110 - a fake world tells nobody
         await asyncio.sleep(0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

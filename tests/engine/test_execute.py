@@ -214,7 +214,7 @@ async def test_an_output_that_is_not_json_or_not_an_output_is_a_bug(
 ) -> None:
     class Odd(Operation):
         async def run(self, ctx: Any, inputs: Any) -> Any:
-            return Output(value={1}) if inputs.name == "a" else None  # type: ignore[arg-type]
+            return Output(value={1}) if inputs.name == "a" else None  # type: ignore[arg-type] # wrong on purpose
 
     graph = graph_of({"a": (), "b": ()}, operations=dict.fromkeys("ab", Odd()))
     result = await engine.run(graph)
