@@ -71,6 +71,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
     },
     "exec-exit": {"exec": (STR, "")},
     "list": {"all": (BOOL, False), "quiet": (BOOL, False)},
+    "merge": {"name": (STR, "")},
     "stop": {"names": (NAMES, ()), "all": (BOOL, False)},
     "delete": {"names": (NAMES, ()), "force": (BOOL, False)},
     "graph": {

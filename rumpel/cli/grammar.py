@@ -50,7 +50,9 @@ def module_of(verb: str) -> ModuleType:
 def parse(verb: str, module: ModuleType, words: list[str]) -> tuple[Arguments, list[str]]:
     """The command's arguments, and what stands behind `--` when the command passes it on."""
     passed: list[str] = []
-    if verb in PASSES_ARGUMENTS and "--" in words:
+    if hasattr(module, "split_words"):
+        words, passed = module.split_words(words)
+    elif verb in PASSES_ARGUMENTS and "--" in words:
         at = words.index("--")
         words, passed = words[:at], words[at + 1 :]
         if not passed:

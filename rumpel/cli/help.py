@@ -85,7 +85,7 @@ def overview() -> int:
     ui.out()
     ui.out("start with:")
     ui.out("  rumpel enter NAME            a shell in a new pod of this repository")
-    ui.out("  git merge rumpelpod/NAME     take its commits")
+    ui.out("  rumpel merge NAME            take its commits")
     ui.out()
     short = ", ".join(f"{alias} = {name}" for alias, name in ALIASES.items())
     ui.out(f"short: {short}")

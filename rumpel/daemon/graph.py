@@ -15,6 +15,7 @@ from rumpel.engine.graph import Graph
 from rumpel.engine.plan import Plan, Verdict
 from rumpel.errors import NotFound, RumpelError, UsageError
 from rumpel.graphs import delete as delete_graph
+from rumpel.graphs import merge as merge_graph
 from rumpel.graphs import stop as stop_graph
 from rumpel.graphs.create import create
 from rumpel.graphs.resume import resume
@@ -25,7 +26,7 @@ STATES = {
     Verdict.MAY_RUN: "may-run",
     Verdict.BLOCKED: "unknown",
 }
-PLANS = ("create", "enter", "stop", "delete")
+PLANS = ("create", "enter", "merge", "stop", "delete")
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
@@ -83,6 +84,11 @@ async def _graph(app: App, client: Client, where: Target, name: str | None, verb
         return delete_graph.delete(
             ((pod.spec, app.pods.access(pod.spec)) for pod in pods), force=False
         )
+    if verb == "merge":
+        graph = Graph("merge")
+        for pod in pods:
+            graph.merge(merge_graph.whole(pod.spec, app.pods.access(pod.spec)))
+        return graph
     if verb == "enter":
         return _enter(app, pods)
     return await _create(client, where, pods)

@@ -22,8 +22,10 @@ from rumpel.model import PodSpec, RepoRef
 from rumpel.tasks import container
 from rumpel.tasks.world import Access
 
-KEPT_BY_ID = ("fresh", "made-of")
+KEPT_BY_ID = ("fresh", "made-of", "reviewed")
 """Keys of the store with the id of a pod in them."""
+OWN_KINDS = ("container", "clone", "sync", "commits", "stop", "guard", "keep", "remove")
+"""Kinds of nodes that belong to one pod, besides its lifecycle commands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,10 +128,7 @@ class Pods:
         self._cache.pop(pod.pod_id, None)
 
     def node_ids(self, spec: PodSpec) -> list[str]:
-        own = [
-            node_id(kind, spec)
-            for kind in ("container", "clone", "sync", "stop", "guard", "keep", "remove")
-        ]
+        own = [node_id(kind, spec) for kind in OWN_KINDS]
         hooks = node_id("lifecycle", spec) + "/"
         return own + [name for name in list(self._store.records) if name.startswith(hooks)]
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from rumpel import paths, protocol
-from rumpel.daemon import create, enter, graph, stop, system
+from rumpel.daemon import create, enter, graph, merge, stop, system
 from rumpel.daemon.app import App
 from rumpel.daemon.background import Background
 from rumpel.daemon.client import Client
@@ -28,6 +28,7 @@ VERBS: dict[str, Verb] = {
     "create": create.run,
     "enter": enter.run,
     "list": system.list_pods,
+    "merge": merge.run,
     "stop": stop.stop,
     "delete": stop.delete,
     "graph": graph.run,

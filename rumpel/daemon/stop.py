@@ -25,7 +25,7 @@ async def stop(app: App, client: Client) -> dict[str, object]:
     pairs = []
     for pod in pods:
         await app.host(pod.spec.host)
-        access = _access(app, pod)
+        access = access_of(app, pod)
         if access is not None:
             pairs.append((pod.spec, access))
     result = await app.runner.run(stop_graph.stop(pairs), client) if pairs else None
@@ -44,7 +44,7 @@ async def delete(app: App, client: Client) -> dict[str, object]:
     force = bool(client.request.args["force"])
     for pod in pods:
         await app.host(pod.spec.host)
-    pairs = [(pod.spec, _access(app, pod)) for pod in pods]
+    pairs = [(pod.spec, access_of(app, pod)) for pod in pods]
     result = None
     if pairs:
         result = await app.runner.run(delete_graph.delete(pairs, force=force), client)
@@ -78,7 +78,7 @@ def _named(app: App, client: Client, where: Target) -> tuple[list[Pod], dict[str
     return pods, errors
 
 
-def _access(app: App, pod: Pod) -> Access | None:
+def access_of(app: App, pod: Pod) -> Access | None:
     """How to reach the pod's container, None when there is none in the world."""
     snapshot = app.world.snapshot(pod.spec.host)
     access = app.pods.access(pod.spec)
