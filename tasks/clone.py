@@ -55,7 +55,12 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     links, pod = ctx.world.links, inputs.address
-    access = Access(container_id=inputs.container_id, user=inputs.user, as_main=inputs.as_main)
+    access = Access(
+        container_id=inputs.container_id,
+        user=inputs.user,
+        as_main=inputs.as_main,
+        is_set_up=False,
+    )
     await links.connect(pod, access)
     before = dict(links.branches(pod.pod_id))
     setup = Setup(

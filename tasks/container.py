@@ -16,7 +16,7 @@ from typing import Any
 from rumpel import names
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed
-from rumpel.errors import CommandFailed, Conflict
+from rumpel.errors import CommandFailed, Conflict, NameTaken, RumpelError
 from rumpel.model import SEAL, ContainerSpec, RepoRef, sealed
 from rumpel.resources import resource_text
 from rumpel.tasks.world import Access, PodAddress, World
@@ -87,17 +87,11 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     host = ctx.world.host(inputs.host)
-    found = await _find(ctx.world, inputs)
+    found = await _find(ctx.world, inputs) if _may_exist(ctx.world, inputs) else None
     if found is not None and not await _usable(ctx, inputs, found):
         found = None
     if found is None:
-        _refuse_sealed(inputs)
-        await _volumes(ctx, inputs)
-        container_id = await host.create_container(
-            names.container_name(inputs.repo.basename, inputs.pod, inputs.pod_id),
-            create_body(inputs, _labels(ctx, inputs)),
-            platform=inputs.spec.platform,
-        )
+        container_id, found = await _create(ctx, inputs)
         ctx.fault("created")
     else:
         container_id = found.id
@@ -108,17 +102,18 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
             await ctx.world.links.prepare(address(inputs), access(inputs, container_id))
             await host.start(container_id)
     ctx.fault("started")
-    detail = await host.inspect(container_id)
-    if detail.state.status != "running":
+    state = await ctx.world.started(inputs.host, container_id)
+    if state is None:
+        raise RumpelError(f"the container of pod {inputs.pod!r} was removed while it was started")
+    if state.status != "running":
         raise CommandFailed(
-            f"the container of pod {inputs.pod!r} ended at once with {detail.state.exit_code}",
+            f"the container of pod {inputs.pod!r} ended at once with {state.exit_code}",
             hint="set overrideCommand to true in devcontainer.json, or fix the image's command",
             details={"tail": (await host.logs(container_id)).decode(errors="replace")},
         )
-    ctx.world.saw(inputs.host, detail)
     return Output(
         container_id=container_id,
-        started_at=detail.state.started_at,
+        started_at=state.started_at,
         user=inputs.user,
         as_main=access(inputs, container_id).as_main,
     )
@@ -218,6 +213,24 @@ def _labels(ctx: Context[World], inputs: Inputs) -> dict[str, str]:
     }
 
 
+async def _create(ctx: Context[World], inputs: Inputs) -> tuple[str, ContainerState | None]:
+    """(id, the container that was there after all: of a request whose answer was never read)."""
+    _refuse_sealed(inputs)
+    await _volumes(ctx, inputs)
+    try:
+        made = await ctx.world.host(inputs.host).create_container(
+            names.container_name(inputs.repo.basename, inputs.pod, inputs.pod_id),
+            create_body(inputs, _labels(ctx, inputs)),
+            platform=inputs.spec.platform,
+        )
+    except NameTaken:
+        found = await _find(ctx.world, inputs)
+        if found is None or not await _usable(ctx, inputs, found):
+            raise
+        return found.id, found
+    return made, None
+
+
 def _refuse_sealed(inputs: Inputs) -> None:
     """What the database remembers has private values as digests only: not to be run with."""
     if any((value or "").startswith(SEAL) for value in inputs.spec.env.values()):
@@ -236,6 +249,17 @@ async def _volumes(ctx: Context[World], inputs: Inputs) -> None:
     }
     for name in inputs.spec.volumes:
         await ctx.world.host(inputs.host).create_volume(name, labels)
+
+
+def _may_exist(world: World, inputs: Inputs) -> bool:
+    """False when the warm view has none: that saves a listing for each new pod.
+
+    One that the view has not seen yet has the name this one would get.
+    """
+    view = world.snapshot(inputs.host)
+    return view is None or any(
+        state.labels.get(names.LABEL_POD_ID) == inputs.pod_id for state in view.containers.values()
+    )
 
 
 async def _find(world: World, inputs: Inputs) -> ContainerState | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rumpel import names
-from rumpel.adapters import git, git_seed, threads
+from rumpel.adapters import git, git_seed, pod_link, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.engine import faults
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed, gone, unknown
@@ -121,7 +121,9 @@ async def _pour(ctx: Context[World], host: DockerHost, inputs: Inputs, gateway_i
     repo = await threads.call(git.reopen, inputs.repo.work_tree, inputs.repo.common_dir)
     tips = (await threads.call(git.head, repo), await threads.call(git.refs, repo, "refs/heads/"))
     try:
-        await git_seed.seed_tar(repo, str(path))
+        version, text = pod_link.program(pod_link.DEFAULTS)
+        files = {pod_link.program_file(version): text.encode()}
+        await git_seed.seed_tar(repo, str(path), files)
         await host.put_archive(gateway_id, names.SEED_PATH, path)
     finally:
         await threads.call(path.unlink, missing_ok=True)

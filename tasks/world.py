@@ -174,6 +174,10 @@ class World:
         """The same for a container."""
         self.snapshots[host].note(detail)
 
+    async def started(self, host: str, container_id: str) -> ContainerState | None:
+        """A container of ours that was started just now; None when it is gone already."""
+        return await self.snapshots[host].started(container_id)
+
     def container(self, host: str, container_id: str) -> ContainerState | Probe:
         """The state of a container, or the probe that says why there is none."""
         snapshot = self.snapshot(host)

@@ -32,6 +32,8 @@ HEARTBEAT_S = 10.0
 HEARTBEAT_TIMEOUT_S = 5.0
 """A stopped engine keeps its connections open: only silence tells."""
 BACKOFF_S = (0.1, 5.0)
+CREATED_PAUSE_S = 0.3
+"""A container is mostly started right after it was created: one look is enough for both."""
 RELIST_PAUSE_S = 0.05
 """Between two listings of images or volumes, so that a foreign pull cannot keep us busy."""
 OVERLAP_NS = 2 * 10**9
@@ -62,7 +64,7 @@ class HostSnapshot:
         self._listeners: list[OnChange] = []
         self._versions: dict[str, int] = {}
         self._actions: dict[str, str] = {}
-        self._busy: set[str] = set()
+        self._looks: dict[str, asyncio.Task[None]] = {}
         self._hurry = asyncio.Event()
         self._waiting: set[asyncio.Future[None]] = set()
 
@@ -122,6 +124,19 @@ class HostSnapshot:
         self._versions[container] = self._versions.get(container, 0) + 1
         await self._look(container)
         return self._containers.get(container)
+
+    async def started(self, container: str) -> types.ContainerState | None:
+        """What a container is right after a start of ours.
+
+        The event of the start mostly came first, and its look is under way: one inspect, not two.
+        """
+        look = self._looks.get(container)
+        if look is not None:
+            await asyncio.wait({look})
+            state = self._containers.get(container)
+            if state is not None and state.status == "running":
+                return state
+        return await self.refresh(container)
 
     async def refresh_images(self) -> None:
         """After a build or a pull of ours: an untagged image makes no event."""
@@ -211,7 +226,10 @@ class HostSnapshot:
             event = types.event(message)
             if event.type == "container":
                 if event.id in self._containers or self._is_ours(event.attributes):
-                    self._mark(group, event.id, event.action)
+                    if event.action == "create":
+                        group.create_task(self._look_later(group, event.id))
+                    else:
+                        self._mark(group, event.id, event.action)
             elif event.type == "image":
                 self._mark(group, _IMAGES, event.action)
             elif event.type == "volume" and event.action in ("create", "destroy", "remove"):
@@ -224,9 +242,13 @@ class HostSnapshot:
         """Something happened to `key`: look at it, unless a look is under way and will repeat."""
         self._versions[key] = self._versions.get(key, 0) + 1
         self._actions[key] = action
-        if key not in self._busy:
-            self._busy.add(key)
-            group.create_task(self._settle(key))
+        if key not in self._looks:
+            self._looks[key] = group.create_task(self._settle(key))
+
+    async def _look_later(self, group: asyncio.TaskGroup, container: str) -> None:
+        await asyncio.sleep(CREATED_PAUSE_S)
+        if container not in self._containers:
+            self._mark(group, container, "create")
 
     async def _settle(self, key: str) -> None:
         try:
@@ -237,7 +259,7 @@ class HostSnapshot:
             else:
                 await self._look(key)
         finally:
-            self._busy.discard(key)
+            self._looks.pop(key, None)
             self._actions.pop(key, None)
 
     async def _relist(self, key: str, listing: Callable[[], Awaitable[None]]) -> None:

@@ -96,8 +96,18 @@ def branches(door: Path) -> dict[str, str]:
 
 
 async def remove(door: Path) -> None:
-    """The pod is gone: so is its door; idempotent."""
-    await threads.call(shutil.rmtree, door, ignore_errors=True)
+    """The pod is gone: so is its door, and with the last one what they shared; idempotent."""
+    await threads.call(_remove, door)
+
+
+def _remove(door: Path) -> None:
+    shutil.rmtree(door, ignore_errors=True)
+    try:
+        left = list(door.parent.iterdir())
+    except FileNotFoundError:
+        return
+    if all(path.name.startswith(git_quarantine.LENDER) for path in left):
+        shutil.rmtree(door.parent, ignore_errors=True)
 
 
 def _prepare(repo: git.Repo, door: Path) -> Quarantine:

@@ -7,6 +7,8 @@ our protocol only. Nothing of the user's repository is written here. Blocking.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -141,22 +143,27 @@ def prepare(repo: git.Repo, door: Path, known: Mapping[str, str]) -> Quarantine:
 
 
 def _lender(objects: Path, door: Path) -> str:
-    """The user's objects under another name, made once for each door.
+    """The user's objects under another name, made once for all doors of a repository.
 
     A folder called `objects` beside `refs` makes git list the refs there, with a process each
     time (4 ms of 25), and these are no refs we want to tell a pod of.
     """
     if (objects / "info/alternates").exists():
         return str(objects)
-    lender = door / LENDER
-    if not lender.is_dir() or (lender / "pack").readlink() != objects / "pack":
-        shutil.rmtree(lender, ignore_errors=True)
+    lender = door.parent / f"{LENDER}-{_key(objects)}"
+    if not lender.is_dir():
         new = Path(tempfile.mkdtemp(prefix=PREFIX, dir=door))
         (new / "info").mkdir()
         for name in (*FANOUT, "pack", "info/commit-graph", "info/commit-graphs"):
             (new / name).symlink_to(objects / name)
-        new.rename(lender)
+        with contextlib.suppress(OSError):  # another pod's import made it
+            new.rename(lender)
+        shutil.rmtree(new, ignore_errors=True)
     return str(lender)
+
+
+def _key(objects: Path) -> str:
+    return hashlib.blake2b(os.fsencode(objects), digest_size=6).hexdigest()
 
 
 def _write(repo: git.Repo, path: Path, haves: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ import shutil
 import tarfile
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,17 +58,18 @@ class _Seed:
         return sorted(set(self.refs.values()))
 
 
-async def seed_tar(repo: git.Repo, out_path: str) -> None:
+async def seed_tar(repo: git.Repo, out_path: str, files: Mapping[str, bytes] | None = None) -> None:
     """Write the tar (mode 0600) with the repository's branches and HEAD at its top.
 
-    Raises RumpelError when the host's objects cannot be read.
+    `files` go beside them, by relative path. Raises RumpelError when the host's objects cannot
+    be read.
     """
     seed = await threads.call(_read, repo)
     scratch = await threads.call(_scratch, out_path)
     try:
         if seed.tips:
             await _pack(repo, seed, scratch)
-        await threads.call(_write, seed, scratch, Path(out_path))
+        await threads.call(_write, seed, scratch, Path(out_path), files or {})
     finally:
         await threads.call(shutil.rmtree, scratch, ignore_errors=True)
 
@@ -114,7 +116,7 @@ async def _pack(repo: git.Repo, seed: _Seed, scratch: Path) -> None:
     )
 
 
-def _write(seed: _Seed, scratch: Path, out_path: Path) -> None:
+def _write(seed: _Seed, scratch: Path, out_path: Path, files: Mapping[str, bytes]) -> None:
     try:
         out_path.touch(mode=0o600)
         with tarfile.open(out_path, "w", format=tarfile.GNU_FORMAT) as tar:
@@ -126,6 +128,10 @@ def _write(seed: _Seed, scratch: Path, out_path: Path) -> None:
             _add_file(tar, "packed-refs", git_files.packed_text(seed.refs))
             if seed.shallow is not None:
                 _add_file(tar, "shallow", seed.shallow)
+            for folder in sorted({name.rpartition("/")[0] for name in files} - {""}):
+                _add_folder(tar, folder)
+            for name, data in files.items():
+                _add_file(tar, name, data)
             _add_file(tar, "HEAD", f"{seed.head}\n".encode())
     except OSError as err:
         out_path.unlink(missing_ok=True)

@@ -38,6 +38,15 @@ class PodSettings:
     look_s: float = 2.0
     """Seconds between two looks for commits made without our hook."""
 
+    def program_path(self, version: str) -> str:
+        """Where the program lies in a pod whose seed brought it along."""
+        return f"{self.seed_path}/{program_file(version)}"
+
+
+def program_file(version: str) -> str:
+    """Relative to the seed, which a pod cannot write."""
+    return f"rumpel/pod-{version}.sh"
+
 
 @functools.cache
 def program(settings: PodSettings) -> tuple[str, str]:
@@ -108,7 +117,7 @@ class PodLink:
         timeout_s: float,
         settings: PodSettings = DEFAULTS,
     ) -> PodLink:
-        """Say hello and send the program if the pod does not have this version of it.
+        """Say hello; send the program if the pod does not have this version of it, nor its seed.
 
         `on_notice` is called in the event loop and must not block. Raises HostUnreachable when
         the pod does not answer in time; the stream is closed then.
@@ -116,10 +125,11 @@ class PodLink:
         link = cls(stream, on_notice)
         link._reader = asyncio.create_task(link._read(), name="link into a pod")
         version, text = program(settings)
+        load = f"@load {version} {settings.program_path(version)}\n"
         try:
             async with asyncio.timeout(timeout_s):
                 # The first newline ends what an earlier daemon may have left half written.
-                if await link._ask(lambda seq: f"\n@hello {seq}\n") != version:
+                if await link._ask(lambda seq: f"\n{load}@hello {seq}\n") != version:
                     sent = f"@program {version}\n{text}\n.\n"
                     await link._ask(lambda seq: f"{sent}@hello {seq}\n")
         except TimeoutError as err:

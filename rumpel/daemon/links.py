@@ -14,6 +14,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from rumpel.adapters import git, git_door, git_refs, threads
@@ -84,7 +85,8 @@ class LinkManager:
                 stream = await self._open_stream(pod, access)
             link = await PodLink.open(stream, on_notice=state.noticed.set, timeout_s=OPEN_TIMEOUT_S)
             try:
-                await link.request("watch", pod.workspace_folder, timeout_s=REQUEST_TIMEOUT_S)
+                if access.is_set_up:  # else the set-up begins the watch
+                    await link.request("watch", pod.workspace_folder, timeout_s=REQUEST_TIMEOUT_S)
             except BaseException:  # also when cancelled: a live link that tells nothing is worse
                 await link.close()
                 raise
@@ -111,13 +113,17 @@ class LinkManager:
             f"workspace={pod.workspace_folder}",
             f"branch={setup.branch}",
             f"oid={setup.oid or ''}",
+            "watch=yes",
             f"upstream={setup.upstream or ''}",
             f"name={name or ''}",
             f"email={email or ''}",
             *(f"restore={branch}={oid}" for branch, oid in sorted(setup.restore.items())),
             *(f"remote={remote}={url}" for remote, url in sorted(remotes.items())),
         ]
-        return await self.request(pod.pod_id, "setup", *arguments, timeout_s=SETUP_TIMEOUT_S)
+        answer = await self.request(pod.pod_id, "setup", *arguments, timeout_s=SETUP_TIMEOUT_S)
+        if state is not None:
+            state.access = replace(state.access, is_set_up=True)
+        return answer
 
     async def publish_fresh(self, pod: PodAddress, branch: str, oid: str) -> None:
         """Remembered in the database: the door stays empty until the first import."""

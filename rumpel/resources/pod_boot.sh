@@ -3,7 +3,8 @@
 #
 # Reads blocks of lines ended by a line `.` and runs each in a subshell of its own, so that no
 # request can kill this loop. `@hello NONCE` drops what was begun and answers with the version of
-# the program; `@program VERSION` and its lines are kept and evaluated before each block. As
+# the program; `@program VERSION` and its lines are kept and evaluated before each block;
+# `@load VERSION FILE` has the program read from a file, if that is there. As
 # main it is the container's process 1 (or a child of its init): it ends on TERM and on nothing
 # else. As exec it ends with its input and takes all that it started with it.
 rp_mode=$1 rp_block='' rp_program='' rp_version=- rp_busy=''
@@ -43,6 +44,11 @@ while :; do
         '@hello '*)
             rp_block=''
             (echo "@rumpel ${rp_line#* } ok $rp_version") &
+            ;;
+        '@load '*)
+            # A shell takes its input byte by byte: 10 ms for a program that is one read here.
+            rp_file=${rp_line#* } rp_version=${rp_file%% *} rp_file=${rp_file#* }
+            if [ -f "$rp_file" ]; then rp_program=". '$rp_file'"; else rp_version=-; fi
             ;;
         .) rp_take ;;
         *) rp_block=$rp_block$rp_line$rp_nl ;;

@@ -97,7 +97,7 @@ rp_host_head() {
 
 rp_setup() {
     rp_pod='' rp_ws='' rp_branch='' rp_oid='' rp_upstream='' rp_name='' rp_email=''
-    rp_restore='' rp_config='' rp_seq=$1
+    rp_restore='' rp_config='' rp_watched='' rp_seq=$1
     shift
     rp_base_config
     for rp_arg; do
@@ -111,12 +111,17 @@ rp_setup() {
         name=*) rp_name=$rp_value ;;
         email=*) rp_email=$rp_value ;;
         remote=*) rp_other_remote "${rp_value%%=*}" "${rp_value#*=}" ;;
+        watch=*) rp_watched=$rp_value ;;
         restore=*) rp_restore="${rp_restore}update refs/heads/${rp_value%=*} ${rp_value##*=}$rp_nl" ;;
         esac
     done
     rp_git=$rp_ws/.git
-    if ! { rp_first "$rp_git/rumpel/pod" && [ "$rp_line" = "$rp_pod" ]; }; then
+    rp_dir=$rp_git/rumpel
+    if ! { rp_first "$rp_dir/pod" && [ "$rp_line" = "$rp_pod" ]; }; then
         rp_set_up
+        [ -z "$rp_watched" ] || rp_watch_quietly
+    elif [ -n "$rp_watched" ]; then
+        rp_watch_on &
     fi
     rp_what='reading the branch' rp_tip=''
     rp_first "$rp_git/refs/heads/$rp_branch" && rp_tip=$rp_line
@@ -364,32 +369,71 @@ rp_fetch() {
 # Notices.
 
 rp_watch() {
-    # Each watcher makes a FIFO of its own and renames it over the last one's, so that two never
-    # read from one; the older one finds another token and ends.
-    rp_seq=$1 rp_git=$2/.git rp_dir=$2/.git/rumpel rp_tries=0
+    rp_seq=$1 rp_git=$2/.git rp_dir=$2/.git/rumpel
     rp_ok ''
+    rp_watch_on
+}
+
+rp_watch_quietly() {
+    # In a workspace made just now: what it holds is what was asked for, so nothing is told until
+    # something moves. The FIFO is there before the answer is; no commit comes in between.
+    rp_notice >/dev/null
+    # Older than any stamp: for a shell that compares whole seconds they would be news.
+    touch -t 200001010000 "$rp_git/HEAD" "$rp_git/logs/HEAD" "$rp_git/refs/heads" \
+        "$rp_git/packed-refs" 2>/dev/null
+    if rp_open_fifo; then
+        (
+            rp_listen
+            rp_retire
+            rp_watch_on
+        ) &
+    else
+        rp_watch_on &
+    fi
+}
+
+rp_watch_on() {
+    rp_tries=0
     while :; do
         until [ -f "$rp_dir/pod" ]; do
             # Not set up yet; or no more, when a copy of another pod's workspace is taken over.
             if [ $rp_tries -lt 50 ]; then sleep 0.2 2>/dev/null || sleep 1; else sleep 2; fi
             rp_tries=$((rp_tries + 1))
         done
-        echo "$rp_seq" >"$rp_dir/watcher"
-        rp_notice
-        rp_fifo=$rp_dir/fifo.$rp_seq
-        rm -f "$rp_dir"/fifo.*
-        if mkfifo -m 600 "$rp_fifo" && (exec 3<>"$rp_fifo"); then
-            exec 3<>"$rp_fifo"
-            mv -f "$rp_fifo" "$rp_dir/fifo"
-            (rp_look_forever; echo quit >&3) &
-            while IFS= read -r rp_line <&3 && [ "$rp_line" != quit ]; do
-                rp_notice
-            done
+        if rp_open_fifo; then
+            rp_notice
+            rp_listen
         else
-            rp_look_forever
+            rp_notice
+            rp_look_forever || exit 0
         fi
-        ! rp_first "$rp_dir/watcher" || [ "$rp_line" = "$rp_seq" ] || exit 0
+        rp_retire
     done
+}
+
+rp_open_fifo() {
+    # Each watcher makes a FIFO of its own and renames it over the last one's, so that two never
+    # read from one; the older one finds another token and ends.
+    echo "$rp_seq" >"$rp_dir/watcher"
+    rp_fifo=$rp_dir/fifo.$rp_seq
+    for rp_path in "$rp_dir"/fifo.*; do
+        [ ! -e "$rp_path" ] || rm -f "$rp_path"
+    done
+    mkfifo -m 600 "$rp_fifo" && (exec 3<>"$rp_fifo") || return
+    exec 3<>"$rp_fifo"
+    mv -f "$rp_fifo" "$rp_dir/fifo"
+}
+
+rp_listen() {
+    (rp_look_forever && echo quit >&3) &
+    while IFS= read -r rp_line <&3 && [ "$rp_line" != quit ]; do
+        rp_notice
+    done
+}
+
+rp_retire() {
+    # Another watcher has taken over: end.
+    ! rp_first "$rp_dir/watcher" || [ "$rp_line" = "$rp_seq" ] || exit 0
 }
 
 rp_notice() {
@@ -401,9 +445,10 @@ rp_notice() {
 
 rp_look_forever() {
     # For commits without our hook: core.hooksPath, husky, a git older than 2.28.
-    while rp_first "$rp_dir/watcher" && [ "$rp_line" = "$rp_seq" ]; do
+    while :; do
+        sleep "$rp_look_s" || return
+        rp_first "$rp_dir/watcher" && [ "$rp_line" = "$rp_seq" ] || return 0
         rp_look || rp_notice
-        sleep "$rp_look_s"
     done
 }
 

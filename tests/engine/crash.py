@@ -190,8 +190,17 @@ def random_graph(rng: random.Random) -> Edges:
     }
 
 
+def undisturbed_s(folder: Path) -> float:
+    """How long a small request takes on this machine now: kills have to fall into that."""
+    folder.mkdir()
+    begun = time.monotonic()
+    in_child(lambda: asyncio.run(request(folder, DIAMOND, {})))
+    return time.monotonic() - begun
+
+
 def storm(folder: Path, seed: int, count: int) -> dict[str, Any]:
     """Three kills of each graph, its inputs changing between them, before it may end."""
+    span_s = min(undisturbed_s(folder / f"clean{number}") for number in range(3))
     wrong: list[str] = []
     interrupted = 0
     for number in range(seed, seed + count):
@@ -202,7 +211,7 @@ def storm(folder: Path, seed: int, count: int) -> dict[str, Any]:
             wrong += [
                 f"seed {number}: {text}"
                 for text in crash_and_rerun(
-                    folder / f"s{number}", edges, texts, kill_after_s=rng.uniform(0.0, 0.02)
+                    folder / f"s{number}", edges, texts, kill_after_s=rng.uniform(0.0, span_s)
                 )
             ]
             result = json.loads((folder / f"s{number}" / "result.json").read_text())

@@ -16,7 +16,7 @@ from tests.adapters.git.conftest import SHA256, LocalStream, Pair
 from tests.support.repo import Repo
 
 LIMITS = Limits()
-KEPT = ("packed-refs", "lender")
+KEPT = ("packed-refs",)
 
 
 async def load(pair: Pair, pod: Repo | None = None, limits: Limits = LIMITS) -> Imported:

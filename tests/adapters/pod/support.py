@@ -42,6 +42,7 @@ class LocalStream:
         ]
         self._ended = 0
         self.errors = b""
+        self.written = 0
 
     async def _pump(self, kind: int, reader: asyncio.StreamReader | None) -> None:
         assert reader is not None
@@ -61,6 +62,7 @@ class LocalStream:
 
     async def write(self, data: bytes) -> None:
         assert self.process.stdin is not None
+        self.written += len(data)
         self.process.stdin.write(data)
         await self.process.stdin.drain()
 
@@ -146,6 +148,10 @@ class Pod:
     def stream(self) -> LocalStream:
         return self.sessions[-1]
 
+    @property
+    def settings(self) -> PodSettings:
+        return PodSettings(str(self.seed), str(self.mountinfo), LOOK_S)
+
     def on_notice(self) -> None:
         self.notices += 1
         self.noticed.set()
@@ -156,7 +162,7 @@ class Pod:
             self.stream,
             on_notice=self.on_notice,
             timeout_s=TIMEOUT_S,
-            settings=PodSettings(str(self.seed), str(self.mountinfo), LOOK_S),
+            settings=self.settings,
         )
         return self._link
 

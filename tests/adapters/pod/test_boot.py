@@ -9,12 +9,23 @@ import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from rumpel.adapters.pod_link import program, program_file
 from rumpel.adapters.stream import STDOUT
 from rumpel.resources import resource_text
-from tests.adapters.pod.support import SHELLS, LocalStream, Pod, alive, boot, exited, kill_session
+from tests.adapters.pod.support import (
+    SHELLS,
+    LocalStream,
+    Pod,
+    alive,
+    boot,
+    exited,
+    git,
+    kill_session,
+)
 
 
 @pytest.fixture
@@ -141,3 +152,14 @@ def test_scripts_are_posix() -> None:
                 text=True,
                 check=True,
             )
+
+
+async def test_the_program_is_read_from_the_seed(pod: Pod, host: Path, seed: Path) -> None:
+    """A shell reads its input byte by byte; what lies beside the seed is one read."""
+    version, text = program(pod.settings)
+    (seed / "rumpel").mkdir()
+    (seed / program_file(version)).write_text(text)
+    await pod.start()
+    assert pod.stream.written < 500
+    tip = git(host, "rev-parse", "main")
+    assert await pod.setup(tip) == tip

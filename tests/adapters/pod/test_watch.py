@@ -26,6 +26,27 @@ async def watched(pod: Pod, host: Path) -> Pod:
     return pod
 
 
+@pytest.mark.parametrize("way", ["hook", "no hook"])
+async def test_a_set_up_that_watches_tells_only_of_what_moves_later(
+    pod: Pod, host: Path, way: str
+) -> None:
+    """What it made is what was asked for: the first import of a new pod would bring nothing."""
+    await pod.start()
+    await pod.setup(git(host, "rev-parse", "main"), "watch=yes")
+    await asyncio.sleep(SETTLED_S)
+    assert pod.notices == 0
+    if way == "no hook":
+        (pod.workspace / HOOK).unlink()
+    await asyncio.to_thread(watched_commit, pod)
+    await pod.notice(SOON_S)
+    await pod.settle()
+    await pod.setup(git(host, "rev-parse", "main"), "watch=yes")  # a daemon that was restarted
+    await pod.notice(SOON_S)
+    await pod.settle()
+    await asyncio.to_thread(watched_commit, pod)
+    await pod.notice(SOON_S)
+
+
 async def test_each_way_to_move_a_branch_makes_a_notice(watched: Pod) -> None:
     for args in (
         ["commit", "-q", "--allow-empty", "-m", "x"],
