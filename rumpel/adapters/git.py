@@ -1,7 +1,7 @@
 """Reading the user's repository: where it is, its HEAD, refs, commits, identity and remotes.
 
-Sole importer of pygit2. Everything here is synchronous and blocking (files, sometimes a git
-process): call it through `threads.call`. Nothing here writes but `loosen`, and that only objects.
+Everything here is synchronous and blocking (files, sometimes a git process): call it through
+`threads.call`. Nothing here writes. Besides git_odb the only importer of pygit2.
 pygit2 cannot open SHA-256 or reftable repositories (`Repo.needs_git`): there git itself is asked.
 """
 
@@ -194,28 +194,6 @@ def missing(repo: Repo, oids: Sequence[str]) -> set[str]:
     return {oid for oid in oids if not _is_commit(opened, oid)}
 
 
-def packed_sizes(objects: str) -> dict[str, int]:
-    """oid -> size once unpacked, of all objects in packs of a folder; for few objects."""
-    pack = _packs(objects)
-    return {str(oid): pack.read_header(oid)[1] for oid in pack}
-
-
-def loosen(source: str, target: str) -> None:
-    """Write the packed objects of `source` into `target`, one by one; for few, small objects.
-
-    As git does with a small fetch: a pack for each commit would soon make everything slow.
-    Raises RumpelError when an object is not what its name says.
-    """
-    try:
-        pack, loose = _packs(source), pygit2.Odb(target)
-        for oid in pack:
-            kind, data = pack.read(oid)
-            if oid not in loose and loose.write(kind, data) != oid:
-                raise RumpelError(f"object {oid} is broken")
-    except FOREIGN as err:
-        raise RumpelError(f"objects cannot be written to {target}: {_reason(err)}") from err
-
-
 def identity(repo: Repo) -> tuple[str | None, str | None]:
     """user.name and user.email, as git would find them for this repository."""
     found = _config(repo, r"^user\.(name|email)$")
@@ -323,12 +301,6 @@ def _ask(repo: Repo, *args: str, codes: tuple[int, ...] = (0,)) -> str:
     if done.code not in codes:
         raise RumpelError(f"git {args[0]} failed in {repo.work_tree}: {_first_line(done)}")
     return done.stdout.decode("utf-8", "surrogateescape").rstrip("\n") if done.code == 0 else ""
-
-
-def _packs(objects: str) -> pygit2.Odb:
-    found = pygit2.Odb()
-    found.add_backend(pygit2.OdbBackendPack(objects), 1)
-    return found
 
 
 def _is_commit(opened: pygit2.Repository, oid: str) -> bool:

@@ -10,44 +10,43 @@ moved away from.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 from rumpel.adapters import (
     git,
     git_files,
+    git_intake,
+    git_judge,
     git_objects,
+    git_odb,
     git_quarantine,
     git_refs,
     git_run,
     git_wire,
-    proc,
     threads,
 )
-from rumpel.adapters.git_quarantine import Quarantine
-from rumpel.adapters.git_wire import FetchReport, Limits
+from rumpel.adapters.git_intake import Intake, Refusals, Reopen
+from rumpel.adapters.git_judge import Found
+from rumpel.adapters.git_limits import Limits, Refused
+from rumpel.adapters.git_quarantine import HEADS, Quarantine
 from rumpel.adapters.stream import Stream
 from rumpel.errors import RumpelError
 
-HEADS = "refs/heads/"
-REFSPEC = f"+{HEADS}*:{HEADS}*"
 STATE = "packed-refs"
 """The door's branches, in git's own format; replaced as one file."""
-MAX_REFUSED = 32
 UNPACK_LIMIT = 100
 """Objects; git's own fetch.unpackLimit, which it does not heed when it has to check."""
 UNPACK_BYTES = 32 << 20
-MAX_SIZES_BYTES = 256 << 20
-NOT_FATAL = (0, 1)
-"""Exit codes of a fetch whose objects all arrived and passed fsck."""
 BAD_NAME = "git allows no such name"
-INCOMPLETE = "its history is not complete"
+SAME_NAME = "two branches have this name"
 CHECK_TIMEOUT_S = 120.0
 
 
@@ -57,6 +56,8 @@ class Imported:
 
     branches: dict[str, str]
     rejected: tuple[tuple[str, str], ...]
+    refusals: dict[str, tuple[str, str]] = field(default_factory=dict, compare=False)
+    """The same by ref, for the next import: it skips what has not moved."""
 
 
 async def import_pod(
@@ -64,26 +65,78 @@ async def import_pod(
     door: Path,
     stream: Stream,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    *,
+    reopen: Reopen | None = None,
+    known_refused: Refusals | None = None,
 ) -> Imported:
     """Fetch all branches from the upload-pack behind `stream` (left open, used up).
 
-    Raises RumpelError when nothing could be imported (refused objects, a passed limit),
-    TimedOut, HostUnreachable; the door and the user's repository then are as before.
+    `reopen` starts another upload-pack: without it a branch that ends the first one, or passes
+    a limit, keeps the others from coming. Raises Refused for what would be refused again,
+    RumpelError for what may be had later, TimedOut, HostUnreachable; the door and the user's
+    repository then are as before.
     """
-    quarantine = await threads.call(_prepare, repo, door)
+    quarantine = await _prepared(repo, door)
     try:
-        found, refused = await _fetch(quarantine, git_wire.Server(stream), limits)
-        old = await threads.call(_settle_few, repo, quarantine, found, limits)
+        weight = Weight(repo, door, quarantine, limits)
+        intake = Intake(
+            quarantine=quarantine,
+            server=git_wire.Server(stream),
+            judge=weight.judge,
+            limits=limits,
+            reopen=reopen,
+            known_refused=known_refused or {},
+        )
+        await intake.run()
+        found, rejected, refusals = _outcome(quarantine, intake)
+        old = await threads.call(_settle_few, repo, quarantine, found, weight.found)
         if old is None:
-            await _settle_many(repo, quarantine, limits.object_bytes)
+            await _settle_many(repo, quarantine, weight.found)
             old = await threads.call(_left_behind, repo, quarantine, found)
         if old:
             await git_refs.keep_old(repo, door.name, old)
-        if found != quarantine.known:
-            await threads.call(_write_state, door, found)
-        return Imported(branches=found, rejected=tuple(sorted(refused.items())))
+        if found != quarantine.known or weight.found.on_disk:
+            await threads.call(_write_state, door, found, weight.total)
+        return Imported(found, tuple(sorted(rejected.items())), refusals)
     finally:
         await threads.call(quarantine.remove)
+
+
+class Weight:
+    """What the pod's objects weigh, of one import and in all."""
+
+    def __init__(self, repo: git.Repo, door: Path, quarantine: Quarantine, limits: Limits) -> None:
+        self._repo, self._door, self._quarantine, self._limits = repo, door, quarantine, limits
+        self._before: int | None = None
+        self.found = Found()
+
+    async def judge(self, report: git_wire.FetchReport) -> None:
+        """Raises Refused when what was fetched is too much."""
+        await threads.call(self._judge, report)
+
+    def _judge(self, report: git_wire.FetchReport) -> None:
+        if not report.scanner.objects:
+            return
+        quarantine, limits = self._quarantine, self._limits
+        git_judge.chains(quarantine.path / git_quarantine.OBJECTS, report.scanner, limits)
+        found = self.found + git_judge.objects(self._repo, quarantine, limits)
+        if self._before is None:
+            self._before = git_judge.used(self._door)
+        if self._before + found.on_disk > limits.quota_bytes:
+            # The note only grows; what was deleted meanwhile is known to git alone.
+            tips = sorted(set(quarantine.known.values()) - quarantine.lost)
+            self._before = git_judge.held(self._repo, self._door.name, tips)
+        if self._before + found.on_disk > limits.quota_bytes:
+            raise Refused(
+                f"refused: with it the pod has {self._before + found.on_disk} bytes on the host "
+                f"(podQuota is {limits.quota_bytes})",
+                details={"limit": "quota"},
+            )
+        self.found = found
+
+    @property
+    def total(self) -> int | None:
+        return None if self._before is None else self._before + self.found.on_disk
 
 
 def branches(door: Path) -> dict[str, str]:
@@ -93,6 +146,11 @@ def branches(door: Path) -> dict[str, str]:
     except OSError as err:
         raise RumpelError(f"the door {door} cannot be read: {err.strerror}") from err
     return {name.removeprefix(HEADS): oid for name, oid in found.items() if name.startswith(HEADS)}
+
+
+def sweep(door: Path) -> None:
+    """At start: what an import left whose daemon was killed. Blocking."""
+    git_quarantine.sweep(door)
 
 
 async def remove(door: Path) -> None:
@@ -110,57 +168,45 @@ def _remove(door: Path) -> None:
         shutil.rmtree(door.parent, ignore_errors=True)
 
 
+async def _prepared(repo: git.Repo, door: Path) -> Quarantine:
+    """Cancelled meanwhile: the thread still makes it, so somebody has to remove it."""
+    making = asyncio.ensure_future(threads.call(_prepare, repo, door))
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        with contextlib.suppress(RumpelError):
+            await threads.call((await making).remove)
+        raise
+
+
 def _prepare(repo: git.Repo, door: Path) -> Quarantine:
     return git_quarantine.prepare(repo, door, branches(door))
 
 
-async def _fetch(
-    quarantine: Quarantine, server: git_wire.Server, limits: Limits
-) -> tuple[dict[str, str], dict[str, str]]:
-    """(branches, refused with reason). A refused branch stays at its last good commit."""
-    report = await server.fetch(quarantine.path, (REFSPEC,), limits=limits, env=quarantine.env())
-    arrived = await threads.call(quarantine.heads)
-    ends_at = time.monotonic() + limits.seconds
+def _outcome(
+    quarantine: Quarantine, intake: Intake
+) -> tuple[dict[str, str], dict[str, str], dict[str, tuple[str, str]]]:
+    """(branches, refused with reason, the same by ref). A refused one stays at its last commit."""
     found: dict[str, str] = {}
-    refused: dict[str, str] = {}
-    if report.code and not report.claims:
-        raise _failed(report)
-    if report.code in NOT_FATAL:
-        arrived |= await _without_ref(quarantine, report.claims, arrived)
-    for raw, oid in sorted(report.claims.items()):
+    rejected: dict[str, str] = {}
+    refusals: dict[str, tuple[str, str]] = {}
+    for raw, oid in sorted(intake.claims.items()):
         name, ref = branch_name(raw), HEADS + os.fsdecode(raw)
         if name in found or not git_files.is_branch_name(raw):
-            refused[name] = "two branches have this name" if name in found else BAD_NAME
+            rejected[name] = SAME_NAME if name in found else BAD_NAME
             continue
-        is_here, why = arrived.get(ref) == oid, report.said
-        if is_here or report.code in NOT_FATAL:
-            pass
-        elif len(refused) >= MAX_REFUSED:
-            why = "too many other branches were refused"
-        elif not server.can_go_on:
-            raise _failed(report)
-        else:
-            left = replace(limits, seconds=max(1.0, ends_at - time.monotonic()))
-            is_here, why = await _fetch_single(quarantine, server, ref, oid, left)
-        if is_here:
+        if oid and intake.arrived.get(ref) == oid:
             found[name] = oid
             continue
-        refused[name] = why or INCOMPLETE
+        old = intake.known_refused.get(ref)
+        why = intake.refused.get(ref) or (old[1] if old else git_intake.INCOMPLETE)
+        rejected[name] = why
+        refusals[ref] = (oid, why)
         if name in quarantine.known and name not in quarantine.lost:
             found[name] = quarantine.known[name]
-    return found, refused
-
-
-async def _fetch_single(
-    quarantine: Quarantine, server: git_wire.Server, ref: str, oid: str, limits: Limits
-) -> tuple[bool, str]:
-    """One branch, after git refused them all together, so that one spoils no other."""
-    await threads.call(quarantine.discard)
-    report = await server.fetch(quarantine.path, (f"+{ref}:{ref}",), limits=limits, prune=False)
-    if (await threads.call(quarantine.heads)).get(ref) != oid:
-        return False, report.said
-    await threads.call(quarantine.accept)
-    return True, ""
+    if git_intake.ALL in intake.refused:
+        rejected["*"] = intake.refused[git_intake.ALL]
+    return found, rejected, refusals
 
 
 def branch_name(raw: bytes) -> str:
@@ -171,88 +217,26 @@ def branch_name(raw: bytes) -> str:
         return quote_from_bytes(raw, safe="/ !\"#$&'()+,-.;<=>@]_`{|}")
 
 
-async def _without_ref(
-    quarantine: Quarantine, claims: Mapping[bytes, str], arrived: Mapping[str, str]
-) -> dict[str, str]:
-    """Branches that came whole, though no file can have their name (too long, letter case)."""
-    waiting = {HEADS + os.fsdecode(raw): oid for raw, oid in claims.items()}
-    waiting = {ref: oid for ref, oid in waiting.items() if arrived.get(ref) != oid}
-    if not waiting:
-        return {}
-    oids = sorted(set(waiting.values()))
-    kinds = await _git(
-        quarantine, "cat-file", "--batch-check=%(objectname) %(objecttype)", oids=oids
-    )
-    commits = {
-        line.split()[0] for line in kinds.stdout.decode().split("\n") if line.endswith(" commit")
-    }
-    whole: set[str] = set()
-    for group in ([*commits], *([oid] for oid in sorted(commits)[:MAX_REFUSED])):
-        if group and not whole.issuperset(group):
-            done = await _git(
-                quarantine,
-                "rev-list",
-                "--objects",
-                "--quiet",
-                "--stdin",
-                "--not",
-                "--all",
-                oids=group,
-            )
-            whole.update(group if done.code == 0 else ())
-    return {ref: oid for ref, oid in waiting.items() if oid in whole}
-
-
-async def _git(quarantine: Quarantine, *args: str, oids: Iterable[str]) -> proc.Completed:
-    return await git_run.run(
-        str(quarantine.path),
-        *args,
-        env=quarantine.env(),
-        input="".join(f"{oid}\n" for oid in oids).encode(),
-        timeout_s=CHECK_TIMEOUT_S,
-        codes=(0, 1, 128),
-    )
-
-
 def _settle_few(
-    repo: git.Repo, quarantine: Quarantine, found: Mapping[str, str], limits: Limits
+    repo: git.Repo, quarantine: Quarantine, found: Mapping[str, str], weight: Found
 ) -> list[str] | None:
     """A few small objects go into the user's repository one by one, as git does it.
 
-    Answers what `_left_behind` does, None when they are too many for that. Raises RumpelError
-    when one is too large once unpacked: a gigabyte of zeros is a pack of one megabyte
-    (notes/reliability.md F4).
+    Answers what `_left_behind` does, None when they are too many for that.
     """
     store = quarantine.store
-    if repo.needs_git or git_objects.packed_count(store) > UNPACK_LIMIT:
+    if weight.count > UNPACK_LIMIT or (weight.count and repo.object_format != "sha1"):
         return None
-    sizes = git.packed_sizes(str(store)).values()
-    _refuse_large([*sizes, git_objects.largest_loose(store)], limits.object_bytes)
-    if sum(sizes) <= UNPACK_BYTES:
-        git.loosen(str(store), repo.objects_dir)
+    if weight.unpacked <= UNPACK_BYTES:
+        git_odb.loosen(str(store), repo.objects_dir)
         git_objects.drop_packs(store)
     git_objects.move(store, Path(repo.objects_dir))
     return _left_behind(repo, quarantine, found)
 
 
-async def _settle_many(repo: git.Repo, quarantine: Quarantine, max_object_bytes: int) -> None:
-    """Many go as the pack they came in; where libgit2 cannot help, git unpacks a few.
-
-    Raises RumpelError like `_settle_few`.
-    """
-    done = await git_run.run(
-        str(quarantine.path),
-        "cat-file",
-        "--batch-all-objects",
-        "--unordered",
-        "--batch-check=%(objectsize)",
-        timeout_s=CHECK_TIMEOUT_S,
-        env=quarantine.env(borrow=False),
-        max_output_bytes=MAX_SIZES_BYTES,
-    )
-    sizes = [int(line) for line in done.stdout.split()]
-    _refuse_large(sizes, max_object_bytes)
-    if len(sizes) <= UNPACK_LIMIT and sum(sizes) <= UNPACK_BYTES:
+async def _settle_many(repo: git.Repo, quarantine: Quarantine, weight: Found) -> None:
+    """Many go as the pack they came in; where libgit2 cannot help, git unpacks a few."""
+    if weight.count <= UNPACK_LIMIT and weight.unpacked <= UNPACK_BYTES:
         for pack in await threads.call(git_objects.take_packs, quarantine.store):
             await git_run.run(
                 str(quarantine.path),
@@ -263,15 +247,6 @@ async def _settle_many(repo: git.Repo, quarantine: Quarantine, max_object_bytes:
                 env=git_run.isolated_env() | {"GIT_OBJECT_DIRECTORY": repo.objects_dir},
             )
     await threads.call(git_objects.move, quarantine.store, Path(repo.objects_dir))
-
-
-def _refuse_large(sizes: Iterable[int], max_bytes: int) -> None:
-    largest = max(sizes, default=0)
-    if largest > max_bytes:
-        raise RumpelError(
-            f"refused: the pod sends an object of {largest} bytes (limit {max_bytes})",
-            details={"limit": "object bytes"},
-        )
 
 
 def _left_behind(repo: git.Repo, quarantine: Quarantine, found: Mapping[str, str]) -> list[str]:
@@ -287,14 +262,9 @@ def _left_behind(repo: git.Repo, quarantine: Quarantine, found: Mapping[str, str
     )
 
 
-def _failed(report: FetchReport) -> RumpelError:
-    return RumpelError(
-        f"import failed: {report.said or f'git fetch ended with {report.code}'}",
-        details={"exit_code": report.code},
-    )
-
-
-def _write_state(door: Path, found: Mapping[str, str]) -> None:
+def _write_state(door: Path, found: Mapping[str, str], used: int | None) -> None:
+    if used is not None:
+        git_judge.note_used(door, used)
     text = git_files.packed_text({HEADS + name: oid for name, oid in found.items()})
     handle, temporary = tempfile.mkstemp(prefix="state-", dir=door)
     with os.fdopen(handle, "wb") as file:

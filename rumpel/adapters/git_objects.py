@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rumpel.errors import RumpelError
@@ -22,6 +22,7 @@ PACK_ORDER = (".pack", ".rev", ".idx")
 HEAD_BYTES = 64
 INDEX_HEAD_BYTES = 8 + 256 * 4
 """Of a version 2 index: magic, version, and the fan-out, which ends with the number of objects."""
+LARGE_OFFSET = 1 << 31
 CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EACCES, errno.ENOSYS}
 
 
@@ -52,14 +53,42 @@ def largest_loose(source: Path) -> int:
     return max(sizes, default=0)
 
 
-def packed_count(source: Path) -> int:
-    """How many objects lie in packs, as their indexes say. 0 without a pack."""
-    count = 0
-    for index in (source / "pack").glob("pack-*.idx"):
-        with index.open("rb") as file:
-            head = file.read(INDEX_HEAD_BYTES)
-        count += int.from_bytes(head[-4:], "big")
-    return count
+def longest_chain(index: Path, offsets: Sequence[int], bases: bytes) -> int:
+    """The longest row of deltas at these offsets of a pack that name their bases."""
+    data = index.read_bytes()
+    count = int.from_bytes(data[INDEX_HEAD_BYTES - 4 : INDEX_HEAD_BYTES], "big")
+    size = len(bases) // max(len(offsets), 1)
+    names_end = INDEX_HEAD_BYTES + count * size
+    places = names_end + count * 4  # behind the checksums
+    large = places + count * 4
+    base_of = {at: bases[i * size : (i + 1) * size] for i, at in enumerate(offsets)}
+    name_at: dict[int, bytes] = {}
+    for number in range(count):
+        at = int.from_bytes(data[places + number * 4 : places + number * 4 + 4], "big")
+        if at & LARGE_OFFSET:
+            start = large + (at & ~LARGE_OFFSET) * 8
+            at = int.from_bytes(data[start : start + 8], "big")
+        if at in base_of:
+            start = INDEX_HEAD_BYTES + number * size
+            name_at[at] = data[start : start + size]
+    parents = {name: base_of[at] for at, name in name_at.items()}
+    return _longest(parents)
+
+
+def _longest(parents: Mapping[bytes, bytes]) -> int:
+    depths: dict[bytes, int] = {}
+    for first in parents:
+        row = []
+        name = first
+        while name in parents and name not in depths:
+            row.append(name)
+            depths[name] = 0  # met; a circle, which git would not have taken, ends here
+            name = parents[name]
+        depth = depths.get(name, 0)
+        for name in reversed(row):
+            depth += 1
+            depths[name] = depth
+    return max(depths.values(), default=0)
 
 
 def take_packs(source: Path) -> list[bytes]:

@@ -1,41 +1,46 @@
-"""What a git server says, overheard: refs it claims to have, size of the pack, its complaints.
+"""What a git server says, overheard: refs it claims to have, the pack, its complaints.
 
-Pkt-lines of gitprotocol-common(5), version 2 and 0. Only listens: a server that breaks the
-format still has every byte counted, and git itself judges what it said.
+Pkt-lines of gitprotocol-common(5), version 2 and 0. Only listens, and ends what passes a limit
+or is no git protocol at all; the rest git itself judges.
 """
 
 from __future__ import annotations
 
 import re
 
-from rumpel.errors import RumpelError
+from rumpel.adapters.git_limits import Limits, Refused, passed
+from rumpel.adapters.git_pack import PackScanner
 
 CLAIM = re.compile(rb"([0-9a-f]{40}(?:[0-9a-f]{24})?) refs/heads/([^\x00 \n]+)")
+LENGTH = re.compile(rb"[0-9a-fA-F]{4}")
 HEADER_BYTES = 4
-PACK_HEADER_BYTES = 12
-BAND_DATA = 1
-BAND_ERROR = 3
+BAND_DATA, BAND_PROGRESS, BAND_ERROR = 1, 2, 3
 MAX_TALK_BYTES = 64 << 20
 """Of everything that is no pack: refs and negotiation."""
+MAX_PROGRESS_BYTES = 1 << 20
+"""None was asked for."""
 MAX_ERROR_BYTES = 4000
 
 
 class PktListener:
     """Feed it what the server sends; raises RumpelError when a limit is passed."""
 
-    def __init__(self, *, max_pack_bytes: int, max_objects: int, max_refs: int) -> None:
-        self._max_pack_bytes, self._max_objects = max_pack_bytes, max_objects
-        self._max_refs = max_refs
+    def __init__(self, limits: Limits, *, oid_bytes: int = 20) -> None:
+        self._limits = limits
         self.claims: dict[bytes, str] = {}
         """Branch (without refs/heads/) -> oid, as the server lists them."""
         self.total_bytes = 0
-        self.objects = 0
+        self.scanner = PackScanner(limits, oid_bytes=oid_bytes)
         self.error = bytearray()
         self._greeting = bytearray()
         self._greeted = False
-        self._broken = False
         self.in_pack = False
-        self._pack_head = bytearray()
+        self.is_at_rest = False
+        """It has said all it was asked for."""
+        self._is_raw = False
+        """An old server without side bands: a bare pack to the end."""
+        self._talk_bytes = self._progress_bytes = 0
+        self._band = 0
         self._packet = bytearray()
         self._want = HEADER_BYTES
         self._skip = 0
@@ -52,19 +57,22 @@ class PktListener:
 
     def feed(self, data: bytes) -> None:
         self.total_bytes += len(data)
-        is_pack = self.in_pack or self._broken
-        most = self._max_pack_bytes if is_pack else max(MAX_TALK_BYTES, self._max_pack_bytes)
-        if self.total_bytes > most:
-            raise _limit("sends more than", most, "bytes")
+        if self.total_bytes > self._limits.pack_bytes + MAX_TALK_BYTES:
+            raise passed("sends more", self._limits.pack_bytes, "bytes at once")
+        self.is_at_rest = False
         position = 0
-        while position < len(data) and not self._broken:
+        while position < len(data):
             position = self._step(data, position)
 
     def _step(self, data: bytes, position: int) -> int:
+        if self._is_raw:
+            self._in_band(data[position:])
+            return len(data)
         if self._skip:
-            count = min(self._skip, len(data) - position)
-            self._skip -= count
-            return position + count
+            piece = data[position : position + self._skip]
+            self._skip -= len(piece)
+            self._in_band(piece)
+            return position + len(piece)
         piece = data[position : position + self._want - len(self._packet)]
         self._packet += piece
         if not self._greeted:
@@ -77,51 +85,61 @@ class PktListener:
         return position + len(piece)
 
     def _header(self) -> None:
-        try:
-            size = int(bytes(self._packet), 16)
-        except ValueError:
-            self._broken = True
+        word = bytes(self._packet)
+        if word == b"PACK":
+            self._is_raw, self.in_pack, self._band = True, True, BAND_DATA
+            self._in_band(word)
             return
+        if not LENGTH.fullmatch(word):
+            raise Refused("refused: what the pod sends is not git's protocol")
+        size = int(word, 16)
         if size > HEADER_BYTES:
-            # Of a pack's packet only the start is of interest, the rest is not even copied.
-            seen = min(size, HEADER_BYTES + 1 + PACK_HEADER_BYTES) if self.in_pack else size
+            # The rest of a pack's packet is passed on as it comes.
+            seen = HEADER_BYTES + 1 if self.in_pack else size
             self._want, self._left = seen, size - seen
             return
         self._packet.clear()
         if size == 0:
             self.in_pack = False
-            self._greeted = True
+            self._greeted = self.is_at_rest = True
 
     def _payload(self) -> None:
         line = bytes(self._packet[HEADER_BYTES:])
         self._packet.clear()
-        self._want, self._skip = HEADER_BYTES, self._left
-        if not self.in_pack:
-            self.in_pack = line == b"packfile\n" or line.startswith(b"\x01PACK")
-            self._talk(line)
-        if not self.in_pack:
+        self._want, self._skip, self._left = HEADER_BYTES, self._left, 0
+        # Before version 2 nothing announces the pack but its first packet.
+        is_band = self.in_pack or line[0] <= BAND_ERROR
+        if is_band:
+            self.in_pack, self._band = True, line[0]
+            self._in_band(line[1:])
             return
-        if line[0] == BAND_ERROR:
-            self.error += line[1:]
-        elif line[0] == BAND_DATA and len(self._pack_head) < PACK_HEADER_BYTES:
-            self._pack_head += line[1 : 1 + PACK_HEADER_BYTES - len(self._pack_head)]
-            self._count_objects()
+        self.in_pack = line == b"packfile\n"
+        self._talk(line)
+
+    def _in_band(self, data: bytes) -> None:
+        if self._band == BAND_DATA:
+            if self.total_bytes - self._talk_bytes > self._limits.pack_bytes:
+                raise passed("sends more", self._limits.pack_bytes, "bytes at once")
+            self.scanner.feed(data)
+            return
+        self._progress_bytes += len(data) + 1
+        if self._progress_bytes > MAX_PROGRESS_BYTES:
+            raise passed("tells more", MAX_PROGRESS_BYTES, "bytes about its progress")
+        if self._band == BAND_ERROR and len(self.error) < MAX_ERROR_BYTES:
+            self.error += data
 
     def _talk(self, line: bytes) -> None:
+        self._talk_bytes += len(line) + HEADER_BYTES
+        if self._talk_bytes > MAX_TALK_BYTES:
+            raise passed("tells more", MAX_TALK_BYTES, "bytes before its pack")
         if line.startswith(b"ERR ") and len(self.error) < MAX_ERROR_BYTES:
-            self.error += line[4:]
+            self.error += line[4 : 4 + MAX_ERROR_BYTES]
         claim = CLAIM.match(line)
         if claim is None:
             return
         self.claims[claim[2]] = claim[1].decode()
-        if len(self.claims) > self._max_refs:
-            raise _limit("has more than", self._max_refs, "branches")
-
-    def _count_objects(self) -> None:
-        if len(self._pack_head) == PACK_HEADER_BYTES and self._pack_head.startswith(b"PACK"):
-            self.objects = int.from_bytes(self._pack_head[8:], "big")
-            if self.objects > self._max_objects:
-                raise _limit("sends more than", self._max_objects, "objects")
+        if len(self.claims) > self._limits.refs:
+            raise passed("has more", self._limits.refs, "branches")
 
 
 class Requests:
@@ -145,7 +163,3 @@ class Requests:
             self._is_idle = is_flush
             del self._buffer[:size]
         return bytes(out)
-
-
-def _limit(what: str, number: int, unit: str) -> RumpelError:
-    return RumpelError(f"refused: the pod {what} {number} {unit} at once", details={"limit": unit})

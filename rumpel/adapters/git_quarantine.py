@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ MAX_HAVES = 2000
 PREFIX = "incoming-"
 CHECKED = "checked"
 LENDER = "lender"
+REMOVE_TRIES, REMOVE_WAIT_S = 20, 0.05
 FANOUT = tuple(f"{number:02x}" for number in range(256))
 OBJECTS = "objects"
 
@@ -82,6 +84,9 @@ class Quarantine:
     """A folder with the user's objects."""
     store: Path
     """Objects that passed; `discard` makes it another folder than the one git writes to."""
+    haves: dict[str, str]
+    """Refs both sides may share."""
+    oid_bytes: int = 20
 
     def heads(self) -> dict[str, str]:
         """What arrived, name -> oid (as git would list it)."""
@@ -102,19 +107,43 @@ class Quarantine:
         return self.store != self.path / OBJECTS
 
     def discard(self) -> None:
-        """Drop objects of a fetch that failed: they were perhaps not checked."""
+        """Drop objects and refs of a fetch that failed: they were perhaps not checked."""
         if not self.is_split:
             self.store = self.path / CHECKED
             (self.store / "pack").mkdir(parents=True)
-        shutil.rmtree(self.path / OBJECTS)
-        (self.path / OBJECTS).mkdir()
+        for folder in (OBJECTS, "refs"):
+            _remove(self.path / folder)
+            (self.path / folder).mkdir()
+        (self.path / "packed-refs").write_bytes(git_files.packed_text(self.haves))
 
     def accept(self) -> None:
         """Keep what the last fetch brought."""
+        if not self.is_split:
+            return
         git_objects.move(self.path / OBJECTS, self.store)
+        self.haves.update(self.heads())
+        _remove(self.path / OBJECTS)
+        (self.path / OBJECTS).mkdir()
 
     def remove(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            _remove(self.path)
+
+
+def _remove(folder: Path) -> None:
+    """A git that was killed may still be about to write its last file. Raises OSError."""
+    for _ in range(REMOVE_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(REMOVE_WAIT_S)
+    shutil.rmtree(folder)
+
+
+def sweep(door: Path) -> None:
+    """Remove what a killed import left."""
+    for left in door.glob(f"{PREFIX}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def prepare(repo: git.Repo, door: Path, known: Mapping[str, str]) -> Quarantine:
@@ -124,8 +153,7 @@ def prepare(repo: git.Repo, door: Path, known: Mapping[str, str]) -> Quarantine:
     head = git.head(repo).oid
     try:
         door.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in door.glob(f"{PREFIX}*"):
-            shutil.rmtree(left, ignore_errors=True)
+        sweep(door)
         path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=door))
         haves = {HEADS + name: oid for name, oid in known.items() if oid not in lost}
         others = sorted({*heads.values(), *([head] if head else [])} - set(haves.values()))
@@ -139,6 +167,8 @@ def prepare(repo: git.Repo, door: Path, known: Mapping[str, str]) -> Quarantine:
         lost=frozenset(lost),
         lender=_lender(Path(repo.objects_dir), door),
         store=path / OBJECTS,
+        haves=haves,
+        oid_bytes=32 if repo.object_format == "sha256" else 20,
     )
 
 

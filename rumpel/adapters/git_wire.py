@@ -15,13 +15,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rumpel.adapters import git, git_run, proc
+from rumpel.adapters import git, git_run, proc, threads
+from rumpel.adapters.git_limits import Limits as Limits  # part of what this module offers
+from rumpel.adapters.git_limits import passed
+from rumpel.adapters.git_pack import PackScanner
 from rumpel.adapters.git_pkt import PktListener, Requests
 from rumpel.adapters.stream import STDOUT, Stream
 from rumpel.errors import RumpelError, TimedOut
 
 CHUNK_BYTES = 1 << 18
+INLINE_BYTES = 1 << 15
+"""Of a pack; more is looked at in a thread."""
 MAX_ERROR_BYTES = 8000
+MAX_STDERR_BYTES = 1 << 20
+MAX_DRAIN_BYTES = 32 << 20
 PUSH_PINNED = (
     "push.followTags=false",
     "push.gpgSign=false",
@@ -33,27 +40,16 @@ PUSH_PINNED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one import may cost (notes/reliability.md G6); git has none of these for a fetch."""
-
-    pack_bytes: int = 4 << 30
-    object_bytes: int = 2 << 30
-    objects: int = 5_000_000
-    refs: int = 10_000
-    seconds: float = 600.0
-    memory_bytes: int = 2 << 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FetchReport:
     """How a fetch went; success is judged by the refs that arrived, not by the code."""
 
     code: int
     claims: Mapping[bytes, str]
     """Branches as the server listed them."""
-    pack_bytes: int
     said: str
     """Git's complaints, as one line."""
+    scanner: PackScanner
+    """What is known of the pack."""
 
 
 Argv = Callable[[str], list[str]]
@@ -66,6 +62,9 @@ class Server:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._stderr = bytearray()
+        self._stderr_bytes = 0
+        self._idle_s: float | None = None
+        self._patience: asyncio.Timeout | None = None
         self._failure: RumpelError | None = None
         self._listener: PktListener | None = None
         self._requests: Requests | None = None
@@ -80,22 +79,20 @@ class Server:
         limits: Limits,
         env: Mapping[str, str] | None = None,
         prune: bool = True,
+        oid_bytes: int = 20,
     ) -> FetchReport:
         """Raises TimedOut, HostUnreachable, RumpelError for a passed limit; else a report.
 
-        Can be called again after a fetch that git gave up, while `can_go_on`: the server is
-        still there, and its greeting is played to git once more.
+        Can be called again while `can_go_on`, after `drain`: the server is still there, and its
+        greeting is played to git once more.
         """
-        listener = PktListener(
-            max_pack_bytes=limits.pack_bytes,
-            max_objects=limits.objects,
-            max_refs=limits.refs,
-        )
+        listener = PktListener(limits, oid_bytes=oid_bytes)
         if self._listener is not None:
-            await self._drain(self._listener, limits.seconds)
             listener.greeting = self._listener.greeting
+            listener.is_at_rest = True
             self._requests = Requests()
         self._listener, self._is_asked_out = listener, False
+        self._idle_s = limits.idle_seconds
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", *(("--prune",) * prune))
         done = await self._talk(
             lambda url: ["git", f"--git-dir={git_dir}", "fetch", *options, url, *refspecs],
@@ -108,22 +105,33 @@ class Server:
         return FetchReport(
             code=done.code,
             claims=listener.claims,
-            pack_bytes=listener.total_bytes,
             said=f"{said}; the pod says: {remote}" if remote and done.code else said,
+            scanner=listener.scanner,
         )
+
+    @property
+    def claims(self) -> Mapping[bytes, str]:
+        """Branches as listed so far, also when a fetch was given up."""
+        return {} if self._listener is None else self._listener.claims
 
     @property
     def can_go_on(self) -> bool:
         """The server waits for another request; before protocol version 2 it serves only one."""
         return self._is_reusable and not self._is_over and self._failure is None
 
-    async def _drain(self, listener: PktListener, timeout_s: float) -> None:
-        """Read what is left of a pack that git no longer wants. Raises TimedOut."""
+    async def drain(self, timeout_s: float) -> None:
+        """Read what is left of a pack that git no longer wants. Raises TimedOut, Refused."""
+        listener = self._listener
+        if listener is None:
+            return
+        most = listener.total_bytes + MAX_DRAIN_BYTES
         try:
             async with asyncio.timeout(timeout_s):
                 while listener.in_pack and (item := await self._stream.read()) is not None:
                     if item[0] == STDOUT:
                         listener.feed(item[1])
+                    if listener.total_bytes > most:
+                        raise passed("goes on to send more", MAX_DRAIN_BYTES, "bytes")
         except TimeoutError as err:
             raise TimedOut(f"the pod did not finish its pack in {timeout_s:g} s") from err
 
@@ -197,9 +205,13 @@ class Server:
         loop = asyncio.get_running_loop()
         try:
             while data := await loop.sock_recv(ours, CHUNK_BYTES):
+                if self._requests is None and self._is_reusable:
+                    self._requests = Requests()
                 if self._requests is not None:
                     data = self._requests.feed(data)
-                await self._stream.write(data)
+                if data:
+                    self._expect()
+                    await self._stream.write(data)
             if not self._is_reusable:
                 await self._stream.write_eof()
         except OSError:
@@ -215,15 +227,14 @@ class Server:
         loop = asyncio.get_running_loop()
         is_taken = True
         try:
-            if self._requests is not None and self._listener is not None:
+            if self._listener is not None and self._listener.greeting:
                 await loop.sock_sendall(ours, self._listener.greeting)
-            while (item := await self._stream.read()) is not None:
+            while (item := await self._read()) is not None:
                 kind, data = item
                 if kind != STDOUT:
-                    self._stderr = (self._stderr + data)[-MAX_ERROR_BYTES:]
+                    self._complain(data)
                     continue
-                if self._listener is not None:
-                    self._listener.feed(data)
+                await self._listen(data)
                 if is_taken:
                     try:
                         await loop.sock_sendall(ours, data)
@@ -237,6 +248,42 @@ class Server:
             self._fail(err)
         finally:
             _tear_down(ours)
+
+    async def _read(self) -> tuple[int, bytes] | None:
+        """Raises TimedOut when the server owes an answer and is silent for too long."""
+        if self._idle_s is None or self._listener is None:
+            return await self._stream.read()
+        try:
+            async with asyncio.timeout(None) as self._patience:
+                if not self._listener.is_at_rest:
+                    self._expect()
+                return await self._stream.read()
+        except TimeoutError as err:
+            raise TimedOut(f"the pod said nothing for {self._idle_s:g} s") from err
+        finally:
+            self._patience = None
+
+    def _expect(self) -> None:
+        """From now on the server owes an answer."""
+        if self._listener is not None:
+            self._listener.is_at_rest = False
+        if self._patience is not None and self._idle_s is not None:
+            with contextlib.suppress(RuntimeError):  # it has just run out
+                self._patience.reschedule(asyncio.get_running_loop().time() + self._idle_s)
+
+    async def _listen(self, data: bytes) -> None:
+        if self._listener is None:
+            return
+        if self._listener.in_pack and len(data) > INLINE_BYTES:
+            await threads.call(self._listener.feed, data)
+        else:
+            self._listener.feed(data)
+
+    def _complain(self, data: bytes) -> None:
+        self._stderr = (self._stderr + data)[-MAX_ERROR_BYTES:]
+        self._stderr_bytes += len(data)
+        if self._listener is not None and self._stderr_bytes > MAX_STDERR_BYTES:
+            raise passed("tells more", MAX_STDERR_BYTES, "bytes of errors")
 
     @property
     def _is_reusable(self) -> bool:

@@ -11,12 +11,12 @@ import pytest
 
 from rumpel.adapters import git_door, git_seed, threads
 from rumpel.adapters.git_door import Imported
-from rumpel.adapters.git_wire import Limits
+from rumpel.adapters.git_limits import Limits
 from tests.adapters.git.conftest import SHA256, LocalStream, Pair
 from tests.support.repo import Repo
 
 LIMITS = Limits()
-KEPT = ("packed-refs",)
+KEPT = ("packed-refs", "usage")
 
 
 async def load(pair: Pair, pod: Repo | None = None, limits: Limits = LIMITS) -> Imported:

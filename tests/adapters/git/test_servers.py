@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rumpel.adapters import git_door
-from rumpel.adapters.git_wire import Limits
+from rumpel.adapters.git_limits import Limits
 from rumpel.errors import RumpelError, TimedOut
 from tests.adapters.git.conftest import LocalStream, Pair
 from tests.adapters.git.test_import import left_over, load

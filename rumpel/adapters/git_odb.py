@@ -1,0 +1,78 @@
+"""Objects by their names, with libgit2: of packs that git has checked, and the user's own trees.
+
+For SHA-1 only. Blocking; nothing here writes but `loosen`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pygit2
+
+from rumpel.adapters.git import FOREIGN, Repo
+from rumpel.errors import RumpelError
+
+TREE = pygit2.enums.ObjectType.TREE
+
+
+def packed(objects: str) -> Iterator[tuple[bytes, bool, int]]:
+    """(binary name, is it a tree, size once unpacked) of all objects in packs of a folder."""
+    pack = _packs(objects)
+    for oid in pack:
+        kind, size = pack.read_header(oid)
+        yield oid.raw, kind == TREE, size
+
+
+def loosen(source: str, target: str) -> None:
+    """Write the packed objects of `source` into `target`, one by one; for few, small objects.
+
+    As git does with a small fetch: a pack for each commit would soon make everything slow.
+    Raises RumpelError when an object is not what its name says.
+    """
+    try:
+        pack, loose = _packs(source), pygit2.Odb(target)
+        for oid in pack:
+            kind, data = pack.read(oid)
+            if oid not in loose and loose.write(kind, data) != oid:
+                raise RumpelError(f"object {oid} is broken")
+    except FOREIGN as err:
+        reason = getattr(err, "strerror", None) or str(err)
+        raise RumpelError(f"objects cannot be written to {target}: {reason}") from err
+
+
+def new_trees(objects: str) -> Callable[[bytes], bytes | None]:
+    """Reads trees in packs of a folder."""
+    return _reader(_packs(objects))
+
+
+def old_trees(objects: str, *more: str) -> Callable[[bytes], bytes | None]:
+    """Reads trees of a repository, borrowed ones too, and of `more` such folders."""
+    odb = pygit2.Odb(objects)
+    for folder in more:
+        odb.add_disk_alternate(folder)
+    return _reader(odb)
+
+
+def tree_of(repo: Repo, commit: str) -> bytes | None:
+    """Binary name of a commit's tree; None when it cannot be read."""
+    try:
+        return pygit2.Repository(repo.git_dir)[commit].peel(pygit2.Tree).id.raw
+    except FOREIGN:
+        return None
+
+
+def _reader(odb: pygit2.Odb) -> Callable[[bytes], bytes | None]:
+    def read(name: bytes) -> bytes | None:
+        try:
+            kind, data = odb.read(pygit2.Oid(raw=name))
+        except FOREIGN:
+            return None
+        return data if kind == TREE else None
+
+    return read
+
+
+def _packs(objects: str) -> pygit2.Odb:
+    found = pygit2.Odb()
+    found.add_backend(pygit2.OdbBackendPack(objects), 1)
+    return found
