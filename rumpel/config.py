@@ -258,6 +258,24 @@ SETTINGS: Mapping[str, Setting] = {
             meaning="most processes in a pod, -1 for no limit",
         ),
         Setting(
+            key="podQuota",
+            default="8g",
+            check=_size,
+            meaning="most bytes of commits the host holds for one pod",
+        ),
+        Setting(
+            key="maxFileSize",
+            default="512m",
+            check=_size,
+            meaning="largest file in a pod's commits that is taken",
+        ),
+        Setting(
+            key="maxBranches",
+            default=2000,
+            check=_integer(1, 100_000),
+            meaning="most branches of one pod that are taken",
+        ),
+        Setting(
             key="hooksTimeout",
             default=3600.0,
             check=_seconds,

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = (
     "Show the pods of this repository: running ones first, newest commit first.\n"
-    "GIT compares with the branch the pod was made from; +dirty is as last seen."
+    "GIT compares with the branch the pod was made from; +dirty is as last seen.\n"
+    "+refused: a branch of the pod is not taken; below the table it says why."
 )
 EXAMPLES = (
     ("rumpel list", "this repository's pods"),
@@ -26,6 +27,7 @@ EXAMPLES = (
     ("rumpel list -q | xargs rumpel stop", "names only, for scripts"),
     ("rumpel list --json", "everything that is known"),
 )
+SHOWN_REFUSED = 3
 STYLES = {"running": "green", "failed": "red", "gone": "red", "unreachable": "yellow"}
 
 
@@ -49,6 +51,23 @@ def render(pods: list[dict[str, Any]], options: Options, *, with_repo: bool) -> 
         lines = _colored(lines, headers, pods)
     for line in lines:
         ui.out(line)
+    for line in refusals(pods):
+        ui.out(line)
+
+
+def refusals(pods: list[dict[str, Any]]) -> list[str]:
+    """A line for each branch the host did not take, below the table; a few of each pod."""
+    found = []
+    for pod in pods:
+        git = pod.get("git")
+        refused = git.get("refused") if git else None
+        for item in (refused or ())[:SHOWN_REFUSED]:
+            what = "further branches" if item["branch"] == "*" else f"branch {item['branch']}"
+            found.append(text.safe(f"{pod.get('name')}: {what} refused: {item['reason']}"))
+        if refused and len(refused) > SHOWN_REFUSED:
+            more = text.count(len(refused) - SHOWN_REFUSED, "more branch", "more branches")
+            found.append(text.safe(f"{pod.get('name')}: and {more}, see --json"))
+    return ["", *found] if found else []
 
 
 def cells(
@@ -83,7 +102,9 @@ def git_state(git: dict[str, Any] | None) -> str:
     parts = [f"{side} {git[side]}" for side in ("ahead", "behind") if git.get(side)]
     known = git.get("ahead") is not None or git.get("behind") is not None
     base = ", ".join(parts) or ("up to date" if known else "-")
-    return base + (" +dirty" if git.get("dirty") else "")
+    return (
+        base + (" +dirty" if git.get("dirty") else "") + (" +refused" if git.get("refused") else "")
+    )
 
 
 def status(pod: dict[str, Any]) -> str:

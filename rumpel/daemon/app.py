@@ -18,7 +18,7 @@ from rumpel.adapters import git
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.cache.store import Store
-from rumpel.daemon import seeds
+from rumpel.daemon import limits, seeds
 from rumpel.daemon.background import Background
 from rumpel.daemon.links import LinkManager
 from rumpel.daemon.pods import Pods, find_container, repo_ref
@@ -61,6 +61,7 @@ class App:
             idle=idle,
             gateway_filter=self._gateway_filter,
             store=store,
+            limits=limits.of_repo,
         )
         self.world = World(
             home_id=self.home_id,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from rumpel import names, protocol
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.daemon import create as create_verb
-from rumpel.daemon import requests
+from rumpel.daemon import imports, requests
 from rumpel.daemon.app import LOCAL, App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
@@ -55,6 +55,8 @@ async def run(app: App, client: Client) -> dict[str, object]:
     access = app.pods.access(pod.spec)
     if access is None:
         raise NotFound(f"pod {pod.name!r} has no container")
+    for line in imports.lines(app.links.imports.refused.get(pod.pod_id, ())):
+        client.warn(line)
     where = shell.Where(
         host=pod.spec.host,
         container_id=access.container_id,

@@ -19,10 +19,12 @@ from pathlib import Path
 
 from rumpel.adapters import git, git_door, git_refs, threads
 from rumpel.adapters.docker_api import DockerHost
+from rumpel.adapters.git_limits import Limits, Refused
 from rumpel.adapters.pod_link import PodLink
 from rumpel.adapters.stream import Stream
 from rumpel.cache.store import Store
 from rumpel.daemon.background import Background
+from rumpel.daemon.imports import Imports, Pace
 from rumpel.daemon.podsync import PodSync
 from rumpel.daemon.repos import RepoSync
 from rumpel.errors import HostUnreachable, RumpelError
@@ -37,6 +39,7 @@ REQUEST_TIMEOUT_S = 60.0
 SETUP_TIMEOUT_S = 1500.0
 LOOK_EVERY_S = 300.0
 RETRY_MAX_S = 30.0
+FIRST_RETRY_S = 0.5
 NEW_PATIENCE_S = 5.0
 COUNT = re.compile(r"[0-9]{1,9}")
 
@@ -53,15 +56,19 @@ class LinkManager:
         idle: asyncio.Event,
         gateway_filter: Callable[[RepoRef], list[str]],
         store: Store,
+        limits: Callable[[RepoRef], Limits],
     ) -> None:
         self._store = store
-        self._background, self._host, self._doors_dir = background, host, doors_dir
+        self._background, self._host = background, host
         self._idle, self._gateway_filter = idle, gateway_filter
         self._pods: dict[str, PodSync] = {}
         self._repos: dict[str, RepoSync] = {}
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._parking = asyncio.Semaphore(1)
         self.dirty: dict[str, tuple[int, float]] = {}
+        self.imports = Imports(
+            doors_dir=doors_dir, limits=limits, repo=self.repo, upload_pack=self._upload_pack
+        )
 
     # What the operations use (tasks.world.Links).
 
@@ -83,6 +90,7 @@ class LinkManager:
             stream, state.pending = state.pending, None
             if stream is None:
                 stream = await self._open_stream(pod, access)
+            state.is_told = False
             link = await PodLink.open(stream, on_notice=state.noticed.set, timeout_s=OPEN_TIMEOUT_S)
             try:
                 if access.is_set_up:  # else the set-up begins the watch
@@ -140,7 +148,7 @@ class LinkManager:
         state = self._pods.get(pod.pod_id)
         if state is None:
             raise HostUnreachable(f"no link into pod {pod.pod!r}")
-        return await self._import(state)
+        return await self.imports.run(state, is_asked_for=True)
 
     async def refresh_dirty(self, pod: PodAddress) -> int:
         answer = await self.request(
@@ -174,8 +182,9 @@ class LinkManager:
     async def forget(self, pod: PodAddress) -> None:
         await self.close(pod.pod_id)
         await self.repo(pod.repo).withdraw(pod.pod_id)
-        await git_door.remove(self._door(pod))
+        await git_door.remove(self.imports.door(pod))
         self.dirty.pop(pod.pod_id, None)
+        self.imports.refused.pop(pod.pod_id, None)
 
     async def seeded(self, repo: RepoRef, host: str, tips: Tips | None) -> None:
         """Also called at start, for gateways that run already."""
@@ -222,7 +231,8 @@ class LinkManager:
 
     async def restore(self, pod: PodAddress) -> None:
         """At start: what the door holds is what the host knows of the pod."""
-        branches = await threads.call(git_door.branches, self._door(pod))
+        await threads.call(git_door.sweep, self.imports.door(pod))
+        branches = await threads.call(git_door.branches, self.imports.door(pod))
         sync = self.repo(pod.repo)
         sync.pod_names[pod.pod_id] = pod.pod
         fresh: Mapping[str, str] = self._store.kv_get(f"fresh/{pod.pod_id}", {})
@@ -280,9 +290,6 @@ class LinkManager:
             await state.link.close()
             state.link = None
 
-    def _door(self, pod: PodAddress) -> Path:
-        return self._doors_dir / pod.repo.repo_id / pod.pod_id
-
     async def _let_others_be_made(self) -> None:
         """An import's exec costs as much as a third of a pod; a batch of creates comes first."""
         with contextlib.suppress(TimeoutError):
@@ -291,23 +298,27 @@ class LinkManager:
 
     async def _import_loop(self, state: PodSync) -> None:
         """Import after each notice; reconnect while the container runs."""
-        wait_s = 0.5
+        wait_s, pace = FIRST_RETRY_S, Pace()
         while self._pods.get(state.pod.pod_id) is state:
             try:
                 if not state.is_live:
                     await self.connect(state.pod, state.access)
                     state.noticed.set()
-                wait_s = 0.5
                 await self._park_when_idle(state)
                 await self._wait(state)
                 if state.noticed.is_set() and state.is_new:
                     await self._let_others_be_made()
                     state.is_new = False
                 if state.noticed.is_set():
-                    await self._import(state)
+                    await asyncio.sleep(pace.rest_s())
+                    before = self.branches(state.pod.pod_id)
+                    report = await self.imports.run(state, is_asked_for=False)
+                    pace.note(is_new=report.branches != before)
+                    wait_s = FIRST_RETRY_S
             except (RumpelError, OSError) as error:  # a full disk must not end this for ever
                 log.info("pod %s: %s", state.pod.pod, error)
-                state.noticed.set()  # what could not be imported is still to be imported
+                if not isinstance(error, Refused):
+                    state.noticed.set()  # what could not be imported is still to be imported
                 await asyncio.sleep(wait_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
                 wait_s = min(wait_s * 2, RETRY_MAX_S)
 
@@ -347,37 +358,6 @@ class LinkManager:
             cwd="/",
             env={"GIT_PROTOCOL": "version=2"},
         )
-
-    async def _import(self, state: PodSync) -> SyncReport:
-        async with state.importing:
-            state.noticed.clear()
-            pod = state.pod
-            try:
-                imported = await self._fetched(state)
-                await self.repo(pod.repo).publish(pod.pod_id, pod.pod, imported.branches)
-            except BaseException:
-                state.noticed.set()  # whoever asked has given up; the loop has not
-                raise
-            for name, why in imported.rejected:
-                log.warning("pod %s: branch %r refused: %s", pod.pod, name, why)
-            return SyncReport(imported.branches, tuple(imported.rejected))
-
-    async def _fetched(self, state: PodSync) -> git_door.Imported:
-        """Over the parked upload-pack; one that died meanwhile is replaced."""
-        repo = await threads.call(git.reopen, state.pod.repo.work_tree, state.pod.repo.common_dir)
-        parked, state.parked = state.parked, None
-        if parked is not None:
-            try:
-                return await git_door.import_pod(repo, self._door(state.pod), parked)
-            except RumpelError as error:
-                log.info("pod %s: parked fetch: %s", state.pod.pod, error.message)
-            finally:
-                await parked.close()
-        stream = await self._upload_pack(state)
-        try:
-            return await git_door.import_pod(repo, self._door(state.pod), stream)
-        finally:
-            await stream.close()
 
     def _pushed(self, repo_id: str, host_name: str) -> None:
         """New host branches lie behind `host`: the running pods fetch them."""

@@ -23,6 +23,10 @@ class PodSync:
         self.loop: asyncio.Task[None] | None = None
         self.is_new = False
         """Set up just now: what it has is what the host gave it, so its import can wait."""
+        self.refused: dict[str, tuple[str, str, float]] = {}
+        """Ref -> (oid, why, when): not fetched again before it moves."""
+        self.is_told = False
+        """The pod knows what was refused last."""
 
     @property
     def is_live(self) -> bool:

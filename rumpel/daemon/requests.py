@@ -62,13 +62,14 @@ def _target(cwd: str, env: Mapping[str, str], host: str | None) -> Target:
     found = settings_module.resolve(
         flags={"host": host} if host else {},
         env=env,
-        repo=_json_file(Path(ref.work_tree) / REPO_CONFIG),
-        user=_json_file(Path(paths.user_config_path(env))),
+        repo=json_file(Path(ref.work_tree) / REPO_CONFIG),
+        user=json_file(Path(paths.user_config_path(env))),
     )
     return Target(repo=repo, ref=ref, root=ref.work_tree, settings=found)
 
 
-def _json_file(path: Path) -> dict[str, Any]:
+def json_file(path: Path) -> dict[str, Any]:
+    """{} when there is none. Raises ConfigError."""
     try:
         text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):

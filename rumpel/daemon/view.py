@@ -72,6 +72,10 @@ def _row(app: App, pod: Pod) -> tuple[dict[str, Any], float]:
             "dirty": None if dirty is None else dirty[0],
             "base": spec.base_branch,
             "notes": app.links.notes(pod.pod_id),
+            "refused": [
+                {"branch": name, "reason": why}
+                for name, why in app.links.imports.refused.get(pod.pod_id, ())
+            ],
         },
         "agent": None,
         "created_at": datetime.fromtimestamp(pod.created_at, UTC).isoformat(timespec="seconds"),

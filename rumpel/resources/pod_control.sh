@@ -366,6 +366,18 @@ rp_fetch() {
     rp_ok ''
 }
 
+rp_refused() {
+    # What of the pod the host does not take ($3, lines; nothing any more when empty). The hook
+    # shows it, so whoever commits here sees it.
+    rp_seq=$1
+    if [ -n "$3" ]; then
+        printf '%s\n' "$3" >"$2/.git/rumpel/refused" || rp_err "cannot write $2/.git"
+    elif [ -s "$2/.git/rumpel/refused" ]; then
+        : >"$2/.git/rumpel/refused"
+    fi
+    rp_ok ''
+}
+
 # Notices.
 
 rp_watch() {
@@ -415,6 +427,8 @@ rp_open_fifo() {
     # Each watcher makes a FIFO of its own and renames it over the last one's, so that two never
     # read from one; the older one finds another token and ends.
     echo "$rp_seq" >"$rp_dir/watcher"
+    # What an earlier daemon said: this one will say it again.
+    [ ! -s "$rp_dir/refused" ] || : >"$rp_dir/refused"
     rp_fifo=$rp_dir/fifo.$rp_seq
     for rp_path in "$rp_dir"/fifo.*; do
         [ ! -e "$rp_path" ] || rm -f "$rp_path"

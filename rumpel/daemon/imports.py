@@ -1,0 +1,167 @@
+"""Importing what a pod has: over its parked upload-pack, within limits, at a bearable pace.
+
+What was refused is remembered per pod: for `list`, for the pod itself (which is told, see
+pod_control.sh), and so that it is not fetched again before it moves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from rumpel import text
+from rumpel.adapters import git, git_door, threads
+from rumpel.adapters.git_limits import Limits, Refused
+from rumpel.adapters.stream import Stream
+from rumpel.daemon.podsync import PodSync
+from rumpel.daemon.repos import RepoSync
+from rumpel.errors import RumpelError
+from rumpel.model import RepoRef
+from rumpel.tasks.world import PodAddress, SyncReport
+
+log = logging.getLogger(__name__)
+
+FORGET_S = 600.0
+"""Then a refused branch is tried again though it did not move: a quota may have been raised."""
+TELL_TIMEOUT_S = 30.0
+MAX_TOLD = 5
+MAX_WHY_CHARS = 300
+ALL = "*"
+
+
+class Pace:
+    """How long to wait before the next import of a pod that gives notice again and again."""
+
+    FREE, FIRST_S, MOST_S = 4, 0.05, 2.0
+
+    def __init__(self) -> None:
+        self._idle = 0
+        self._ended_at = 0.0
+
+    def note(self, *, is_new: bool) -> None:
+        self._idle = 0 if is_new else self._idle + 1
+        self._ended_at = time.monotonic()
+
+    def rest_s(self) -> float:
+        if self._idle <= self.FREE:
+            return 0.0
+        gap = min(self.MOST_S, self.FIRST_S * 2.0 ** min(self._idle - self.FREE, 10))
+        return max(0.0, self._ended_at + gap - time.monotonic())
+
+
+class Imports:
+    """Of all pods; `refused` is by pod id: (branch, why), branch `*` for all of them."""
+
+    def __init__(
+        self,
+        *,
+        doors_dir: Path,
+        limits: Callable[[RepoRef], Limits],
+        repo: Callable[[RepoRef], RepoSync],
+        upload_pack: Callable[[PodSync], Awaitable[Stream]],
+    ) -> None:
+        self._doors_dir, self._limits = doors_dir, limits
+        self._repo, self._upload_pack = repo, upload_pack
+        self.refused: dict[str, tuple[tuple[str, str], ...]] = {}
+
+    def door(self, pod: PodAddress) -> Path:
+        return self._doors_dir / pod.repo.repo_id / pod.pod_id
+
+    async def run(self, state: PodSync, *, is_asked_for: bool) -> SyncReport:
+        """Import everything and publish it. `is_asked_for`: also what was refused before."""
+        async with state.importing:
+            state.noticed.clear()
+            pod = state.pod
+            if is_asked_for:
+                state.refused.clear()
+            try:
+                imported = await self._fetched(state)
+                await self._repo(pod.repo).publish(pod.pod_id, pod.pod, imported.branches)
+            except Refused as error:
+                await self._note(state, ((ALL, _reason(error)),))
+                raise
+            except BaseException:
+                state.noticed.set()  # whoever asked has given up; the loop has not
+                raise
+            now = time.monotonic()
+            state.refused = {
+                ref: (*found, state.refused[ref][2] if ref in state.refused else now)
+                for ref, found in imported.refusals.items()
+            }
+            await self._note(state, tuple(imported.rejected))
+            return SyncReport(imported.branches, tuple(imported.rejected))
+
+    async def _fetched(self, state: PodSync) -> git_door.Imported:
+        """Over the parked upload-pack; one that died meanwhile is replaced."""
+        parked, state.parked = state.parked, None
+        if parked is not None:
+            try:
+                return await self._through_door(state, parked)
+            except Refused:
+                raise
+            except RumpelError as error:
+                log.info("pod %s: parked fetch: %s", state.pod.pod, error.message)
+            finally:
+                await parked.close()
+        stream = await self._upload_pack(state)
+        try:
+            return await self._through_door(state, stream)
+        finally:
+            await stream.close()
+
+    async def _through_door(self, state: PodSync, stream: Stream) -> git_door.Imported:
+        ref = state.pod.repo
+        repo = await threads.call(git.reopen, ref.work_tree, ref.common_dir)
+        oldest = time.monotonic() - FORGET_S
+        return await git_door.import_pod(
+            repo,
+            self.door(state.pod),
+            stream,
+            await threads.call(self._limits, ref),
+            reopen=lambda: self._upload_pack(state),
+            known_refused={
+                name: (oid, why) for name, (oid, why, at) in state.refused.items() if at > oldest
+            },
+        )
+
+    async def _note(self, state: PodSync, refused: tuple[tuple[str, str], ...]) -> None:
+        """To the log, for `list`, and into the pod; once for each change."""
+        pod = state.pod
+        refused = tuple((name, why[:MAX_WHY_CHARS]) for name, why in refused)
+        if refused == self.refused.get(pod.pod_id, ()) and state.is_told:
+            return
+        for name, why in refused:
+            log.warning("pod %s: branch %s refused: %s", pod.pod, text.safe(name), text.safe(why))
+        had_some = self.refused.pop(pod.pod_id, None) is not None
+        if refused:
+            self.refused[pod.pod_id] = refused
+        state.is_told = True
+        if (refused or had_some) and state.link is not None:
+            with contextlib.suppress(RumpelError):
+                await state.link.request(
+                    "refused",
+                    pod.workspace_folder,
+                    "\n".join(lines(refused)),
+                    timeout_s=TELL_TIMEOUT_S,
+                )
+
+
+def lines(refused: tuple[tuple[str, str], ...]) -> list[str]:
+    """What was refused, as people read it."""
+    shown = [
+        f"no further branch reaches the host: {text.safe(why)}"
+        if name == ALL
+        else f"branch {text.safe(name)} does not reach the host: {text.safe(why)}"
+        for name, why in refused[:MAX_TOLD]
+    ]
+    more = len(refused) - MAX_TOLD
+    return shown + (
+        [f"nor do {text.count(more, 'other branch', 'other branches')}"] if more > 0 else []
+    )
+
+
+def _reason(error: Refused) -> str:
+    return error.message.removeprefix("refused: ").removeprefix("import failed: ")

@@ -1,0 +1,55 @@
+"""What a pod may cost the host, as the user's files set it: read anew for each import."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from pathlib import Path
+
+from rumpel import config, paths
+from rumpel.adapters.git_limits import Limits
+from rumpel.daemon import requests
+from rumpel.errors import ConfigError
+from rumpel.model import RepoRef
+
+log = logging.getLogger(__name__)
+
+State = tuple[int, int, int]
+
+
+def of_repo(repo: RepoRef) -> Limits:
+    """From `.rumpelpod.json` and the user's file; flags and variables belong to one command.
+
+    Blocking.
+    """
+    own = Path(repo.work_tree) / requests.REPO_CONFIG
+    user = Path(paths.user_config_path(os.environ))
+    return _read(own, _state(own), user, _state(user))
+
+
+@functools.lru_cache(64)
+def _read(own: Path, own_state: State | None, user: Path, user_state: State | None) -> Limits:
+    """The states are here for the cache: a file that changed is read again."""
+    try:
+        found = config.resolve(
+            flags={}, env={}, repo=requests.json_file(own), user=requests.json_file(user)
+        )
+    except ConfigError as error:
+        log.warning("%s; the limits of imports are the usual ones", error.message)
+        return Limits()
+    quota = config.size_bytes(found.get("podQuota"))
+    return Limits(
+        pack_bytes=min(Limits().pack_bytes, quota),
+        object_bytes=config.size_bytes(found.get("maxFileSize")),
+        refs=int(found.get("maxBranches")),
+        quota_bytes=quota,
+    )
+
+
+def _state(path: Path) -> State | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
