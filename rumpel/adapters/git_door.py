@@ -68,15 +68,17 @@ async def import_pod(
     *,
     reopen: Reopen | None = None,
     known_refused: Refusals | None = None,
+    first: Mapping[str, str] | None = None,
 ) -> Imported:
     """Fetch all branches from the upload-pack behind `stream` (left open, used up).
 
     `reopen` starts another upload-pack: without it a branch that ends the first one, or passes
-    a limit, keeps the others from coming. Raises Refused for what would be refused again,
+    a limit, keeps the others from coming. `first`: the branches, as long as the door has none:
+    those of a fresh pod need no import. Raises Refused for what would be refused again,
     RumpelError for what may be had later, TimedOut, HostUnreachable; the door and the user's
     repository then are as before.
     """
-    quarantine = await _prepared(repo, door)
+    quarantine = await _prepared(repo, door, first or {})
     try:
         weight = Weight(repo, door, quarantine, limits)
         intake = Intake(
@@ -89,12 +91,7 @@ async def import_pod(
         )
         await intake.run()
         found, rejected, refusals = _outcome(quarantine, intake)
-        old = await threads.call(_settle_few, repo, quarantine, found, weight.found)
-        if old is None:
-            await _settle_many(repo, quarantine, weight.found)
-            old = await threads.call(_left_behind, repo, quarantine, found)
-        if old:
-            await git_refs.keep_old(repo, door.name, old)
+        await _settle(repo, door, quarantine, found, weight.found)
         if found != quarantine.known or weight.found.on_disk:
             await threads.call(_write_state, door, found, weight.total)
         return Imported(found, tuple(sorted(rejected.items())), refusals)
@@ -168,9 +165,9 @@ def _remove(door: Path) -> None:
         shutil.rmtree(door.parent, ignore_errors=True)
 
 
-async def _prepared(repo: git.Repo, door: Path) -> Quarantine:
+async def _prepared(repo: git.Repo, door: Path, first: Mapping[str, str]) -> Quarantine:
     """Cancelled meanwhile: the thread still makes it, so somebody has to remove it."""
-    making = asyncio.ensure_future(threads.call(_prepare, repo, door))
+    making = asyncio.ensure_future(threads.call(_prepare, repo, door, first))
     try:
         return await asyncio.shield(making)
     except asyncio.CancelledError:
@@ -179,8 +176,8 @@ async def _prepared(repo: git.Repo, door: Path) -> Quarantine:
         raise
 
 
-def _prepare(repo: git.Repo, door: Path) -> Quarantine:
-    return git_quarantine.prepare(repo, door, branches(door))
+def _prepare(repo: git.Repo, door: Path, first: Mapping[str, str]) -> Quarantine:
+    return git_quarantine.prepare(repo, door, branches(door) or first)
 
 
 def _outcome(
@@ -215,6 +212,18 @@ def branch_name(raw: bytes) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         return quote_from_bytes(raw, safe="/ !\"#$&'()+,-.;<=>@]_`{|}")
+
+
+async def _settle(
+    repo: git.Repo, door: Path, quarantine: Quarantine, found: Mapping[str, str], weight: Found
+) -> None:
+    """The objects go into the user's repository, and what branches moved away from is kept."""
+    old = await threads.call(_settle_few, repo, quarantine, found, weight)
+    if old is None:
+        await _settle_many(repo, quarantine, weight)
+        old = await threads.call(_left_behind, repo, quarantine, found)
+    if old:
+        await git_refs.keep_old(repo, door.name, old)
 
 
 def _settle_few(

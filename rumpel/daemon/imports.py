@@ -122,6 +122,7 @@ class Imports:
             stream,
             await threads.call(self._limits, ref),
             reopen=lambda: self._upload_pack(state),
+            first=self._repo(ref).branches.get(state.pod.pod_id),
             known_refused={
                 name: (oid, why) for name, (oid, why, at) in state.refused.items() if at > oldest
             },
