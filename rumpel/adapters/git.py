@@ -8,6 +8,7 @@ pygit2 cannot open SHA-256 or reftable repositories (`Repo.needs_git`): there gi
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,15 @@ class Head:
 
     branch: str | None
     oid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a pod's clone is configured with. `remotes`: name -> URL, without secrets."""
+
+    name: str | None
+    email: str | None
+    remotes: dict[str, str]
 
 
 def discover(path: str) -> Repo:
@@ -194,20 +204,40 @@ def missing(repo: Repo, oids: Sequence[str]) -> set[str]:
     return {oid for oid in oids if not _is_commit(opened, oid)}
 
 
-def identity(repo: Repo) -> tuple[str | None, str | None]:
-    """user.name and user.email, as git would find them for this repository."""
-    found = _config(repo, r"^user\.(name|email)$")
-    return found.get("user.name") or None, found.get("user.email") or None
+def carried(repo: Repo) -> Carried:
+    """What pods take over of the configuration; one process, for it may include other files."""
+    found = _config(repo, r"^(user\.(name|email)|remote\..*\.url)$")
+    return Carried(
+        name=found.get("user.name") or None,
+        email=found.get("user.email") or None,
+        remotes={
+            key.removeprefix("remote.").removesuffix(".url"): _without_secrets(url)
+            for key, url in found.items()
+            if key.startswith("remote.") and url
+        },
+    )
 
 
-def remotes(repo: Repo) -> dict[str, str]:
-    """Name -> URL, without passwords and tokens: it goes into pods."""
-    found = _config(repo, r"^remote\..*\.url$")
-    return {
-        key.removeprefix("remote.").removesuffix(".url"): _without_secrets(url)
-        for key, url in found.items()
-        if url
-    }
+def config_state(repo: Repo) -> tuple[object, ...]:
+    """Differs when a configuration file was written; included ones are not looked at."""
+    home = Path.home()
+    xdg = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
+    files = (
+        Path(repo.common_dir, "config"),
+        Path(repo.git_dir, "config.worktree"),
+        home / ".gitconfig",
+        xdg / "git" / "config",
+        Path("/etc/gitconfig"),
+    )
+    return tuple(_stamp(path) for path in files)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def unmerged(repo: Repo, oids: Sequence[str]) -> list[tuple[str, str]]:

@@ -113,9 +113,7 @@ class LinkManager:
         if state is not None:
             state.is_new = True
         await self.repo(pod.repo).ensure(pod.host, setup.oid, setup.restore)
-        repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
-        name, email = await threads.call(git.identity, repo)
-        remotes = await threads.call(git.remotes, repo)
+        carried = await self.repo(pod.repo).carried()
         arguments = [
             f"pod_id={pod.pod_id}",
             f"workspace={pod.workspace_folder}",
@@ -123,10 +121,10 @@ class LinkManager:
             f"oid={setup.oid or ''}",
             "watch=yes",
             f"upstream={setup.upstream or ''}",
-            f"name={name or ''}",
-            f"email={email or ''}",
+            f"name={carried.name or ''}",
+            f"email={carried.email or ''}",
             *(f"restore={branch}={oid}" for branch, oid in sorted(setup.restore.items())),
-            *(f"remote={remote}={url}" for remote, url in sorted(remotes.items())),
+            *(f"remote={remote}={url}" for remote, url in sorted(carried.remotes.items())),
         ]
         answer = await self.request(pod.pod_id, "setup", *arguments, timeout_s=SETUP_TIMEOUT_S)
         if state is not None:

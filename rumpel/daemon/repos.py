@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rumpel import names
 from rumpel.adapters import git, git_refs, git_wire, threads
 from rumpel.adapters.docker_api import DockerHost
-from rumpel.adapters.published import view
+from rumpel.adapters.published import View, view
 from rumpel.adapters.watch import Watcher
 from rumpel.errors import RumpelError
 from rumpel.model import RepoRef
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 60.0
 PUSH_TIMEOUT_S = 300.0
+CARRIED_S = 2.0
+"""For so long a file that the configuration includes may have changed unseen."""
 PUBLISHED_PREFIX = "refs/remotes/rumpelpod/"
 
 # receive-pack, then HEAD: one exec instead of two. $1 is a branch's full name or an oid.
@@ -51,12 +54,30 @@ class RepoSync:
         self._gateways: dict[str, tuple[DockerHost, str]] = {}
         self._sent: dict[str, Tips] = {}
         self._push_lock = asyncio.Lock()
+        self._carrying = asyncio.Lock()
+        self._carried: tuple[float, tuple[object, ...], git.Carried] | None = None
+
+    async def carried(self) -> git.Carried:
+        """What new pods take over of the configuration; read once for a batch of them."""
+        repo = await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
+        async with self._carrying:
+            state = await threads.call(git.config_state, repo)
+            known = self._carried
+            if known is not None and known[1] == state and time.monotonic() - known[0] < CARRIED_S:
+                return known[2]
+            found = await threads.call(git.carried, repo)
+            self._carried = (time.monotonic(), state, found)
+            return found
 
     async def publish(self, pod_id: str, pod: str, branches: Mapping[str, str]) -> None:
-        """Make the host's refs show `branches` for this pod."""
+        """Make the host's refs show `branches` for this pod.
+
+        Noted before the lock is had: who writes next writes for all that wait, so a batch of
+        pods takes a few transactions, each of which is a process.
+        """
+        self.pod_names[pod_id] = pod
+        self.branches[pod_id] = dict(branches)
         async with self._lock:
-            self.pod_names[pod_id] = pod
-            self.branches[pod_id] = dict(branches)
             await self._write()
 
     async def republish(self) -> None:
@@ -74,10 +95,20 @@ class RepoSync:
             await self._write()
 
     async def _write(self) -> None:
+        wanted = self._view()
+        if self._published == wanted.refs:
+            return  # another writer was here since
         repo = await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
         if self._published is None:
             self._published = await threads.call(git.refs, repo, PUBLISHED_PREFIX)
             await self._keep_strange(repo, self._published)
+        wanted = self._view()
+        # Unknown until it went well: a cancelled writer may have written.
+        current, self._published = self._published, None
+        self._published = await git_refs.publish(repo, wanted.refs, current)
+
+    def _view(self) -> View:
+        """What should be there now; also tells which names had to change."""
         wanted = view(
             {
                 name: (pod_id, self.branches.get(pod_id, {}))
@@ -85,9 +116,7 @@ class RepoSync:
             }
         )
         self.notes = tuple(wanted.notes)
-        # Unknown until it went well: a cancelled writer may have written.
-        current, self._published = self._published, None
-        self._published = await git_refs.publish(repo, wanted.refs, current)
+        return wanted
 
     async def _keep_strange(self, repo: git.Repo, found: Mapping[str, str]) -> None:
         """Refs of pods we do not know (the database was lost) go, but not the commits."""

@@ -140,7 +140,9 @@ def test_compare(pair: Pair) -> None:
 
 
 def test_identity_and_remotes_without_secrets(pair: Pair) -> None:
-    assert git.identity(pair.repo) == ("Test User", "test@example.com")
+    found = git.carried(pair.repo)
+    assert (found.name, found.email) == ("Test User", "test@example.com")
+    before = git.config_state(pair.repo)
     for name, url in {
         "a": "https://user:secret@example.com/x.git?token=secret",
         "b": "ssh://git:secret@example.com:2222/x.git",
@@ -150,9 +152,10 @@ def test_identity_and_remotes_without_secrets(pair: Pair) -> None:
         "f": "https://[broken:secret@example.com/x",
     }.items():
         pair.host.git("config", f"remote.{name}.url", url)
-    found = git.remotes(pair.repo)
+    assert git.config_state(pair.repo) != before
+    found = git.carried(pair.repo)
     assert "secret" not in str(found)
-    assert found == {
+    assert found.remotes == {
         "a": "https://example.com/x.git",
         "b": "ssh://git@example.com:2222/x.git",
         "c": "git@example.com:x.git",
