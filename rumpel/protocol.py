@@ -74,6 +74,12 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
     "merge": {"name": (STR, "")},
     "stop": {"names": (NAMES, ()), "all": (BOOL, False)},
     "delete": {"names": (NAMES, ()), "force": (BOOL, False)},
+    "review": {
+        "name": (STR, ""),
+        "paths": (NAMES, ()),
+        "against": (STR, None),
+        "include_dirty": (BOOL, False),
+    },
     "graph": {
         "name": (STR, None),
         "why": (STR, None),

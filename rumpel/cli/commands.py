@@ -6,6 +6,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "enter": ("enter", "open a shell in a pod, or run a command there; makes the pod if missing"),
     "create": ("create", "make pods, or bring existing ones up to date, without entering"),
     "list": ("list", "show the pods of this repository"),
+    "review": ("review", "show what a pod changed, risky files first"),
     "merge": ("merge", "merge a pod's branch into the current one; checks for conflicts first"),
     "stop": ("stop", "stop pods and keep everything in them"),
     "delete": ("delete", "delete pods; refuses when work would be lost"),
@@ -17,5 +18,5 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 ALIASES = {"ls": "list", "ps": "list", "rm": "delete"}
 
-PASSES_ARGUMENTS = frozenset({"enter"})
+PASSES_ARGUMENTS = frozenset({"enter", "review"})
 """Commands that hand everything behind `--` to a program."""

@@ -64,5 +64,8 @@ def parse(verb: str, module: ModuleType, words: list[str]) -> tuple[Arguments, l
     if found is None:
         from rumpel.cli.parser import parser_of
 
-        found = parser_of(verb, module).parse_args(words, Arguments())
+        parser = parser_of(verb, module)
+        is_mixed = getattr(module, "MAY_MIX", False)  # `review a --stat src`, as git takes it
+        parse = parser.parse_intermixed_args if is_mixed else parser.parse_args
+        found = parse(words, Arguments())
     return found, passed

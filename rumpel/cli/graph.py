@@ -29,7 +29,7 @@ EXAMPLES = (
     ("rumpel graph a --format doit > dodo.py", "the same graph for doit"),
 )
 FORMATS = ("tree", "dot", "mermaid", "json", "doit")
-VERBS = ("create", "enter", "merge", "stop", "delete")
+VERBS = ("create", "enter", "review", "merge", "stop", "delete")
 
 
 def add_arguments(parser: Declared) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rumpel import paths
-from rumpel.daemon import requests
+from rumpel.daemon import requests, review
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
@@ -26,7 +26,7 @@ STATES = {
     Verdict.MAY_RUN: "may-run",
     Verdict.BLOCKED: "unknown",
 }
-PLANS = ("create", "enter", "merge", "stop", "delete")
+PLANS = ("create", "enter", "review", "merge", "stop", "delete")
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
@@ -91,6 +91,11 @@ async def _graph(app: App, client: Client, where: Target, name: str | None, verb
         return graph
     if verb == "enter":
         return _enter(app, pods)
+    if verb == "review":
+        graph = Graph("review")
+        for pod in pods:
+            graph.merge((await review.plan(app, where, pod)).graph)
+        return graph
     return await _create(client, where, pods)
 
 

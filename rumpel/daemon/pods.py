@@ -24,7 +24,19 @@ from rumpel.tasks.world import Access
 
 KEPT_BY_ID = ("fresh", "made-of", "reviewed")
 """Keys of the store with the id of a pod in them."""
-OWN_KINDS = ("container", "clone", "sync", "commits", "stop", "guard", "keep", "remove")
+OWN_KINDS = (
+    "container",
+    "clone",
+    "sync",
+    "commits",
+    "imported",
+    "range",
+    "risk",
+    "stop",
+    "guard",
+    "keep",
+    "remove",
+)
 """Kinds of nodes that belong to one pod, besides its lifecycle commands."""
 
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from rumpel import paths, protocol
-from rumpel.daemon import create, enter, graph, merge, stop, system
+from rumpel.daemon import create, enter, graph, merge, review, stop, system
 from rumpel.daemon.app import App
 from rumpel.daemon.background import Background
 from rumpel.daemon.client import Client
@@ -31,6 +31,7 @@ VERBS: dict[str, Verb] = {
     "merge": merge.run,
     "stop": stop.stop,
     "delete": stop.delete,
+    "review": review.run,
     "graph": graph.run,
     "config": system.config,
     "daemon-status": system.status,

@@ -345,6 +345,14 @@ rp_loose() {
     rp_ok "commits=$((rp_commits)) stashes=$((rp_stashes))"
 }
 
+rp_tip() {
+    # Where branch $3 is: asked before each review, so builtins first.
+    rp_seq=$1 rp_tip=''
+    rp_first "$2/.git/refs/heads/$3" && rp_tip=$rp_line
+    [ -n "$rp_tip" ] || rp_tip=$(git -C "$2" rev-parse -q --verify "refs/heads/$3")
+    rp_ok "${rp_tip:--}"
+}
+
 rp_fetch() {
     # By path and refspec, not by the remote's name: the user may have changed it. Without hooks:
     # git runs ours for each ref, which cost 2 ms for each of 5,000 branches.

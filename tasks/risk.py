@@ -1,0 +1,193 @@
+"""Every changed file of a range, with its numbers of lines and what is risky about it.
+
+A function of two commits, the paths and the rules: once looked at, it is never done again. Reads
+names, modes and contents as data, in a view without attributes and configuration; runs nothing of
+a pod. Bump VERSION when a rule changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rumpel.adapters import git, git_diff, git_view, threads
+from rumpel.adapters.git_diff import Change, Lines, Scope
+from rumpel.adapters.git_door import branch_name as text_of
+from rumpel.engine.operation import OK, Context, Json, Policy, Probe
+from rumpel.model import RepoRef
+from rumpel.tasks import risk_content, risk_paths
+from rumpel.tasks.risk_content import Found
+from rumpel.tasks.world import World
+
+KIND = "risk"
+TITLE = "Looking for risky changes"
+VERSION = 1
+POLICY = Policy(slots=("sync",), timeout_s=180.0)
+
+EACH_BYTES = 4 << 20
+ALL_BYTES = 64 << 20
+SHOWN_CHARS = 200
+EXECUTABLE, SYMLINK, SUBMODULE = "100755", "120000", "160000"
+STATUS = {"A": "added", "D": "deleted", "M": "modified", "R": "renamed", "T": "type-changed"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    repo: RepoRef
+    old: str
+    new: str
+    paths: tuple[str, ...]
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    files: tuple[Mapping[str, Json], ...]
+    """Risky ones first, else by name; see `_row`."""
+    unread: int
+    """Files that were not searched, because all together are too many bytes."""
+    is_counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of the blobs."""
+
+    sizes: Mapping[str, int]
+    blobs: Mapping[str, bytes]
+
+
+def fingerprint(inputs: Inputs) -> dict[str, Json]:
+    return {
+        "old": inputs.old,
+        "new": inputs.new,
+        "paths": list(inputs.paths),
+        "prefix": inputs.prefix,
+    }
+
+
+def check(world: World, inputs: Inputs, output: Output) -> Probe:
+    return OK
+
+
+async def run(ctx: Context[World], inputs: Inputs) -> Output:
+    repo = await threads.call(git.reopen, inputs.repo.work_tree, inputs.repo.common_dir)
+    scope = Scope(paths=inputs.paths, prefix=inputs.prefix)
+    async with git_diff.opened(repo, ctx.world.scratch_dir) as view:
+        listed = await git_diff.changes(view, inputs.old, inputs.new, scope)
+        async with asyncio.TaskGroup() as group:
+            counting = group.create_task(git_diff.counted(view, inputs.old, inputs.new, scope))
+            reading = group.create_task(read(view, listed))
+        counted, seen = counting.result(), reading.result()
+        changes, lines = (listed, dict[bytes, Lines]()) if counted is None else counted
+        rows, unread = await threads.call(judged, changes, lines, seen)
+    return Output(files=tuple(rows), unread=unread, is_counted=counted is not None)
+
+
+async def undo(ctx: Context[World], inputs: Inputs) -> None:
+    """Nothing to do: it only looks."""
+
+
+async def read(view: git_view.View, changes: Sequence[Change]) -> Seen:
+    """New contents, and the old ones of files that are compared with what they were."""
+    files = [change for change in changes if SUBMODULE not in (change.old_mode, change.new_mode)]
+    wanted = {change.new_oid for change in files} | {change.old_oid for change in files}
+    sizes = await git_diff.sizes(view, sorted(wanted - set(git_diff.NO_BLOB)))
+    blobs = await git_diff.contents(view, sizes, each_bytes=EACH_BYTES, all_bytes=ALL_BYTES)
+    return Seen(sizes, blobs)
+
+
+def judged(
+    changes: Sequence[Change], lines: Mapping[bytes, Lines], seen: Seen
+) -> tuple[list[dict[str, Json]], int]:
+    """The rows, risky ones first, and how many files could not be searched. Pure."""
+    names = {change.path.lower() for change in changes}
+    repositories = risk_paths.bare_repositories(change.path for change in changes)
+    marked, plain = list[dict[str, Json]](), list[dict[str, Json]]()
+    unread = 0
+    for change in sorted(changes, key=lambda change: change.path):
+        found = _of_name(change, is_repository=change.path in repositories)
+        found += _of_mode(change, seen)
+        is_file = change.new_mode.startswith("100")
+        if is_file and change.new_oid in seen.blobs:
+            found += _of_content(change, seen, names)
+        elif is_file and seen.sizes.get(change.new_oid, 0) > EACH_BYTES:
+            size = seen.sizes[change.new_oid] / (1 << 20)
+            found.append(("large", f"{size:.0f} MB, too large to be searched"))
+        elif is_file:
+            unread += 1
+        (marked if found else plain).append(_row(change, lines.get(change.path), found))
+    return marked + plain, unread
+
+
+def _row(change: Change, lines: Lines | None, risks: Sequence[Found]) -> dict[str, Json]:
+    row: dict[str, Json] = {
+        "path": text_of(change.path),
+        "status": STATUS.get(change.status, "modified"),
+        "additions": lines and lines.added,
+        "deletions": lines and lines.deleted,
+        "risks": [{"kind": kind, "reason": reason} for kind, reason in risks],
+    }
+    if change.status == "R":
+        row["old_path"] = text_of(change.old_path)
+    for key, path in (("path", change.path), ("old_path", change.old_path)):
+        if key in row and row[key].encode() != path:  # for programs: the very bytes
+            row[f"{key}_base64"] = base64.b64encode(path).decode()
+    return row
+
+
+def _of_name(change: Change, *, is_repository: bool) -> list[Found]:
+    found = risk_paths.risks(change.path)
+    if change.old_path != change.path:
+        found += [risk for risk in risk_paths.risks(change.old_path) if risk not in found]
+    if is_repository:
+        found.append(("git", "part of a folder that git takes for a repository"))
+    text = os.fsdecode(change.path)
+    if not text.isprintable():
+        found.append(("name", "its name has characters that are not seen"))
+    elif any(part.startswith("-") for part in text.split("/")):
+        found.append(("name", "its name looks like an option"))
+    return found
+
+
+def _of_mode(change: Change, seen: Seen) -> list[Found]:
+    old, new = change.old_mode, change.new_mode
+    if SUBMODULE in (old, new):
+        if new != SUBMODULE:
+            return [("submodule", "a submodule goes")]
+        return [("submodule", f"a submodule {'moves to' if old == new else 'at'} {change.new_oid}")]
+    if new == SYMLINK:
+        return [_symlink(change.path, seen.blobs.get(change.new_oid))]
+    if new == EXECUTABLE and old != EXECUTABLE:
+        return [("executable", "becomes executable" if old == "100644" else "a new executable")]
+    return []
+
+
+def _symlink(path: bytes, target: bytes | None) -> Found:
+    if target is None:
+        return "symlink", "a symlink with an odd target"
+    shown = text_of(target[:SHOWN_CHARS])
+    reached = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+    parts = reached.lower().split(b"/")
+    if target.startswith(b"/") or parts[0] == b"..":
+        return "symlink", f"a symlink out of the repository, to {shown}"
+    if b".git" in parts:
+        return "symlink", f"a symlink into git's own folder, to {shown}"
+    return "symlink", f"a symlink to {shown}"
+
+
+def _of_content(change: Change, seen: Seen, names: set[bytes]) -> list[Found]:
+    new, old = seen.blobs[change.new_oid], seen.blobs.get(change.old_oid, b"")
+    if change.old_mode == SYMLINK:
+        old = b""
+    found = [risk_content.opaque(new), risk_content.hidden(new, old)]
+    if new != old and risk_content.is_manifest(change.path):
+        found.append(risk_content.manifest(change.path, new, old))
+    if new != old and risk_content.is_lock(change.path):
+        is_asked_for = risk_content.manifest_of(change.path) in names
+        found.append(risk_content.lock(change.path, new, old, is_manifest_changed=is_asked_for))
+    return [risk for risk in found if risk is not None]
