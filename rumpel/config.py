@@ -208,6 +208,14 @@ def _cpus(value: Any) -> str:
     return f"{number:g}"
 
 
+def _boolean(value: Any) -> bool:
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    found = value if isinstance(value, bool) else words.get(str(value).lower())
+    if found is None:
+        raise ValueError("true or false")
+    return found
+
+
 def _integer(low: int, high: int) -> Callable[[Any], int]:
     def check(value: Any) -> int:
         if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
@@ -286,6 +294,12 @@ SETTINGS: Mapping[str, Setting] = {
             default=None,
             check=_integer(1, 1000),
             meaning="pods made at the same time per host (default: twice the cores)",
+        ),
+        Setting(
+            key="shareBranches",
+            default=True,
+            check=_boolean,
+            meaning="new pods see each other's branches, as their remote rumpelpod",
         ),
         Setting(
             key="labels",

@@ -85,6 +85,7 @@ class PodSpec:
     hooks: tuple[HookSpec, ...] = ()
     remote_env: dict[str, str | None] = field(default_factory=dict)
     env_probe: str = "loginInteractiveShell"
+    shares_branches: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """For the database: private values only as digests."""

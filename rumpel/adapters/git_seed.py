@@ -41,6 +41,7 @@ CONFIG = """\
 \tdenyCurrentBranch = ignore
 [uploadpack]
 \thideRefs = refs/rumpel
+\thideRefs = refs/rumpelpod
 """
 
 

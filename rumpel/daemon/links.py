@@ -25,6 +25,7 @@ from rumpel.adapters.stream import Stream
 from rumpel.cache.store import Store
 from rumpel.daemon.background import Background
 from rumpel.daemon.imports import Imports, Pace
+from rumpel.daemon.peers import Peers
 from rumpel.daemon.podsync import PodSync
 from rumpel.daemon.repos import RepoSync
 from rumpel.errors import HostUnreachable, RumpelError
@@ -65,6 +66,7 @@ class LinkManager:
         self._repos: dict[str, RepoSync] = {}
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._parking = asyncio.Semaphore(1)
+        self._peers = Peers(background=background, idle=idle, pods=self._pods, store=store)
         self.dirty: dict[str, tuple[int, float]] = {}
         self.imports = Imports(
             doors_dir=doors_dir, limits=limits, repo=self.repo, upload_pack=self._upload_pack
@@ -99,6 +101,8 @@ class LinkManager:
                 await link.close()
                 raise
             state.link = link
+            if access.is_set_up:
+                self._peers.linked(pod, self.repo(pod.repo), is_new=False)
         if state.loop is None or state.loop.done():
             state.loop = self._background.spawn(self._import_loop(state), f"sync of {pod.pod}")
 
@@ -123,12 +127,14 @@ class LinkManager:
             f"upstream={setup.upstream or ''}",
             f"name={carried.name or ''}",
             f"email={carried.email or ''}",
+            f"share={'yes' if self._peers.shares(pod.pod_id) else ''}",
             *(f"restore={branch}={oid}" for branch, oid in sorted(setup.restore.items())),
             *(f"remote={remote}={url}" for remote, url in sorted(carried.remotes.items())),
         ]
         answer = await self.request(pod.pod_id, "setup", *arguments, timeout_s=SETUP_TIMEOUT_S)
         if state is not None:
             state.access = replace(state.access, is_set_up=True)
+        self._peers.linked(pod, self.repo(pod.repo), is_new=True)
         return answer
 
     async def publish_fresh(self, pod: PodAddress, branch: str, oid: str) -> None:
@@ -190,6 +196,7 @@ class LinkManager:
         for state in await self._host(host).containers(self._gateway_filter(repo)):
             sync.add_gateway(self._host(host), host, state.id)
         sync.mark_sent(host, tips)
+        self._peers.seeded(sync, host, is_new=tips is not None)
         follower = self._followers.get(repo.repo_id)
         if follower is None or follower.done():
             self._followers[repo.repo_id] = self._background.spawn(
@@ -210,7 +217,7 @@ class LinkManager:
     def repo(self, repo: RepoRef) -> RepoSync:
         found = self._repos.get(repo.repo_id)
         if found is None:
-            found = RepoSync(repo, on_pushed=self._pushed)
+            found = RepoSync(repo, on_pushed=self._pushed, on_published=self._peers.changed)
             self._repos[repo.repo_id] = found
         return found
 

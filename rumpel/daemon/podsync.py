@@ -28,6 +28,9 @@ class PodSync:
         self.is_told = False
         """The pod knows what was refused last."""
 
+        self.told: dict[str, str] | None = None
+        """Branches of other pods that it was told of; None: what it has is not known."""
+
     @property
     def is_live(self) -> bool:
         return self.link is not None and self.link.is_open

@@ -43,12 +43,18 @@ esac
 class RepoSync:
     """Lives as long as the daemon knows a pod of the repository."""
 
-    def __init__(self, repo: RepoRef, *, on_pushed: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        repo: RepoRef,
+        *,
+        on_pushed: Callable[[str, str], None],
+        on_published: Callable[[RepoSync], None],
+    ) -> None:
         self.repo = repo
         self.branches: dict[str, dict[str, str]] = {}
         self.pod_names: dict[str, str] = {}
         self.notes: tuple[str, ...] = ()
-        self._on_pushed = on_pushed
+        self._on_pushed, self._on_published = on_pushed, on_published
         self._published: dict[str, str] | None = None
         self._lock = asyncio.Lock()
         self._gateways: dict[str, tuple[DockerHost, str]] = {}
@@ -106,6 +112,8 @@ class RepoSync:
         # Unknown until it went well: a cancelled writer may have written.
         current, self._published = self._published, None
         self._published = await git_refs.publish(repo, wanted.refs, current)
+        if self._published != current:
+            self._on_published(self)
 
     def _view(self) -> View:
         """What should be there now; also tells which names had to change."""
@@ -117,6 +125,10 @@ class RepoSync:
         )
         self.notes = tuple(wanted.notes)
         return wanted
+
+    def published(self) -> Mapping[str, str] | None:
+        """Full name -> oid of what the host shows of its pods; None while that is not known."""
+        return None if self._published is None else dict(self._published)
 
     async def _keep_strange(self, repo: git.Repo, found: Mapping[str, str]) -> None:
         """Refs of pods we do not know (the database was lost) go, but not the commits."""
@@ -132,6 +144,13 @@ class RepoSync:
     def remove_gateway(self, host_name: str) -> None:
         self._gateways.pop(host_name, None)
         self._sent.pop(host_name, None)
+
+    def hosts(self) -> list[str]:
+        return list(self._gateways)
+
+    def gateway(self, host_name: str) -> tuple[DockerHost, str] | None:
+        """The engine and the container that write the seed on that host."""
+        return self._gateways.get(host_name)
 
     @property
     def has_gateways(self) -> bool:

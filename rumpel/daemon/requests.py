@@ -177,6 +177,7 @@ async def pod_spec(
         ),
         remote_env=dict(dev.remote_env),
         env_probe=dev.user_env_probe,
+        shares_branches=bool(settings.get("shareBranches")),
     )
 
 

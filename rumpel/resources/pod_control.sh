@@ -10,6 +10,7 @@ export LC_ALL=C GIT_TERMINAL_PROMPT=0
 rp_n=${GIT_CONFIG_COUNT:-0}
 export GIT_CONFIG_COUNT=$((rp_n + 1)) "GIT_CONFIG_KEY_$rp_n=safe.directory" "GIT_CONFIG_VALUE_$rp_n=*"
 rp_tab='	'
+rp_show_peers='git -c uploadpack.hideRefs=!refs/rumpelpod upload-pack'
 
 rp_ok() { printf '@rumpel %s ok %s\n' "$rp_seq" "$1"; }
 
@@ -97,7 +98,7 @@ rp_host_head() {
 
 rp_setup() {
     rp_pod='' rp_ws='' rp_branch='' rp_oid='' rp_upstream='' rp_name='' rp_email=''
-    rp_restore='' rp_config='' rp_watched='' rp_seq=$1
+    rp_restore='' rp_config='' rp_watched='' rp_share='' rp_seq=$1
     shift
     rp_base_config
     for rp_arg; do
@@ -108,6 +109,7 @@ rp_setup() {
         branch=*) rp_branch=$rp_value ;;
         oid=*) rp_oid=$rp_value ;;
         upstream=*) rp_upstream=$rp_value ;;
+        share=*) rp_share=$rp_value ;;
         name=*) rp_name=$rp_value ;;
         email=*) rp_email=$rp_value ;;
         remote=*) rp_other_remote "${rp_value%%=*}" "${rp_value#*=}" ;;
@@ -176,7 +178,39 @@ rp_base_config() {
     rp_section remote host
     rp_set url "$rp_seed"
     rp_set fetch '+refs/heads/*:refs/remotes/host/*'
+    rp_no_push
+    # Else a plain `git push` would explain at length how to push into another branch.
+    rp_section push
+    rp_set default current
+}
+
+rp_no_push() {
+    # Of a remote: what a push says. Git runs it instead of the program at the other end.
     rp_set pushurl 'commits-reach-the-host-without-a-push'
+    rp_set receivepack "echo 'rumpel: nothing is pushed from a pod: its commits reach the host by themselves' >&2; exit 1; :"
+}
+
+rp_peer_remote() {
+    # The branches of the other pods; hidden from who asks for those of the host.
+    rp_section remote rumpelpod
+    rp_set url "$rp_seed"
+    rp_set uploadpack "$rp_show_peers"
+    rp_set fetch '+refs/rumpelpod/*:refs/remotes/rumpelpod/*'
+    rp_mine "$rp_branch"
+    [ -z "$rp_own" ] || rp_set fetch "$rp_own"
+    [ -z "$rp_own" ] || rp_set fetch "$rp_all_own"
+    rp_set tagOpt --no-tags
+    rp_no_push
+}
+
+rp_mine() {
+    # What a pod needs not be shown, as refspecs; a git older than 2.29 does not know such ones.
+    rp_own='' rp_all_own=''
+    case $(git version) in
+    'git version '[01].* | 'git version 2.'[0-9].* | 'git version 2.1'[0-9]* | \
+        'git version 2.2'[0-8]*) ;;
+    *) rp_own="^refs/rumpelpod/$1" rp_all_own="^refs/rumpelpod/*@$1" ;;
+    esac
 }
 
 rp_other_remote() {
@@ -275,6 +309,7 @@ rp_skeleton() {
         "$rp_git/rumpel"
     [ $rp_kind != files ] || : >"$rp_git/rumpel/files"
     printf '%s\n' "$rp_pod" >"$rp_git/rumpel/begun"
+    [ -z "$rp_share" ] || rp_peer_remote
     if [ -n "$rp_upstream" ]; then
         rp_section branch "$rp_branch"
         rp_set remote host
@@ -382,6 +417,26 @@ rp_refused() {
         printf '%s\n' "$3" >"$2/.git/rumpel/refused" || rp_err "cannot write $2/.git"
     elif [ -s "$2/.git/rumpel/refused" ]; then
         : >"$2/.git/rumpel/refused"
+    fi
+    rp_ok ''
+}
+
+rp_peers() {
+    # $3 is this pod, $4 what moved as lines for `git update-ref`, or `all`. The objects are
+    # borrowed from the seed, so the first costs one process.
+    rp_seq=$1
+    if [ "$4" = all ]; then
+        rp_what='git fetch'
+        rp_mine "$3"
+        rp_try git -C "$2" -c core.hooksPath=/dev/null -c gc.auto=0 \
+            -c fetch.recurseSubmodules=false fetch -q --prune --no-tags --refmap= \
+            --upload-pack="$rp_show_peers" "$rp_seed" \
+            '+refs/rumpelpod/*:refs/remotes/rumpelpod/*' \
+            ${rp_own:+"$rp_own"} ${rp_all_own:+"$rp_all_own"}
+    else
+        rp_what='git update-ref'
+        rp_out=$(printf '%s\n' "$4" | git -C "$2" -c core.hooksPath=/dev/null \
+            -c core.logAllRefUpdates=false update-ref --stdin 2>&1) || rp_err "$rp_what: $rp_out"
     fi
     rp_ok ''
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -176,3 +177,57 @@ async def test_status_counts_files(pod: Pod, host: Path) -> None:
     subprocess.run(["rm", "-rf", str(pod.workspace / ".git")], check=True)
     with pytest.raises(RumpelError, match="not a git repository"):
         await pod.ask("status", str(pod.workspace))
+
+
+async def test_branches_of_other_pods(pod: Pod, host: Path, seed: Path) -> None:
+    tip = git(host, "rev-parse", "main")
+    git(seed, "config", "uploadpack.hideRefs", "refs/rumpelpod")
+    for name in ("bob", "bob@bob", "x/y@bob", "alice", "x/y@alice"):
+        git(seed, "update-ref", f"refs/rumpelpod/{name}", tip)
+    await pod.start()
+    await pod.setup(tip, "share=yes")
+
+    def seen() -> list[str]:
+        return pod.git(
+            "for-each-ref", "--format=%(refname:lstrip=3)", "refs/remotes/rumpelpod"
+        ).split()
+
+    assert seen() == []
+    prefix, folder = "refs/remotes/rumpelpod", str(pod.workspace)
+    lines = f"delete {prefix}/none\nupdate {prefix}/old {tip}\nupdate {prefix}/old@bob {tip}"
+    await pod.ask("peers", folder, "alice", lines)
+    assert seen() == ["old", "old@bob"]
+    with pytest.raises(RumpelError, match="update-ref"):
+        await pod.ask("peers", folder, "alice", f"update {prefix}/old/x {tip}")
+    await pod.ask("peers", folder, "alice", "all")
+    assert seen() == ["bob", "bob@bob", "x/y@bob"]
+    pod.git("update-ref", "-d", f"{prefix}/bob")
+    pod.git("fetch", "-q", "rumpelpod")
+    assert seen() == ["bob", "bob@bob", "x/y@bob"]
+    assert "rumpelpod" not in pod.git("ls-remote", "host")
+    for remote in ("host", "rumpelpod"):
+        said = subprocess.run(
+            ["git", "push", remote], cwd=pod.workspace, capture_output=True, text=True, check=False
+        )
+        assert said.returncode != 0
+        assert "by themselves" in said.stderr
+
+
+async def test_a_git_without_negative_refspecs(
+    pod: Pod, host: Path, seed: Path, tmp_path: Path
+) -> None:
+    tip = git(host, "rev-parse", "main")
+    git(seed, "update-ref", "refs/rumpelpod/bob", tip)
+    old = tmp_path / "old"
+    old.mkdir()
+    real = shutil.which("git")
+    (old / "git").write_text(
+        '#!/bin/sh\n[ "$*" != version ] || { echo git version 2.25.1; exit; }\n'
+        f'exec {real} "$@"\n'
+    )
+    (old / "git").chmod(0o755)
+    await pod.start(env={"PATH": f"{old}:{os.environ['PATH']}"})
+    await pod.setup(tip, "share=yes")
+    await pod.ask("peers", str(pod.workspace), "alice", "all")
+    assert "^" not in (pod.workspace / ".git/config").read_text()
+    assert pod.git("rev-parse", "rumpelpod/bob") == tip
