@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rumpel.adapters import git, git_diff, git_view, threads
-from rumpel.adapters.git_diff import Change, Lines, Scope
+from rumpel.adapters.git_diff import Blobs, Change, Lines, Scope
 from rumpel.adapters.git_door import branch_name as text_of
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe
 from rumpel.model import RepoRef
@@ -31,7 +31,9 @@ POLICY = Policy(slots=("sync",), timeout_s=180.0)
 EACH_BYTES = 4 << 20
 ALL_BYTES = 64 << 20
 SHOWN_CHARS = 200
-EXECUTABLE, SYMLINK, SUBMODULE = "100755", "120000", "160000"
+FILE = "100"
+EXECUTABLE, SYMLINK, SUBMODULE, NO_MODE = "100755", "120000", "160000", "000000"
+"""Git's modes, and how those of files begin."""
 STATUS = {"A": "added", "D": "deleted", "M": "modified", "R": "renamed", "T": "type-changed"}
 
 
@@ -54,11 +56,19 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What is known of the blobs."""
+class Look:
+    """What contents told, by path: risks, targets of symlinks, and what could not be searched."""
 
-    sizes: Mapping[str, int]
-    blobs: Mapping[str, bytes]
+    found: Mapping[bytes, Sequence[Found]]
+    targets: Mapping[bytes, bytes]
+    unread: frozenset[bytes]
+
+    def updated(self, other: Look) -> Look:
+        return Look(
+            {**self.found, **other.found},
+            {**self.targets, **other.targets},
+            self.unread | other.unread,
+        )
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -76,52 +86,87 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     repo = await threads.call(git.reopen, inputs.repo.work_tree, inputs.repo.common_dir)
+    view = await git_diff.view_of(repo, ctx.world.scratch_dir)
     scope = Scope(paths=inputs.paths, prefix=inputs.prefix)
-    async with git_diff.opened(repo, ctx.world.scratch_dir) as view:
-        listed = await git_diff.changes(view, inputs.old, inputs.new, scope)
-        async with asyncio.TaskGroup() as group:
-            counting = group.create_task(git_diff.counted(view, inputs.old, inputs.new, scope))
-            reading = group.create_task(read(view, listed))
-        counted, seen = counting.result(), reading.result()
-        changes, lines = (listed, dict[bytes, Lines]()) if counted is None else counted
-        rows, unread = await threads.call(judged, changes, lines, seen)
-    return Output(files=tuple(rows), unread=unread, is_counted=counted is not None)
+    listed = await git_diff.changes(view, inputs.old, inputs.new, scope)
+    # Git counts lines on one core while the contents are searched on another.
+    counting = asyncio.ensure_future(git_diff.counted(view, inputs.old, inputs.new, scope))
+    try:
+        look = await searched(repo, view, listed)
+        counted = await counting
+    finally:
+        counting.cancel()
+    changes, lines = (listed, dict[bytes, Lines]()) if counted is None else counted
+    renamed = [change for change in changes if change.status == "R"]
+    look = look.updated(await searched(repo, view, renamed))
+    rows = await threads.call(judged, changes, lines, look)
+    return Output(files=tuple(rows), unread=len(look.unread), is_counted=counted is not None)
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:
     """Nothing to do: it only looks."""
 
 
-async def read(view: git_view.View, changes: Sequence[Change]) -> Seen:
-    """New contents, and the old ones of files that are compared with what they were."""
-    files = [change for change in changes if SUBMODULE not in (change.old_mode, change.new_mode)]
-    wanted = {change.new_oid for change in files} | {change.old_oid for change in files}
-    sizes = await git_diff.sizes(view, sorted(wanted - set(git_diff.NO_BLOB)))
-    blobs = await git_diff.contents(view, sizes, each_bytes=EACH_BYTES, all_bytes=ALL_BYTES)
-    return Seen(sizes, blobs)
+async def searched(repo: git.Repo, view: git_view.View, changes: Sequence[Change]) -> Look:
+    """What the contents of these files tell."""
+    wanted = [change.new_oid for change in changes if change.new_mode not in (SUBMODULE, NO_MODE)]
+    if not wanted:
+        return Look({}, {}, frozenset())
+    limits = {"each_bytes": EACH_BYTES, "all_bytes": ALL_BYTES}
+    new = await git_diff.read(repo, view, wanted, **limits)
+    compared = await threads.call(_compared, changes, new)
+    if not compared:
+        return await threads.call(_search, changes, new, new)
+    return await threads.call(
+        _search, changes, new, await git_diff.read(repo, view, compared, **limits)
+    )
+
+
+def _compared(changes: Sequence[Change], new: Blobs) -> list[str]:
+    """Old contents that are needed: of few files it counts what they were."""
+    return [
+        change.old_oid
+        for change in changes
+        if change.old_mode.startswith(FILE)
+        and (
+            risk_content.is_compared(change.path)
+            or risk_content.may_hide(new.data.get(change.new_oid, b""))
+        )
+    ]
+
+
+def _search(changes: Sequence[Change], new: Blobs, old: Blobs) -> Look:
+    names = {change.path.lower() for change in changes}
+    found, targets, unread = dict[bytes, list[Found]](), dict[bytes, bytes](), set[bytes]()
+    for change in changes:
+        content = new.data.get(change.new_oid)
+        if change.new_mode == SYMLINK and content is not None:
+            targets[change.path] = content
+        elif not change.new_mode.startswith(FILE):
+            continue
+        elif content is not None:
+            before = old.data.get(change.old_oid, b"") if change.old_mode != SYMLINK else b""
+            found[change.path] = _of_content(change.path, content, before, names)
+        elif new.sizes.get(change.new_oid, 0) > EACH_BYTES:
+            size = new.sizes[change.new_oid] / (1 << 20)
+            found[change.path] = [("large", f"{size:.0f} MB, too large to be searched")]
+        else:
+            unread.add(change.path)
+    return Look(found, targets, frozenset(unread))
 
 
 def judged(
-    changes: Sequence[Change], lines: Mapping[bytes, Lines], seen: Seen
-) -> tuple[list[dict[str, Json]], int]:
-    """The rows, risky ones first, and how many files could not be searched. Pure."""
-    names = {change.path.lower() for change in changes}
+    changes: Sequence[Change], lines: Mapping[bytes, Lines], look: Look
+) -> list[dict[str, Json]]:
+    """The rows, risky ones first."""
     repositories = risk_paths.bare_repositories(change.path for change in changes)
     marked, plain = list[dict[str, Json]](), list[dict[str, Json]]()
-    unread = 0
     for change in sorted(changes, key=lambda change: change.path):
         found = _of_name(change, is_repository=change.path in repositories)
-        found += _of_mode(change, seen)
-        is_file = change.new_mode.startswith("100")
-        if is_file and change.new_oid in seen.blobs:
-            found += _of_content(change, seen, names)
-        elif is_file and seen.sizes.get(change.new_oid, 0) > EACH_BYTES:
-            size = seen.sizes[change.new_oid] / (1 << 20)
-            found.append(("large", f"{size:.0f} MB, too large to be searched"))
-        elif is_file:
-            unread += 1
+        found += _of_mode(change, look)
+        found += look.found.get(change.path, ())
         (marked if found else plain).append(_row(change, lines.get(change.path), found))
-    return marked + plain, unread
+    return marked + plain
 
 
 def _row(change: Change, lines: Lines | None, risks: Sequence[Found]) -> dict[str, Json]:
@@ -154,14 +199,14 @@ def _of_name(change: Change, *, is_repository: bool) -> list[Found]:
     return found
 
 
-def _of_mode(change: Change, seen: Seen) -> list[Found]:
+def _of_mode(change: Change, look: Look) -> list[Found]:
     old, new = change.old_mode, change.new_mode
     if SUBMODULE in (old, new):
         if new != SUBMODULE:
             return [("submodule", "a submodule goes")]
         return [("submodule", f"a submodule {'moves to' if old == new else 'at'} {change.new_oid}")]
     if new == SYMLINK:
-        return [_symlink(change.path, seen.blobs.get(change.new_oid))]
+        return [_symlink(change.path, look.targets.get(change.path))]
     if new == EXECUTABLE and old != EXECUTABLE:
         return [("executable", "becomes executable" if old == "100644" else "a new executable")]
     return []
@@ -180,14 +225,11 @@ def _symlink(path: bytes, target: bytes | None) -> Found:
     return "symlink", f"a symlink to {shown}"
 
 
-def _of_content(change: Change, seen: Seen, names: set[bytes]) -> list[Found]:
-    new, old = seen.blobs[change.new_oid], seen.blobs.get(change.old_oid, b"")
-    if change.old_mode == SYMLINK:
-        old = b""
+def _of_content(path: bytes, new: bytes, old: bytes, names: set[bytes]) -> list[Found]:
     found = [risk_content.opaque(new), risk_content.hidden(new, old)]
-    if new != old and risk_content.is_manifest(change.path):
-        found.append(risk_content.manifest(change.path, new, old))
-    if new != old and risk_content.is_lock(change.path):
-        is_asked_for = risk_content.manifest_of(change.path) in names
-        found.append(risk_content.lock(change.path, new, old, is_manifest_changed=is_asked_for))
+    if new != old and risk_content.is_manifest(path):
+        found.append(risk_content.manifest(path, new, old))
+    if new != old and risk_content.is_lock(path):
+        is_asked_for = risk_content.manifest_of(path) in names
+        found.append(risk_content.lock(path, new, old, is_manifest_changed=is_asked_for))
     return [risk for risk in found if risk is not None]

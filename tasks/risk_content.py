@@ -89,6 +89,15 @@ def is_lock(path: bytes) -> bool:
     return _name(path) in LOCKS
 
 
+def is_compared(path: bytes) -> bool:
+    """What counts of it is what changed, so that its old content is needed."""
+    return is_manifest(path) or is_lock(path)
+
+
+def may_hide(data: bytes) -> bool:
+    return not is_binary(data) and _has_hidden(data)
+
+
 def is_binary(data: bytes) -> bool:
     return b"\0" in data[:CHECKED_BYTES]
 
@@ -104,7 +113,7 @@ def opaque(data: bytes) -> Found | None:
 
 def hidden(new: bytes, old: bytes) -> Found | None:
     """Characters in added lines that are not seen, or change the order of what is seen."""
-    if is_binary(new) or not _has_hidden(new):
+    if not may_hide(new):
         return None
     before = set(_text(old).split("\n"))
     worst = None

@@ -7,13 +7,15 @@ only what is few is then looked at. Everything runs in a view (git_view), so not
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
+import os
 import resource
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rumpel.adapters import git, git_run, git_view, proc, threads
+from rumpel.adapters import git, git_odb, git_run, git_view, proc, threads
+from rumpel.adapters.git_odb import fitting
 from rumpel.errors import RumpelError, TimedOut, UsageError
 
 NO_BLOB = ("0" * 40, "0" * 64)
@@ -53,6 +55,14 @@ class Lines:
     deleted: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """By oid: the sizes of those that are there, and the contents that were read."""
+
+    sizes: Mapping[str, int]
+    data: Mapping[str, bytes]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """Which files: git's pathspecs as somebody types them who stands in the folder `prefix`."""
@@ -61,17 +71,15 @@ class Scope:
     prefix: str = ""
 
 
-@contextlib.asynccontextmanager
-async def opened(repo: git.Repo, parent: Path) -> AsyncIterator[git_view.View]:
-    """A view of the repository below `parent`, gone afterwards. Raises RumpelError."""
+async def view_of(repo: git.Repo, parent: Path) -> git_view.View:
+    """The view of the repository below `parent`, made when it is asked for first."""
+    key = hashlib.blake2b(os.fsencode(repo.objects_dir), digest_size=8).hexdigest()
     try:
-        view = await threads.call(git_view.make, str(parent), repo.objects_dir, repo.object_format)
+        return await threads.call(
+            git_view.kept, str(parent), repo.objects_dir, repo.object_format, f"view-{key}"
+        )
     except OSError as err:
         raise RumpelError(f"{parent} cannot be written: {err.strerror}") from err
-    try:
-        yield view
-    finally:
-        await threads.call(git_view.remove, view)
 
 
 async def merge_base(repo: git.Repo, one: str, other: str) -> str | None:
@@ -113,8 +121,22 @@ async def counted(
     return _raw_then_counts(fields)
 
 
-async def sizes(view: git_view.View, oids: Iterable[str]) -> dict[str, int]:
-    """oid -> bytes once unpacked, of blobs that are there."""
+async def read(
+    repo: git.Repo, view: git_view.View, oids: Iterable[str], *, each_bytes: int, all_bytes: int
+) -> Blobs:
+    """Small ones first, while they fit; none of more than `each_bytes`."""
+    wanted = sorted(set(oids) - set(NO_BLOB))
+    if not repo.needs_git:
+        sizes, data = await threads.call(
+            git_odb.blobs, repo.objects_dir, wanted, each_bytes=each_bytes, all_bytes=all_bytes
+        )
+        return Blobs(sizes, data)
+    sizes = await _sizes(view, wanted)
+    chosen = fitting(sizes, each_bytes=each_bytes, all_bytes=all_bytes)
+    return Blobs(sizes, await _contents(view, chosen, all_bytes))
+
+
+async def _sizes(view: git_view.View, oids: Sequence[str]) -> dict[str, int]:
     done = await proc.run(
         view.argv("cat-file", "--batch-check=%(objecttype) %(objectsize) %(objectname)"),
         env=_env(view),
@@ -125,26 +147,17 @@ async def sizes(view: git_view.View, oids: Iterable[str]) -> dict[str, int]:
     return {row[2]: int(row[1]) for row in rows if len(row) == 3 and row[0] == "blob"}
 
 
-async def contents(
-    view: git_view.View, found: Mapping[str, int], *, each_bytes: int, all_bytes: int
-) -> dict[str, bytes]:
-    """oid -> content of the blobs in `found` (with their sizes), smallest first while they fit."""
-    wanted, room = [], all_bytes
-    for oid, size in sorted(found.items(), key=lambda item: (item[1], item[0])):
-        if size > each_bytes or size > room:
-            break
-        wanted.append(oid)
-        room -= size
-    if not wanted:
+async def _contents(view: git_view.View, oids: Sequence[str], all_bytes: int) -> dict[str, bytes]:
+    if not oids:
         return {}
     done = await proc.run(
         view.argv("cat-file", "--batch=%(objectsize)"),
         env=_env(view),
-        input="".join(f"{oid}\n" for oid in wanted).encode(),
+        input="".join(f"{oid}\n" for oid in oids).encode(),
         timeout_s=READ_TIMEOUT_S,
-        max_output_bytes=all_bytes + 100 * len(wanted) + 1,
+        max_output_bytes=all_bytes + 100 * len(oids) + 1,
     )
-    return _blobs(done.stdout, wanted)
+    return _blobs(done.stdout, oids)
 
 
 def _tree_diff(*options: str, old: str, new: str) -> list[str]:

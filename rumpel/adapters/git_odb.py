@@ -5,14 +5,15 @@ For SHA-1 only. Blocking; nothing here writes but `loosen`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pygit2
 
 from rumpel.adapters.git import FOREIGN, Repo
 from rumpel.errors import RumpelError
 
-TREE = pygit2.enums.ObjectType.TREE
+BLOB, TREE = pygit2.enums.ObjectType.BLOB, pygit2.enums.ObjectType.TREE
 
 
 def packed(objects: str) -> Iterator[tuple[bytes, bool, int]]:
@@ -51,6 +52,31 @@ def old_trees(objects: str, *more: str) -> Callable[[bytes], bytes | None]:
     for folder in more:
         odb.add_disk_alternate(folder)
     return _reader(odb)
+
+
+def blobs(
+    objects: str, oids: Sequence[str], *, each_bytes: int, all_bytes: int
+) -> tuple[dict[str, int], dict[str, bytes]]:
+    """(sizes, contents) of those that are there, borrowed ones too; contents while they fit."""
+    odb, sizes = pygit2.Odb(objects), {}
+    for oid in oids:
+        with contextlib.suppress(*FOREIGN):
+            kind, size = odb.read_header(oid)
+            if kind == BLOB:
+                sizes[oid] = size
+    chosen = fitting(sizes, each_bytes=each_bytes, all_bytes=all_bytes)
+    return sizes, {oid: odb.read(oid)[1] for oid in chosen}
+
+
+def fitting(sizes: Mapping[str, int], *, each_bytes: int, all_bytes: int) -> list[str]:
+    """Those that are small enough, smallest first, while all together are."""
+    chosen, room = [], all_bytes
+    for oid, size in sorted(sizes.items(), key=lambda item: (item[1], item[0])):
+        if size > each_bytes or size > room:
+            break
+        chosen.append(oid)
+        room -= size
+    return chosen
 
 
 def tree_of(repo: Repo, commit: str) -> bytes | None:

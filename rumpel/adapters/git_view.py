@@ -86,6 +86,20 @@ def make(parent: str, objects: str, object_format: str) -> View:
     return view
 
 
+def kept(parent: str, objects: str, object_format: str, name: str) -> View:
+    """The same, but made once: for many short looks. Raises OSError."""
+    path = f"{parent}/{name}"
+    if not os.path.isdir(path):
+        made = make(parent, objects, object_format)
+        try:
+            os.rename(made.folder, path)
+        except OSError:
+            remove(made)
+            if not os.path.isdir(path):  # else somebody was quicker
+                raise
+    return View(path)
+
+
 def remove(view: View) -> None:
     """With everything in it; nothing is followed out of it. What cannot be removed stays."""
     for folder, folders, files in os.walk(view.folder, topdown=False):

@@ -90,14 +90,16 @@ async def rows_of(
     repo: Repo, old: str, new: str, scratch: Path, scope: Scope = WHOLE
 ) -> tuple[list[Row], int]:
     """As the task does it."""
-    scratch.mkdir(exist_ok=True)
-    async with git_diff.opened(await threads.call(git.discover, str(repo.root)), scratch) as view:
-        changes = await git_diff.changes(view, old, new, scope)
-        counted = await git_diff.counted(view, old, new, scope)
-        assert counted is not None
-        seen = await risk.read(view, changes)
-    assert not list(scratch.iterdir())
-    return risk.judged(*counted, seen)
+    await threads.call(scratch.mkdir, exist_ok=True)
+    found = await threads.call(git.discover, str(repo.root))
+    view = await git_diff.view_of(found, scratch)
+    changes = await git_diff.changes(view, old, new, scope)
+    counted = await git_diff.counted(view, old, new, scope)
+    assert counted is not None
+    look = await risk.searched(found, view, changes)
+    renamed = [change for change in counted[0] if change.status == "R"]
+    look = look.updated(await risk.searched(found, view, renamed))
+    return risk.judged(*counted, look), len(look.unread)
 
 
 @pytest.mark.parametrize("name", TRIPWIRES)
@@ -256,4 +258,3 @@ def test_content_made_to_be_slow_is_not() -> None:
     risk_content.hidden("\u00e9\u200d".encode() * (size // 5), b"")
     risk_content.hidden(b"\x1b\n" * (size // 2), b"")
     risk_content.manifest(b"package.json", b"[" * size, b"{}")
-    risk.judged([], {}, risk.Seen({}, {}))
