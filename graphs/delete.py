@@ -10,8 +10,13 @@ from rumpel.model import PodSpec
 from rumpel.tasks import guard, keep, remove
 from rumpel.tasks.world import Access
 
+KEEP_S = 7 * 86400.0
 
-def delete(pods: Iterable[tuple[PodSpec, Access | None]], *, force: bool) -> Graph:
+
+def delete(
+    pods: Iterable[tuple[PodSpec, Access | None]], *, force: bool, keep_s: float = KEEP_S
+) -> Graph:
+    """`keep_s`: how long they stay in the trash; 0 for pods that nobody ever used."""
     graph = Graph("delete")
     for spec, access in pods:
         where = address(spec)
@@ -24,8 +29,18 @@ def delete(pods: Iterable[tuple[PodSpec, Access | None]], *, force: bool) -> Gra
         kept = graph.add(
             keep,
             node_id("keep", spec),
-            keep.Inputs(address=where),
-            after=[guarded],
+            keep.Inputs(
+                address=where,
+                access=access,
+                base_branch=spec.base_branch,
+                base_oid=spec.base_oid,
+                force=force,
+                keep_s=keep_s,
+                can_look=guarded.out("can_look"),
+                was_stopped=guarded.out("was_stopped"),
+                tips=guarded.out("tips"),
+                lost=guarded.out("lost"),
+            ),
             pod=spec.pod,
         )
         graph.add(

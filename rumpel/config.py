@@ -290,6 +290,12 @@ SETTINGS: Mapping[str, Setting] = {
             meaning="longest time of one lifecycle command, in seconds",
         ),
         Setting(
+            key="keepDeleted",
+            default=7 * 86400.0,
+            check=_seconds,
+            meaning="how long a deleted pod can be undeleted, in seconds",
+        ),
+        Setting(
             key="parallel",
             default=None,
             check=_integer(1, 1000),

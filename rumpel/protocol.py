@@ -46,7 +46,7 @@ NODE_STATES = (
     "blocked",
 )
 CONTROLS = ("cancel", "detach", "exit", "consent", "resize", "signal")
-FULL_ENV_VERBS = frozenset({"create", "enter", "graph", "config"})
+FULL_ENV_VERBS = frozenset({"create", "enter", "graph", "config", "undelete"})
 
 STR, INT, BOOL, NAMES = "string", "number", "true or false", "list of strings"
 
@@ -79,6 +79,14 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "paths": (NAMES, ()),
         "against": (STR, None),
         "include_dirty": (BOOL, False),
+    },
+    "snapshot": {"names": (NAMES, ()), "list": (BOOL, False)},
+    "restore": {"name": (STR, ""), "snapshot": (STR, None)},
+    "undelete": {
+        "name": (STR, None),
+        "as": (STR, None),
+        "config": (STR, None),
+        "trust": (BOOL, False),
     },
     "graph": {
         "name": (STR, None),

@@ -2,8 +2,9 @@
 
 Looks at the pod itself, every time: imports its commits, then asks for uncommitted files. A
 stopped container is started for it. Refuses when commits of any branch are on no branch of the
-host, when files are uncommitted, and when it cannot tell. With `force` it only imports what can
-be had.
+host (rebased and squashed ones are recognised), when files are uncommitted, and when it cannot
+tell. With `force` it only imports what can be had. Nothing is disturbed by it: `keep` looks once
+more, when nothing can change any more.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ import re
 from dataclasses import dataclass
 
 from rumpel import names
-from rumpel.adapters import git, threads
+from rumpel.adapters import git, git_merged, threads
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import RumpelError, Unmerged
-from rumpel.tasks.world import Access, PodAddress, World
+from rumpel.tasks.world import Access, PodAddress, SyncReport, World
 
 KIND = "guard"
 TITLE = "Checking for unsaved work"
-VERSION = 1
+VERSION = 2
 POLICY = Policy(slots=("sync",), timeout_s=120.0)
 
 SHOWN = 10
 LOOK_TIMEOUT_S = 60.0
-LOOSE = re.compile(r"commits=([0-9]{1,9}) stashes=([0-9]{1,9})")
+LOOSE = re.compile(r"commits=([0-9]{1,9}) stashes=([0-9]{1,9}) trees=([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +37,25 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    branches: int
+    """What `keep` goes by."""
+
+    can_look: bool
+    """The container runs and was asked."""
+    was_stopped: bool
+    tips: tuple[tuple[str, str], ...]
+    """Branches that were found to be safe."""
+    lost: tuple[str, ...]
+    """Why it could not be asked; with `force` only."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """What is only in the pod and is no branch."""
 
     dirty: int = 0
     commits: int = 0
     stashes: int = 0
+    trees: int = 0
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -58,54 +68,82 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     world, pod = ctx.world, inputs.address
-    work = Work()
+    was_stopped, work = False, Work()
+    lost: tuple[str, ...] = ()
     try:
-        work = await _look(world, inputs)
+        can_look, was_stopped = await start(world, pod, inputs.access)
+        if can_look and inputs.access is not None:
+            await world.links.connect(pod, inputs.access)
+            lost = rejected(await world.links.sync(pod), force=inputs.force)
+            work = await look(world, pod)
     except RumpelError as error:
+        can_look = False
         if not inputs.force:
-            raise Unmerged(
-                f"cannot tell whether pod {pod.pod!r} has unsaved work: {error.message}",
-                hint=f"rumpel delete --force {pod.pod}   deletes it all the same",
-                details={"cause": error.to_json()},
-            ) from error
+            raise unknown(pod, error) from error
         ctx.log(f"could not be asked: {error.message}")
-    branches = world.links.branches(pod.pod_id)
+        lost = (error.message,)
+    branches = dict(world.links.branches(pod.pod_id))
     if not inputs.force:
-        await _refuse(pod, branches=dict(branches), work=work)
-    return Output(branches=len(branches))
+        try:
+            await refuse(pod, branches=branches, work=work)
+        except Unmerged:
+            if was_stopped:
+                await stop_again(world, pod, inputs.access)
+            raise
+    tips = tuple(sorted(branches.items()))
+    return Output(can_look=can_look, was_stopped=was_stopped, tips=tips, lost=lost)
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:
     """Nothing to do: it only looks."""
 
 
-async def _look(world: World, inputs: Inputs) -> Work:
-    """Import what there is; answers what cannot be imported (nothing when it is gone)."""
-    pod, access = inputs.address, inputs.access
+def unknown(pod: PodAddress, error: RumpelError) -> Unmerged:
+    """Unknown is not clean."""
+    if isinstance(error, Unmerged):
+        return error
+    return Unmerged(
+        f"cannot tell whether pod {pod.pod!r} has unsaved work: {error.message}",
+        hint=f"rumpel delete --force {pod.pod}   deletes it all the same",
+        details={"cause": error.to_json()},
+    )
+
+
+def rejected(report: SyncReport, *, force: bool) -> tuple[str, ...]:
+    """Branches that could not be imported, and why. Raises RumpelError without `force`."""
+    found = tuple(f"branch {name!r}: {why}" for name, why in report.rejected[:SHOWN])
+    if found and not force:
+        raise RumpelError(f"not all of its branches could be imported: {'; '.join(found)}")
+    return found
+
+
+async def start(world: World, pod: PodAddress, access: Access | None) -> tuple[bool, bool]:
+    """(it can be asked, it was started for that). Raises RumpelError when nobody can tell."""
     if access is None or not access.is_set_up:
         if world.links.branches(pod.pod_id):  # it was set up once
             await _refuse_volumes(world, pod)
-        return Work()
+        return False, False
     state = world.container(pod.host, access.container_id)
     if isinstance(state, Probe):
         if state.state == "unknown":
             raise RumpelError(state.detail)
         await _refuse_volumes(world, pod)
-        return Work()
+        return False, False
     host = world.host(pod.host)
     if state.status == "created":
         await _refuse_volumes(world, pod)
-        return Work()
+        return False, False
     if state.status == "paused":
         await host.unpause(access.container_id)
     elif state.status != "running":
         await world.links.prepare(pod, access)
         await host.start(access.container_id)
-    await world.links.connect(pod, access)
-    report = await world.links.sync(pod)
-    if report.rejected:
-        listed = "; ".join(f"{name!r}: {why}" for name, why in report.rejected[:SHOWN])
-        raise RumpelError(f"not all of its branches could be imported: {listed}")
+        return True, True
+    return True, False
+
+
+async def look(world: World, pod: PodAddress) -> Work:
+    """What is in the pod and no branch, asked over its link."""
     dirty = await world.links.refresh_dirty(pod)
     answer = await world.links.request(
         pod.pod_id, "loose", pod.workspace_folder, timeout_s=LOOK_TIMEOUT_S
@@ -113,7 +151,14 @@ async def _look(world: World, inputs: Inputs) -> Work:
     found = LOOSE.fullmatch(answer)
     if found is None:
         raise RumpelError("it did not tell its stashes")
-    return Work(dirty=dirty, commits=int(found[1]), stashes=int(found[2]))
+    return Work(dirty=dirty, commits=int(found[1]), stashes=int(found[2]), trees=int(found[3]))
+
+
+async def stop_again(world: World, pod: PodAddress, access: Access | None) -> None:
+    """It was started to be looked into, and stays: so it stops."""
+    if access is not None:
+        await world.links.close(pod.pod_id)
+        await world.host(pod.host).stop(access.container_id, grace_s=1)
 
 
 async def _refuse_volumes(world: World, pod: PodAddress) -> None:
@@ -127,14 +172,16 @@ async def _refuse_volumes(world: World, pod: PodAddress) -> None:
         )
 
 
-async def _refuse(pod: PodAddress, *, branches: dict[str, str], work: Work) -> None:
+async def refuse(pod: PodAddress, *, branches: dict[str, str], work: Work) -> None:
+    """Raises Unmerged with a list when there is work that would be lost."""
     repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
-    unmerged = await threads.call(git.unmerged, repo, sorted(set(branches.values())))
+    unmerged = await git_merged.unmerged(repo, sorted(set(branches.values())))
     counts = (
         (len(unmerged), "unmerged commit", "unmerged commits"),
         (work.dirty, "uncommitted file", "uncommitted files"),
         (work.commits, "commit on no branch", "commits on no branch"),
         (work.stashes, "stash", "stashes"),
+        (work.trees, "linked worktree with work in it", "linked worktrees with work in them"),
     )
     parts = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
     if not parts:
@@ -144,11 +191,12 @@ async def _refuse(pod: PodAddress, *, branches: dict[str, str], work: Work) -> N
     raise Unmerged(
         f"pod {pod.pod!r} has {', '.join(parts)}{listed}{more}",
         hint=f"git merge rumpelpod/{pod.pod}   takes the commits; "
-        f"rumpel delete --force {pod.pod}   deletes it all the same",
+        f"rumpel delete --force {pod.pod}   deletes it all the same (rumpel undelete gets it back)",
         details={
             "unmerged": [{"oid": oid, "subject": subject} for oid, subject in unmerged],
             "dirty": work.dirty,
             "commits_on_no_branch": work.commits,
             "stashes": work.stashes,
+            "worktrees": work.trees,
         },
     )

@@ -1,29 +1,51 @@
-"""All imported branches of a pod are held under refs/rumpel/keep/ before anything is removed.
+"""Everything of a pod is held in the user's repository, and would survive its container.
 
-Without it a `git gc` of the user could drop commits that only the deleted pod's refs reached.
+The last look before the container goes: what the user runs in the pod is frozen, then commits are
+imported once more, and uncommitted files, index, stashes and what is in progress become a
+snapshot. All of it is held by refs that were written to the disk and read again. Without `force`
+it refuses when there is work that `guard` has not seen; the pod then goes on as it was.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
+from rumpel.adapters.git_trash import Deleted
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
-from rumpel.tasks.world import PodAddress, World
+from rumpel.errors import RumpelError
+from rumpel.tasks import guard
+from rumpel.tasks.world import Access, PodAddress, Taken, World
 
 KIND = "keep"
-TITLE = "Keeping branches"
-VERSION = 1
-POLICY = Policy(slots=("sync",), timeout_s=60.0)
+TITLE = "Keeping work"
+VERSION = 2
+POLICY = Policy(slots=("sync",), timeout_s=600.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     address: PodAddress
+    access: Access | None
+    base_branch: str | None
+    base_oid: str | None
+    force: bool
+    keep_s: float
+    """How long it can be had back; 0 = the pod does not go into the trash."""
+    can_look: bool
+    was_stopped: bool
+    tips: tuple[tuple[str, str], ...]
+    lost: tuple[str, ...]
+    """What `guard` found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     kept: int
+    snapshot: str | None
+    files: int
+    lost: tuple[str, ...]
+    """What could not be kept: it goes with the pod."""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -35,8 +57,75 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
-    return Output(kept=await ctx.world.links.keep(inputs.address))
+    world, pod = ctx.world, inputs.address
+    taken: Taken | None = None
+    lost = inputs.lost
+    if inputs.can_look and inputs.access is not None:
+        try:
+            await world.works.freeze(pod, inputs.access)
+            ctx.fault("frozen")
+            taken, lost = await _last_look(ctx, inputs, inputs.access)
+        except RumpelError as error:
+            if not inputs.force:
+                raise guard.unknown(pod, error) from error
+            ctx.log(f"its work could not be kept: {error.message}")
+            lost = (error.message,)
+    kept = await world.links.keep(pod)
+    ctx.fault("held")
+    if inputs.keep_s > 0:
+        await world.works.bury(pod, _entry(world, inputs, taken, lost))
+    return Output(
+        kept=kept,
+        snapshot=None if taken is None else taken.snapshot.oid,
+        files=0 if taken is None else taken.files,
+        lost=lost,
+    )
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:
-    """Nothing to do: a keep ref too many harms nobody."""
+    """The pod goes on."""
+    if inputs.access is None or not inputs.can_look:
+        return
+    await ctx.world.works.thaw(inputs.address, inputs.access)
+    if inputs.was_stopped:
+        await guard.stop_again(ctx.world, inputs.address, inputs.access)
+    else:
+        await ctx.world.links.connect(inputs.address, inputs.access)
+
+
+async def _last_look(
+    ctx: Context[World], inputs: Inputs, access: Access
+) -> tuple[Taken | None, tuple[str, ...]]:
+    """Import and snapshot, and what could not be had.
+
+    Raises Unmerged when there is more than `guard` agreed to.
+    """
+    world, pod = ctx.world, inputs.address
+    report = await world.links.look(pod, access)
+    lost = guard.rejected(report, force=inputs.force)
+    ctx.fault("imported")
+    taken = await world.works.take(pod, access, "delete")
+    ctx.fault("taken")
+    if not inputs.force:
+        tips = tuple(sorted(report.branches.items()))
+        work = guard.Work(dirty=max(taken.files, 1) if taken and taken.is_work else 0)
+        if work.dirty or tips != inputs.tips:
+            await guard.refuse(pod, branches=dict(report.branches), work=work)
+    return taken, lost if taken is None else (*lost, *taken.left)
+
+
+def _entry(world: World, inputs: Inputs, taken: Taken | None, lost: tuple[str, ...]) -> Deleted:
+    pod, now = inputs.address, time.time()
+    return Deleted(
+        pod=pod.pod,
+        pod_id=pod.pod_id,
+        host=pod.host,
+        base_branch=inputs.base_branch,
+        base_oid=inputs.base_oid,
+        branches=dict(world.links.branches(pod.pod_id)),
+        snapshot=None if taken is None else taken.snapshot.oid,
+        deleted_at=now,
+        expires_at=now + inputs.keep_s,
+        files=0 if taken is None else taken.files,
+        left=lost,
+    )

@@ -1,7 +1,9 @@
 """The pod's container does not run; everything in it stays.
 
-Before it stops, the pod's commits are imported, because a stopped container is one prune away
-from loss. Done when the container is stopped or gone. Engine API: `POST /containers/{id}/stop`.
+Before it stops, the pod's commits are imported and its uncommitted work becomes a snapshot,
+because a stopped container is one prune away from loss. What runs in the pod is not frozen for it:
+it is about to be asked to end, and may still write. Done when the container is stopped or gone.
+Engine API: `POST /containers/{id}/stop`.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ from dataclasses import dataclass
 
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, ProbeState, changed
 from rumpel.errors import RumpelError
+from rumpel.tasks import guard
 from rumpel.tasks.world import Access, PodAddress, World
 
 KIND = "stop"
 TITLE = "Stopping"
 VERSION = 1
-POLICY = Policy(slots=("stop",), timeout_s=120.0)
+POLICY = Policy(slots=("stop",), timeout_s=600.0)
 
 GRACE_S = 10
 
@@ -51,15 +54,25 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     is_running = status in ("running", "paused")
     if is_running and access.is_set_up:
         try:
-            await world.links.connect(pod, access)
-            await world.links.sync(pod)
-            await world.links.refresh_dirty(pod)
+            await _save(ctx, pod, access)
         except RumpelError as error:  # a broken or hostile pod must not be one that never stops
-            ctx.log(f"stopped without a last import: {error.message}")
+            ctx.log(f"stopped without a last look: {error.message}")
         ctx.fault("synced")
     await world.links.close(pod.pod_id)
     await world.host(pod.host).stop(access.container_id, grace_s=GRACE_S)
     return Output(container_id=access.container_id)
+
+
+async def _save(ctx: Context[World], pod: PodAddress, access: Access) -> None:
+    world = ctx.world
+    await world.links.connect(pod, access)
+    await world.links.sync(pod)
+    if await guard.look(world, pod) == guard.Work():
+        return
+    taken = await world.works.take(pod, access, "stop")
+    ctx.fault("taken")
+    for line in () if taken is None else taken.left[: guard.SHOWN]:
+        ctx.log(f"not in the snapshot: {line}")
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:

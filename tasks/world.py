@@ -16,6 +16,7 @@ from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.adapters.docker_types import ContainerDetail, ContainerState
 from rumpel.adapters.git import Head
+from rumpel.adapters.git_trash import Deleted, Snapshot
 from rumpel.engine.operation import OK, Probe, changed, gone, unknown
 from rumpel.errors import HostUnreachable
 from rumpel.model import RepoRef
@@ -53,6 +54,19 @@ class SyncReport:
     rejected: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A snapshot that is on the host, held and read again."""
+
+    snapshot: Snapshot
+    is_work: bool
+    """Else it only tells which branch was checked out."""
+    files: int
+    """Changed files in it."""
+    left: tuple[str, ...]
+    """What is not in it, in the words of the pod."""
+
+
 Tips = tuple[Head, Mapping[str, str]]
 """HEAD and the branches of a repository at one moment."""
 
@@ -79,6 +93,9 @@ class Links(Protocol):
     async def sync(self, pod: PodAddress) -> SyncReport:
         """Import everything the pod has now and publish it."""
 
+    async def look(self, pod: PodAddress, access: Access) -> SyncReport:
+        """The same, past the live link, whose other end may be frozen; ends the link."""
+
     async def refresh_dirty(self, pod: PodAddress) -> int:
         """Ask the pod for its number of uncommitted files (untracked ones count)."""
 
@@ -104,6 +121,28 @@ class Links(Protocol):
         """The gateway is about to go."""
 
 
+class Works(Protocol):
+    """Uncommitted work of pods: onto the host, back into a pod, into the trash."""
+
+    async def freeze(self, pod: PodAddress, access: Access) -> None:
+        """Nothing the user runs in the pod changes anything any more, where that is possible."""
+
+    async def thaw(self, pod: PodAddress, access: Access) -> None:
+        """It goes on; harmless when nothing was frozen."""
+
+    async def take(self, pod: PodAddress, access: Access, kind: str) -> Taken | None:
+        """Bring a snapshot onto the host; None when there is nothing to be kept."""
+
+    async def put(self, pod: PodAddress, access: Access, oid: str) -> None:
+        """Make the pod's workspace what the snapshot is. What it had is overwritten."""
+
+    async def bury(self, pod: PodAddress, entry: Deleted) -> None:
+        """Into the trash, durably."""
+
+    async def unbury(self, pod: PodAddress) -> None:
+        """The pod is back."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
     """What the pod's workspace is made from."""
@@ -123,6 +162,7 @@ class World:
     hosts: dict[str, DockerHost]
     snapshots: dict[str, HostSnapshot]
     links: Links
+    works: Works
     extra_labels: dict[str, str]
     default_parallel: int
     scratch_dir: Path

@@ -26,6 +26,8 @@ NAMESPACES = (PUBLISHED, OWN)
 KEEP = f"{OWN}keep/"
 TIMEOUT_S = 120.0
 MAX_COMPONENT_BYTES = 200
+MAX_LIST_BYTES = 512 << 20
+"""Of a list of objects: 41 bytes for each."""
 STALE_AFTER_S = 2.0
 DURABLE = ("-c", "core.fsync=default,loose-object,reference")
 """A keep ref must outlive a power cut: the pod is removed right after it was written."""
@@ -112,7 +114,25 @@ async def keep_old(repo: git.Repo, pod_id: str, oids: Iterable[str]) -> None:
         raise RumpelError(f"{name} could not be written: {why}")
 
 
-async def _harden(repo: git.Repo, branches: Mapping[str, str]) -> None:
+async def hold(repo: git.Repo, refs: Mapping[str, str]) -> None:
+    """Set refs below KEEP, whatever they point at to the disk first. Raises RumpelError.
+
+    All or nothing. Commits have to be whole: who holds one is about to destroy where it came from.
+    """
+    await _harden(repo, refs, is_strict=True)
+    why = await _transaction(repo, sorted(refs.items()), durable=True)
+    found = await threads.call(git.refs, repo, KEEP)
+    if why is not None or any(found.get(name) != oid for name, oid in refs.items()):
+        raise RumpelError(f"work could not be kept: {why or 'the refs are not there'}")
+
+
+async def release(repo: git.Repo, names: Iterable[str]) -> None:
+    """Delete refs below KEEP; idempotent. Raises RumpelError."""
+    for name, why in await _apply(repo, [(name, "") for name in names]):
+        raise RumpelError(f"{name} could not be deleted: {why}")
+
+
+async def _harden(repo: git.Repo, branches: Mapping[str, str], *, is_strict: bool = False) -> None:
     """Their objects to the disk: imports leave that to the system, as git does with commits."""
     own = ("--not", "--branches", "--tags", f"--exclude={git.PUBLISHED_GLOB}", "--remotes")
     done = await git_run.run(
@@ -124,7 +144,8 @@ async def _harden(repo: git.Repo, branches: Mapping[str, str]) -> None:
         *own,
         input="".join(f"{oid}\n" for oid in sorted(set(branches.values()))).encode(),
         timeout_s=TIMEOUT_S,
-        codes=(0, 128),
+        codes=(0,) if is_strict else (0, 128),
+        max_output_bytes=MAX_LIST_BYTES,
     )
     oids = done.stdout.decode().split()
     await threads.call(git_objects.sync_loose, Path(repo.objects_dir), oids)

@@ -29,7 +29,10 @@ EXAMPLES = (
     ("rumpel graph a --format doit > dodo.py", "the same graph for doit"),
 )
 FORMATS = ("tree", "dot", "mermaid", "json", "doit")
-VERBS = ("create", "enter", "review", "merge", "stop", "delete")
+VERBS = (
+    *("create", "enter", "review", "merge", "stop", "delete"),
+    *("snapshot", "restore", "undelete"),
+)
 
 
 def add_arguments(parser: Declared) -> None:

@@ -18,11 +18,12 @@ from rumpel.adapters import git
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.cache.store import Store
-from rumpel.daemon import limits, seeds
+from rumpel.daemon import limits, seeds, trash
 from rumpel.daemon.background import Background
 from rumpel.daemon.links import LinkManager
 from rumpel.daemon.pods import Pods, find_container, repo_ref
 from rumpel.daemon.runner import Runner
+from rumpel.daemon.works import WorkKeeper
 from rumpel.engine.execute import Engine
 from rumpel.errors import HostUnreachable, RumpelError
 from rumpel.graphs.create import address
@@ -63,11 +64,13 @@ class App:
             store=store,
             limits=limits.of_repo,
         )
+        works = WorkKeeper(host=self._host, doors_dir=state_dir / "doors", limits=limits.of_repo)
         self.world = World(
             home_id=self.home_id,
             hosts=self.hosts,
             snapshots=self.snapshots,
             links=self.links,
+            works=works,
             extra_labels=extra_labels(os.environ),
             default_parallel=parallel,
             scratch_dir=fresh_folder(state_dir / "scratch"),
@@ -125,6 +128,7 @@ class App:
             except RumpelError as error:  # one bad door must not keep the daemon from starting
                 log.warning("pod %s: %s", pod.name, error.message)
         self.background.spawn(self.links.republish(), "published branches")
+        self.background.spawn(trash.expire_for_ever(self), "trash")
         if self.pods.all() or seeds.is_known(self):
             self.background.spawn(self._reconnect(), "reconnect")
 

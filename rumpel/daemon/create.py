@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from rumpel.devcontainer.config import DevConfig
 from rumpel.engine import faults
 from rumpel.engine.events import DONE, NodeState
 from rumpel.engine.execute import RunResult
+from rumpel.engine.graph import Graph
 from rumpel.errors import Conflict, Interrupted, NotFound, RumpelError, UsageError
 from rumpel.graphs.create import create, node_id
 from rumpel.graphs.delete import delete
@@ -73,16 +75,25 @@ async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Ou
     for spec in specs:
         app.creating[spec.pod_id] = app.creating.get(spec.pod_id, 0) + 1
     if client.request.args.get("no_wait"):
-        app.background.spawn(_run(app, client, specs, outcome), f"create {wanted[0]}")
+        app.background.spawn(realize(app, client, specs, outcome), f"create {wanted[0]}")
     else:
-        await _run(app, client, specs, outcome)
+        await realize(app, client, specs, outcome)
     return outcome
 
 
-async def _run(app: App, client: Client, specs: list[PodSpec], outcome: Outcome) -> None:
-    """The pods are in `app.creating`; here they leave it."""
+async def realize(
+    app: App,
+    client: Client,
+    specs: list[PodSpec],
+    outcome: Outcome,
+    *,
+    extend: Callable[[Graph], None] | None = None,
+) -> None:
+    """Make what was announced. The pods are in `app.creating`; here they leave it."""
     try:
         graph = create(specs, bases=await requests.bases_of(specs[0]))
+        if extend is not None:
+            extend(graph)
         if app.engine.plan(graph).is_fresh:
             return
         outcome.result = await app.runner.run(graph, client)
@@ -201,7 +212,7 @@ async def _roll_back(app: App, client: Client, outcome: Outcome) -> None:
         return
     client.cancelled.clear()
     pairs = [(pod.spec, app.pods.access(pod.spec)) for pod in fresh]
-    result = await app.runner.run(delete(pairs, force=True), client)
+    result = await app.runner.run(delete(pairs, force=True, keep_s=0), client)
     for pod in fresh:
         if result.states[node_id("remove", pod.spec)] in DONE:
             await app.pods.remove(pod)
@@ -213,7 +224,7 @@ async def _reap(app: App, client: Client, specs: list[PodSpec], outcome: Outcome
     lost = [spec for spec in specs if app.pods.by_id(spec.pod_id) is None]
     if not lost:
         return
-    await app.runner.run(delete([(spec, None) for spec in lost], force=True), client)
+    await app.runner.run(delete([(spec, None) for spec in lost], force=True, keep_s=0), client)
     for spec in lost:
         outcome.errors[spec.pod] = Conflict(f"pod {spec.pod!r} was deleted while it was created")
         if app.pods.find(spec.repo.repo_id, spec.pod) is None:
@@ -227,17 +238,17 @@ def _was_changed(outcome: Outcome, pod: Pod) -> bool:
 
 
 def _rows(app: App, outcome: Outcome, wanted: list[str]) -> list[dict[str, Any]]:
-    return [_row(app, outcome, name) for name in wanted]
+    return [row(app, outcome, name) for name in wanted]
 
 
-def _row(app: App, outcome: Outcome, name: str) -> dict[str, Any]:
+def row(app: App, outcome: Outcome, name: str) -> dict[str, Any]:
     pod = outcome.pods.get(name)
     if pod is None:
         raise NotFound(f"pod {name!r} was not made")
-    row = listing(app, [pod])[0]
+    shown = listing(app, [pod])[0]
     error = outcome.errors.get(name)
     return {
-        **row,
+        **shown,
         "created": name in outcome.made,
         "updated": name not in outcome.made and _was_changed(outcome, pod),
         "error": None if error is None else error.to_json(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rumpel import paths
-from rumpel.daemon import requests, review
+from rumpel.daemon import requests, review, undelete, work
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
@@ -16,6 +16,7 @@ from rumpel.engine.plan import Plan, Verdict
 from rumpel.errors import NotFound, RumpelError, UsageError
 from rumpel.graphs import delete as delete_graph
 from rumpel.graphs import merge as merge_graph
+from rumpel.graphs import snapshot as snapshot_graph
 from rumpel.graphs import stop as stop_graph
 from rumpel.graphs.create import create
 from rumpel.graphs.resume import resume
@@ -26,7 +27,10 @@ STATES = {
     Verdict.MAY_RUN: "may-run",
     Verdict.BLOCKED: "unknown",
 }
-PLANS = ("create", "enter", "review", "merge", "stop", "delete")
+PLANS = (
+    *("create", "enter", "review", "merge", "stop", "delete"),
+    *("snapshot", "restore", "undelete"),
+)
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
@@ -67,6 +71,10 @@ def describe(app: App, plan: Plan) -> dict[str, Any]:
 
 
 async def _graph(app: App, client: Client, where: Target, name: str | None, verb: str) -> Graph:
+    if verb == "undelete":
+        if name is None:
+            raise UsageError("--plan undelete needs the name of a deleted pod")
+        return await undelete.plan(app, client, where, name)
     if name is None:
         pods = app.pods.of_repo(where.ref.repo_id)
         if not pods:
@@ -89,6 +97,10 @@ async def _graph(app: App, client: Client, where: Target, name: str | None, verb
         for pod in pods:
             graph.merge(merge_graph.whole(pod.spec, app.pods.access(pod.spec)))
         return graph
+    if verb == "snapshot":
+        return snapshot_graph.snapshot((pod.spec, app.pods.access(pod.spec)) for pod in pods)
+    if verb == "restore":
+        return await work.plan(app, where, pods)
     if verb == "enter":
         return _enter(app, pods)
     if verb == "review":

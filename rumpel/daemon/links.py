@@ -154,6 +154,10 @@ class LinkManager:
             raise HostUnreachable(f"no link into pod {pod.pod!r}")
         return await self.imports.run(state, is_asked_for=True)
 
+    async def look(self, pod: PodAddress, access: Access) -> SyncReport:
+        await self.close(pod.pod_id)
+        return await self.imports.run(self._state(pod, access), is_asked_for=True)
+
     async def refresh_dirty(self, pod: PodAddress) -> int:
         answer = await self.request(
             pod.pod_id, "status", pod.workspace_folder, timeout_s=REQUEST_TIMEOUT_S

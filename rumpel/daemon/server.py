@@ -12,7 +12,17 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from rumpel import paths, protocol
-from rumpel.daemon import create, enter, graph, merge, review, stop, system
+from rumpel.daemon import (
+    create,
+    enter,
+    graph,
+    merge,
+    review,
+    stop,
+    system,
+    undelete,
+    work,
+)
 from rumpel.daemon.app import App
 from rumpel.daemon.background import Background
 from rumpel.daemon.client import Client
@@ -32,6 +42,9 @@ VERBS: dict[str, Verb] = {
     "stop": stop.stop,
     "delete": stop.delete,
     "review": review.run,
+    "snapshot": work.snapshot,
+    "restore": work.restore,
+    "undelete": undelete.undelete,
     "graph": graph.run,
     "config": system.config,
     "daemon-status": system.status,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rumpel.daemon import requests, seeds
+from rumpel.daemon import requests, seeds, trash
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
@@ -41,25 +41,35 @@ async def stop(app: App, client: Client) -> dict[str, object]:
 async def delete(app: App, client: Client) -> dict[str, object]:
     where = await requests.target(client)
     pods, errors = _named(app, client, where)
-    force = bool(client.request.args["force"])
+    force, keep_s = bool(client.request.args["force"]), float(where.settings.get("keepDeleted"))
     for pod in pods:
         await app.host(pod.spec.host)
     pairs = [(pod.spec, access_of(app, pod)) for pod in pods]
     result = None
     if pairs:
-        result = await app.runner.run(delete_graph.delete(pairs, force=force), client)
+        graph = delete_graph.delete(pairs, force=force, keep_s=keep_s)
+        result = await app.runner.run(graph, client)
         await faults.reach("delete.removed")
     rows = []
     for pod in pods:
         error = _error(result, pod)
         if error is None:
+            tell_lost(client, result, pod)
             await app.pods.remove(pod)
+            await trash.remember(app, pod.spec.repo)
         else:
             errors[pod.name] = error
         rows.append(_row(pod.name, "deleted", error))
     for host in {pod.spec.host for pod in pods}:
         await seeds.release(app, where.ref, host)
     return _answer(rows, errors, client)
+
+
+def tell_lost(client: Client, result: RunResult | None, pod: Pod) -> None:
+    """What went with the pod: it is never lost silently."""
+    kept = None if result is None else result.outputs.get(node_id("keep", pod.spec))
+    for line in () if kept is None else kept.lost:
+        client.warn(f"pod {pod.name!r} is deleted, and this went with it: {line}")
 
 
 def _named(app: App, client: Client, where: Target) -> tuple[list[Pod], dict[str, RumpelError]]:

@@ -359,7 +359,8 @@ rp_adopt() {
 rp_status() {
     rp_seq=$1
     rp_what='git status'
-    rp_out=$(GIT_OPTIONAL_LOCKS=0 git -C "$2" status --porcelain -unormal 2>&1) ||
+    rp_out=$(GIT_OPTIONAL_LOCKS=0 git -C "$2" status --porcelain -unormal \
+        --ignore-submodules=none 2>&1) ||
         rp_err "$rp_what: $rp_out"
     rp_count=0
     [ -z "$rp_out" ] || rp_count=$(printf '%s\n' "$rp_out" | wc -l)
@@ -367,17 +368,19 @@ rp_status() {
 }
 
 rp_loose() {
-    # What no branch holds and `git status` does not tell: commits of a detached HEAD, stashes.
-    rp_seq=$1 rp_commits=0 rp_stashes=0
-    if ! git -C "$2" symbolic-ref -q HEAD >/dev/null; then
-        rp_what='counting commits'
-        rp_commits=$(git -C "$2" rev-list --count HEAD --not --branches --remotes 2>&1) ||
-            rp_err "$rp_what: $rp_commits"
-    fi
-    if git -C "$2" rev-parse -q --verify refs/stash >/dev/null; then
+    # What no branch holds and `git status` does not tell: commits of a detached HEAD, of tags and
+    # notes, stashes, linked worktrees.
+    rp_seq=$1 rp_stashes=0 rp_trees=0 rp_what='counting commits'
+    rp_commits=$(git -C "$2" rev-list --count --exclude='refs/heads/*' --exclude='refs/rumpel/*' \
+        --exclude=refs/stash --all --not --branches --remotes 2>&1) || rp_err "$rp_what: $rp_commits"
+    ! git -C "$2" rev-parse -q --verify refs/stash >/dev/null ||
         rp_stashes=$(git -C "$2" stash list | wc -l)
-    fi
-    rp_ok "commits=$((rp_commits)) stashes=$((rp_stashes))"
+    for rp_path in "$2"/.git/worktrees/*/gitdir; do
+        rp_first "$rp_path" && [ -d "${rp_line%/.git}" ] || continue
+        rp_out=$(git -C "${rp_line%/.git}" status --porcelain --ignore-submodules=none 2>&1)
+        [ -z "$rp_out" ] || rp_trees=$((rp_trees + 1))
+    done
+    rp_ok "commits=$((rp_commits)) stashes=$((rp_stashes)) trees=$rp_trees"
 }
 
 rp_tip() {

@@ -56,7 +56,10 @@ def test_options_named_in_the_readme_exist(rumpel_project: ProjectFactory) -> No
     project = rumpel_project()
     helps = project.run("--help").assert_ok().stdout + "".join(
         project.run(command, "--help").assert_ok().stdout
-        for command in ("create", "enter", "list", "stop", "delete", "graph", "config", "review")
+        for command in (
+            *("create", "enter", "list", "stop", "delete", "undelete", "snapshot", "restore"),
+            *("graph", "config", "review"),
+        )
     )
     prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
     spans = " ".join(re.findall(r"`([^`\n]+)`", prose))

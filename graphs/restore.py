@@ -1,0 +1,38 @@
+"""A snapshot goes back into a pod: the pod is made ready (or made), then the work is put there."""
+
+from __future__ import annotations
+
+from rumpel.engine.graph import Graph, Handle
+from rumpel.graphs.create import address, node_id
+from rumpel.graphs.resume import resume
+from rumpel.model import PodSpec
+from rumpel.tasks import container
+from rumpel.tasks import restore as restore_task
+
+
+def restore(spec: PodSpec, made_of: container.Inputs, oid: str) -> Graph:
+    """Into a pod that has a container."""
+    graph = Graph("restore", subject=spec.pod)
+    graph.merge(resume(spec, made_of))
+    add_restore(graph, spec, oid, is_new=False)
+    return graph
+
+
+def add_restore(graph: Graph, spec: PodSpec, oid: str, *, is_new: bool) -> None:
+    """After everything else of the pod: its lifecycle commands may have changed files."""
+    started = Handle(node_id("container", spec))
+    own = [Handle(node.id) for node in graph.nodes.values() if node.pod == spec.pod]
+    graph.add(
+        restore_task,
+        node_id("restore", spec),
+        restore_task.Inputs(
+            address=address(spec),
+            container_id=started.out("container_id"),
+            user=started.out("user"),
+            as_main=started.out("as_main"),
+            oid=oid,
+            is_new=is_new,
+        ),
+        after=own,
+        pod=spec.pod,
+    )

@@ -1,0 +1,251 @@
+"""Work that is held in the user's repository: snapshots of pods, and pods that were deleted.
+
+All of it is refs and objects, so that it outlives our database, and a `git gc` spares it:
+
+    refs/rumpel/keep/<pod id>/heads/*, old/*        branches and former tips (git_refs.keep)
+    refs/rumpel/keep/<pod id>/snapshots/<time>-<kind>   a commit made by pod_work.sh
+    refs/rumpel/keep/<pod id>/deleted               a blob: what `undelete` has to know
+
+What a snapshot says comes from a pod: it is only ever shown, or given back to a pod.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from rumpel.adapters import git, git_files, git_refs, git_run, threads
+from rumpel.adapters.git_refs import KEEP
+from rumpel.errors import Conflict, NotFound, RumpelError, UsageError
+from rumpel.names import is_pod_name
+
+SNAPSHOT = re.compile(r"([0-9a-f]{1,32})/snapshots/([0-9]{1,12})-([a-z]{1,16})(?:-[0-9]{1,4})?")
+POD_ID = re.compile(r"[0-9a-f]{1,32}")
+SHORT = 12
+AUTOMATIC = ("stop", "restore")
+"""Kinds of snapshots nobody asked for: only the newest are kept."""
+MOST_AUTOMATIC = 10
+READ_TIMEOUT_S = 30.0
+MAX_TEXT_BYTES = 1 << 20
+MAX_ENTRY_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Work of a pod at one moment; `kind` is what it was made for."""
+
+    oid: str
+    pod_id: str
+    kind: str
+    at: int
+    ref: str
+
+    @property
+    def id(self) -> str:
+        return self.oid[:SHORT]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """A pod in the trash."""
+
+    pod: str
+    pod_id: str
+    host: str
+    base_branch: str | None
+    base_oid: str | None
+    branches: dict[str, str]
+    snapshot: str | None
+    deleted_at: float
+    expires_at: float
+    files: int = 0
+    """Changed files in the snapshot."""
+    left: tuple[str, ...] = ()
+    """What was too large, or could not be read: it went with the pod."""
+    version: int = field(default=1)
+
+
+async def hold(repo: git.Repo, pod_id: str, oid: str, *, kind: str, at: int) -> Snapshot:
+    """Hold a snapshot that was imported, durably and whole. Raises RumpelError.
+
+    One that is held already stays what it was: the same work is the same commit.
+    """
+    known = await snapshots(repo, pod_id)
+    for snapshot in known:
+        if snapshot.oid == oid:
+            await git_refs.hold(repo, {snapshot.ref: oid})
+            return snapshot
+    taken = {snapshot.ref for snapshot in known}
+    base = f"{KEEP}{pod_id}/snapshots/{at}-{kind}"
+    names = (base, *(f"{base}-{number}" for number in range(2, 1000)))
+    ref = next(name for name in names if name not in taken)
+    await git_refs.hold(repo, {ref: oid})
+    old = [item for item in known if item.kind in AUTOMATIC][MOST_AUTOMATIC - 1 :]
+    if kind in AUTOMATIC and old:
+        await git_refs.release(repo, [item.ref for item in old])
+    return Snapshot(oid=oid, pod_id=pod_id, kind=kind, at=at, ref=ref)
+
+
+async def snapshots(repo: git.Repo, pod_id: str) -> list[Snapshot]:
+    """Newest first."""
+    found = await threads.call(git.refs, repo, f"{KEEP}{pod_id}/snapshots")
+    parsed = (parse(name, oid) for name, oid in found.items())
+    return sorted(
+        (item for item in parsed if item is not None),
+        key=lambda item: (item.at, item.ref),
+        reverse=True,
+    )
+
+
+def parse(ref: str, oid: str) -> Snapshot | None:
+    """A snapshot from its ref; None for any other ref."""
+    match = SNAPSHOT.fullmatch(ref.removeprefix(KEEP))
+    if match is None or not git_files.OID.fullmatch(oid):
+        return None
+    return Snapshot(oid=oid, pod_id=match[1], kind=match[3], at=int(match[2]), ref=ref)
+
+
+def choose(found: list[Snapshot], wanted: str | None, *, pod: str) -> Snapshot:
+    """The newest, or the one whose id begins with `wanted`. Raises NotFound, UsageError."""
+    hint = f"rumpel snapshot --list {pod}   lists them"
+    if not found:
+        raise NotFound(
+            f"there is no snapshot of pod {pod!r}", hint=f"rumpel snapshot {pod}   makes one"
+        )
+    if wanted is None:
+        return found[0]
+    if not re.fullmatch(r"[0-9a-f]{4,64}", wanted):
+        raise UsageError(
+            f"{wanted[:80]!r} is no snapshot: 4 to 64 characters of 0-9, a-f", hint=hint
+        )
+    matching = {item.oid: item for item in found if item.oid.startswith(wanted)}
+    if not matching:
+        raise NotFound(f"there is no snapshot {wanted} of pod {pod!r}", hint=hint)
+    if len(matching) > 1:
+        raise Conflict(f"several snapshots begin with {wanted}", hint=hint)
+    return next(iter(matching.values()))
+
+
+async def left_out(repo: git.Repo, oid: str) -> tuple[str, ...]:
+    """What the snapshot does not have: too large, or not to be read."""
+    text = await _text(repo, f"{oid}:left")
+    return tuple(line for line in text.split("\n") if line)
+
+
+async def _text(repo: git.Repo, name: str) -> str:
+    """Of a blob; empty when there is none."""
+    done = await git_run.run(
+        repo.git_dir,
+        "cat-file",
+        "blob",
+        name,
+        timeout_s=READ_TIMEOUT_S,
+        codes=(0, 128),
+        max_output_bytes=MAX_ENTRY_BYTES,
+    )
+    return done.stdout.decode("utf-8", "replace") if done.code == 0 else ""
+
+
+# The trash.
+
+
+def to_text(entry: Deleted) -> str:
+    return json.dumps(asdict(entry), sort_keys=True, ensure_ascii=True) + "\n"
+
+
+def from_text(text: str) -> Deleted | None:
+    """Inverse of `to_text`; None for what is none of ours. Members we do not know are dropped."""
+    try:
+        data = json.loads(text)
+        entry = Deleted(
+            pod=str(data["pod"]),
+            pod_id=str(data["pod_id"]),
+            host=str(data["host"]),
+            base_branch=_optional(data["base_branch"]),
+            base_oid=_oid(data["base_oid"]),
+            branches={str(name): str(_oid(oid)) for name, oid in data["branches"].items()},
+            snapshot=_oid(data["snapshot"]),
+            deleted_at=float(data["deleted_at"]),
+            expires_at=float(data["expires_at"]),
+            files=int(data.get("files", 0)),
+            left=tuple(str(line) for line in data.get("left", ())),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return entry if is_pod_name(entry.pod) and POD_ID.fullmatch(entry.pod_id) else None
+
+
+def _optional(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _oid(value: Any) -> str | None:
+    """Raises ValueError for what is neither an oid nor None."""
+    if value is not None and not git_files.OID.fullmatch(value):
+        raise ValueError("no oid")
+    return _optional(value)
+
+
+async def bury(repo: git.Repo, entry: Deleted) -> None:
+    """Write the entry of a pod that is about to go, durably. Raises RumpelError."""
+    done = await git_run.run(
+        repo.git_dir,
+        *git_refs.DURABLE,
+        "hash-object",
+        "-w",
+        "--stdin",
+        input=to_text(entry).encode(),
+        timeout_s=READ_TIMEOUT_S,
+    )
+    oid = done.stdout.decode().strip()
+    await git_refs.hold(repo, {_deleted_ref(entry.pod_id): oid})
+    read = from_text(await _text(repo, oid))
+    if read != entry:
+        raise RumpelError(f"pod {entry.pod!r} could not be put into the trash: it reads otherwise")
+
+
+async def entries(repo: git.Repo) -> list[Deleted]:
+    """Everything in the trash, deleted last first."""
+    refs = await threads.call(git.refs, repo, KEEP)
+    oids = [oid for ref, oid in refs.items() if ref.endswith("/deleted")]
+    found = [from_text(await _text(repo, oid)) for oid in oids]
+    known = [entry for entry in found if entry is not None]
+    return sorted(known, key=lambda entry: (-entry.deleted_at, entry.pod_id))
+
+
+async def unbury(repo: git.Repo, pod_id: str) -> None:
+    """The pod is back: what it held stays held, but it is not in the trash."""
+    await git_refs.release(repo, [_deleted_ref(pod_id)])
+
+
+async def expire(repo: git.Repo, pod_ids: Iterable[str]) -> None:
+    """Let go of everything of these pods; git may drop the objects from now on."""
+    for pod_id in pod_ids:
+        refs = await threads.call(git.refs, repo, f"{KEEP}{pod_id}")
+        # The entry goes last: until then the next one can finish the job.
+        last = _deleted_ref(pod_id)
+        await git_refs.release(repo, [name for name in refs if name != last])
+        await git_refs.release(repo, [last] if last in refs else [])
+
+
+def pick(found: list[Deleted], name: str) -> Deleted:
+    """The one deleted last of that name, or of that pod id. Raises NotFound."""
+    for entry in found:
+        if name in (entry.pod, entry.pod_id):
+            return entry
+    raise NotFound(
+        f"there is no pod {name!r} in the trash",
+        hint="rumpel undelete   lists what is there",
+        details={"known": sorted({entry.pod for entry in found})},
+    )
+
+
+def without_snapshot(entry: Deleted) -> Deleted:
+    return replace(entry, snapshot=None, files=0)
+
+
+def _deleted_ref(pod_id: str) -> str:
+    return f"{KEEP}{pod_id}/deleted"

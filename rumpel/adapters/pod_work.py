@@ -1,0 +1,149 @@
+"""Taking a snapshot inside a pod and putting one back: runs pod_work.sh as the pod's user.
+
+The script answers with one line, which is text from a pod, so it is matched and nothing else. A
+snapshot is a commit in a scratch repository of the pod, with this tree:
+
+    about      version, HEAD, its commit, the pod's branch
+    files/     every tracked or untracked (not ignored) file, as it lies there
+    index, sharedindex.*   the index, byte for byte; staged/, side1/ .. side3/ keep its objects
+    state/     MERGE_HEAD, rebase-merge/ ..., info/exclude
+    stash, refs, tags/     reflog of the stash, refs that are no branches, texts of tags
+    repositories/   tars of nested repositories, changed submodules and linked worktrees
+    left       what is not in it: too large, or not to be read
+
+Its parents are all commits that only this work reaches.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from rumpel.adapters.docker_api import DockerHost
+from rumpel.errors import Conflict, RumpelError
+from rumpel.resources import resource_text
+
+TAKE_TIMEOUT_S = 300.0
+PUT_TIMEOUT_S = 300.0
+SIGNAL_TIMEOUT_S = 20.0
+MAX_REPOSITORIES_BYTES = 256 << 20
+"""Of all repositories inside the workspace together."""
+MAX_ANSWER_BYTES = 64 << 10
+CONFLICT = "conflict: "
+TAKEN = re.compile(
+    r"snapshot ([0-9a-f]{40}(?:[0-9a-f]{24})?) work=([01])"
+    r" files=([0-9]{1,9}) staged=([0-9]{1,9}) left=([0-9]{1,9})\n"
+)
+RESTORE_REF = "refs/rumpel/restore"
+# dash wants `--`, busybox signals too but fails; then again without.
+SIGNAL = 'kill -s "$1" -- -1 2>/dev/null || kill -s "$1" -1'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A workspace in a running container."""
+
+    host: DockerHost
+    container_id: str
+    user: str
+    folder: str
+
+    @property
+    def scratch(self) -> str:
+        """The repository with the snapshot, until `close`."""
+        return f"{self.folder}/.git/rumpel/scratch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    oid: str
+    is_work: bool
+    """Else it only tells which branch is checked out."""
+    files: int
+    """Files that are not as in the last commit."""
+    staged: int
+    left: int
+    """Things that are not in it."""
+
+
+async def take(place: Place, branch: str, *, max_file_bytes: int) -> Taken | None:
+    """Make a snapshot in the pod; None when its own branch is checked out, without changes.
+
+    What is larger is left out, and counted. Raises RumpelError with the words of the pod.
+    """
+    others_kb = min(max_file_bytes, MAX_REPOSITORIES_BYTES) >> 10
+    limits = (str(max_file_bytes), str(others_kb))
+    answer = await _run(place, "take", branch, *limits, timeout_s=TAKE_TIMEOUT_S)
+    if answer == "clean\n":
+        return None
+    found = TAKEN.fullmatch(answer)
+    if found is None:
+        raise RumpelError("the pod did not tell its snapshot")
+    return Taken(
+        oid=found[1],
+        is_work=found[2] == "1",
+        files=int(found[3]),
+        staged=int(found[4]),
+        left=int(found[5]),
+    )
+
+
+async def close(place: Place) -> None:
+    """The scratch repository goes."""
+    await _run(place, "close", timeout_s=SIGNAL_TIMEOUT_S)
+
+
+async def put(place: Place, oid: str, branch: str) -> None:
+    """Make the workspace what the snapshot at RESTORE_REF is; its own branch is called `branch`."""
+    await _run(place, "put", oid, branch, timeout_s=PUT_TIMEOUT_S)
+
+
+async def freeze(place: Place) -> bool:
+    """Stop every process in the pod but its init, so that nothing changes any more.
+
+    By a signal, not by the engine's pause: on that one engines hang. False where the pod shares
+    its processes with others: there nothing may be stopped.
+    """
+    detail = await place.host.inspect(place.container_id)
+    if detail.host_config.get("PidMode") not in ("", None, "private"):
+        return False
+    await _signal(place, "STOP")
+    return True
+
+
+async def thaw(place: Place) -> None:
+    """Let them go on; harmless when nothing was stopped."""
+    detail = await place.host.inspect(place.container_id)
+    if detail.state.status == "running" and detail.host_config.get("PidMode") in (
+        "",
+        None,
+        "private",
+    ):
+        await _signal(place, "CONT")
+
+
+async def _signal(place: Place, signal: str) -> None:
+    await place.host.exec_run(
+        place.container_id,
+        ["/bin/sh", "-c", SIGNAL, "sh", signal],
+        user="0",
+        cwd="/",
+        timeout_s=SIGNAL_TIMEOUT_S,
+    )
+
+
+async def _run(place: Place, verb: str, *args: str, timeout_s: float) -> str:
+    done = await place.host.exec_run(
+        place.container_id,
+        ["/bin/sh", "-c", resource_text("pod_work.sh"), "rumpel", verb, place.folder, *args],
+        user=place.user,
+        cwd="/",
+        timeout_s=timeout_s,
+        max_output_bytes=MAX_ANSWER_BYTES,
+    )
+    if done.code:
+        said = " ".join(done.stderr.decode("utf-8", "replace").split())[-1000:]
+        if said.startswith(CONFLICT):
+            raise Conflict(said.removeprefix(CONFLICT))
+        raise RumpelError(f"in the pod: {said or f'exit code {done.code}'}")
+    return done.stdout.decode("utf-8", "replace")

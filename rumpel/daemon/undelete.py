@@ -1,0 +1,106 @@
+"""`undelete`: a pod comes out of the trash, in a new container, or the trash is listed."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from rumpel import names
+from rumpel.adapters import git_trash
+from rumpel.adapters.git_trash import Deleted
+from rumpel.daemon import create as create_verb
+from rumpel.daemon import requests
+from rumpel.daemon.app import App
+from rumpel.daemon.client import Client
+from rumpel.daemon.requests import Base, Target
+from rumpel.daemon.trash import BEGUN, describe, in_trash
+from rumpel.engine.graph import Graph
+from rumpel.errors import NameTaken
+from rumpel.graphs.create import address, create
+from rumpel.graphs.restore import add_restore
+from rumpel.model import PodSpec
+
+
+async def undelete(app: App, client: Client) -> dict[str, object]:
+    """The result line: the pod as `create` shows it, or a list of what is in the trash."""
+    where = await requests.target(client)
+    found = await in_trash(app, where.ref)
+    wanted = client.request.args["name"]
+    if wanted is None:
+        rows = [describe(entry) for entry in found]
+        return {"result": rows, "warnings": client.warnings, "exit_code": 0}
+    entry = git_trash.pick(found, wanted)
+    name = names.check_pod_name(client.request.args["as"] or entry.pod)
+    _refuse_taken(app, where, entry, name)
+    await app.host(requests.local_host(entry.host))
+    outcome = await _bring_back(app, client, where, entry, name)
+    row = await asyncio.to_thread(create_verb.row, app, outcome, name)
+    row |= {"restored": entry.snapshot, "left": list(entry.left)}
+    error = outcome.errors.get(name)
+    if error is not None:
+        return {"error": error.to_json(), "data": row, "warnings": client.warnings}
+    return {"result": row, "warnings": client.warnings, "exit_code": 0}
+
+
+def _refuse_taken(app: App, where: Target, entry: Deleted, name: str) -> None:
+    known = app.pods.find(where.ref.repo_id, name)
+    if known is not None and known.pod_id != entry.pod_id:
+        raise NameTaken(
+            f"there is a pod {name!r} already",
+            hint=f"rumpel undelete {entry.pod} --as NEW-NAME   brings it back under another name",
+        )
+
+
+async def _bring_back(
+    app: App, client: Client, where: Target, entry: Deleted, name: str
+) -> create_verb.Outcome:
+    """Made like any pod, from the configuration of today, with its id and branches of then."""
+    branches = {
+        name if branch == entry.pod else branch: oid for branch, oid in entry.branches.items()
+    }
+    spec = await _spec(app, client, where, entry, name)
+    outcome = create_verb.Outcome()
+    async with app.gate(where.ref.repo_id, spec.host):
+        _refuse_taken(app, where, entry, name)
+        await asyncio.gather(
+            app.store.kv_set(f"{BEGUN}{entry.pod_id}", True),
+            app.store.kv_set(f"fresh/{entry.pod_id}", branches),
+        )
+        if app.pods.by_id(entry.pod_id) is None:
+            outcome.made.add(name)
+        outcome.pods[name] = await app.pods.put(spec)
+    await app.links.restore(address(spec))
+    app.creating[spec.pod_id] = app.creating.get(spec.pod_id, 0) + 1
+
+    def add_work(graph: Graph) -> None:
+        if entry.snapshot is not None:
+            add_restore(graph, spec, entry.snapshot, is_new=True)
+
+    await create_verb.realize(app, client, [spec], outcome, extend=add_work)
+    if name not in outcome.errors:
+        await app.world.works.unbury(address(spec))
+        await app.store.kv_set(f"{BEGUN}{entry.pod_id}", None)
+    return outcome
+
+
+async def _spec(
+    app: App, client: Client, where: Target, entry: Deleted, name: str, *, is_real: bool = True
+) -> PodSpec:
+    dev = await requests.dev_config(where, client, pod=name, pod_id=entry.pod_id)
+    if is_real:
+        for warning in (*where.settings.warnings, *dev.warnings):
+            client.warn(warning)
+        await requests.consented(app.store, where, client, dev)
+    start = Base(branch=entry.base_branch, oid=entry.base_oid)
+    spec = await requests.pod_spec(where, dev, pod=name, pod_id=entry.pod_id, start=start)
+    return replace(spec, host=entry.host)
+
+
+async def plan(app: App, client: Client, where: Target, name: str) -> Graph:
+    """What `undelete` would do."""
+    entry = git_trash.pick(await in_trash(app, where.ref), name)
+    spec = await _spec(app, client, where, entry, entry.pod, is_real=False)
+    graph = create([spec], bases=await requests.bases_of(spec))
+    if entry.snapshot is not None:
+        add_restore(graph, spec, entry.snapshot, is_new=True)
+    return graph

@@ -1,0 +1,131 @@
+"""Snapshots and deleted pods in the user's repository: refs and objects, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rumpel.adapters import git_trash
+from rumpel.adapters.git_trash import Deleted
+from rumpel.errors import Conflict, NotFound, RumpelError, UsageError
+from tests.adapters.git.conftest import SHA256, Pair
+
+POD = "a1b2c3d4"
+OIDS = st.text("0123456789abcdef", min_size=40, max_size=40)
+ENTRIES = st.builds(
+    Deleted,
+    pod=st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True),
+    pod_id=st.text("0123456789abcdef", min_size=1, max_size=16),
+    host=st.sampled_from(["local", "ssh://x"]),
+    base_branch=st.none() | st.text(max_size=20),
+    base_oid=st.none() | OIDS,
+    branches=st.dictionaries(st.text(max_size=20), OIDS, max_size=3),
+    snapshot=st.none() | OIDS,
+    deleted_at=st.floats(0, 1e10),
+    expires_at=st.floats(0, 1e10),
+    files=st.integers(0, 10**9),
+    left=st.lists(st.text(max_size=20), max_size=3).map(tuple),
+)
+
+
+def entry(pair: Pair, **more: Any) -> Deleted:
+    values: dict[str, Any] = {
+        "pod": "p",
+        "pod_id": POD,
+        "host": "local",
+        "base_branch": "main",
+        "base_oid": pair.host.oid("main"),
+        "branches": {"p": pair.host.oid("main")},
+        "snapshot": None,
+        "deleted_at": 1000.0,
+        "expires_at": 2000.0,
+    }
+    return Deleted(**values | more)
+
+
+@given(ENTRIES)
+def test_an_entry_reads_as_it_was_written(found: Deleted) -> None:
+    assert git_trash.from_text(git_trash.to_text(found)) == found
+
+
+@given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(str))
+def test_what_is_no_entry_is_none(text: str) -> None:
+    assert git_trash.from_text(text) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('"p"', '"../p"'),
+        (f'"{POD}"', '"../x"'),
+        ('"branches": {', '"branches": ["'),
+        ('"snapshot": null', '"snapshot": "--all"'),
+        ('"deleted_at": 1000.0', '"deleted_at": "soon"'),
+    ],
+)
+async def test_a_tampered_entry_is_none(pair: Pair, change: tuple[str, str]) -> None:
+    text = git_trash.to_text(entry(pair))
+    assert change[0] in text
+    assert git_trash.from_text(text.replace(*change)) is None
+
+
+@SHA256
+async def test_the_way_of_a_pod_through_the_trash(pair: Pair) -> None:
+    before = pair.host.refs()
+    found = entry(pair)
+    await git_trash.bury(pair.repo, found)
+    await git_trash.bury(pair.repo, found)
+    other = entry(pair, pod="q", pod_id="ff", deleted_at=3000.0)
+    await git_trash.bury(pair.repo, other)
+    pair.host.git("gc", "-q", "--prune=now")
+    assert await git_trash.entries(pair.repo) == [other, found]
+    assert git_trash.pick([other, found], "p") == found
+    with pytest.raises(NotFound):
+        git_trash.pick([other, found], "r")
+    await git_trash.unbury(pair.repo, POD)
+    await git_trash.expire(pair.repo, ["ff", "never-there"])
+    assert await git_trash.entries(pair.repo) == []
+    assert pair.host.refs() == before
+
+
+async def test_snapshots_are_held_once_and_the_automatic_ones_are_few(pair: Pair) -> None:
+    oid = pair.host.oid("main")
+    manual = await git_trash.hold(pair.repo, POD, oid, kind="manual", at=5)
+    again = await git_trash.hold(pair.repo, POD, oid, kind="stop", at=6)
+    assert again == manual
+    made = [pair.host.commit(str(number)) for number in range(git_trash.MOST_AUTOMATIC + 3)]
+    for number, other in enumerate(made):
+        await git_trash.hold(pair.repo, POD, other, kind="stop", at=10 + number // 2)
+    found = await git_trash.snapshots(pair.repo, POD)
+    assert [item.oid for item in found] == [*made[:2:-1], oid]
+    assert git_trash.choose(found, None, pod="p").oid == made[-1]
+    assert git_trash.choose(found, oid[:8], pod="p") == manual
+    with pytest.raises(NotFound):
+        git_trash.choose(found, "0000000", pod="p")
+    with pytest.raises(UsageError):
+        git_trash.choose(found, "HEAD~1", pod="p")
+    with pytest.raises(NotFound):
+        git_trash.choose([], None, pod="p")
+
+
+def test_a_beginning_of_two_snapshots_is_not_enough() -> None:
+    both = [
+        git_trash.parse(f"refs/rumpel/keep/{POD}/snapshots/{at}-stop", f"abcd{at}" + "0" * 35)
+        for at in (1, 2)
+    ]
+    found = [item for item in both if item is not None]
+    assert len(found) == 2
+    with pytest.raises(Conflict):
+        git_trash.choose(found, "abcd", pod="p")
+
+
+async def test_what_is_not_whole_is_not_held(pair: Pair) -> None:
+    """A commit whose tree is not there: its pod must not go."""
+    text = f"tree {'1' * 40}\nauthor a <a> 1 +0000\ncommitter a <a> 1 +0000\n\nx\n".encode()
+    oid = pair.host.git("hash-object", "-t", "commit", "-w", "--stdin", input=text)
+    with pytest.raises(RumpelError):
+        await git_trash.hold(pair.repo, POD, oid, kind="stop", at=5)
+    assert await git_trash.snapshots(pair.repo, POD) == []

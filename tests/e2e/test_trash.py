@@ -1,0 +1,171 @@
+"""Snapshots, the trash, and the way back: byte for byte (notes/reliability.md P2, P5-P8)."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from tests.support.dirty import dirty, photo
+from tests.support.project import Project, ProjectFactory
+from tests.support.repo import Content
+
+FILES: dict[str, Content] = {
+    ".gitignore": "*.log\nignored/\n",
+    ".gitattributes": "*.crlf text eol=crlf\n",
+    "src/app.py": "print(1)\n",
+    "src/lib.py": "print(2)\n",
+    "docs/one.crlf": "a\r\nb\r\n",
+    "run.sh": "#!/bin/sh\n",
+    "data.bin": bytes(range(256)),
+}
+
+
+def inside(project: Project, pod: str, script: str) -> str:
+    return project.run("enter", pod, "--", "sh", "-ec", script).assert_ok().stdout.strip()
+
+
+def entries(project: Project) -> list[dict[str, object]]:
+    return list(project.run("undelete", "--json").assert_ok().data)
+
+
+@pytest.mark.parametrize("progress", ["none", "merge", "rebase", "cherry-pick", "detached"])
+def test_a_deleted_pod_comes_back_as_it_was(rumpel_project: ProjectFactory, progress: str) -> None:
+    project = rumpel_project(FILES)
+    seed = random.randrange(1 << 30)
+    inside(project, "p", dirty(random.Random(seed), progress))
+    before = photo(project, "p")
+    host = project.repo.refs("refs/heads"), project.git("status", "--porcelain")
+    project.run("delete", "p").assert_error(4, "undelete")
+    assert photo(project, "p") == before, f"a refused delete changes nothing (seed {seed})"
+    project.run("delete", "--force", "p").assert_ok()
+    assert project.containers() == []
+    project.git("reflog", "expire", "--expire=now", "--all")
+    project.git("gc", "-q", "--prune=now")
+    assert [row["name"] for row in entries(project)] == ["p"]
+    project.run("undelete", "p").assert_ok()
+    assert photo(project, "p") == before, f"seed {seed}, {progress}"
+    assert entries(project) == []
+    assert (project.repo.refs("refs/heads"), project.git("status", "--porcelain")) == host
+    project.git("fsck", "--no-dangling", "--connectivity-only")
+    project.run("delete", "--force", "p").assert_ok()
+
+
+def test_snapshot_and_restore(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(FILES)
+    project.run("create", "p").assert_ok()
+    clean = project.run("snapshot", "p").assert_ok()
+    assert clean.stdout == ""
+    assert "no snapshot needed" in clean.stderr
+    inside(project, "p", dirty(random.Random(1), "none"))
+    before = photo(project, "p")
+    first = project.run("snapshot", "p").assert_ok().stdout.strip()
+    assert len(first) == 12
+    assert photo(project, "p") == before
+    assert project.run("snapshot", "p").assert_ok().stdout.strip() == first, "nothing changed"
+    inside(project, "p", "git reset -q --hard; git stash clear; git clean -fdq; echo more >more")
+    done = project.run("restore", "p", first[:6]).assert_ok()
+    assert done.stdout.strip() == first
+    assert "what was there before is snapshot" in done.stderr
+    assert photo(project, "p") == before
+    listed = project.run("snapshot", "--list", "p", "--json").assert_ok().data
+    assert [row["kind"] for row in listed] == ["restore", "manual"]
+    project.run("restore", "p", listed[0]["id"]).assert_ok()
+    assert inside(project, "p", "cat more") == "more"
+    project.run("restore", "p", "abcdef").assert_error(3, "--list")
+    project.run("restore", "p", "main").assert_error(2)
+    project.run("delete", "--force", "p").assert_ok()
+
+
+def test_stop_holds_dirty_work(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(FILES)
+    inside(project, "p", dirty(random.Random(2), "merge"))
+    before = photo(project, "p")
+    project.run("stop", "p").assert_ok()
+    project.run("stop", "p").assert_ok()
+    (row,) = project.run("snapshot", "--list", "p", "--json").assert_ok().data
+    assert row["kind"] == "stop"
+    # The layer of a stopped container is one prune away.
+    project.docker.api.remove_container(project.container_id("p"), v=True, force=True)
+    project.run("create", "p").assert_ok()
+    project.run("restore", "p").assert_ok()
+    assert photo(project, "p") == before
+    project.run("delete", "--force", "p").assert_ok()
+
+
+def test_a_name_that_is_taken(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(FILES)
+    commit = "git commit -q --allow-empty -m one; git branch side; echo x >x"
+    oid = inside(project, "p", f"{commit}; git rev-parse HEAD")
+    project.run("delete", "--force", "p").assert_ok()
+    project.run("create", "p").assert_ok()
+    project.run("undelete", "p").assert_error(4, "--as")
+    project.run("undelete", "p", "--as", "q").assert_ok()
+    shown = inside(project, "q", "cat x; git symbolic-ref HEAD; git rev-parse HEAD side")
+    assert shown.split() == ["x", "refs/heads/q", oid, oid]
+    project.wait_for_ref("q", oid)
+    project.run("delete", "--force", "p", "q").assert_ok()
+    assert {row["name"] for row in entries(project)} == {"p", "q"}
+    project.run("undelete", "nobody").assert_error(3, "rumpel undelete")
+    project.run("undelete", "--as", "x").assert_error(2)
+
+
+def test_a_clean_pod_comes_back_too(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(FILES)
+    project.run("create", "p").assert_ok()
+    project.run("delete", "p").assert_ok()
+    out = project.run("undelete").assert_ok().stdout
+    assert "1 branch" in out
+    assert "6 d" in out or "7 d" in out, out
+    plan = project.run("graph", "p", "--plan", "undelete", "--json").assert_ok().data
+    assert {"container", "clone"} <= {node["kind"] for node in plan["nodes"]}
+    project.run("undelete", "p").assert_ok()
+    assert inside(project, "p", "git status --porcelain; git symbolic-ref HEAD") == "refs/heads/p"
+    project.run("delete", "p").assert_ok()
+
+
+def test_the_trash_is_emptied_when_its_time_has_come(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(FILES)
+    inside(project, "p", "echo x >x; git commit -q --allow-empty -m x")
+    project.run("delete", "--force", "p", env={"RUMPEL_KEEP_DELETED": "1s"}).assert_ok()
+    assert project.repo.refs("refs/rumpel/keep")
+    project.wait_until(lambda: entries(project) == [], "it expires")
+    assert project.repo.refs("refs/rumpel/keep") == {}
+    project.run("undelete", "p").assert_error(3)
+
+
+def test_what_is_too_large_is_named(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(FILES)
+    inside(project, "p", "truncate -s 600M huge && echo small >small")
+    taken = project.run("snapshot", "p").assert_ok()
+    assert "file huge" in taken.stderr
+    inside(project, "p", "echo other >small")
+    refused = project.run("restore", "p").assert_error(4, "file huge")
+    assert "nothing was restored" in refused.stderr
+    assert inside(project, "p", "cat small; ls huge").split() == ["other", "huge"]
+    done = project.run("delete", "--force", "p").assert_ok()
+    assert "file huge" in done.stderr
+    project.run("undelete", "p").assert_ok()
+    assert inside(project, "p", "cat small; ls huge 2>/dev/null || echo none").split() == [
+        "other",
+        "none",
+    ]
+    project.run("delete", "--force", "p").assert_ok()
+
+
+def test_the_entry_is_plain_data(rumpel_project: ProjectFactory) -> None:
+    """Written to the user's repository: no environment, no configuration, no secret."""
+    project = rumpel_project(
+        config={
+            "image": "rumpel-mini:1",
+            "runArgs": ["--network=none"],
+            "containerEnv": {"TOKEN": "canary-value"},
+        }
+    )
+    project.run("create", "p").assert_ok()
+    project.run("delete", "p").assert_ok()
+    (ref,) = [name for name in project.repo.refs("refs/rumpel/keep") if name.endswith("/deleted")]
+    text = project.git("cat-file", "blob", ref)
+    assert "canary-value" not in text
+    assert json.loads(text)["pod"] == "p"
