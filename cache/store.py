@@ -89,6 +89,11 @@ class Store:
         await self._writer.stop()
 
     @property
+    def is_empty(self) -> bool:
+        """Nothing was ever done with it."""
+        return not (self._last_run or self._pods or self._records)
+
+    @property
     def was_reset(self) -> bool:
         """The file could not be read: it was moved aside and this one is new."""
         return self._writer.was_reset

@@ -71,6 +71,8 @@ def _add_pod(graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]]) -> 
             user=tooled.out("user"),
             seed_volume=seeded.out("volume"),
             spec=spec.container,
+            base_branch=spec.base_branch,
+            base_oid=spec.base_oid,
         ),
         pod=spec.pod,
     )

@@ -27,6 +27,8 @@ VERSION = 1
 POLICY = Policy(slots=("create",), timeout_s=300.0, retries=1)
 
 LABEL_SPEC = "rumpel.spec"
+LABEL_MEMO = "rumpel.memo"
+"""What a pod is rebuilt from when the database is lost; nothing secret."""
 LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
 
 
@@ -42,6 +44,11 @@ class Inputs:
     image_user: str
     seed_volume: str
     spec: ContainerSpec
+    base_branch: str | None = None
+    base_oid: str | None = None
+    """What the pod was made from: only for the memo."""
+    spec_label: str | None = None
+    """What the container was made of, when its label is all that is known (daemon.adopt)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +156,8 @@ def main_user(inputs: Inputs) -> str:
 
 
 def spec_digest(inputs: Inputs) -> str:
+    if inputs.spec_label:
+        return inputs.spec_label
     text = json.dumps(fingerprint(inputs), sort_keys=True, default=list)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -210,7 +219,22 @@ def _labels(ctx: Context[World], inputs: Inputs) -> dict[str, str]:
         names.LABEL_POD: inputs.pod,
         names.LABEL_POD_ID: inputs.pod_id,
         LABEL_SPEC: spec_digest(inputs),
+        LABEL_MEMO: _memo(inputs),
     }
+
+
+def _memo(inputs: Inputs) -> str:
+    found = {
+        "common_dir": inputs.repo.common_dir,
+        "object_format": inputs.repo.object_format,
+        "workspace_folder": inputs.spec.workspace_folder,
+        "user": inputs.user,
+        "image_user": inputs.image_user,
+        "seed_volume": inputs.seed_volume,
+        "base_branch": inputs.base_branch,
+        "base_oid": inputs.base_oid,
+    }
+    return json.dumps(found, sort_keys=True)
 
 
 async def _create(ctx: Context[World], inputs: Inputs) -> tuple[str, ContainerState | None]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rumpel.adapters import git, git_files, git_refs, git_run, threads
@@ -29,8 +29,7 @@ AUTOMATIC = ("stop", "restore")
 """Kinds of snapshots nobody asked for: only the newest are kept."""
 MOST_AUTOMATIC = 10
 READ_TIMEOUT_S = 30.0
-MAX_TEXT_BYTES = 1 << 20
-MAX_ENTRY_BYTES = 16 << 20
+MAX_TEXT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,16 +136,30 @@ async def left_out(repo: git.Repo, oid: str) -> tuple[str, ...]:
 
 async def _text(repo: git.Repo, name: str) -> str:
     """Of a blob; empty when there is none."""
+    return (await _texts(repo, [name]))[0]
+
+
+async def _texts(repo: git.Repo, names: list[str]) -> list[str]:
+    """Of several blobs, by one process."""
     done = await git_run.run(
         repo.git_dir,
         "cat-file",
-        "blob",
-        name,
+        "--batch",
+        input="".join(f"{name}\n" for name in names).encode(),
         timeout_s=READ_TIMEOUT_S,
-        codes=(0, 128),
-        max_output_bytes=MAX_ENTRY_BYTES,
+        max_output_bytes=MAX_TEXT_BYTES,
     )
-    return done.stdout.decode("utf-8", "replace") if done.code == 0 else ""
+    found, rest = list[str](), done.stdout
+    for _ in names:
+        head, _, rest = rest.partition(b"\n")
+        fields = head.split(b" ")
+        if fields[-1] == b"missing" or len(fields) != 3 or not fields[2].isdigit():
+            found.append("")
+            continue
+        size = int(fields[2])
+        found.append(rest[:size].decode("utf-8", "replace"))
+        rest = rest[size + 1 :]
+    return found
 
 
 # The trash.
@@ -211,7 +224,7 @@ async def entries(repo: git.Repo) -> list[Deleted]:
     """Everything in the trash, deleted last first."""
     refs = await threads.call(git.refs, repo, KEEP)
     oids = [oid for ref, oid in refs.items() if ref.endswith("/deleted")]
-    found = [from_text(await _text(repo, oid)) for oid in oids]
+    found = [from_text(text) for text in await _texts(repo, oids)] if oids else []
     known = [entry for entry in found if entry is not None]
     return sorted(known, key=lambda entry: (-entry.deleted_at, entry.pod_id))
 
@@ -241,10 +254,6 @@ def pick(found: list[Deleted], name: str) -> Deleted:
         hint="rumpel undelete   lists what is there",
         details={"known": sorted({entry.pod for entry in found})},
     )
-
-
-def without_snapshot(entry: Deleted) -> Deleted:
-    return replace(entry, snapshot=None, files=0)
 
 
 def _deleted_ref(pod_id: str) -> str:

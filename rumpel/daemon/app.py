@@ -18,7 +18,7 @@ from rumpel.adapters import git
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.cache.store import Store
-from rumpel.daemon import limits, seeds, trash
+from rumpel.daemon import adopt, limits, seeds, trash
 from rumpel.daemon.background import Background
 from rumpel.daemon.links import LinkManager
 from rumpel.daemon.pods import Pods, find_container, repo_ref
@@ -26,13 +26,14 @@ from rumpel.daemon.runner import Runner
 from rumpel.daemon.works import WorkKeeper
 from rumpel.engine.execute import Engine
 from rumpel.errors import HostUnreachable, RumpelError
-from rumpel.graphs.create import address
-from rumpel.model import RepoRef
-from rumpel.tasks.world import World
+from rumpel.graphs.create import address, node_id
+from rumpel.model import PodSpec, RepoRef
+from rumpel.tasks.world import Access, World
 
 log = logging.getLogger(__name__)
 
 LOCAL = "local"
+HOME_ID = "home-id"
 RECONNECT_S = 1.0
 LIVE_TIMEOUT_S = 1.5
 
@@ -43,6 +44,7 @@ class App:
     def __init__(self, *, state_dir: Path, store: Store, background: Background) -> None:
         self.state_dir, self.store, self.background = state_dir, store, background
         self.started_at = time.time()
+        self.lost = adopt.Lost(is_likely=store.is_empty and (state_dir / HOME_ID).exists())
         self.home_id = home_id(state_dir)
         self.pods = Pods(store)
         self.creating: dict[str, int] = {}
@@ -64,13 +66,12 @@ class App:
             store=store,
             limits=limits.of_repo,
         )
-        works = WorkKeeper(host=self._host, doors_dir=state_dir / "doors", limits=limits.of_repo)
         self.world = World(
             home_id=self.home_id,
             hosts=self.hosts,
             snapshots=self.snapshots,
             links=self.links,
-            works=works,
+            works=WorkKeeper(self._host, state_dir / "doors", limits.of_repo),
             extra_labels=extra_labels(os.environ),
             default_parallel=parallel,
             scratch_dir=fresh_folder(state_dir / "scratch"),
@@ -102,7 +103,7 @@ class App:
         """A container of ours was started or ended, by us or by hand; or the engine was."""
         if not container_id:
             if action == "live":
-                self.background.spawn(seeds.sweep(self, host), f"seeds of {host}")
+                self.background.spawn(self._came_alive(host), f"pods and seeds of {host}")
             return
         state = self.snapshots[host].containers.get(container_id)
         if state is None or state.status != "running":
@@ -129,18 +130,37 @@ class App:
                 log.warning("pod %s: %s", pod.name, error.message)
         self.background.spawn(self.links.republish(), "published branches")
         self.background.spawn(trash.expire_for_ever(self), "trash")
-        if self.pods.all() or seeds.is_known(self):
+        if self.pods.all() or seeds.is_known(self) or self.lost.is_likely:
             self.background.spawn(self._reconnect(), "reconnect")
+
+    async def until_known(self) -> None:
+        """When the database may have been lost: until the engine told of its pods, or is silent."""
+        if self.lost.is_likely and not self.lost.looked.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LIVE_TIMEOUT_S):
+                    await self.lost.looked.wait()
 
     async def _reconnect(self) -> None:
         """Until the engine answers; then every running pod gets its link and one import."""
         while True:
             try:
                 await self.host(LOCAL)
+                await self._adopt(LOCAL)
                 await self._link_up()
                 break
             except HostUnreachable:
                 await asyncio.sleep(RECONNECT_S)
+
+    async def _adopt(self, host: str) -> int:
+        async with self.lost.looking:
+            found = await adopt.unknown(self, host)
+            self.lost.looked.set()
+        return found
+
+    async def _came_alive(self, host: str) -> None:
+        if await self._adopt(host):
+            await self._link_up()
+        await seeds.sweep(self, host)
 
     async def _link_up(self) -> None:
         seen: set[str] = set()
@@ -156,7 +176,16 @@ class App:
             if access is None or not access.is_set_up or state is None:
                 continue  # interrupted before its workspace was made: nothing to import
             if state.status == "running":
+                if node_id("keep", spec) in self.world.crashed:
+                    await self._thaw(spec, access)
                 self.links.follow(address(spec), access)
+
+    async def _thaw(self, spec: PodSpec, access: Access) -> None:
+        """A daemon was killed while it deleted this pod: what runs in it goes on."""
+        try:
+            await self.world.works.thaw(address(spec), access)
+        except RumpelError as error:
+            log.warning("pod %s: %s", spec.pod, error.message)
 
     def target_of(self, cwd: str) -> RepoRef:
         """The repository of a folder; asked anew when it moved or was deleted."""
@@ -223,7 +252,7 @@ async def running() -> AsyncIterator[App]:
 
 def home_id(state_dir: Path) -> str:
     """Which state folder an object belongs to; in a file, so that it survives the database."""
-    path = state_dir / "home-id"
+    path = state_dir / HOME_ID
     with contextlib.suppress(FileNotFoundError):
         found = path.read_text().strip()
         if found:

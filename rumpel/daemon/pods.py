@@ -167,6 +167,9 @@ class Pods:
             user=image["user"],
             seed_volume=image["seed_volume"],
             spec=spec.container,
+            base_branch=spec.base_branch,
+            base_oid=spec.base_oid,
+            spec_label=image.get("spec_label"),
         )
 
     async def remember_made_of(self, spec: PodSpec, made: Mapping[str, str]) -> None:

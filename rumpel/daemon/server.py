@@ -137,6 +137,7 @@ async def _answer(app: App, connection: Connection, helpers: Background) -> None
 async def _run(app: App, client: Client) -> dict[str, object]:
     """The error boundary: whatever a verb raises becomes the last line of the request."""
     try:
+        await app.until_known()
         return await VERBS[client.request.verb](app, client)
     except RumpelError as error:
         failed: RumpelError = error

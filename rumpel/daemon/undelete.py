@@ -74,7 +74,8 @@ async def _bring_back(
 
     def add_work(graph: Graph) -> None:
         if entry.snapshot is not None:
-            add_restore(graph, spec, entry.snapshot, is_new=True)
+            # Of one that was interrupted somebody may have used the pod since.
+            add_restore(graph, spec, entry.snapshot, is_new=name in outcome.made)
 
     await create_verb.realize(app, client, [spec], outcome, extend=add_work)
     if name not in outcome.errors:

@@ -35,7 +35,6 @@ class WorkKeeper:
 
     def __init__(
         self,
-        *,
         host: Callable[[str], DockerHost],
         doors_dir: Path,
         limits: Callable[[RepoRef], Limits],

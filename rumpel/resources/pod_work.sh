@@ -27,7 +27,14 @@ rw_open() {
     cd "$rw_ws" || rw_die "no workspace at $rw_ws"
     [ -d "$rw_git" ] || rw_die "no repository at $rw_git"
     rw_what='making room for a snapshot'
+    # An exec outlives its client: the one of a daemon that was killed may still be at work.
+    if [ -f "$rw_git/rumpel/worker" ] && read -r rw_pid <"$rw_git/rumpel/worker" &&
+        grep -qs rw_scratch "/proc/$rw_pid/cmdline"; then
+        kill -KILL "$rw_pid" 2>/dev/null
+    fi
     rm -rf "$rw_scratch"
+    rw_try mkdir -p "$rw_git/rumpel"
+    echo $$ >"$rw_git/rumpel/worker"
     rw_try mkdir -p "$rw_scratch/refs/heads" "$rw_scratch/objects/info" "$rw_scratch/objects/pack" \
         "$rw_scratch/info"
     rw_format=$(git -C "$rw_ws" rev-parse --show-object-format 2>/dev/null) || rw_format=sha1
@@ -68,7 +75,7 @@ rw_with() {
     GIT_INDEX_FILE=$rw_index git --git-dir="$rw_scratch" --work-tree="$rw_ws" "$@"
 }
 
-rw_close() { rm -rf "$rw_scratch"; }
+rw_close() { rm -rf "$rw_scratch" "$rw_git/rumpel/worker"; }
 
 rw_quoted() {
     # Does git quote name $1? Then nothing but git can use it.
@@ -442,7 +449,12 @@ rw_put() {
     rw_tip=$(printf '%s\n' "$rw_about" | sed -n 's/^tip=//p')
     [ "$rw_head" != "refs/heads/$(printf '%s\n' "$rw_about" | sed -n 's/^branch=//p')" ] ||
         rw_head=refs/heads/$3
-    [ ! -e "$rw_git/index.lock" ] || rw_die "conflict: another git works in the pod (index.lock)"
+    rw_tries=0
+    while [ -e "$rw_git/index.lock" ]; do
+        rw_tries=$((rw_tries + 1))
+        [ $rw_tries -le 50 ] || rw_die "conflict: another git works in the pod (index.lock)"
+        sleep 0.1 2>/dev/null || sleep 1
+    done
     rw_put_head
     rw_no_filters
     rw_put_files
@@ -559,5 +571,5 @@ shift
 case $rw_verb in
 take) rw_take "$@" ;;
 put) rw_put "$@" ;;
-close) rw_scratch=$1/.git/rumpel/scratch && rw_close ;;
+close) rw_git=$1/.git rw_scratch=$1/.git/rumpel/scratch && rw_close ;;
 esac

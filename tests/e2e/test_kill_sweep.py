@@ -204,45 +204,104 @@ def test_create_killed_at_any_moment(
         sweep.end(project)
 
 
-@pytest.mark.timeout(1800 if LONG else 120)
+def make_dirty(project: Project) -> str:
+    """A pod with a commit, a staged and an untracked file; the commit."""
+    project.run("create", "p").assert_ok()
+    oid = commit_in(project)
+    script = "echo staged >staged; git add staged; echo more >>staged; echo new >untracked"
+    project.run("enter", "p", "--", "sh", "-c", script).assert_ok()
+    return oid
+
+
+def assert_dirty(project: Project, oid: str, point: str) -> None:
+    script = "git rev-parse HEAD; git status --porcelain; cat staged untracked; git show :staged"
+    shown = project.run("enter", "p", "--", "sh", "-c", script).assert_ok().stdout
+    expected = [oid, "AM staged", "?? untracked", "staged", "more", "new", "staged"]
+    assert shown.splitlines() == expected, point
+
+
+@pytest.mark.timeout(3600 if LONG else 180)
 @pytest.mark.slow
 def test_delete(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
-    created = ("create", "p")
     argv = ("delete", "--force", "p")
-    points = sweep.points(*argv, before=lambda project: project.run(*created))
-    points = sweep.chosen(points, share=3)
+    points = sweep.chosen(sweep.points(*argv, before=make_dirty), share=2)
     record_property("kills", len(points))
     for point in points:
         project = sweep.project(point)
-        project.run(*created).assert_ok()
-        oid = commit_in(project)
+        oid = make_dirty(project)
         sweep.killed(project, point, *argv)
         assert project.run("delete", "p").code in (0, 3, 4), point
         assert project.run(*argv).code in (0, 3), point
         assert_nothing_left(project)
         kept = project.repo.refs("refs/rumpel/keep").values()
         assert oid in kept, f"{point}: commit lost"
+        assert project.run("undelete", "p").code == 0, f"{point}: not in the trash"
+        assert_dirty(project, oid, point)
+        sweep.end(project)
+
+
+@pytest.mark.timeout(3600 if LONG else 180)
+@pytest.mark.slow
+def test_a_pod_survives_a_killed_delete(
+    rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record
+) -> None:
+    """As long as its container is there it goes on as before, whatever was frozen in it."""
+    sweep = Sweep(rumpel_project, tmp_path)
+    found = sweep.points("delete", "--force", "p", before=make_dirty)
+    early = [point for point in found if point.startswith(("guard.", "keep."))]
+    points = sweep.chosen(early, share=1)
+    record_property("kills", len(points))
+    for point in points:
+        project = sweep.project(point)
+        oid = make_dirty(project)
+        sweep.killed(project, point, "delete", "--force", "p")
+        assert_dirty(project, oid, point)
+        onward = commit_in(project)
+        project.wait_for_ref("p", onward)
+        assert project.run("undelete", "--json").assert_ok().data == [], point
+        sweep.end(project)
+
+
+@pytest.mark.timeout(3600 if LONG else 180)
+@pytest.mark.slow
+def test_undelete(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
+    sweep = Sweep(rumpel_project, tmp_path)
+
+    def in_trash(project: Project) -> str:
+        oid = make_dirty(project)
+        project.run("delete", "--force", "p").assert_ok()
+        return oid
+
+    found = sweep.points("undelete", "p", before=in_trash)
+    points = sweep.chosen([item for item in found if not item.startswith("image.")], share=2)
+    record_property("kills", len(points))
+    for point in points:
+        project = sweep.project(point)
+        oid = in_trash(project)
+        sweep.killed(project, point, "undelete", "p")
+        done = project.run("undelete", "p")
+        assert done.code in (0, 3, 4), f"{point}: {done}"
+        assert_dirty(project, oid, point)
+        assert project.run("undelete", "--json").assert_ok().data == [], point
+        sweep.end(project)
 
 
 @pytest.mark.timeout(1800 if LONG else 120)
 @pytest.mark.slow
 def test_stop(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
-    created = ("create", "p")
-    points = sweep.points("stop", "p", before=lambda project: project.run(*created))
+    points = sweep.points("stop", "p", before=make_dirty)
     points = sweep.chosen(points, share=1)
     record_property("kills", len(points))
     for point in points:
         project = sweep.project(point)
-        project.run(*created).assert_ok()
-        oid = commit_in(project)
+        oid = make_dirty(project)
         sweep.killed(project, point, "stop", "p")
         project.run("stop", "p").assert_ok()
         (container,) = project.containers("p")
         assert container["State"] == "exited", point
         project.wait_for_ref("p", oid)
-        head = project.run("enter", "p", "--", "git", "rev-parse", "HEAD").assert_ok()
-        assert head.stdout.strip() == oid, point
+        assert_dirty(project, oid, point)
         assert project.containers("p")[0]["Labels"][names.LABEL_POD] == "p"
         sweep.end(project)

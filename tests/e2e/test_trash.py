@@ -43,7 +43,11 @@ def test_a_deleted_pod_comes_back_as_it_was(rumpel_project: ProjectFactory, prog
     assert project.containers() == []
     project.git("reflog", "expire", "--expire=now", "--all")
     project.git("gc", "-q", "--prune=now")
-    assert [row["name"] for row in entries(project)] == ["p"]
+    (row,) = entries(project)
+    assert {*row} == {
+        *("name", "pod_id", "deleted_at", "expires_at"),
+        *("branches", "snapshot", "files", "left"),
+    }
     project.run("undelete", "p").assert_ok()
     assert photo(project, "p") == before, f"seed {seed}, {progress}"
     assert entries(project) == []
@@ -71,6 +75,10 @@ def test_snapshot_and_restore(rumpel_project: ProjectFactory) -> None:
     assert photo(project, "p") == before
     listed = project.run("snapshot", "--list", "p", "--json").assert_ok().data
     assert [row["kind"] for row in listed] == ["restore", "manual"]
+    assert {*listed[0]} == {"name", "id", "oid", "kind", "created_at"}
+    for verb in ("snapshot", "restore"):
+        plan = project.run("graph", "p", "--plan", verb, "--json").assert_ok().data
+        assert verb in [node["kind"] for node in plan["nodes"]]
     project.run("restore", "p", listed[0]["id"]).assert_ok()
     assert inside(project, "p", "cat more") == "more"
     project.run("restore", "p", "abcdef").assert_error(3, "--list")

@@ -1,0 +1,71 @@
+"""What `delete` must see before it lets a container go, and the last moment before it does."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.project import Project, ProjectFactory
+
+
+def inside(project: Project, script: str) -> str:
+    return project.run("enter", "p", "--", "sh", "-ec", script).assert_ok().stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("git worktree add -q ../linked; echo x >../linked/x", "1 linked worktree with work in it"),
+        ("git switch -q --detach; git commit -q --allow-empty -m x", "1 commit on no branch"),
+        (
+            "git switch -qc t; git commit -q --allow-empty -m x; git tag kept; git switch -q p;"
+            "git branch -D t",
+            "1 commit on no branch",
+        ),
+        ("echo x >README.md; git stash -q", "1 stash"),
+        (
+            "git init -q /tmp/l; git -C /tmp/l -c user.name=x -c user.email=x@x commit -q"
+            " --allow-empty -m l;"
+            "git -c protocol.file.allow=always submodule -q add /tmp/l l; git commit -qam l;"
+            "git config submodule.l.ignore all; echo x >l/x",
+            "1 uncommitted file",
+        ),
+        (
+            "git update-index --assume-unchanged README.md; echo x >README.md",
+            "1 uncommitted file",
+        ),
+    ],
+)
+def test_work_that_git_status_does_not_tell(
+    rumpel_project: ProjectFactory, script: str, told: str
+) -> None:
+    project = rumpel_project()
+    inside(project, script)
+    project.run("delete", "p").assert_error(4, told, "undelete")
+    assert inside(project, "echo goes on") == "goes on"
+    project.run("delete", "--force", "p").assert_ok()
+
+
+def test_squashed_and_rebased_work_is_merged(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    commits = "for i in 1 2; do echo $i >$i; git add $i; git commit -qm $i; done"
+    oid = inside(project, f"{commits}; git rev-parse HEAD")
+    project.wait_for_ref("p", oid)
+    project.commit("elsewhere", {"README.md": "# Changed\n"})
+    project.run("delete", "p").assert_error(4, "2 unmerged commits")
+    project.git("merge", "-q", "--squash", "rumpelpod/p")
+    project.git("commit", "-qm", "both")
+    project.run("delete", "p").assert_ok()
+
+
+def test_a_file_that_comes_after_the_first_look(rumpel_project: ProjectFactory) -> None:
+    """The pod's own git program makes it while `guard` asks for changes."""
+    project = rumpel_project()
+    late = (
+        "#!/bin/sh\n[ -e /tmp/armed ] || exit 1\n"
+        "(sleep 0.02; echo x >/workspaces/repo/late) &\nexit 1\n"
+    )
+    inside(project, f"printf '%s' '{late}' >/tmp/late; chmod +x /tmp/late")
+    inside(project, "git config core.fsmonitor /tmp/late; git status --porcelain; touch /tmp/armed")
+    project.run("delete", "p").assert_error(4, "1 uncommitted file")
+    assert inside(project, "cat late") == "x"
+    project.run("delete", "--force", "p").assert_ok()
