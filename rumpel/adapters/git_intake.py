@@ -26,9 +26,11 @@ MAX_FETCHES = 200
 MAX_SERVERS = 32
 """Of one import."""
 MAX_SKIPPED = 500
+NEVER = ("never", "")
 NOT_FATAL = (0, 1)
 """Exit codes of a fetch whose objects all arrived and passed fsck."""
 INCOMPLETE = "its history is not complete"
+POINTS_NOWHERE = "it points at no commit"
 TOO_MANY = "too many other branches were refused"
 CHECK_TIMEOUT_S = 120.0
 
@@ -64,10 +66,12 @@ class Intake:
         try:
             why = await self._all()
             waiting = self._wanted()
-            if why is not None and len(waiting) == 1 and ALL not in self.refused:
+            if why is not None and len(waiting) == 1 and not self.refused:
                 self.refused[waiting[0]] = why
             elif waiting:
-                await self._halve(waiting)
+                # Together they have just failed, unless there were too many to be listed.
+                is_tried = why is not None and ALL not in self.refused
+                await self._halve(_halves(waiting) if is_tried else [waiting])
         finally:
             for stream in self._opened:
                 await stream.close()
@@ -93,17 +97,19 @@ class Intake:
     def _wanted(self) -> list[str]:
         """Branches that moved and are not here yet, those of the last import first."""
         refs = {HEADS + os.fsdecode(raw): oid for raw, oid in self.claims.items()}
+        for ref, oid in refs.items():
+            if oid and not oid.strip("0"):
+                self.refused[ref] = POINTS_NOWHERE
         found = [
             ref
             for ref, oid in refs.items()
             if self.arrived.get(ref) != oid and ref not in self.refused and _is_branch(ref)
         ]
-        found = [ref for ref in found if self.known_refused.get(ref, ("", ""))[0] != refs[ref]]
+        found = [ref for ref in found if self.known_refused.get(ref, NEVER)[0] != refs[ref]]
         known = {HEADS + name for name in self.quarantine.known}
         return sorted(found, key=lambda ref: (ref not in known, ref))
 
-    async def _halve(self, refs: list[str]) -> None:
-        groups = [refs]
+    async def _halve(self, groups: list[list[str]]) -> None:
         while groups:
             group = groups.pop()
             is_over = self._fetches >= MAX_FETCHES or len(self.refused) >= MAX_REFUSED
@@ -116,9 +122,8 @@ class Intake:
                 why = _reason(err)
             if why is None:
                 continue
-            middle = len(group) // 2
-            if middle:
-                groups += [group[middle:], group[:middle]]
+            if len(group) > 1:
+                groups += _halves(group)
             else:
                 self.refused[group[0]] = why
 
@@ -183,6 +188,12 @@ class Intake:
         for ref in waiting.keys() - arrived.keys():
             self.refused[ref] = report.said or INCOMPLETE
         await threads.call(self.quarantine.accept)
+
+
+def _halves(refs: list[str]) -> list[list[str]]:
+    """The first one last: it is taken from the end."""
+    middle = len(refs) // 2
+    return [half for half in (refs[middle:], refs[:middle]) if half]
 
 
 def _is_branch(ref: str) -> bool:

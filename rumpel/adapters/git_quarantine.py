@@ -50,7 +50,9 @@ CONFIG = """\
 \tbigFileThreshold = 64m
 \tpackedGitLimit = 4g
 \talternateRefsCommand = true
-{extensions}[gc]
+{extensions}[advice]
+\tfetchShowForcedUpdates = false
+[gc]
 \tauto = 0
 [maintenance]
 \tauto = false

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from rumpel.adapters import git, threads
 from rumpel.adapters.stream import STDERR, STDOUT
 from tests.support.home import Home
 from tests.support.repo import Repo
+
+pytest.register_assert_rewrite("tests.adapters.git.hostile")
 
 
 class LocalStream:
@@ -129,3 +132,28 @@ def make_pair(home: Home, tmp_path: Path, *options: str) -> Pair:
     pod.git("switch", "-q", "-c", "alice")
     pod.git("branch", "-q", "-D", "main")
     return Pair(host, pod, tmp_path / "state/doors/repo/pod-1", home, git.discover(str(host.root)))
+
+
+TEMPLATES: dict[Path, Path] = {}
+"""Of this process: made once, then copied."""
+
+
+@pytest.fixture
+def quick(home: Home, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """A pair like `pair`, as a copy: many tests need one, and git takes its time."""
+    base = tmp_path_factory.getbasetemp()
+    if base not in TEMPLATES:
+        TEMPLATES[base] = tmp_path_factory.mktemp("template")
+        made = make_pair(home, TEMPLATES[base], "--template=")
+        made.pod.git("config", "remote.origin.url", "/nowhere")
+    env = home.environment(None)
+    for name in ("host", "pod"):
+        shutil.copytree(TEMPLATES[base] / name, tmp_path / name, symlinks=True)
+    host, pod = Repo(tmp_path / "host", env), Repo(tmp_path / "pod", env)
+    return Pair(host, pod, tmp_path / "state/doors/repo/pod-1", home, git.discover(str(host.root)))
+
+
+@pytest.fixture
+def good(quick: Pair) -> str:
+    """Where alice is, on the host too."""
+    return quick.pod.oid("alice")
