@@ -19,7 +19,10 @@ class RepoRef:
 
     @property
     def basename(self) -> str:
-        return self.work_tree.rstrip("/").rsplit("/", 1)[-1]
+        """Of the folder, as UTF-8: it names things in Docker and in pods."""
+        name = self.work_tree.rstrip("/").rsplit("/", 1)[-1]
+        text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return text.replace("\ufffd", "_") or "root"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

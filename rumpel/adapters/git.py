@@ -72,7 +72,8 @@ def discover(path: str) -> Repo:
                 f"not in a git repository: {path}",
                 hint="git init   makes one here; or go to one, or say -C DIR",
             )
-        opened = pygit2.Repository(found)
+        # By the path: a repository found through a `.git` file does not know its files itself.
+        opened = pygit2.Repository(path)
     except FOREIGN:
         return _discover_with_git(path)
     if opened.is_bare or not opened.workdir:
@@ -286,7 +287,11 @@ def _discover_with_git(path: str) -> Repo:
     done = proc.run_blocking(command, timeout_s=TIMEOUT_S)
     fields = done.stdout.decode("utf-8", "surrogateescape").split("\n")
     if done.code or len(fields) < 5:
-        raise UsageError(f"the git repository at {path} cannot be used: {_first_line(done)}")
+        is_foreign = "safe.directory" in done.error_text
+        raise UsageError(
+            f"the git repository at {path} cannot be used: {_first_line(done)}",
+            hint=_last_line(done.error_text).strip() if is_foreign else None,
+        )
     if fields[0] == "true":
         raise _bare(path)
     top = proc.run_blocking(

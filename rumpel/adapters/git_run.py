@@ -55,6 +55,7 @@ async def run(
     input: bytes | None = None,
     timeout_s: float,
     env: dict[str, str] | None = None,
+    cwd: str | None = None,
     codes: Sequence[int] = (0,),
     max_output_bytes: int = proc.MAX_OUTPUT_BYTES,
 ) -> proc.Completed:
@@ -62,6 +63,7 @@ async def run(
     done = await proc.run(
         argv(git_dir, *args),
         env=isolated_env() if env is None else env,
+        cwd=cwd,
         input=input,
         timeout_s=timeout_s,
         max_output_bytes=max_output_bytes,
@@ -72,7 +74,8 @@ async def run(
 
 
 def failed(args: Sequence[str], done: proc.Completed) -> RumpelError:
-    verb = next((word for word in args if not word.startswith("-")), "")
+    words = [word for before, word in zip(("", *args), args, strict=False) if before != "-c"]
+    verb = next((word for word in words if not word.startswith("-")), "")
     return RumpelError(
         f"git {verb} failed: {summary(done.error_text) or f'exit code {done.code}'}",
         details={"exit_code": done.code, "stderr": done.error_text[-4000:]},

@@ -53,6 +53,8 @@ class _Seed:
     refs: dict[str, str]
     config: str
     shallow: bytes | None
+    is_partial: bool
+    """A promisor remote has what is missing here."""
 
     @property
     def tips(self) -> list[str]:
@@ -88,6 +90,7 @@ def _read(repo: git.Repo) -> _Seed:
         refs=refs,
         config=config(repo.object_format),
         shallow=shallow,
+        is_partial=any(Path(repo.objects_dir, "pack").glob("*.promisor")),
     )
 
 
@@ -101,6 +104,19 @@ def config(object_format: str) -> str:
 
 async def _pack(repo: git.Repo, seed: _Seed, scratch: Path) -> None:
     """No search for new deltas (window 0): those that exist are reused, the rest is small."""
+    try:
+        await _pack_objects(repo, seed, scratch)
+    except RumpelError as err:
+        if seed.is_partial:
+            raise RumpelError(
+                f"{repo.work_tree} is a partial clone, and the rest of its history cannot be "
+                f"fetched: {err.message}",
+                hint="git fetch --refetch --no-filter   gets all of it, once the remote answers",
+            ) from err
+        raise
+
+
+async def _pack_objects(repo: git.Repo, seed: _Seed, scratch: Path) -> None:
     await git_run.run(
         repo.git_dir,
         "-c",

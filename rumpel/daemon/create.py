@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from rumpel import names
+from rumpel.adapters import git_worktree, threads
 from rumpel.daemon import requests, seeds
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
@@ -23,6 +24,7 @@ from rumpel.errors import Conflict, Interrupted, NotFound, RumpelError, UsageErr
 from rumpel.graphs.create import create, node_id
 from rumpel.graphs.delete import delete
 from rumpel.model import PodSpec
+from rumpel.text import count
 
 MAX_COUNT = 1000
 
@@ -69,6 +71,8 @@ async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Ou
     """Make or finish the pods named; errors of single pods are in the outcome."""
     await app.host(requests.local_host(where.host))
     outcome = Outcome()
+    if any(app.pods.find(where.ref.repo_id, name) is None for name in wanted):
+        await threads.call(git_worktree.check_writable, where.repo)
     specs = await _specs(app, client, where, wanted, outcome)
     if not specs:
         return outcome
@@ -77,7 +81,14 @@ async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Ou
     if client.request.args.get("no_wait"):
         app.background.spawn(realize(app, client, specs, outcome), f"create {wanted[0]}")
     else:
-        await realize(app, client, specs, outcome)
+        looking = asyncio.ensure_future(git_worktree.uncommitted(where.repo))
+        try:
+            await realize(app, client, specs, outcome)
+            if outcome.made and (changes := await looking):
+                text = count(changes, "uncommitted change")
+                client.warn(f"{text} of the host: pods have what is committed")
+        finally:
+            looking.cancel()
     return outcome
 
 
