@@ -20,7 +20,7 @@ TITLE = "Cloning"
 VERSION = 1
 POLICY = Policy(slots=("create",), timeout_s=1800.0)
 
-ANSWER = re.compile(r"-|[0-9a-f]{40}(?:[0-9a-f]{24})?")
+ANSWER = re.compile(r"(-|[0-9a-f]{40}(?:[0-9a-f]{24})?)( no-lfs)?")
 """What a set-up may say; the pod is untrusted, and its answer becomes a ref of the user."""
 
 
@@ -38,6 +38,8 @@ class Inputs:
 class Output:
     container_id: str
     oid: str
+    lacks_lfs: bool = False
+    """The commit has large files of Git LFS, and the image nothing that knows them."""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -69,11 +71,12 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         upstream=inputs.base_branch,
         restore=before,
     )
-    oid = await links.set_up(pod, setup)
-    if not ANSWER.fullmatch(oid):
-        raise RumpelError(f"pod {pod.pod!r} did not tell its commit: {oid[:80]!r}")
+    said = await links.set_up(pod, setup)
+    answer = ANSWER.fullmatch(said)
+    if answer is None:
+        raise RumpelError(f"pod {pod.pod!r} did not tell its commit: {said[:80]!r}")
     ctx.fault("cloned")
-    return Output(container_id=inputs.container_id, oid=oid)
+    return Output(container_id=inputs.container_id, oid=answer[1], lacks_lfs=answer[2] is not None)
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:

@@ -56,6 +56,7 @@ class Work:
     commits: int = 0
     stashes: int = 0
     trees: int = 0
+    large_files: int = 0
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -151,7 +152,13 @@ async def look(world: World, pod: PodAddress) -> Work:
     found = LOOSE.fullmatch(answer)
     if found is None:
         raise RumpelError("it did not tell its stashes")
-    return Work(dirty=dirty, commits=int(found[1]), stashes=int(found[2]), trees=int(found[3]))
+    return Work(
+        dirty=dirty,
+        commits=int(found[1]),
+        stashes=int(found[2]),
+        trees=int(found[3]),
+        large_files=report.large_files,
+    )
 
 
 async def stop_again(world: World, pod: PodAddress, access: Access | None) -> None:
@@ -182,6 +189,7 @@ async def refuse(pod: PodAddress, *, branches: dict[str, str], work: Work) -> No
         (work.commits, "commit on no branch", "commits on no branch"),
         (work.stashes, "stash", "stashes"),
         (work.trees, "linked worktree with work in it", "linked worktrees with work in them"),
+        (work.large_files, "large file only there", "large files only there"),
     )
     parts = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
     if not parts:
@@ -198,5 +206,6 @@ async def refuse(pod: PodAddress, *, branches: dict[str, str], work: Work) -> No
             "commits_on_no_branch": work.commits,
             "stashes": work.stashes,
             "worktrees": work.trees,
+            "large_files": work.large_files,
         },
     )

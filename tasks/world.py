@@ -52,6 +52,8 @@ class SyncReport:
 
     branches: Mapping[str, str]
     rejected: tuple[tuple[str, str], ...] = ()
+    large_files: int = 0
+    """Content of Git LFS that is only in the pod."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

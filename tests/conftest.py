@@ -16,12 +16,14 @@ import pytest
 from hypothesis import settings
 
 from tests.support import guards
-from tests.support.engine import DEV_IMAGE, MINI_IMAGE, Engine, unavailable
+from tests.support.engine import DEV_IMAGE, LFS_IMAGE, MINI_IMAGE, Engine, unavailable
 from tests.support.home import RUN_ID, Home, sweep
 from tests.support.project import ProjectFactory
 from tests.support.repo import Repo
 
-DOCKER_FIXTURES = frozenset({"dev_image", "docker_engine", "mini_image", "rumpel_project"})
+DOCKER_FIXTURES = frozenset(
+    {"dev_image", "docker_engine", "lfs_image", "mini_image", "rumpel_project"}
+)
 DOCKER_TIMEOUT_S = 120
 
 # Deadlines measure the machine, which is shared; a run in CI must be repeatable.
@@ -117,6 +119,12 @@ def mini_image(docker_engine: Engine) -> str:
 def dev_image(docker_engine: Engine) -> str:
     """Reference of the image with Debian, bash, git, screen (scripts/images)."""
     return _image(docker_engine, DEV_IMAGE)
+
+
+@pytest.fixture(scope="session")
+def lfs_image(docker_engine: Engine) -> str:
+    """Reference of the small image with git-lfs (scripts/images lfs)."""
+    return _image(docker_engine, LFS_IMAGE)
 
 
 @pytest.fixture

@@ -12,11 +12,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pygit2
 
-from rumpel.adapters import git_files, proc
+from rumpel.adapters import git_files, git_urls, proc
 from rumpel.errors import NotFound, RumpelError, UsageError
 
 TIMEOUT_S = 60.0
@@ -212,11 +211,20 @@ def carried(repo: Repo) -> Carried:
         name=found.get("user.name") or None,
         email=found.get("user.email") or None,
         remotes={
-            key.removeprefix("remote.").removesuffix(".url"): _without_secrets(url)
+            key.removeprefix("remote.").removesuffix(".url"): git_urls.without_secrets(url)
             for key, url in found.items()
             if key.startswith("remote.") and url
         },
     )
+
+
+def config_value(repo: Repo, key: str) -> str | None:
+    """One value; without a process where libgit2 can read the repository."""
+    if not repo.needs_git:
+        with contextlib.suppress(*FOREIGN):
+            config = pygit2.Repository(repo.git_dir).config
+            return str(config[key]) if key in config else None
+    return _ask(repo, "config", "--get", key, codes=(0, 1)) or None
 
 
 def config_state(repo: Repo) -> tuple[object, ...]:
@@ -347,21 +355,6 @@ def _is_commit(opened: pygit2.Repository, oid: str) -> bool:
 
 def _branch_name(ref: str) -> str | None:
     return ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else None
-
-
-def _without_secrets(url: str) -> str:
-    """Drop password and query; over HTTP also the user, who often is the token."""
-    try:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-        user = parts.netloc.rpartition("@")[0].partition(":")[0]
-    except ValueError:
-        return ""
-    if not parts.scheme or not parts.netloc:
-        return url
-    keep_user = bool(user) and parts.scheme not in ("http", "https")
-    netloc = f"{user}@{host}" if keep_user else host
-    return parts._replace(netloc=netloc, query="", fragment="").geturl()
 
 
 def _bare(path: str) -> UsageError:

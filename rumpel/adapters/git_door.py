@@ -15,7 +15,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote_from_bytes
@@ -31,17 +31,21 @@ from rumpel.adapters import (
     git_refs,
     git_run,
     git_wire,
+    lfs,
     threads,
 )
 from rumpel.adapters.git_intake import Intake, Refusals, Reopen
 from rumpel.adapters.git_judge import Found
 from rumpel.adapters.git_limits import Limits, Refused
 from rumpel.adapters.git_quarantine import HEADS, Quarantine
+from rumpel.adapters.lfs import Pointer
 from rumpel.adapters.stream import Stream
 from rumpel.errors import RumpelError
 
 STATE = "packed-refs"
 """The door's branches, in git's own format; replaced as one file."""
+PENDING = "lfs"
+"""Large files the host lacks, by the pod's pointers."""
 UNPACK_LIMIT = 100
 """Objects; git's own fetch.unpackLimit, which it does not heed when it has to check."""
 UNPACK_BYTES = 32 << 20
@@ -58,6 +62,8 @@ class Imported:
     rejected: tuple[tuple[str, str], ...]
     refusals: dict[str, tuple[str, str]] = field(default_factory=dict, compare=False)
     """The same by ref, for the next import: it skips what has not moved."""
+    lfs: dict[Pointer, str] = field(default_factory=dict)
+    """Large files whose content the host does not have yet, with the reason if one is known."""
 
 
 async def import_pod(
@@ -92,9 +98,11 @@ async def import_pod(
         await intake.run()
         found, rejected, refusals = _outcome(quarantine, intake)
         await _settle(repo, door, quarantine, found, weight.found)
+        # Before the branches: what a killed daemon did not fetch has to be known by the next one.
+        pending = await threads.call(_note_pointers, repo, door, weight.found.pointers)
         if found != quarantine.known or weight.found.on_disk:
             await threads.call(_write_state, door, found, weight.total)
-        return Imported(found, tuple(sorted(rejected.items())), refusals)
+        return Imported(found, tuple(sorted(rejected.items())), refusals, pending)
     finally:
         await threads.call(quarantine.remove)
 
@@ -143,6 +151,11 @@ def branches(door: Path) -> dict[str, str]:
     except OSError as err:
         raise RumpelError(f"the door {door} cannot be read: {err.strerror}") from err
     return {name.removeprefix(HEADS): oid for name, oid in found.items() if name.startswith(HEADS)}
+
+
+def settle_lfs(door: Path, missing: Mapping[Pointer, str]) -> None:
+    """What of `Imported.lfs` is still not on the host, and why. Blocking."""
+    lfs.write_pending(door / PENDING, missing)
 
 
 def sweep(door: Path) -> None:
@@ -269,6 +282,19 @@ def _left_behind(repo: git.Repo, quarantine: Quarantine, found: Mapping[str, str
             and (name not in found or not git.is_ancestor(repo, oid, found[name]))
         }
     )
+
+
+def _note_pointers(repo: git.Repo, door: Path, new: Iterable[Pointer]) -> dict[Pointer, str]:
+    """What of the pod's large files is not on the host, from this import and earlier ones."""
+    before = lfs.read_pending(door / PENDING)
+    found = before | {pointer: before.get(pointer, "") for pointer in new}
+    if not found:
+        return {}
+    store = lfs.Store(repo)
+    missing = {pointer: why for pointer, why in found.items() if not store.has(pointer)}
+    if missing != before:
+        lfs.write_pending(door / PENDING, missing)
+    return missing
 
 
 def _write_state(door: Path, found: Mapping[str, str], used: int | None) -> None:

@@ -10,16 +10,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rumpel.adapters import git, git_objects, git_odb, git_run, git_trees, proc
+from rumpel.adapters import git, git_objects, git_odb, git_run, git_trees, lfs, proc
 from rumpel.adapters.git_limits import Limits, Refused
 from rumpel.adapters.git_pack import PackScanner
 from rumpel.adapters.git_quarantine import OBJECTS, Quarantine
+from rumpel.adapters.lfs import Pointer
 from rumpel.errors import RumpelError
 
 USAGE = "usage"
 """File of a door: bytes that imports of the pod brought, more or less."""
 TIMEOUT_S = 120.0
 ASK_BYTES = 32 << 20
+MAX_SEARCHED = 500_000
+"""Objects of one fetch in which pointers are looked for; more is a history from elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,15 @@ class Found:
     count: int = 0
     unpacked: int = 0
     on_disk: int = 0
+    pointers: tuple[Pointer, ...] = ()
+    """Large files of Git LFS that are named in it."""
 
     def __add__(self, other: Found) -> Found:
         return Found(
             self.count + other.count,
             self.unpacked + other.unpacked,
             self.on_disk + other.on_disk,
+            self.pointers + other.pointers,
         )
 
 
@@ -48,15 +54,27 @@ def objects(repo: git.Repo, quarantine: Quarantine, limits: Limits) -> Found:
         return Found(unpacked=largest)
     listed = _with_git(fresh) if repo.object_format != "sha1" else git_odb.packed(str(fresh))
     trees: dict[bytes, int] = {}
+    small: dict[bytes, int] = {}
     count = unpacked = 0
     for name, is_tree, size in listed:
         _refuse_large(size, limits.tree_bytes if is_tree else limits.object_bytes)
         count, unpacked = count + 1, unpacked + size
         if is_tree:
             trees[name] = size
+        elif lfs.may_point(size) and count <= MAX_SEARCHED:
+            small[name] = size
     if trees:
         _check_trees(repo, quarantine, trees, limits)
-    return Found(count, unpacked, sum(pack.stat().st_size for pack in packs))
+    on_disk = sum(pack.stat().st_size for pack in packs)
+    return Found(count, unpacked, on_disk, _pointers(repo, fresh, small))
+
+
+def _pointers(repo: git.Repo, fresh: Path, small: dict[bytes, int]) -> tuple[Pointer, ...]:
+    if repo.object_format == "sha1":
+        read = git_odb.contents(str(fresh), small)
+    else:
+        read = (data for _, data in _read(fresh, small))
+    return tuple(pointer for pointer in map(Pointer.parse, read) if pointer)
 
 
 def _check_trees(
@@ -88,18 +106,21 @@ def _with_git(fresh: Path) -> Iterator[tuple[bytes, bool, int]]:
 
 
 def _contents(fresh: Path, trees: dict[bytes, int]) -> git_trees.Read:
-    found: dict[bytes, bytes] = {}
+    return dict(_read(fresh, trees)).get
+
+
+def _read(fresh: Path, names: dict[bytes, int]) -> Iterator[tuple[bytes, bytes]]:
+    """Some objects, in groups of a size that can be held."""
     group: list[bytes] = []
     waiting = 0
-    for number, (name, size) in enumerate(trees.items(), 1):
+    for number, (name, size) in enumerate(names.items(), 1):
         group.append(name)
         waiting += size
-        if number == len(trees) or waiting > ASK_BYTES:
+        if number == len(names) or waiting > ASK_BYTES:
             asked = "".join(f"{name.hex()}\n" for name in group).encode()
-            found.update(_answers(_ask(fresh, "cat-file", "--batch", input=asked)))
+            yield from _answers(_ask(fresh, "cat-file", "--batch", input=asked))
             group.clear()
             waiting = 0
-    return found.get
 
 
 FORMAT = "%(objectname) %(objecttype) %(objectsize)"

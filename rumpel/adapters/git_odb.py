@@ -6,7 +6,7 @@ For SHA-1 only. Blocking; nothing here writes but `loosen`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import pygit2
 
@@ -22,6 +22,13 @@ def packed(objects: str) -> Iterator[tuple[bytes, bool, int]]:
     for oid in pack:
         kind, size = pack.read_header(oid)
         yield oid.raw, kind == TREE, size
+
+
+def contents(objects: str, names: Iterable[bytes]) -> Iterator[bytes]:
+    """Of objects in packs of a folder; for small ones."""
+    pack = _packs(objects)
+    for name in names:
+        yield pack.read(pygit2.Oid(raw=name))[1]
 
 
 def loosen(source: str, target: str) -> None:

@@ -15,9 +15,10 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rumpel.adapters import git, git_files, git_run, threads
+from rumpel.adapters.lfs_needed import needed
 from rumpel.errors import RumpelError
 
 PACK_TIMEOUT_S = 1800.0
@@ -72,7 +73,9 @@ async def seed_tar(repo: git.Repo, out_path: str, files: Mapping[str, bytes] | N
     try:
         if seed.tips:
             await _pack(repo, seed, scratch)
-        await threads.call(_write, seed, scratch, Path(out_path), files or {})
+        store, pointers = await needed(repo, seed.tips)
+        large = [store.path(pointer.oid) for pointer in pointers]
+        await threads.call(_write, seed, scratch, Path(out_path), files or {}, large)
     finally:
         await threads.call(shutil.rmtree, scratch, ignore_errors=True)
 
@@ -133,14 +136,17 @@ async def _pack_objects(repo: git.Repo, seed: _Seed, scratch: Path) -> None:
     )
 
 
-def _write(seed: _Seed, scratch: Path, out_path: Path, files: Mapping[str, bytes]) -> None:
+def _write(
+    seed: _Seed, scratch: Path, out_path: Path, files: Mapping[str, bytes], large: list[Path]
+) -> None:
     try:
         out_path.touch(mode=0o600)
         with tarfile.open(out_path, "w", format=tarfile.GNU_FORMAT) as tar:
             for folder in ("refs", "refs/heads", "objects", "objects/info", "objects/pack"):
                 _add_folder(tar, folder)
             for pack in sorted(scratch.iterdir()):
-                _add_pack(tar, pack)
+                _add_stored(tar, f"objects/pack/{pack.name}", pack)
+            _add_large(tar, large)
             _add_file(tar, "config", seed.config.encode())
             _add_file(tar, "packed-refs", git_files.packed_text(seed.refs))
             if seed.shallow is not None:
@@ -165,9 +171,19 @@ def _add_file(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(_entry(name, len(data), 0o644), io.BytesIO(data))
 
 
-def _add_pack(tar: tarfile.TarFile, path: Path) -> None:
+def _add_large(tar: tarfile.TarFile, files: list[Path]) -> None:
+    """Content of large files, where git-lfs looks for that of a repository it borrows from."""
+    names = [f"lfs/objects/{file.name[:2]}/{file.name[2:4]}/{file.name}" for file in files]
+    for folder in sorted({str(above) for name in names for above in PurePosixPath(name).parents}):
+        if folder != ".":
+            _add_folder(tar, folder)
+    for name, file in zip(names, files, strict=True):
+        _add_stored(tar, name, file)
+
+
+def _add_stored(tar: tarfile.TarFile, name: str, path: Path) -> None:
     with path.open("rb") as file:
-        tar.addfile(_entry(f"objects/pack/{path.name}", path.stat().st_size, 0o444), file)
+        tar.addfile(_entry(name, path.stat().st_size, 0o444), file)
 
 
 def _entry(name: str, size: int, mode: int) -> tarfile.TarInfo:

@@ -110,6 +110,7 @@ async def realize(
         outcome.result = await app.runner.run(graph, client)
         await faults.reach("create.made")
         await _remember(app, specs, outcome.result)
+        _warn_of_lfs(client, specs, outcome.result)
         await _reap(app, client, specs, outcome)
     except Interrupted:
         await _roll_back(app, client, outcome)
@@ -194,6 +195,16 @@ async def _remember_one(app: App, spec: PodSpec, result: RunResult) -> None:
             "seed_volume": seed.volume,
         },
     )
+
+
+def _warn_of_lfs(client: Client, specs: list[PodSpec], result: RunResult) -> None:
+    for spec in specs:
+        cloned = result.outputs.get(node_id("clone", spec))
+        if cloned is not None and cloned.lacks_lfs:
+            client.warn(
+                "large files (Git LFS) are pointers in the pod: the image has no git-lfs "
+                "(e.g. RUN apt-get update && apt-get install -y git-lfs)"
+            )
 
 
 def _collect_errors(specs: list[PodSpec], outcome: Outcome, result: RunResult | None) -> None:

@@ -16,6 +16,7 @@ from rumpel import text
 from rumpel.adapters import git, git_door, threads
 from rumpel.adapters.git_limits import Limits, Refused
 from rumpel.adapters.stream import Stream
+from rumpel.daemon.large_files import LargeFiles
 from rumpel.daemon.podsync import PodSync
 from rumpel.daemon.repos import RepoSync
 from rumpel.errors import RumpelError
@@ -62,9 +63,10 @@ class Imports:
         limits: Callable[[RepoRef], Limits],
         repo: Callable[[RepoRef], RepoSync],
         upload_pack: Callable[[PodSync], Awaitable[Stream]],
+        large: LargeFiles,
     ) -> None:
         self._doors_dir, self._limits = doors_dir, limits
-        self._repo, self._upload_pack = repo, upload_pack
+        self._repo, self._upload_pack, self._large = repo, upload_pack, large
         self.refused: dict[str, tuple[tuple[str, str], ...]] = {}
 
     def door(self, pod: PodAddress) -> Path:
@@ -79,6 +81,13 @@ class Imports:
                 state.refused.clear()
             try:
                 imported = await self._fetched(state)
+                await self._large.bring(
+                    pod,
+                    state.access,
+                    door=self.door(pod),
+                    pending=imported.lfs,
+                    limits=self._limits,
+                )
                 await self._repo(pod.repo).publish(pod.pod_id, pod.pod, imported.branches)
             except Refused as error:
                 await self._note(state, ((ALL, _reason(error)),))
@@ -92,7 +101,8 @@ class Imports:
                 for ref, found in imported.refusals.items()
             }
             await self._note(state, tuple(imported.rejected))
-            return SyncReport(imported.branches, tuple(imported.rejected))
+            large = self._large.unsaved(pod.pod_id)
+            return SyncReport(imported.branches, tuple(imported.rejected), large)
 
     async def _fetched(self, state: PodSync) -> git_door.Imported:
         """Over the parked upload-pack; one that died meanwhile is replaced."""

@@ -25,6 +25,7 @@ from rumpel.adapters.stream import Stream
 from rumpel.cache.store import Store
 from rumpel.daemon.background import Background
 from rumpel.daemon.imports import Imports, Pace
+from rumpel.daemon.large_files import LargeFiles
 from rumpel.daemon.peers import Peers
 from rumpel.daemon.podsync import PodSync
 from rumpel.daemon.repos import RepoSync
@@ -68,8 +69,13 @@ class LinkManager:
         self._parking = asyncio.Semaphore(1)
         self._peers = Peers(background=background, idle=idle, pods=self._pods, store=store)
         self.dirty: dict[str, tuple[int, float]] = {}
+        self.large = LargeFiles(host)
         self.imports = Imports(
-            doors_dir=doors_dir, limits=limits, repo=self.repo, upload_pack=self._upload_pack
+            doors_dir=doors_dir,
+            limits=limits,
+            repo=self.repo,
+            upload_pack=self._upload_pack,
+            large=self.large,
         )
 
     # What the operations use (tasks.world.Links).
@@ -193,6 +199,7 @@ class LinkManager:
         await git_door.remove(self.imports.door(pod))
         self.dirty.pop(pod.pod_id, None)
         self.imports.refused.pop(pod.pod_id, None)
+        self.large.forget(pod.pod_id)
 
     async def seeded(self, repo: RepoRef, host: str, tips: Tips | None) -> None:
         """Also called at start, for gateways that run already."""
@@ -256,9 +263,8 @@ class LinkManager:
                 log.warning("branches of %s not published: %s", repo.repo.basename, error.message)
 
     def notes(self, pod_id: str) -> list[str]:
-        return [
-            note for repo in self._repos.values() if pod_id in repo.branches for note in repo.notes
-        ]
+        repos = (repo for repo in self._repos.values() if pod_id in repo.branches)
+        return [*(note for repo in repos for note in repo.notes), *self.large.notes(pod_id)]
 
     async def close_all(self) -> None:
         for pod_id in list(self._pods):

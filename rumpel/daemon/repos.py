@@ -18,6 +18,7 @@ from rumpel.adapters import git, git_refs, git_wire, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.published import View, view
 from rumpel.adapters.watch import Watcher
+from rumpel.daemon.large_files import GatewayFiles
 from rumpel.errors import RumpelError
 from rumpel.model import RepoRef
 from rumpel.tasks.world import Tips
@@ -58,6 +59,7 @@ class RepoSync:
         self._published: dict[str, str] | None = None
         self._lock = asyncio.Lock()
         self._gateways: dict[str, tuple[DockerHost, str]] = {}
+        self._large: dict[str, GatewayFiles] = {}
         self._sent: dict[str, Tips] = {}
         self._push_lock = asyncio.Lock()
         self._carrying = asyncio.Lock()
@@ -140,9 +142,11 @@ class RepoSync:
 
     def add_gateway(self, host: DockerHost, host_name: str, container_id: str) -> None:
         self._gateways[host_name] = (host, container_id)
+        self._large.setdefault(container_id, GatewayFiles(host, container_id))
 
     def remove_gateway(self, host_name: str) -> None:
-        self._gateways.pop(host_name, None)
+        _, container_id = self._gateways.pop(host_name, (None, ""))
+        self._large.pop(container_id, None)
         self._sent.pop(host_name, None)
 
     def hosts(self) -> list[str]:
@@ -196,10 +200,13 @@ class RepoSync:
             return
         host, container_id = gateway
         target = f"refs/heads/{head.branch}" if head.branch else (head.oid or "")
-        refspecs = ["+refs/heads/*:refs/heads/*", *extra]
+        refspecs = ["+refs/heads/*:refs/heads/*"]
+        refspecs += [f"+{oid}:refs/rumpel/wanted/{oid}" for oid in extra]
         if head.branch is None and head.oid is not None:
             refspecs.append("+HEAD:refs/rumpel/head")
         async with self._push_lock:
+            at_head = () if head.oid is None else (head.oid,)
+            await self._large[container_id].send(repo, [*tips[1].values(), *at_head, *extra])
             stream = await host.exec_stream(
                 container_id, ["/bin/sh", "-c", RECEIVE, "sh", target], user="0"
             )
@@ -229,7 +236,4 @@ class RepoSync:
         repo = await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
         heads = await threads.call(git.refs, repo, "refs/heads/")
         head = await threads.call(git.head, repo)
-        extra = [
-            f"+{item}:refs/rumpel/wanted/{item}" for item in sorted(wanted - {*heads.values()})
-        ]
-        await self._push(repo, host_name, (head, heads), extra)
+        await self._push(repo, host_name, (head, heads), sorted(wanted - {*heads.values()}))

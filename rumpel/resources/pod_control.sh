@@ -98,9 +98,10 @@ rp_host_head() {
 
 rp_setup() {
     rp_pod='' rp_ws='' rp_branch='' rp_oid='' rp_upstream='' rp_name='' rp_email=''
-    rp_restore='' rp_config='' rp_watched='' rp_share='' rp_seq=$1
+    rp_restore='' rp_config='' rp_watched='' rp_share='' rp_note='' rp_seq=$1
     shift
     rp_base_config
+    rp_lfs_config
     for rp_arg; do
         rp_value=${rp_arg#*=}
         case $rp_arg in
@@ -128,7 +129,7 @@ rp_setup() {
     rp_what='reading the branch' rp_tip=''
     rp_first "$rp_git/refs/heads/$rp_branch" && rp_tip=$rp_line
     [ -n "$rp_tip" ] || rp_tip=$(git -C "$rp_ws" rev-parse -q --verify "refs/heads/$rp_branch")
-    rp_ok "${rp_tip:--}"
+    rp_ok "${rp_tip:--}$rp_note"
 }
 
 rp_set_up() {
@@ -146,6 +147,7 @@ rp_set_up() {
         rp_what="checking out $rp_oid"
         GIT_REFLOG_ACTION=rumpel rp_try git -C "$rp_ws" reset -q --hard "$rp_oid" --
     fi
+    [ -n "$rp_lfs" ] || ! rp_wants_lfs "$rp_ws/.gitattributes" || rp_note=' no-lfs'
     # Only now: the .gitignore of the new commit decides what is kept.
     rp_what='removing untracked files'
     [ $rp_kind != baked ] || [ -z "$rp_oid" ] || rp_try git -C "$rp_ws" clean -fdq
@@ -211,6 +213,30 @@ rp_mine() {
         'git version 2.2'[0-8]*) ;;
     *) rp_own="^refs/rumpelpod/$1" rp_all_own="^refs/rumpelpod/*@$1" ;;
     esac
+}
+
+rp_lfs_config() {
+    # As `git lfs install` does. It finds content behind `host` by itself, through the alternates;
+    # what the host does not have stays a pointer, instead of making every checkout fail.
+    rp_lfs=''
+    command -v git-lfs >/dev/null 2>&1 || return 0
+    rp_lfs=yes
+    rp_section filter lfs
+    rp_set clean 'git-lfs clean -- %f'
+    rp_set smudge 'git-lfs smudge -- %f'
+    rp_set process 'git-lfs filter-process'
+    rp_set required true
+    rp_section lfs
+    rp_set skipdownloaderrors true
+}
+
+rp_wants_lfs() {
+    # Does the file of attributes $1 name large files?
+    [ -f "$1" ] || return 1
+    while IFS= read -r rp_line || [ -n "$rp_line" ]; do
+        case $rp_line in *filter=lfs*) return 0 ;; esac
+    done <"$1"
+    return 1
 }
 
 rp_other_remote() {
