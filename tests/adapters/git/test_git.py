@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from rumpel.adapters import git, git_files
 from rumpel.adapters.git import Head
 from rumpel.errors import NotFound, RumpelError, UsageError
 from tests.adapters.git.conftest import SHA256, Pair
+from tests.support.home import Home
+from tests.support.repo import Repo
 
 FORMATS = pytest.mark.parametrize("pair", [(), ("--object-format=sha256",)], indirect=True)
 
@@ -44,6 +47,23 @@ def test_discover_linked_worktree(pair: Pair, tmp_path: Path) -> None:
 def test_discover_follows_links(pair: Pair, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(pair.host.root)
     assert git.discover(str(tmp_path / "link")) == git.discover(str(pair.host.root))
+
+
+def test_discover_with_a_separate_git_dir(home: Home, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    repo = Repo.create(tmp_path / "files", home.env, f"--separate-git-dir={elsewhere}")
+    found = git.discover(str(repo.root))
+    assert (found.work_tree, found.git_dir) == (str(repo.root), str(elsewhere))
+
+
+def test_a_repository_of_another_owner(pair: Pair) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a repository away")
+    subprocess.run(["chown", "-R", "1000:1000", str(pair.host.root)], check=True)
+    with pytest.raises(UsageError, match="dubious ownership") as found:
+        git.discover(str(pair.host.root))
+    path = pair.host.root
+    assert found.value.hint == f"git config --global --add safe.directory {path}"
 
 
 def test_no_repository(tmp_path: Path) -> None:
