@@ -10,7 +10,7 @@ more, when nothing can change any more.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rumpel import names
 from rumpel.adapters import git, git_merged, threads
@@ -75,8 +75,9 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         can_look, was_stopped = await start(world, pod, inputs.access)
         if can_look and inputs.access is not None:
             await world.links.connect(pod, inputs.access)
-            lost = rejected(await world.links.sync(pod), force=inputs.force)
-            work = await look(world, pod)
+            report = await world.links.sync(pod)
+            lost = rejected(report, force=inputs.force)
+            work = replace(await look(world, pod), large_files=report.large_files)
     except RumpelError as error:
         can_look = False
         if not inputs.force:
@@ -152,13 +153,7 @@ async def look(world: World, pod: PodAddress) -> Work:
     found = LOOSE.fullmatch(answer)
     if found is None:
         raise RumpelError("it did not tell its stashes")
-    return Work(
-        dirty=dirty,
-        commits=int(found[1]),
-        stashes=int(found[2]),
-        trees=int(found[3]),
-        large_files=report.large_files,
-    )
+    return Work(dirty=dirty, commits=int(found[1]), stashes=int(found[2]), trees=int(found[3]))
 
 
 async def stop_again(world: World, pod: PodAddress, access: Access | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from tests.support import large
 from tests.support.project import Project, ProjectFactory
 
-OLD, NEW, HOST = b"old content\n" * 9, os.urandom(3 << 20), b"of the host\n" * 50
+OLD, NEW, HOST = b"old content\n" * 9, b"nowhere\n" * 20, b"of the host\n" * 50
 TRACK = "head -c 2000000 /dev/urandom >new.bin && git add -A && git commit -qm new"
 
 
@@ -92,8 +91,8 @@ def notes(project: Project) -> list[str]:
 
 def test_a_missing_new_object_is_told(lfs_project: Project) -> None:
     project = lfs_project
-    add, commit = TRACK.rsplit(" && ", 1)
-    committed(project, f"{add}; rm -r .git/lfs/objects; {commit}")
+    pointer = large.pointer(NEW).replace("\n", "\\n")
+    committed(project, f"printf '{pointer}' >new.bin; git add -A; git commit -qm pointer")
     (note,) = notes(project)
     assert note == "1 large file (LFS) cannot be had: not even the pod has it"
     project.git("merge", "-q", "rumpelpod/p")

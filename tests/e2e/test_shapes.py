@@ -6,6 +6,7 @@ All shapes share a daemon: what one leaves behind would show in the next.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tests.support.engine import Engine
 from tests.support.home import Home
 from tests.support.outcome import Outcome
 from tests.support.project import Project
-from tests.support.shapes import SHAPES, Built, Skipped
+from tests.support.shapes import LARGE, SHAPES, Builder, Built, Skipped
 
 COMMIT = 'test -z "$(git status --porcelain)" && echo x >made-in-the-pod && git add -A && \
 git commit -qm work && git rev-parse HEAD'
@@ -29,6 +30,7 @@ VERBS = (
     "stop_and_enter",
     "delete",
 )
+LIMIT_S = 600.0 if "RUMPEL_LONG" in os.environ else 60.0
 OURS = ("refs/remotes/rumpelpod", "refs/rumpel")
 
 
@@ -53,7 +55,7 @@ class Cells:
         self.before: dict[str, str] = {}
 
     def run(self, *args: str) -> Outcome:
-        done = self.project.run(*args, env=dict(self.built.env))
+        done = self.project.run(*args, env=dict(self.built.env), timeout=LIMIT_S)
         assert "Traceback" not in done.stderr + done.stdout, done
         assert done.code != 70, done
         return done
@@ -136,13 +138,28 @@ class Cells:
 def test_shape(
     shape: str, shared_home: Home, docker_engine: Engine, subtests: pytest.Subtests
 ) -> None:
-    folder = shared_home.path / shape
+    go_through(shape, SHAPES[shape], shared_home, docker_engine, subtests)
+
+
+@pytest.mark.skipif("RUMPEL_LONG" not in os.environ, reason="takes minutes: scripts/long")
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("shape", LARGE)
+def test_large_shape(
+    shape: str, shared_home: Home, docker_engine: Engine, subtests: pytest.Subtests
+) -> None:
+    go_through(shape, LARGE[shape], shared_home, docker_engine, subtests)
+
+
+def go_through(
+    shape: str, builder: Builder, home: Home, engine: Engine, subtests: pytest.Subtests
+) -> None:
+    folder = home.path / shape
     folder.mkdir()
     try:
-        built = SHAPES[shape](folder, shared_home.env)
+        built = builder(folder, home.env)
     except Skipped as reason:
         pytest.skip(str(reason))
-    cells = Cells(Project(shared_home, docker_engine, built.repo), built)
+    cells = Cells(Project(home, engine, built.repo), built)
     try:
         if built.refused is not None:
             cells.refused(*built.refused)

@@ -7,6 +7,7 @@ allows a file at all). What is special about using the shape is in the `Built` i
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -233,17 +234,18 @@ def trusted_owner(folder: Path, env: Mapping[str, str]) -> Built:
     return Built(repo=built.repo)
 
 
-def many_refs(folder: Path, env: Mapping[str, str]) -> Built:
+def many_refs(folder: Path, env: Mapping[str, str], count: int = 10_000) -> Built:
+    """Half of them branches, half of them tags."""
     repo = _made(folder / "repo", env)
     oid = repo.oid("HEAD")
-    lines = "".join(f"create refs/heads/many/{n % 100}/{n} {oid}\n" for n in range(50_000))
-    lines += "".join(f"create refs/tags/v{n} {oid}\n" for n in range(50_000))
+    lines = "".join(f"create refs/heads/many/{n % 100}/{n} {oid}\n" for n in range(count // 2))
+    lines += "".join(f"create refs/tags/v{n} {oid}\n" for n in range(count // 2))
     repo.git("update-ref", "--stdin", input=lines.encode())
     repo.git("pack-refs", "--all")
     return Built(repo=repo)
 
 
-def many_files(folder: Path, env: Mapping[str, str], count: int = 100_000) -> Built:
+def many_files(folder: Path, env: Mapping[str, str], count: int = 10_000) -> Built:
     """The tree of `count` files is on no disk of the host: a sparse checkout."""
     repo = Repo.create(folder / "repo", env)
     names = (f"M 100644 :1 many/{n % 300}/{n}\n" for n in range(count))
@@ -355,6 +357,13 @@ SHAPES: Mapping[str, Builder] = {
     "unicode-branch": unicode_branch,
     "case-clashes": case_clashes,
 }
+
+LARGE: Mapping[str, Builder] = {
+    "100,000-refs": functools.partial(many_refs, count=100_000),
+    "100,000-files": functools.partial(many_files, count=100_000),
+    "1,000,000-files": functools.partial(many_files, count=1_000_000),
+}
+"""For the long runs."""
 
 
 def _made(root: Path, env: Mapping[str, str], *options: str) -> Repo:
