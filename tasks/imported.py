@@ -76,6 +76,7 @@ async def _import(ctx: Context[World], inputs: Inputs) -> str | None:
     try:
         await links.connect(pod, inputs.access)
         report = await links.sync(pod)
+        ctx.fault("imported")
     except RumpelError as error:
         ctx.log(error.message)
         return (

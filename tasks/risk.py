@@ -18,6 +18,7 @@ from rumpel.adapters import git, git_diff, git_view, threads
 from rumpel.adapters.git_diff import Blobs, Change, Lines, Scope
 from rumpel.adapters.git_door import branch_name as text_of
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe
+from rumpel.errors import NotFound
 from rumpel.model import RepoRef
 from rumpel.tasks import risk_content, risk_paths
 from rumpel.tasks.risk_content import Found
@@ -26,7 +27,7 @@ from rumpel.tasks.world import World
 KIND = "risk"
 TITLE = "Looking for risky changes"
 VERSION = 1
-POLICY = Policy(slots=("sync",), timeout_s=180.0)
+POLICY = Policy(slots=("sync",), timeout_s=480.0)
 
 EACH_BYTES = 4 << 20
 ALL_BYTES = 64 << 20
@@ -93,7 +94,12 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     counting = asyncio.ensure_future(git_diff.counted(view, inputs.old, inputs.new, scope))
     try:
         look = await searched(repo, view, listed)
-        counted = await counting
+        try:
+            counted = await counting
+        except NotFound:
+            ctx.log("fetching what this partial clone lacks")
+            await git_diff.fetch_missing(repo, inputs.old, inputs.new)
+            counted = await git_diff.counted(view, inputs.old, inputs.new, scope)
     finally:
         counting.cancel()
     changes, lines = (listed, dict[bytes, Lines]()) if counted is None else counted

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rumpel.adapters import git, git_odb, git_run, git_view, proc, threads
 from rumpel.adapters.git_odb import fitting
-from rumpel.errors import RumpelError, TimedOut, UsageError
+from rumpel.errors import NotFound, RumpelError, TimedOut, UsageError
 
 NO_BLOB = ("0" * 40, "0" * 64)
 EMPTY_TREE = {
@@ -29,6 +29,7 @@ LIST_MEMORY_BYTES = 400 << 20
 MAX_LIST_BYTES = 8 << 20
 COUNT_TIMEOUT_S = 30.0
 READ_TIMEOUT_S = 30.0
+FETCH_TIMEOUT_S = 300.0
 BASE_TIMEOUT_S = 60.0
 
 
@@ -109,16 +110,38 @@ async def changes(view: git_view.View, old: str, new: str, scope: Scope) -> list
 async def counted(
     view: git_view.View, old: str, new: str, scope: Scope
 ) -> tuple[list[Change], dict[bytes, Lines]] | None:
-    """The files with renames as one, and their numbers of lines; None if it takes too long."""
+    """The files with renames as one, and their numbers of lines; None if it takes too long.
+
+    Raises NotFound when contents are missing, as in a partial clone (see `fetch_missing`).
+    """
     argv = _tree_diff("-M", "--raw", "--numstat", old=old, new=new)
     try:
         done = await _git(view, argv, scope, timeout_s=COUNT_TIMEOUT_S, memory_bytes=2 << 30)
     except TimedOut:
         return None
-    if done is None or done.code:
+    if done is None:
+        return None
+    if done.code:
+        said = git_run.summary(done.error_text)
+        if "unable to read" in said:
+            raise NotFound(f"contents of the compared commits are missing: {said}")
         return None
     fields = iter(done.stdout.split(b"\0"))
     return _raw_then_counts(fields)
+
+
+async def fetch_missing(repo: git.Repo, old: str, new: str) -> None:
+    """Let git fetch what a partial clone lacks to compare these, from the user's remote.
+
+    Only numbers of lines are asked for, which no filter, textconv or driver has a part in.
+    """
+    options = (*git_view.PLAIN_DIFF, "--no-abbrev", "-r", "--numstat")
+    await git_run.run(
+        repo.git_dir,
+        *("diff-tree", *options, old, new, "--"),
+        env=git_run.own_env(),
+        timeout_s=FETCH_TIMEOUT_S,
+    )
 
 
 async def read(

@@ -35,6 +35,8 @@ LEADING = (
     "GIT_ATTR_SOURCE",
 )
 """Variables that would lead git elsewhere than into the view."""
+SETTINGS = r"^diff\.(algorithm|context|interhunkcontext|indentheuristic|renamelimit)$"
+"""What of the user's configuration may shape a diff: none of it runs anything."""
 HUNK = "@@ -"
 STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -63,6 +65,7 @@ def show(files: list[dict[str, Any]], wanted: dict[str, Any], *, color: str) -> 
     is_terminal = ui.is_terminal(sys.stdout)
     with Opened(wanted) as view:
         argv = view.argv(
+            *(word for key, value in settings(SETTINGS) for word in ("-c", f"{key}={value}")),
             "diff",
             *git_view.PLAIN_DIFF,
             "--no-relative",
@@ -119,6 +122,15 @@ def isolated() -> dict[str, str]:
 def own() -> dict[str, str]:
     """The user's environment, which finds their difftool and pager, but no repository."""
     return {key: value for key, value in os.environ.items() if key not in LEADING}
+
+
+def settings(pattern: str) -> list[tuple[str, str]]:
+    """As git finds them for the user's repository; a key without a value means true."""
+    argv = ["git", "config", "--null", "--get-regexp", pattern]
+    done = subprocess.run(argv, capture_output=True, check=False)
+    entries = done.stdout.decode("utf-8", "surrogateescape").split("\0")
+    pairs = [entry.partition("\n") for entry in entries if entry]
+    return [(key, value if newline else "true") for key, newline, value in pairs]
 
 
 def drawn(lines: Iterable[bytes], *, color: bool) -> Iterator[str]:

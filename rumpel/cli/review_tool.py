@@ -13,7 +13,7 @@ import sys
 
 from rumpel import ui
 from rumpel.adapters import git_view
-from rumpel.cli.review_patch import Opened, isolated, order_of, own, path_of
+from rumpel.cli.review_patch import Opened, isolated, order_of, own, path_of, settings
 from rumpel.errors import CommandFailed, RumpelError, UsageError
 
 TYPE_CHECKING = False
@@ -31,25 +31,25 @@ class Choice:
     """Which tool, and the user's configuration of it."""
 
     def __init__(
-        self, options: list[str] | None = None, settings: list[tuple[str, str]] | None = None
+        self, options: list[str] | None = None, config: list[tuple[str, str]] | None = None
     ) -> None:
         self.options = options or []
-        self.settings = settings or []
+        self.config = config or []
         self.is_made = options is not None
 
 
 def chosen(tool: str | None) -> Choice:
     """The tool that was named, else the one that git would take because it is configured."""
-    settings = _settings()
+    found = settings(KEYS)
     if tool is not None:
         if not tool or tool.startswith("-"):
             raise UsageError(f"{tool!r} is no difftool", hint="git difftool --tool-help")
-        return Choice([f"--tool={tool}"], settings)
-    keys = {key for key, value in settings if value}
+        return Choice([f"--tool={tool}"], found)
+    keys = {key for key, value in found if value}
     if keys & {"diff.tool", "merge.tool"}:
-        return Choice([], settings)
+        return Choice([], found)
     if keys & {"diff.guitool", "merge.guitool"}:
-        return Choice(["--gui"], settings)
+        return Choice(["--gui"], found)
     return Choice()
 
 
@@ -61,7 +61,7 @@ def show(
         names = Names()
         changes = _changes(view, wanted)
         _load(view, names, changes)
-        _configure(view, choice.settings)
+        _configure(view, choice.config)
         first = [names.of(path_of(file)) for file in files if file["risks"]]
         ask = [] if may_ask and ui.is_terminal(sys.stdin) else ["--no-prompt"]
         argv = view.argv(
@@ -158,10 +158,10 @@ def _entry(mode: bytes, oid: bytes, name: bytes) -> bytes:
     return b"M 100644 %s %s\n" % (oid, name)
 
 
-def _configure(view: git_view.View, settings: list[tuple[str, str]]) -> None:
+def _configure(view: git_view.View, config: list[tuple[str, str]]) -> None:
     """What the user's repository says of tools: the view is another one."""
     with open(f"{view.git_dir}/config", "a", encoding="utf-8", errors="surrogateescape") as file:
-        for key, value in settings:
+        for key, value in config:
             section, _, rest = key.partition(".")
             middle, _, name = rest.rpartition(".")
             head = f"[{section} {_quoted(middle)}]" if middle else f"[{section}]"
@@ -171,15 +171,6 @@ def _configure(view: git_view.View, settings: list[tuple[str, str]]) -> None:
 def _quoted(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
-
-
-def _settings() -> list[tuple[str, str]]:
-    """As git finds them for the user's repository; a key without a value means true."""
-    argv = ["git", "config", "--null", "--get-regexp", KEYS]
-    done = subprocess.run(argv, capture_output=True, check=False)
-    entries = done.stdout.decode("utf-8", "surrogateescape").split("\0")
-    pairs = [entry.partition("\n") for entry in entries if entry]
-    return [(key, value if newline else "true") for key, newline, value in pairs]
 
 
 def _run(

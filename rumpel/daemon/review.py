@@ -22,6 +22,7 @@ from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
 from rumpel.daemon.requests import Target
 from rumpel.daemon.view import STATUS
+from rumpel.engine import faults
 from rumpel.engine.graph import Graph
 from rumpel.errors import RumpelError, UsageError
 from rumpel.graphs.create import node_id
@@ -174,6 +175,7 @@ async def _remember(app: App, pod: Pod, oid: str, *, is_whole: bool) -> None:
     key = f"reviewed/{pod.pod_id}"
     if is_whole or app.store.kv_get(key) is None:
         await app.store.kv_set(key, {"oid": oid, "at": time.time()})
+        await faults.reach("review.remembered")
 
 
 def _scope(where: Target, paths: tuple[str, ...], cwd: str) -> Scope:

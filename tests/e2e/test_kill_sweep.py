@@ -305,3 +305,20 @@ def test_stop(rumpel_project: ProjectFactory, tmp_path: Path, record_property: R
         assert_dirty(project, oid, point)
         assert project.containers("p")[0]["Labels"][names.LABEL_POD] == "p"
         sweep.end(project)
+
+
+@pytest.mark.timeout(1800 if LONG else 120)
+@pytest.mark.slow
+def test_review(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
+    sweep = Sweep(rumpel_project, tmp_path)
+    points = sweep.points("review", "p", before=commit_in)
+    points = sweep.chosen(points, share=2)
+    record_property("kills", len(points))
+    for point in points:
+        project = sweep.project(point)
+        oid = commit_in(project)
+        sweep.killed(project, point, "review", "p")
+        data = project.run("review", "p", "--json").assert_ok().data
+        assert (data["commit"], data["ahead"]) == (oid, 1), point
+        assert not list((project.home.path / "run/rumpel").glob("review-*")), point
+        sweep.end(project)

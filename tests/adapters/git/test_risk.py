@@ -12,9 +12,9 @@ import pytest
 
 from rumpel.adapters import git, git_diff, threads
 from rumpel.adapters.git_diff import Scope
-from rumpel.errors import RumpelError
+from rumpel.errors import NotFound, RumpelError
 from rumpel.tasks import risk, risk_content
-from tests.adapters.git.conftest import Pair
+from tests.adapters.git.conftest import SHA256, Pair
 from tests.support.repo import Repo
 
 Row = dict[str, Any]
@@ -258,3 +258,39 @@ def test_content_made_to_be_slow_is_not() -> None:
     risk_content.hidden("\u00e9\u200d".encode() * (size // 5), b"")
     risk_content.hidden(b"\x1b\n" * (size // 2), b"")
     risk_content.manifest(b"package.json", b"[" * size, b"{}")
+
+
+@SHA256
+async def test_with_sha256(pair: Pair, tmp_path: Path) -> None:
+    old = pair.host.commit("before", {"a.txt": "one \u202e two\n", "b.txt": "b\n"})
+    new = pair.host.commit("after", {"a.txt": "1\none \u202e two\n", "b.txt": "\u202e\n"})
+    found = await judged(pair.host, old, new, tmp_path / "scratch")
+    assert found == {"b.txt": {"hidden"}, "a.txt": set()}
+    empty = git_diff.EMPTY_TREE["sha256"]
+    assert len(await judged(pair.host, empty, new, tmp_path / "scratch")) == 4
+
+
+async def test_what_a_partial_clone_lacks_is_fetched(pair: Pair, tmp_path: Path) -> None:
+    source = pair.host
+    source.git("config", "uploadpack.allowFilter", "true")
+    source.commit("before", {"a.txt": "one\n"})
+    source.git("clone", "-q", "--filter=blob:none", f"file://{source.root}", str(tmp_path / "part"))
+    part = Repo(tmp_path / "part", source.env)
+    old = part.oid("HEAD")
+    part.git("rm", "-q", "README.md")
+    new = part.commit("after", {"a.txt": "one\ntwo\n"})
+    source.commit("later", {"a.txt": "three\n"})
+    part.git("fetch", "-q")
+    lacking = part.git("rev-parse", "origin/main:a.txt")
+    assert part.git("rev-list", "--objects", "--missing=print", "origin/main").count("?") >= 1
+    await threads.call((tmp_path / "scratch").mkdir)
+    repo = await threads.call(git.discover, str(part.root))
+    view = await git_diff.view_of(repo, tmp_path / "scratch")
+    theirs = part.oid("origin/main")
+    with pytest.raises(NotFound, match=lacking):
+        await git_diff.counted(view, theirs, new, WHOLE)
+    await git_diff.fetch_missing(repo, theirs, new)
+    counted = await git_diff.counted(view, theirs, new, WHOLE)
+    assert counted is not None
+    assert counted[1][b"a.txt"] == git_diff.Lines(2, 1)
+    assert old
