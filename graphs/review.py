@@ -1,4 +1,4 @@
-"""What a pod changed: imported -> range -> risk. What is shown of it is up to the CLI."""
+"""What a pod changed: imported -> (uncommitted) -> range -> risk. What is shown of it: the CLI."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rumpel.engine.graph import Graph, Handle
 from rumpel.graphs.create import address, node_id
 from rumpel.model import PodSpec
-from rumpel.tasks import imported, review_range, risk
+from rumpel.tasks import imported, review_range, risk, uncommitted
 from rumpel.tasks.world import Access
 
 
@@ -27,6 +27,7 @@ class Question:
 
     base: str | None
     against: Subject | None = None
+    with_uncommitted: bool = False
     paths: tuple[str, ...] = ()
     prefix: str = ""
 
@@ -47,13 +48,16 @@ def review(pod: Subject, question: Question) -> Graph:
         ),
         pod=pod.spec.pod,
     )
+    shown = newest.out("oid")
+    if question.with_uncommitted:
+        shown = _uncommitted(graph, pod, newest).out("tree")
     graph.add(
         risk,
         node_id("risk", pod.spec),
         risk.Inputs(
             repo=pod.spec.repo,
             old=ranged.out("old"),
-            new=newest.out("oid"),
+            new=shown,
             paths=question.paths,
             prefix=question.prefix,
         ),
@@ -68,6 +72,20 @@ def _imported(graph: Graph, pod: Subject) -> Handle:
         node_id("imported", pod.spec),
         imported.Inputs(
             address=address(pod.spec), access=pod.access, why_not=pod.why_not, told=pod.told
+        ),
+        pod=pod.spec.pod,
+    )
+
+
+def _uncommitted(graph: Graph, pod: Subject, newest: Handle) -> Handle:
+    return graph.add(
+        uncommitted,
+        node_id("uncommitted", pod.spec),
+        uncommitted.Inputs(
+            address=address(pod.spec),
+            access=pod.access,
+            why_not=pod.why_not,
+            commit=newest.out("oid"),
         ),
         pod=pod.spec.pod,
     )

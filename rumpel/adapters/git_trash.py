@@ -25,7 +25,7 @@ from rumpel.names import is_pod_name
 SNAPSHOT = re.compile(r"([0-9a-f]{1,32})/snapshots/([0-9]{1,12})-([a-z]{1,16})(?:-[0-9]{1,4})?")
 POD_ID = re.compile(r"[0-9a-f]{1,32}")
 SHORT = 12
-AUTOMATIC = ("stop", "restore")
+AUTOMATIC = ("stop", "restore", "review")
 """Kinds of snapshots nobody asked for: only the newest are kept."""
 MOST_AUTOMATIC = 10
 READ_TIMEOUT_S = 30.0
@@ -132,6 +132,16 @@ async def left_out(repo: git.Repo, oid: str) -> tuple[str, ...]:
     """What the snapshot does not have: too large, or not to be read."""
     text = await _text(repo, f"{oid}:left")
     return tuple(line for line in text.split("\n") if line)
+
+
+async def files_of(repo: git.Repo, oid: str) -> tuple[str, str]:
+    """(tree of the files, what was checked out: a ref, or empty) of a snapshot."""
+    done = await git_run.run(
+        repo.git_dir, "rev-parse", "--verify", "-q", f"{oid}:files", timeout_s=READ_TIMEOUT_S
+    )
+    about = await _text(repo, f"{oid}:about")
+    fields = dict(line.partition("=")[::2] for line in about.split("\n"))
+    return done.stdout.decode().strip(), fields.get("head", "")
 
 
 async def _text(repo: git.Repo, name: str) -> str:

@@ -55,7 +55,7 @@ def parse(verb: str, module: ModuleType, words: list[str]) -> tuple[Arguments, l
     elif verb in PASSES_ARGUMENTS and "--" in words:
         at = words.index("--")
         words, passed = words[:at], words[at + 1 :]
-        if not passed:
+        if not passed and not getattr(module, "MAY_MIX", False):
             raise UsageError("there is no command after --", hint=f"rumpel {verb} --help")
     plain = Plain()
     module.add_arguments(plain)

@@ -27,6 +27,7 @@ EXAMPLES = (
     ("rumpel review fix-login", "your difftool; without one a diff"),
     ("rumpel review fix-login --stat", "an overview; what is risky, and why"),
     ("rumpel review fix-login src docs", "some paths only"),
+    ("rumpel review fix-login --include-dirty", "with what is not committed yet"),
     ("rumpel review fix-login --patch > x.diff", "for `git apply`"),
     ("rumpel review alice --against bob", "two pods at the same task"),
     ("rumpel review fix-login --tool vimdiff", "another difftool, this once"),
@@ -47,6 +48,9 @@ def add_arguments(parser: Declared) -> None:
     parser.add_argument(
         "-y", "--no-prompt", action="store_true", help="start the difftool without asking"
     )
+    parser.add_argument(
+        "--include-dirty", action="store_true", help="also what is not committed in the pod"
+    )
     parser.add_argument("--against", metavar="POD", help="compare with another pod's work")
 
 
@@ -54,7 +58,12 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     modes = [bool(args.stat), bool(args.patch), bool(args.name_only), args.tool is not None]
     if sum(modes) > 1:
         raise UsageError("--stat, --patch, --name-only and --tool exclude each other")
-    request = {"name": args.name, "paths": [*args.paths, *passed], "against": args.against}
+    request = {
+        "name": args.name,
+        "paths": [*args.paths, *passed],
+        "against": args.against,
+        "include_dirty": args.include_dirty,
+    }
     answer = session.ask(options, "review", request)
     view: dict[str, Any] = {}
     if isinstance(answer.data, dict):
@@ -104,7 +113,9 @@ def headline(data: dict[str, Any], *, with_paths: bool = False) -> str:
         ahead = text.count(data["ahead"], "commit")
     else:
         ahead = f"{text.count(data['ahead'], 'commit')} {since}"
-    return f"{name}: {ahead}, {_summary(data['totals'])}; commit {commit}"
+    dirty = data["uncommitted"]
+    also = "" if dirty is None else f" and {text.count(dirty, 'uncommitted file')}"
+    return f"{name}: {ahead}{also}, {_summary(data['totals'])}; commit {commit}"
 
 
 def stat(files: list[dict[str, Any]], *, color: bool = False) -> list[str]:

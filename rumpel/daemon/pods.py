@@ -25,7 +25,8 @@ from rumpel.tasks.world import Access
 KEPT_BY_ID = ("fresh", "made-of", "reviewed", "undelete")
 """Keys of the store with the id of a pod in them."""
 OWN_KINDS = (
-    *("container", "clone", "sync", "commits", "imported", "range", "risk"),
+    *("container", "clone", "sync", "commits", "imported", "uncommitted", "range"),
+    "risk",
     *("stop", "guard", "keep", "remove", "snapshot", "restore"),
 )
 """Kinds of nodes that belong to one pod, besides its lifecycle commands."""

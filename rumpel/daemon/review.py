@@ -27,7 +27,7 @@ from rumpel.engine.graph import Graph
 from rumpel.errors import RumpelError, UsageError
 from rumpel.graphs.create import node_id
 from rumpel.graphs.review import Question, Subject, review
-from rumpel.tasks import imported, review_range, risk
+from rumpel.tasks import imported, review_range, risk, uncommitted
 
 OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 ASK_TIMEOUT_S = 5.0
@@ -58,7 +58,10 @@ async def run(app: App, client: Client) -> dict[str, object]:
         if against.pod_id == pod.pod_id:
             raise UsageError(f"{pod.name!r} cannot be compared with itself")
     scope = await threads.call(_scope, where, args["paths"], client.request.cwd)
-    planned = await plan(app, where, pod, against=against, scope=scope)
+    with_uncommitted = bool(args["include_dirty"])
+    planned = await plan(
+        app, where, pod, against=against, scope=scope, with_uncommitted=with_uncommitted
+    )
     result = await app.runner.run(planned.graph, client)
     for error in result.errors.values():
         raise error
@@ -78,7 +81,9 @@ def _answer(
     newest: imported.Output = outputs[node_id("imported", pod.spec)]
     ranged: review_range.Output = outputs[node_id("range", pod.spec)]
     found: risk.Output = outputs[node_id("risk", pod.spec)]
-    for note in (newest.note, planned.note, ranged.note, *_notes(found)):
+    dirty: uncommitted.Output | None = outputs.get(node_id("uncommitted", pod.spec))
+    notes = (newest.note, dirty and dirty.note, planned.note, ranged.note, *_notes(found))
+    for note in notes:
         if note is not None:
             client.warn(f"{pod.name}: {note}")
     data = {
@@ -88,13 +93,14 @@ def _answer(
         "commit": newest.oid,
         "merge_base": ranged.merge_base,
         "ahead": ranged.ahead,
+        "uncommitted": None if dirty is None else dirty.files,
         "files": found.files,
         "totals": _totals(found),
         "view": {
             "objects": where.repo.objects_dir,
             "format": where.repo.object_format,
             "old": ranged.old,
-            "new": newest.oid,
+            "new": newest.oid if dirty is None else dirty.tree,
             "paths": planned.scope.paths,
             "prefix": planned.scope.prefix,
         },
@@ -108,7 +114,13 @@ def _answer(
 
 
 async def plan(
-    app: App, where: Target, pod: Pod, *, against: Pod | None = None, scope: Scope = WHOLE
+    app: App,
+    where: Target,
+    pod: Pod,
+    *,
+    against: Pod | None = None,
+    scope: Scope = WHOLE,
+    with_uncommitted: bool = False,
 ) -> Plan:
     subject = await _subject(app, pod)
     other = note = oid = None
@@ -117,7 +129,13 @@ async def plan(
         name: str | None = f"pod/{against.name}"
     else:
         name, oid, note = await threads.call(_base, where.repo, pod)
-    question = Question(base=oid, against=other, paths=scope.paths, prefix=scope.prefix)
+    question = Question(
+        base=oid,
+        against=other,
+        with_uncommitted=with_uncommitted,
+        paths=scope.paths,
+        prefix=scope.prefix,
+    )
     return Plan(graph=review(subject, question), scope=scope, base=name, base_oid=oid, note=note)
 
 

@@ -45,6 +45,7 @@ def test_a_commit_made_just_now_is_shown(rumpel_project: ProjectFactory) -> None
         "commit": oid,
         "merge_base": base,
         "ahead": 1,
+        "uncommitted": None,
         "files": [
             {
                 "path": "src/app.py",
@@ -164,6 +165,41 @@ def test_two_pods_against_each_other(rumpel_project: ProjectFactory) -> None:
     project.run("delete", "--force", "alice", "bob").assert_ok()
 
 
+DIRTY = """
+echo staged >staged.txt && git add staged.txt
+echo 'print(3)' >src/app.py
+echo new >new.txt && echo no >ignored.o && echo '*.o' >.gitignore
+chmod +x README.md
+printf 'pod\\n' >"$(printf 'caf\\351')"
+"""
+
+
+def test_uncommitted_files_are_shown_when_asked_for(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project({"src/app.py": "print(1)\n"})
+    inside(project, "p", ONE)
+    clean = review(project, "p", "--include-dirty")
+    assert (clean["uncommitted"], paths(clean)) == (0, ["src/app.py"])
+    inside(project, "p", DIRTY)
+    state = inside(project, "p", "git status --porcelain; git rev-parse HEAD; ls -l .git/index")
+    assert paths(review(project, "p")) == ["src/app.py"]
+    data = review(project, "p", "--include-dirty")
+    assert data["commit"] == project.repo.published()["p"]
+    assert data["uncommitted"] == 6
+    assert paths(data) == [
+        *["README.md", "caf%E9", ".gitignore", "new.txt", "src/app.py", "staged.txt"]
+    ]
+    assert risks(data, "README.md") == {"executable"}
+    patch = project.run("review", "p", "--include-dirty", "--patch", "src").assert_ok()
+    assert "-print(1)\n+print(3)\n" in patch.stdout
+    after = inside(project, "p", "git status --porcelain; git rev-parse HEAD; ls -l .git/index")
+    assert after == state, "nothing in the pod changes"
+    inside(project, "p", "git switch -qc other")
+    project.run("review", "p", "--include-dirty", "--stat").assert_error(0, "'other'")
+    project.run("stop", "p").assert_ok()
+    project.run("review", "p", "--include-dirty").assert_error(4, "stopped", "rumpel enter p")
+    project.run("delete", "--force", "p").assert_ok()
+
+
 def test_the_graph_knows_it_and_nothing_runs_twice(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project({"src/app.py": "print(1)\n"})
     inside(project, "p", ONE)
@@ -218,7 +254,10 @@ for f in *; do [ -d "$f" ] || echo "content of a file" >"./$f"; done
 ln -s ../../../../../../etc/passwd leaves
 ln -s .git/config into
 mkdir deep && printf '\033[2J\033[31mred\302\233 \342\200\256' >deep/escapes.txt
+git mv README.md moved.md && chmod +x src/app.py && mkdir sub
+printf '%s/' 0123456789 0123456789 .git-like ..x -y | xargs -I{} sh -c 'mkdir -p {} && echo z >{}z'
 git add -A
+git update-index --add --cacheinfo "160000,$(git rev-parse HEAD),sub"
 git commit -qm "$(printf 'subject \033[31m')"
 """
 TOOL = """#!/bin/sh
