@@ -13,6 +13,8 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
+from rumpel.adapters import threads
+
 IN_CLOEXEC, IN_NONBLOCK = 0o2000000, 0o4000
 IN_MODIFY, IN_MOVED_FROM, IN_MOVED_TO = 0x2, 0x40, 0x80
 IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MOVE_SELF = 0x100, 0x200, 0x400, 0x800
@@ -27,12 +29,16 @@ MAX_FOLDERS = 2000
 
 
 class Watcher:
-    """Owns one inotify descriptor. `roots` are watched with their subfolders, `flat` without."""
+    """Owns one inotify descriptor. `roots` are watched with their subfolders, `flat` without.
+
+    To make one is blocking.
+    """
 
     def __init__(self, *, roots: Iterable[str], flat: Iterable[str] = ()) -> None:
         self._roots, self._flat = tuple(roots), tuple(flat)
         self._fd = _inotify_init()
         self._is_complete = self._fd >= 0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._add_all()
 
     async def changes(self, look_every_s: float) -> AsyncIterator[bool]:
@@ -40,6 +46,7 @@ class Watcher:
         woken = asyncio.Event()
         loop = asyncio.get_running_loop()
         if self._fd >= 0:
+            self._loop = loop
             loop.add_reader(self._fd, self._read, woken.set)
         try:
             while True:
@@ -52,16 +59,23 @@ class Watcher:
                     continue
                 await asyncio.sleep(SETTLE_S)
                 woken.clear()
-                self._add_all()
+                await threads.call(self._add_all)
                 yield True
         finally:
-            if self._fd >= 0:
-                loop.remove_reader(self._fd)
+            self._forget()
 
     def close(self) -> None:
+        """Also while somebody is at an event of `changes`, which then is never resumed."""
+        self._forget()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def _forget(self) -> None:
+        """The loop takes a closed descriptor for the next one of that number, and never looks."""
+        if self._loop is not None:
+            self._loop.remove_reader(self._fd)
+            self._loop = None
 
     def _read(self, wake: Callable[[], None]) -> None:
         try:

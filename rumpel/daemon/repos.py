@@ -166,7 +166,9 @@ class RepoSync:
         git_dir = (
             await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
         ).git_dir
-        watcher = Watcher(roots=[str(common / "refs" / "heads")], flat=[str(common), str(git_dir)])
+        watcher = await threads.call(
+            Watcher, roots=[str(common / "refs" / "heads")], flat=[str(common), str(git_dir)]
+        )
         try:
             await self._push_all()
             async for _ in watcher.changes(LOOK_EVERY_S):
