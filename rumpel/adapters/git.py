@@ -270,7 +270,8 @@ def unmerged(repo: Repo, oids: Sequence[str]) -> list[tuple[str, str]]:
         f"--exclude={PUBLISHED_GLOB}",
         "--remotes",
     )
-    text = "".join(f"{oid}\n" for oid in oids).encode()
+    at = head(repo).oid  # merged while on no branch
+    text = "".join(f"{oid}\n" for oid in (*oids, *([f"^{at}"] if at else ()))).encode()
     done = proc.run_blocking(command, input=text, timeout_s=TIMEOUT_S)
     if done.code:
         raise RumpelError(f"commits cannot be listed: {_last_line(done.error_text)}")

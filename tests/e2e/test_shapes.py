@@ -27,7 +27,10 @@ VERBS = (
     "host_commit",
     "list",
     "graph",
+    "review",
+    "refuses_to_delete",
     "stop_and_enter",
+    "merge",
     "delete",
 )
 LIMIT_S = 600.0 if "RUMPEL_LONG" in os.environ else 60.0
@@ -51,6 +54,7 @@ class Cells:
 
     def __init__(self, project: Project, built: Built) -> None:
         self.project, self.built = project, built
+        self.canary = project.root.parent / "canary"
         self.made = ""
         self.before: dict[str, str] = {}
 
@@ -108,9 +112,27 @@ class Cells:
         done = self.run("enter", self.built.pod, "--", "git", "log", "-1", "--format=%H")
         assert done.assert_ok().stdout.strip() == self.made
 
-    def delete(self) -> None:
+    def review(self) -> None:
+        out = self.run("review", "--stat", self.built.pod).assert_ok().stdout
+        assert "made-in-the-pod" in out
+        assert self.untouched() == self.before
+
+    def refuses_to_delete(self) -> None:
         self.run("delete", self.built.pod).assert_error(4, "commit")
-        self.run("delete", "--force", self.built.pod).assert_ok()
+        assert not self.canary.exists(), "a hook of the host ran"
+
+    def merge(self) -> None:
+        if self.built.merge_refused:
+            self.run("merge", self.built.pod).assert_error(4, self.built.merge_refused)
+            assert self.untouched() == self.before
+            return
+        self.run("merge", self.built.pod, "-q", "--no-edit").assert_ok()
+        self.project.git("merge-base", "--is-ancestor", self.made, "HEAD")
+        self.before = self.untouched()
+
+    def delete(self) -> None:
+        force = ["--force"] if self.built.merge_refused else []
+        self.run("delete", *force, self.built.pod).assert_ok()
         assert self.run("list", "-q").assert_ok().stdout == ""
         assert self.project.repo.published() == {}
         assert self.made in self.project.repo.refs("refs/rumpel/keep").values()
@@ -171,4 +193,3 @@ def go_through(
         # A failed cell must not become a failure of every later shape.
         cells.project.run("delete", "--force", built.pod)
         built.undo()
-    assert not (folder / "canary").exists(), "a hook of the host ran"

@@ -40,6 +40,8 @@ class Built:
     """What `create` says about it on stderr."""
     pod: str = "pod"
     refused_verbs: Sequence[str] = ("create", "enter", "list", "graph", "stop", "delete")
+    merge_refused: str = ""
+    """A word of the reason why git cannot merge."""
     undo: Callable[[], None] = lambda: None
 
 
@@ -57,7 +59,8 @@ def plain(folder: Path, env: Mapping[str, str]) -> Built:
 def unborn(folder: Path, env: Mapping[str, str]) -> Built:
     repo = Repo.create(folder / "repo", env)
     repo.write(PLAIN)
-    return Built(repo=repo)
+    # Its first commit is made after the pod's, so the two have nothing in common.
+    return Built(repo=repo, merge_refused="unrelated histories")
 
 
 def detached(folder: Path, env: Mapping[str, str]) -> Built:
