@@ -86,15 +86,17 @@ def container_of(rumpel: Rumpel, raw: Raw, pod: str) -> str:
     return str(raw.wait(raw.host.containers(labels))[0].id)
 
 
-def commits(rumpel: Rumpel, raw: Raw, repo: Path, rounds: int) -> list[Figure]:
+def commits(
+    rumpel: Rumpel, raw: Raw, repo: Path, rounds: int, *, pod: str = "warm"
+) -> list[Figure]:
     """Commit -> ref against a direct fetch over an upload-pack parked in the same container."""
-    container = container_of(rumpel, raw, "warm")
+    container = container_of(rumpel, raw, pod)
     workspace = WORKSPACE % repo.name
-    ref = repo / ".git" / "refs" / "remotes" / "rumpelpod" / "warm"
+    ref = repo / ".git" / "refs" / "remotes" / "rumpelpod" / pod
     latencies, direct = [], []
     with (
         committer(container, workspace) as commit,
-        direct_fetch(rumpel, raw, container, workspace) as fetch,
+        direct_fetch(rumpel, raw, container, repo) as fetch,
     ):
         for number in range(rounds):
             begun, oid = commit()
@@ -152,10 +154,9 @@ def committer(container: str, workspace: str) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def direct_fetch(rumpel: Rumpel, raw: Raw, container: str, workspace: str) -> Iterator[Any]:
+def direct_fetch(rumpel: Rumpel, raw: Raw, container: str, source: Path) -> Iterator[Any]:
     """The baseline: plain git over a parked exec stream, into a scratch clone, no checks."""
-    scratch = rumpel.folder / "scratch.git"
-    source = rumpel.repos[0]
+    scratch, workspace = rumpel.folder / "scratch.git", WORKSPACE % source.name
     rumpel.git(rumpel.folder, "clone", "-q", "--bare", "--shared", str(source), str(scratch))
 
     async def park() -> Any:

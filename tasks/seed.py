@@ -117,16 +117,12 @@ async def _gateway(
 
 async def _pour(ctx: Context[World], host: DockerHost, inputs: Inputs, gateway_id: str) -> Tips:
     """Tips are read before the pack is made: what moves meanwhile is sent again."""
-    path = ctx.world.scratch_dir / f"seed-{ctx.attempt}-{ctx.nonce[:8]}.tar"
     repo = await threads.call(git.reopen, inputs.repo.work_tree, inputs.repo.common_dir)
     tips = (await threads.call(git.head, repo), await threads.call(git.refs, repo, "refs/heads/"))
-    try:
-        version, text = pod_link.program(pod_link.DEFAULTS)
-        files = {pod_link.program_file(version): text.encode()}
-        await git_seed.seed_tar(repo, str(path), files)
-        await host.put_archive(gateway_id, names.SEED_PATH, path)
-    finally:
-        await threads.call(path.unlink, missing_ok=True)
+    version, text = pod_link.program(pod_link.DEFAULTS)
+    files = {pod_link.program_file(version): text.encode()}
+    async with git_seed.seed(repo, ctx.world.scratch_dir, files) as tar:
+        await host.put_archive(gateway_id, names.SEED_PATH, tar)
     return tips
 
 

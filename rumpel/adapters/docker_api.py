@@ -148,7 +148,9 @@ class DockerHost:
         """Every container, running or not, that carries the label(s) (`key` or `key=value`)."""
         return await docker_containers.states(self.http, _list(label))
 
-    async def put_archive(self, container: str, path: str, tar: bytes | Path) -> None:
+    async def put_archive(
+        self, container: str, path: str, tar: bytes | Path | AsyncIterator[bytes]
+    ) -> None:
         """Unpack a tar into the folder `path` of a container that was never started."""
         await docker_containers.put_archive(self.http, container, path, tar)
 

@@ -174,13 +174,15 @@ async def inspect_or_none(http: HttpClient, container: str) -> types.ContainerDe
         return None
 
 
-async def put_archive(http: HttpClient, container: str, path: str, tar: bytes | Path) -> None:
+async def put_archive(
+    http: HttpClient, container: str, path: str, tar: bytes | Path | AsyncIterator[bytes]
+) -> None:
     """Unpack an uncompressed tar into the folder `path`, in volumes too; owners as in the tar.
 
     Only before the first start: on a container that ran, its own files decide where the engine
     writes (notes/reliability.md C2).
     """
-    source: Source = tar if isinstance(tar, bytes) else file_chunks(tar)
+    source: Source = file_chunks(tar) if isinstance(tar, Path) else tar
     await http.request(
         "PUT",
         f"/containers/{segment(container)}/archive",

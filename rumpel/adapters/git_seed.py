@@ -8,20 +8,18 @@ what was thrown away.
 from __future__ import annotations
 
 import contextlib
-import io
+import os
 import shutil
-import tarfile
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from rumpel.adapters import git, git_files, git_run, threads
+from rumpel.adapters import git, git_files, git_seed_packs, tar_stream, threads
 from rumpel.adapters.lfs_needed import needed
+from rumpel.adapters.tar_stream import Entry
 from rumpel.errors import RumpelError
 
-PACK_TIMEOUT_S = 1800.0
 HEAD_REF = "refs/rumpel/head"
 """Holds the host's commit while the host is on no branch."""
 
@@ -62,20 +60,28 @@ class _Seed:
         return sorted(set(self.refs.values()))
 
 
-async def seed_tar(repo: git.Repo, out_path: str, files: Mapping[str, bytes] | None = None) -> None:
-    """Write the tar (mode 0600) with the repository's branches and HEAD at its top.
+@contextlib.asynccontextmanager
+async def seed(
+    repo: git.Repo, parent: Path, files: Mapping[str, bytes] | None = None
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The tar with the repository's branches and HEAD at its top, piece by piece.
 
-    `files` go beside them, by relative path. Raises RumpelError when the host's objects cannot
-    be read.
+    `files` go beside them, by relative path; `parent` is a folder for what is packed anew.
+    Raises RumpelError when the host's objects cannot be read.
     """
-    seed = await threads.call(_read, repo)
-    scratch = await threads.call(_scratch, out_path)
+    found = await threads.call(_read, repo)
     try:
-        if seed.tips:
-            await _pack(repo, seed, scratch)
-        store, pointers = await needed(repo, seed.tips)
+        scratch = Path(await threads.call(tempfile.mkdtemp, prefix="seed-", dir=parent))
+    except OSError as err:
+        raise RumpelError(f"the seed repository cannot be written: {err.strerror}") from err
+    try:
+        if found.tips:
+            await _pack(repo, found, scratch)
+        store, pointers = await needed(repo, found.tips)
         large = [store.path(pointer.oid) for pointer in pointers]
-        await threads.call(_write, seed, scratch, Path(out_path), files or {}, large)
+        packs = sorted(await threads.call(os.listdir, scratch))
+        entries = _entries(found, [scratch / name for name in packs], files or {}, large)
+        yield tar_stream.chunks(entries)
     finally:
         await threads.call(shutil.rmtree, scratch, ignore_errors=True)
 
@@ -106,9 +112,8 @@ def config(object_format: str) -> str:
 
 
 async def _pack(repo: git.Repo, seed: _Seed, scratch: Path) -> None:
-    """No search for new deltas (window 0): those that exist are reused, the rest is small."""
     try:
-        await _pack_objects(repo, seed, scratch)
+        await git_seed_packs.write(repo, seed.tips, scratch, is_partial=seed.is_partial)
     except RumpelError as err:
         if seed.is_partial:
             raise RumpelError(
@@ -119,79 +124,24 @@ async def _pack(repo: git.Repo, seed: _Seed, scratch: Path) -> None:
         raise
 
 
-async def _pack_objects(repo: git.Repo, seed: _Seed, scratch: Path) -> None:
-    await git_run.run(
-        repo.git_dir,
-        "-c",
-        "pack.writeReverseIndex=true",
-        "pack-objects",
-        "--quiet",
-        "--revs",
-        "--delta-base-offset",
-        "--window=0",
-        str(scratch / "pack"),
-        input="".join(f"{oid}\n" for oid in seed.tips).encode(),
-        timeout_s=PACK_TIMEOUT_S,
-        env=git_run.own_env(),
-    )
-
-
-def _write(
-    seed: _Seed, scratch: Path, out_path: Path, files: Mapping[str, bytes], large: list[Path]
-) -> None:
-    try:
-        out_path.touch(mode=0o600)
-        with tarfile.open(out_path, "w", format=tarfile.GNU_FORMAT) as tar:
-            for folder in ("refs", "refs/heads", "objects", "objects/info", "objects/pack"):
-                _add_folder(tar, folder)
-            for pack in sorted(scratch.iterdir()):
-                _add_stored(tar, f"objects/pack/{pack.name}", pack)
-            _add_large(tar, large)
-            _add_file(tar, "config", seed.config.encode())
-            _add_file(tar, "packed-refs", git_files.packed_text(seed.refs))
-            if seed.shallow is not None:
-                _add_file(tar, "shallow", seed.shallow)
-            for folder in sorted({name.rpartition("/")[0] for name in files} - {""}):
-                _add_folder(tar, folder)
-            for name, data in files.items():
-                _add_file(tar, name, data)
-            _add_file(tar, "HEAD", f"{seed.head}\n".encode())
-    except OSError as err:
-        out_path.unlink(missing_ok=True)
-        raise RumpelError(f"the seed repository cannot be written: {err.strerror}") from err
-
-
-def _add_folder(tar: tarfile.TarFile, name: str) -> None:
-    entry = _entry(name, 0, 0o755)
-    entry.type = tarfile.DIRTYPE
-    tar.addfile(entry)
-
-
-def _add_file(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    tar.addfile(_entry(name, len(data), 0o644), io.BytesIO(data))
-
-
-def _add_large(tar: tarfile.TarFile, files: list[Path]) -> None:
-    """Content of large files, where git-lfs looks for that of a repository it borrows from."""
-    names = [f"lfs/objects/{file.name[:2]}/{file.name[2:4]}/{file.name}" for file in files]
-    for folder in sorted({str(above) for name in names for above in PurePosixPath(name).parents}):
-        if folder != ".":
-            _add_folder(tar, folder)
-    for name, file in zip(names, files, strict=True):
-        _add_stored(tar, name, file)
-
-
-def _add_stored(tar: tarfile.TarFile, name: str, path: Path) -> None:
-    with path.open("rb") as file:
-        tar.addfile(_entry(name, path.stat().st_size, 0o444), file)
-
-
-def _entry(name: str, size: int, mode: int) -> tarfile.TarInfo:
+def _entries(
+    seed: _Seed, packs: list[Path], files: Mapping[str, bytes], large: list[Path]
+) -> list[Entry]:
     """Owned by root: the gateway writes as root, the pods only read."""
-    entry = tarfile.TarInfo(name)
-    entry.size, entry.mode, entry.mtime = size, mode, int(time.time())
-    return entry
-
-
-def _scratch(out_path: str) -> Path:
-    return Path(tempfile.mkdtemp(prefix="seed-", dir=Path(out_path).resolve().parent))
+    stored = {f"objects/pack/{pack.name}": pack for pack in packs}
+    # Where git-lfs looks for the content of a repository it borrows from.
+    stored |= {f"lfs/objects/{file.name[:2]}/{file.name[2:4]}/{file.name}": file for file in large}
+    texts = {
+        "config": seed.config.encode(),
+        "packed-refs": git_files.packed_text(seed.refs),
+        **({} if seed.shallow is None else {"shallow": seed.shallow}),
+        **files,
+        "HEAD": f"{seed.head}\n".encode(),
+    }
+    above = {str(folder) for name in (*stored, *files) for folder in PurePosixPath(name).parents}
+    folders = {"refs", "refs/heads", "objects", "objects/info", "objects/pack"} | above - {"."}
+    return [
+        *(Entry(name) for name in sorted(folders)),
+        *(Entry(name, path, 0o444) for name, path in stored.items()),
+        *(Entry(name, data) for name, data in texts.items()),
+    ]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rumpel.adapters import git, threads
+from rumpel.adapters import git, git_seed, threads
 from rumpel.adapters.stream import STDERR, STDOUT
 from tests.support.home import Home
 from tests.support.repo import Repo
@@ -157,3 +157,9 @@ def quick(home: Home, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) 
 def good(quick: Pair) -> str:
     """Where alice is, on the host too."""
     return quick.pod.oid("alice")
+
+
+async def seed_tar(repo: git.Repo, path: Path) -> None:
+    """What a gateway's volume is born with, as a file."""
+    async with git_seed.seed(repo, path.parent) as chunks:
+        path.write_bytes(b"".join([chunk async for chunk in chunks]))

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from rumpel.adapters import git_door, git_seed, git_wire
+from rumpel.adapters import git_door, git_wire
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_stream import DockerStream
 from rumpel.errors import RumpelError
-from tests.adapters.git.conftest import Pair
+from tests.adapters.git.conftest import Pair, seed_tar
 
 pytestmark = pytest.mark.docker
 
@@ -93,7 +93,7 @@ async def test_container_killed_while_it_sends(
 
 async def test_seed_and_push(host: DockerHost, container: str, pair: Pair, tmp_path: Path) -> None:
     await host.exec_run(container, ["mkdir", "-p", "/rumpel/host.git"], user="0", timeout_s=20)
-    await git_seed.seed_tar(pair.repo, str(tmp_path / "seed.tar"))
+    await seed_tar(pair.repo, tmp_path / "seed.tar")
     await host.put_archive(container, "/rumpel/host.git", tmp_path / "seed.tar")
     oid = pair.host.commit("later")
     stream = await host.exec_stream(

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from rumpel.adapters import git_door, git_seed, threads
+from rumpel.adapters import git_door, threads
 from rumpel.adapters.git_door import Imported
 from rumpel.adapters.git_limits import Limits
-from tests.adapters.git.conftest import SHA256, LocalStream, Pair
+from tests.adapters.git.conftest import SHA256, LocalStream, Pair, seed_tar
 from tests.support.repo import Repo
 
 LIMITS = Limits()
@@ -246,7 +246,7 @@ async def test_host_that_is_a_partial_clone(pair: Pair, tmp_path: Path) -> None:
     oid = pair.pod.commit("work", {"new.txt": "new\n"})
     assert await load(partial) == Imported({"alice": oid}, ())
     assert host.git("show", f"{oid}:new.txt") == "new"
-    await git_seed.seed_tar(partial.repo, str(tmp_path / "seed.tar"))
+    await seed_tar(partial.repo, tmp_path / "seed.tar")
     with tarfile.open(tmp_path / "seed.tar") as tar:
         tar.extractall(tmp_path / "seed")
     assert Repo(tmp_path / "seed", pair.host.env).git("fsck", "--full") == ""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rumpel.adapters import git, git_seed, git_wire, threads
+from rumpel.adapters import git, git_wire, threads
 from rumpel.errors import RumpelError
-from tests.adapters.git.conftest import SHA256, LocalStream, Pair
+from tests.adapters.git.conftest import SHA256, LocalStream, Pair, seed_tar
 from tests.support.repo import Repo
 
 HEADS = "+refs/heads/*:refs/heads/*"
@@ -19,7 +19,7 @@ THEN = 'git receive-pack "$1" || exit; git --git-dir="$1" symbolic-ref HEAD "$2"
 async def seed(pair: Pair, tmp_path: Path) -> Repo:
     """The gateway's repository as it is born."""
     repo = await threads.call(git.discover, str(pair.host.root))
-    await git_seed.seed_tar(repo, str(tmp_path / "seed.tar"))
+    await seed_tar(repo, tmp_path / "seed.tar")
     with tarfile.open(tmp_path / "seed.tar") as tar:
         tar.extractall(tmp_path / "host.git")
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("seed-")] == []

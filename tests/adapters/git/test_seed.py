@@ -1,0 +1,120 @@
+"""What is poured into a gateway: everything the branches reach, and nothing else."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from rumpel.adapters import git_seed, threads
+from rumpel.errors import RumpelError
+from tests.adapters.git.conftest import Pair, seed_tar
+from tests.support import large
+from tests.support.repo import Repo
+
+FORMATS = pytest.mark.parametrize("pair", [(), ("--object-format=sha256",)], indirect=True)
+
+
+async def poured(pair: Pair, tmp_path: Path) -> Repo:
+    await seed_tar(pair.repo, tmp_path / "seed.tar")
+    with tarfile.open(tmp_path / "seed.tar") as tar:
+        assert {(item.uid, item.gid) for item in tar} == {(0, 0)}
+        tar.extractall(tmp_path / "host.git")
+    found = Repo(tmp_path / "host.git", pair.home.environment(None))
+    assert found.git("fsck", "--full", "--strict") == ""
+    return found
+
+
+def objects(repo: Repo) -> set[str]:
+    listed = repo.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+    return set(listed.splitlines())
+
+
+def reached(repo: Repo, *args: str) -> set[str]:
+    return set(repo.git("rev-list", "--objects", "--no-object-names", *args).splitlines())
+
+
+def packs(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("pack-*.pack")}
+
+
+@FORMATS
+async def test_own_packs_are_reused(pair: Pair, tmp_path: Path) -> None:
+    host = pair.host
+    host.git("gc", "-q")
+    own = packs(host.root / ".git/objects/pack")
+    host.git("switch", "-qc", "later")
+    host.commit("loose", {"loose.txt": "loose\n"})
+    found = await poured(pair, tmp_path)
+    assert own < packs(found.root / "objects/pack"), "its own, and one of the rest"
+    assert objects(found) == reached(host, "--branches")
+    assert packs(host.root / ".git/objects/pack") == own
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("seed-")] == []
+
+
+@FORMATS
+async def test_a_pack_with_anything_else_is_not_used(pair: Pair, tmp_path: Path) -> None:
+    """A stash, another remote's branch, and what was thrown away stay with the user."""
+    host = pair.host
+    host.write({"README.md": "secret of the stash\n"})
+    host.git("stash", "-q")
+    host.commit("thrown away", {"secret.txt": "thrown away\n"})
+    host.git("update-ref", "refs/remotes/origin/private", "HEAD")
+    host.git("reset", "-q", "--hard", "HEAD~1")
+    host.git("repack", "-q", "-a", "-d")
+    found = await poured(pair, tmp_path)
+    assert objects(found) == reached(host, "--branches")
+    assert not packs(found.root / "objects/pack") & packs(host.root / ".git/objects/pack")
+
+
+async def test_packs_on_another_file_system_are_packed_anew(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair.host.git("gc", "-q")
+
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    found = await poured(pair, tmp_path)
+    assert objects(found) == reached(pair.host, "--branches")
+
+
+async def test_large_files_lie_beside_it(pair: Pair, tmp_path: Path) -> None:
+    store = pair.host.root / ".git/lfs"
+    content, stash = b"large\n" * 50, b"unused\n" * 50
+    large.put(store, content)
+    large.put(store, stash)
+    large.track(pair.host, file=content)
+    found = await poured(pair, tmp_path)
+    files = [path for path in (found.root / "lfs").rglob("*") if path.is_file()]
+    assert files == [large.stored(found.root / "lfs", content)]
+    assert files[0].read_bytes() == content
+
+
+async def test_an_empty_repository(pair: Pair, tmp_path: Path) -> None:
+    empty = Repo.create(tmp_path / "empty", pair.host.env)
+    found = await poured(await pair.of(empty, pair.pod), tmp_path)
+    assert objects(found) == set()
+    assert (found.root / "HEAD").read_text() == "ref: refs/heads/main\n"
+
+
+async def test_a_folder_that_cannot_be_written(pair: Pair, tmp_path: Path) -> None:
+    with pytest.raises(RumpelError, match="cannot be written"):
+        async with git_seed.seed(pair.repo, tmp_path / "nowhere"):
+            raise AssertionError("it was")
+
+
+async def test_a_partial_clone_whose_remote_is_gone(pair: Pair, tmp_path: Path) -> None:
+    pair.host.git("rm", "-q", "src/app.py")
+    pair.host.commit("without it")
+    for setting in ("uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant"):
+        pair.host.git("config", setting, "true")
+    clone = ("clone", "-q", "--filter=blob:none", f"file://{pair.host.root}")
+    pair.host.git(*clone, str(tmp_path / "partial"))
+    partial = await pair.of(Repo(tmp_path / "partial", pair.host.env), pair.pod)
+    await threads.call(pair.host.root.rename, tmp_path / "gone")
+    with pytest.raises(RumpelError, match="is a partial clone") as found:
+        await seed_tar(partial.repo, tmp_path / "seed.tar")
+    assert "--refetch" in str(found.value.hint)
