@@ -15,7 +15,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote_from_bytes
@@ -66,6 +66,9 @@ class Imported:
     """Large files whose content the host does not have yet, with the reason if one is known."""
 
 
+Publish = Callable[[Imported], Awaitable[None]]
+
+
 async def import_pod(
     repo: git.Repo,
     door: Path,
@@ -75,12 +78,16 @@ async def import_pod(
     reopen: Reopen | None = None,
     known_refused: Refusals | None = None,
     first: Mapping[str, str] | None = None,
+    go: asyncio.Event | None = None,
+    publish: Publish | None = None,
 ) -> Imported:
     """Fetch all branches from the upload-pack behind `stream` (left open, used up).
 
     `reopen` starts another upload-pack: without it a branch that ends the first one, or passes
     a limit, keeps the others from coming. `first`: the branches, as long as the door has none:
-    those of a fresh pod need no import. Raises Refused for what would be refused again,
+    those of a fresh pod need no import. `go`: everything up to the first question to the pod is
+    done at once, the rest when it is set. `publish` is called as soon as the branches may be seen;
+    what it raises is raised. Raises Refused for what would be refused again,
     RumpelError for what may be had later, TimedOut, HostUnreachable; the door and the user's
     repository then are as before.
     """
@@ -89,7 +96,7 @@ async def import_pod(
         weight = Weight(repo, door, quarantine, limits)
         intake = Intake(
             quarantine=quarantine,
-            server=git_wire.Server(stream),
+            server=git_wire.Server(stream, go),
             judge=weight.judge,
             limits=limits,
             reopen=reopen,
@@ -100,9 +107,15 @@ async def import_pod(
         await _settle(repo, door, quarantine, found, weight.found)
         # Before the branches: what a killed daemon did not fetch has to be known by the next one.
         pending = await threads.call(_note_pointers, repo, door, weight.found.pointers)
-        if found != quarantine.known or weight.found.on_disk:
+        imported = Imported(found, tuple(sorted(rejected.items())), refusals, pending)
+        is_news = found != quarantine.known or weight.found.on_disk > 0
+        if is_news:
             await threads.call(_write_state, door, found, weight.total)
-        return Imported(found, tuple(sorted(rejected.items())), refusals, pending)
+        if publish is not None:
+            await publish(imported)
+        if is_news:
+            await threads.call(_sync_state, door)
+        return imported
     finally:
         await threads.call(quarantine.remove)
 
@@ -304,6 +317,10 @@ def _write_state(door: Path, found: Mapping[str, str], used: int | None) -> None
     handle, temporary = tempfile.mkstemp(prefix="state-", dir=door)
     with os.fdopen(handle, "wb") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
     Path(temporary).replace(door / STATE)
+
+
+def _sync_state(door: Path) -> None:
+    """To the disk, after the refs were shown: they are no safer, and people wait for them."""
+    with contextlib.suppress(FileNotFoundError):  # the pod was deleted
+        git_objects.sync_file(door / STATE)

@@ -8,6 +8,7 @@ new ones. What was refused once is not fetched again before it moves.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -61,7 +62,8 @@ class Intake:
 
     async def run(self) -> None:
         """Raises RumpelError when not even the list of branches came, or nobody can go on."""
-        self._ends_at = time.monotonic() + self.limits.seconds
+        # The first fetch counts its own time: it may have to wait for a beginning.
+        self._ends_at = math.inf
         self.arrived.update(self.quarantine.haves)
         try:
             why = await self._all()
@@ -129,7 +131,7 @@ class Intake:
 
     async def _has_server(self) -> bool:
         """One that waits for a request: this one, or a new one."""
-        left = max(1.0, self._ends_at - time.monotonic())
+        left = max(1.0, min(self.limits.seconds, self._ends_at - time.monotonic()))
         if self.server.can_go_on:
             with contextlib.suppress(RumpelError):
                 await self.server.drain(left)
@@ -147,7 +149,8 @@ class Intake:
     ) -> str | None:
         """One fetch; None, or why nothing of it was taken. Raises Refused for a passed limit."""
         self._fetches += 1
-        left = replace(self.limits, seconds=max(1.0, self._ends_at - time.monotonic()))
+        left_s = min(self.limits.seconds, self._ends_at - time.monotonic())
+        left = replace(self.limits, seconds=max(1.0, left_s))
         quarantine = self.quarantine
         try:
             report = await self.server.fetch(
@@ -158,6 +161,7 @@ class Intake:
                 prune=prune,
                 oid_bytes=quarantine.oid_bytes,
             )
+            self._ends_at = min(self._ends_at, time.monotonic() + self.limits.seconds)
             self.claims.update(report.claims)
             if report.code and not self.claims:
                 raise _failed(report)
@@ -166,6 +170,7 @@ class Intake:
                 return report.said or f"git fetch ended with {report.code}"
             await self.judge(report)
         except Refused:
+            self._ends_at = min(self._ends_at, time.monotonic() + self.limits.seconds)
             self.claims.update(self.server.claims)
             await threads.call(quarantine.discard)
             raise

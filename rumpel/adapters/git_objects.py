@@ -40,7 +40,7 @@ def move(source: Path, target: Path) -> int:
         (target / "pack").mkdir(mode=mode, exist_ok=True)
         for suffix in PACK_ORDER:
             for file in (source / "pack").glob(f"pack-*{suffix}"):
-                _sync(file)
+                sync_file(file)
                 count += _add(file, target / "pack" / file.name)
     except OSError as err:
         raise RumpelError(f"objects cannot be written to {target}: {err.strerror}") from err
@@ -109,11 +109,11 @@ def sync_loose(objects: Path, oids: Iterable[str]) -> int:
     for oid in oids:
         file = objects / oid[:FANOUT_CHARS] / oid[FANOUT_CHARS:]
         with contextlib.suppress(FileNotFoundError):
-            _sync(file)
+            sync_file(file)
             folders.add(file.parent)
             count += 1
     for folder in folders:
-        _sync(folder)
+        sync_file(folder)
     return count
 
 
@@ -123,7 +123,7 @@ def _fanout(objects: Path) -> Iterator[Path]:
             yield folder
 
 
-def _sync(file: Path) -> None:
+def sync_file(file: Path) -> None:
     """To the disk: git does the same for packs, but not for loose objects."""
     handle = os.open(file, os.O_RDONLY)
     try:

@@ -26,6 +26,7 @@ from rumpel.errors import RumpelError, TimedOut
 CHUNK_BYTES = 1 << 18
 INLINE_BYTES = 1 << 15
 """Of a pack; more is looked at in a thread."""
+FOR_EVER_S = 1e7
 MAX_ERROR_BYTES = 8000
 MAX_STDERR_BYTES = 1 << 20
 MAX_DRAIN_BYTES = 32 << 20
@@ -59,8 +60,9 @@ Argv = Callable[[str], list[str]]
 class Server:
     """A git server at the other end of a stream; the stream stays the caller's to close."""
 
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
+    def __init__(self, stream: Stream, go: asyncio.Event | None = None) -> None:
+        """`go`: nothing is asked of the server, and no time is counted, before it is set."""
+        self._stream, self._go = stream, go
         self._stderr = bytearray()
         self._stderr_bytes = 0
         self._idle_s: float | None = None
@@ -187,7 +189,7 @@ class Server:
             up = group.create_task(self._up(ours))
             down = group.create_task(self._down(ours))
             try:
-                done = await child.ended(timeout_s)
+                done = await self._ended(child, timeout_s)
                 if drain:
                     await asyncio.wait((down,), timeout=timeout_s)
                     if not down.done():
@@ -200,6 +202,21 @@ class Server:
                 up.cancel()
                 down.cancel()
 
+    async def _ended(self, child: proc.Child, timeout_s: float) -> proc.Completed:
+        """Counts the time from when the server may be asked."""
+        if self._go is None or self._go.is_set():
+            return await child.ended(timeout_s)
+        go = asyncio.ensure_future(self._go.wait())
+        end = asyncio.ensure_future(child.ended(FOR_EVER_S))
+        try:
+            await asyncio.wait({go, end}, return_when=asyncio.FIRST_COMPLETED)
+            if end.done():
+                return end.result()
+        finally:
+            go.cancel()
+            end.cancel()
+        return await child.ended(timeout_s)
+
     async def _up(self, ours: socket.socket) -> None:
         """From git to the server, until git has nothing more to say."""
         loop = asyncio.get_running_loop()
@@ -210,6 +227,8 @@ class Server:
                 if self._requests is not None:
                     data = self._requests.feed(data)
                 if data:
+                    if self._go is not None:
+                        await self._go.wait()
                     self._expect()
                     await self._stream.write(data)
             if not self._is_reusable:

@@ -6,7 +6,9 @@ pod_control.sh), and so that it is not fetched again before it moves.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -18,6 +20,7 @@ from rumpel.adapters.git_limits import Limits, Refused
 from rumpel.adapters.stream import Stream
 from rumpel.daemon.large_files import LargeFiles
 from rumpel.daemon.podsync import PodSync
+from rumpel.daemon.ready import ReadyImport
 from rumpel.daemon.repos import RepoSync
 from rumpel.errors import RumpelError
 from rumpel.model import RepoRef
@@ -77,18 +80,12 @@ class Imports:
         async with state.importing:
             state.noticed.clear()
             pod = state.pod
-            if is_asked_for:
+            if is_asked_for and state.refused:
                 state.refused.clear()
+                await self.unready(state)
+            before = self._repo(pod.repo).branches.get(pod.pod_id)
             try:
                 imported = await self._fetched(state)
-                await self._large.bring(
-                    pod,
-                    state.access,
-                    door=self.door(pod),
-                    pending=imported.lfs,
-                    limits=self._limits,
-                )
-                await self._repo(pod.repo).publish(pod.pod_id, pod.pod, imported.branches)
             except Refused as error:
                 await self._note(state, ((ALL, _reason(error)),))
                 raise
@@ -96,6 +93,8 @@ class Imports:
                 state.noticed.set()  # whoever asked has given up; the loop has not
                 raise
             now = time.monotonic()
+            if imported.branches != before:
+                state.moved_at = now
             state.refused = {
                 ref: (*found, state.refused[ref][2] if ref in state.refused else now)
                 for ref, found in imported.refusals.items()
@@ -106,6 +105,14 @@ class Imports:
 
     async def _fetched(self, state: PodSync) -> git_door.Imported:
         """Over the parked upload-pack; one that died meanwhile is replaced."""
+        ready, state.ready = state.ready, None
+        if ready is not None:
+            try:
+                return await ready.finish()
+            except Refused:
+                raise
+            except RumpelError as error:
+                log.info("pod %s: import made ready: %s", state.pod.pod, error.message)
         parked, state.parked = state.parked, None
         if parked is not None:
             try:
@@ -122,7 +129,27 @@ class Imports:
         finally:
             await stream.close()
 
-    async def _through_door(self, state: PodSync, stream: Stream) -> git_door.Imported:
+    async def _show(self, state: PodSync, imported: git_door.Imported) -> None:
+        pod = state.pod
+        await self._large.bring(
+            pod, state.access, door=self.door(pod), pending=imported.lfs, limits=self._limits
+        )
+        await self._repo(pod.repo).publish(pod.pod_id, pod.pod, imported.branches)
+
+    def make_ready(self, state: PodSync) -> None:
+        """Begin the next import over the stream that was parked just now."""
+        parked, state.parked = state.parked, None
+        if parked is not None:
+            state.ready = ReadyImport(parked, lambda go: self._through_door(state, parked, go))
+
+    async def unready(self, state: PodSync) -> None:
+        ready, state.ready = state.ready, None
+        if ready is not None:
+            await ready.close()
+
+    async def _through_door(
+        self, state: PodSync, stream: Stream, go: asyncio.Event | None = None
+    ) -> git_door.Imported:
         ref = state.pod.repo
         repo = await threads.call(git.reopen, ref.work_tree, ref.common_dir)
         oldest = time.monotonic() - FORGET_S
@@ -132,6 +159,8 @@ class Imports:
             stream,
             await threads.call(self._limits, ref),
             reopen=lambda: self._upload_pack(state),
+            go=go,
+            publish=functools.partial(self._show, state),
             first=self._repo(ref).branches.get(state.pod.pod_id),
             known_refused={
                 name: (oid, why) for name, (oid, why, at) in state.refused.items() if at > oldest

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import re
 import time
@@ -28,6 +29,8 @@ from rumpel.daemon.imports import Imports, Pace
 from rumpel.daemon.large_files import LargeFiles
 from rumpel.daemon.peers import Peers
 from rumpel.daemon.podsync import PodSync
+from rumpel.daemon.ready import LIVELY_S
+from rumpel.daemon.ready import MOST as MOST_READY
 from rumpel.daemon.repos import RepoSync
 from rumpel.errors import HostUnreachable, RumpelError
 from rumpel.model import RepoRef
@@ -281,6 +284,7 @@ class LinkManager:
             old = PodSync(pod, state.access)
             old.link, old.parked, old.pending = state.link, state.parked, state.pending
             state.link, state.parked, state.pending = None, None, None
+            old.ready, state.ready = state.ready, None
             self._background.spawn(self._drop(old), f"old streams of {pod.pod}")
         state.access = access
         return state
@@ -301,6 +305,7 @@ class LinkManager:
             if stream is not None:
                 await stream.close()
         state.parked = state.pending = None
+        await self.imports.unready(state)
         if state.link is not None:
             await state.link.close()
             state.link = None
@@ -344,7 +349,7 @@ class LinkManager:
             return
         noticed = asyncio.ensure_future(state.noticed.wait())
         ended = asyncio.ensure_future(link.wait_closed())
-        idle = asyncio.ensure_future(self._idle.wait()) if state.parked is None else None
+        idle = None if state.is_parked else asyncio.ensure_future(self._idle.wait())
         try:
             waits = {noticed, ended} | ({idle} if idle is not None else set())
             done, _ = await asyncio.wait(
@@ -358,11 +363,26 @@ class LinkManager:
                     future.cancel()
 
     async def _park_when_idle(self, state: PodSync) -> None:
-        if state.parked is not None or not self._idle.is_set() or state.noticed.is_set():
+        if state.is_parked or not self._idle.is_set() or state.noticed.is_set():
             return
+        if state.ready is not None:  # it broke: not again before something moves
+            state.moved_at = -math.inf
+            await self.imports.unready(state)
         async with self._parking:
             if self._idle.is_set() and state.is_live:
                 state.parked = await self._upload_pack(state)
+        if not state.refused and self._is_lively(state):
+            self.imports.make_ready(state)
+            for one in list(self._pods.values()):
+                if one.ready is not None and not self._is_lively(one):
+                    await self.imports.unready(one)
+
+    def _is_lively(self, state: PodSync) -> bool:
+        """It moved lately, and is one of the last few that did."""
+        if time.monotonic() - state.moved_at > LIVELY_S:
+            return False
+        others = (one for one in self._pods.values() if one is not state)
+        return sum(one.moved_at > state.moved_at for one in others) < MOST_READY
 
     async def _upload_pack(self, state: PodSync) -> Stream:
         """Protocol v2 reads refs only when asked, so it may wait for the next commit."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from rumpel.adapters.pod_link import PodLink
 from rumpel.adapters.stream import Stream
+from rumpel.daemon.ready import ReadyImport
 from rumpel.tasks.world import Access, PodAddress
 
 
@@ -17,6 +19,10 @@ class PodSync:
         self.link: PodLink | None = None
         self.parked: Stream | None = None
         self.pending: Stream | None = None
+        self.ready: ReadyImport | None = None
+        """The next import, begun; instead of `parked`."""
+        self.moved_at = -math.inf
+        """When an import last brought something, on the monotonic clock."""
         self.connecting = asyncio.Lock()
         self.importing = asyncio.Lock()
         self.noticed = asyncio.Event()
@@ -30,6 +36,11 @@ class PodSync:
 
         self.told: dict[str, str] | None = None
         """Branches of other pods that it was told of; None: what it has is not known."""
+
+    @property
+    def is_parked(self) -> bool:
+        """The next import has what it can have before it is needed."""
+        return self.parked is not None or (self.ready is not None and not self.ready.is_broken)
 
     @property
     def is_live(self) -> bool:

@@ -62,6 +62,8 @@ class RepoSync:
         self._large: dict[str, GatewayFiles] = {}
         self._sent: dict[str, Tips] = {}
         self._push_lock = asyncio.Lock()
+        self._repo: git.Repo | None = None
+        """Opened for publishing: people wait for that."""
         self._carrying = asyncio.Lock()
         self._carried: tuple[float, tuple[object, ...], git.Carried] | None = None
 
@@ -106,7 +108,10 @@ class RepoSync:
         wanted = self._view()
         if self._published == wanted.refs:
             return  # another writer was here since
-        repo = await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
+        repo, self._repo = self._repo, None  # had again when all went well
+        is_cached = repo is not None
+        if repo is None:
+            repo = await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
         if self._published is None:
             self._published = await threads.call(git.refs, repo, PUBLISHED_PREFIX)
             await self._keep_strange(repo, self._published)
@@ -116,6 +121,10 @@ class RepoSync:
         self._published = await git_refs.publish(repo, wanted.refs, current)
         if self._published != current:
             self._on_published(self)
+        if self._published == wanted.refs:
+            self._repo = repo
+        elif is_cached:  # its worktree may be gone
+            await self._write()
 
     def _view(self) -> View:
         """What should be there now; also tells which names had to change."""
