@@ -84,7 +84,11 @@ def test_no_commit_is_lost(
         published = project.repo.published()
         assert not [name for name in branches if f"{name}@{pod}" not in published]
     project.git("fsck", "--connectivity-only", "--no-dangling")
-    assert not list((project.home.state / "doors").glob("*/*/incoming-*"))
+    doors = project.home.state / "doors"
+    for door in doors.glob("*/*"):
+        assert len(list(door.glob("incoming-*"))) <= 1, "the next import, made ready; no other"
+    project.run("stop", "--all").assert_ok()
+    assert not list(doors.glob("*/*/incoming-*"))
 
 
 def test_a_lock_left_by_a_kill_holds_up_no_branch(rumpel_project: ProjectFactory) -> None:
