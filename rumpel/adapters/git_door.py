@@ -103,19 +103,7 @@ async def import_pod(
             known_refused=known_refused or {},
         )
         await intake.run()
-        found, rejected, refusals = _outcome(quarantine, intake)
-        await _settle(repo, door, quarantine, found, weight.found)
-        # Before the branches: what a killed daemon did not fetch has to be known by the next one.
-        pending = await threads.call(_note_pointers, repo, door, weight.found.pointers)
-        imported = Imported(found, tuple(sorted(rejected.items())), refusals, pending)
-        is_news = found != quarantine.known or weight.found.on_disk > 0
-        if is_news:
-            await threads.call(_write_state, door, found, weight.total)
-        if publish is not None:
-            await publish(imported)
-        if is_news:
-            await threads.call(_sync_state, door)
-        return imported
+        return await _admit(repo, door, intake, weight, publish)
     finally:
         await threads.call(quarantine.remove)
 
@@ -155,6 +143,26 @@ class Weight:
     @property
     def total(self) -> int | None:
         return None if self._before is None else self._before + self.found.on_disk
+
+
+async def _admit(
+    repo: git.Repo, door: Path, intake: Intake, weight: Weight, publish: Publish | None
+) -> Imported:
+    """Objects, then the list of branches, then the refs people see, then what nobody waits for."""
+    quarantine = intake.quarantine
+    found, rejected, refusals = _outcome(quarantine, intake)
+    await _settle(repo, door, quarantine, found, weight.found)
+    # Before the branches: what a killed daemon did not fetch has to be known by the next one.
+    pending = await threads.call(_note_pointers, repo, door, weight.found.pointers)
+    imported = Imported(found, tuple(sorted(rejected.items())), refusals, pending)
+    is_news = found != quarantine.known or weight.found.on_disk > 0
+    if is_news:
+        await threads.call(_write_state, door, found, weight.total)
+    if publish is not None:
+        await publish(imported)
+    if is_news:
+        await threads.call(_sync_state, door)
+    return imported
 
 
 def branches(door: Path) -> dict[str, str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import random
 import re
 import time
@@ -27,10 +26,9 @@ from rumpel.cache.store import Store
 from rumpel.daemon.background import Background
 from rumpel.daemon.imports import Imports, Pace
 from rumpel.daemon.large_files import LargeFiles
+from rumpel.daemon.parking import Parking
 from rumpel.daemon.peers import Peers
 from rumpel.daemon.podsync import PodSync
-from rumpel.daemon.ready import LIVELY_S
-from rumpel.daemon.ready import MOST as MOST_READY
 from rumpel.daemon.repos import RepoSync
 from rumpel.errors import HostUnreachable, RumpelError
 from rumpel.model import RepoRef
@@ -69,7 +67,6 @@ class LinkManager:
         self._pods: dict[str, PodSync] = {}
         self._repos: dict[str, RepoSync] = {}
         self._followers: dict[str, asyncio.Task[None]] = {}
-        self._parking = asyncio.Semaphore(1)
         self._peers = Peers(background=background, idle=idle, pods=self._pods, store=store)
         self.dirty: dict[str, tuple[int, float]] = {}
         self.large = LargeFiles(host)
@@ -79,6 +76,9 @@ class LinkManager:
             repo=self.repo,
             upload_pack=self._upload_pack,
             large=self.large,
+        )
+        self._parking = Parking(
+            idle=idle, pods=self._pods, imports=self.imports, upload_pack=self._upload_pack
         )
 
     # What the operations use (tasks.world.Links).
@@ -324,7 +324,7 @@ class LinkManager:
                 if not state.is_live:
                     await self.connect(state.pod, state.access)
                     state.noticed.set()
-                await self._park_when_idle(state)
+                await self._parking.park(state)
                 await self._wait(state)
                 if state.noticed.is_set() and state.is_new:
                     await self._let_others_be_made()
@@ -361,28 +361,6 @@ class LinkManager:
             for future in (noticed, ended, idle):
                 if future is not None:
                     future.cancel()
-
-    async def _park_when_idle(self, state: PodSync) -> None:
-        if state.is_parked or not self._idle.is_set() or state.noticed.is_set():
-            return
-        if state.ready is not None:  # it broke: not again before something moves
-            state.moved_at = -math.inf
-            await self.imports.unready(state)
-        async with self._parking:
-            if self._idle.is_set() and state.is_live:
-                state.parked = await self._upload_pack(state)
-        if not state.refused and self._is_lively(state):
-            self.imports.make_ready(state)
-            for one in list(self._pods.values()):
-                if one.ready is not None and not self._is_lively(one):
-                    await self.imports.unready(one)
-
-    def _is_lively(self, state: PodSync) -> bool:
-        """It moved lately, and is one of the last few that did."""
-        if time.monotonic() - state.moved_at > LIVELY_S:
-            return False
-        others = (one for one in self._pods.values() if one is not state)
-        return sum(one.moved_at > state.moved_at for one in others) < MOST_READY
 
     async def _upload_pack(self, state: PodSync) -> Stream:
         """Protocol v2 reads refs only when asked, so it may wait for the next commit."""

@@ -16,11 +16,6 @@ from rumpel.adapters.git_door import Imported
 from rumpel.adapters.stream import Stream
 from rumpel.errors import RumpelError
 
-MOST = 8
-"""Pods with one at a time; what sleeps takes 5 MB each."""
-LIVELY_S = 900.0
-"""So long after its last import a pod is worth it."""
-
 
 class ReadyImport:
     """Owns its stream and its task: `finish` or `close` it."""

@@ -1,0 +1,59 @@
+"""What the next import of a pod can have before it is needed: its stream, or all but the question.
+
+Parked when no graph runs, one at a time: an exec costs as much as a third of a pod.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from rumpel.adapters.stream import Stream
+from rumpel.daemon.imports import Imports
+from rumpel.daemon.podsync import PodSync
+
+MOST_READY = 8
+"""Pods whose import is begun; what sleeps takes 5 MB each."""
+LIVELY_S = 900.0
+"""So long after its last import a pod is worth it."""
+
+
+class Parking:
+    """Of all pods; `idle` is set while no graph runs."""
+
+    def __init__(
+        self,
+        *,
+        idle: asyncio.Event,
+        pods: Mapping[str, PodSync],
+        imports: Imports,
+        upload_pack: Callable[[PodSync], Awaitable[Stream]],
+    ) -> None:
+        self._idle, self._pods = idle, pods
+        self._imports, self._upload_pack = imports, upload_pack
+        self._one = asyncio.Semaphore(1)
+
+    async def park(self, state: PodSync) -> None:
+        """Unless it has one, or an import is due, or a graph runs."""
+        if state.is_parked or not self._idle.is_set() or state.noticed.is_set():
+            return
+        if state.ready is not None:  # it broke: not again before something moves
+            state.moved_at = -math.inf
+            await self._imports.unready(state)
+        async with self._one:
+            if self._idle.is_set() and state.is_live:
+                state.parked = await self._upload_pack(state)
+        if not state.refused and self._is_lively(state):
+            self._imports.make_ready(state)
+            for one in list(self._pods.values()):
+                if one.ready is not None and not self._is_lively(one):
+                    await self._imports.unready(one)
+
+    def _is_lively(self, state: PodSync) -> bool:
+        """It moved lately, and is one of the last few that did."""
+        if time.monotonic() - state.moved_at > LIVELY_S:
+            return False
+        others = (one for one in self._pods.values() if one is not state)
+        return sum(one.moved_at > state.moved_at for one in others) < MOST_READY
