@@ -60,6 +60,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     await world.works.put(pod, access, inputs.oid)
     ctx.fault("restored")
     await world.links.sync(pod)
+    await world.links.refresh_dirty(pod)
     return Output(saved=saved)
 
 

@@ -7,6 +7,7 @@ snapshot is a commit in a scratch repository of the pod, with this tree:
     files/     every tracked or untracked (not ignored) file, as it lies there
     index, sharedindex.*   the index, byte for byte; staged/, side1/ .. side3/ keep its objects
     state/     MERGE_HEAD, rebase-merge/ ..., info/exclude
+    modes, folders   those of changed files that git does not know; empty folders
     stash, refs, tags/     reflog of the stash, refs that are no branches, texts of tags
     repositories/   tars of nested repositories, changed submodules and linked worktrees
     left       what is not in it: too large, or not to be read

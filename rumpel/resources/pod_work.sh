@@ -108,6 +108,8 @@ rw_take() {
     rw_what='counting changes'
     rw_count=$(rw_raw diff-tree -r --no-renames --name-only "$rw_base" "$rw_files" | wc -l)
     rw_in_index=$(rw_raw diff-tree -r --no-renames --name-only "$rw_base" "$rw_staged" | wc -l)
+    rw_take_modes
+    rw_take_folders
     rw_write_commit
     rw_lost=0
     [ -z "$rw_left" ] || rw_lost=$(printf %s "$rw_left" | wc -l)
@@ -254,6 +256,32 @@ END
         rw_left="$rw_left$rw_said$rw_nl"
     }
     rw_files=$(rw_raw write-tree) || rw_die "$rw_what: no tree"
+}
+
+rw_take_modes() {
+    # Git only knows whether a file can be run; a key that nobody else may read stays one.
+    command -v stat >/dev/null && command -v xargs >/dev/null || return 0
+    rw_modes=$(rw_raw diff-tree -r --no-renames --diff-filter=AMT --name-only "$rw_base" \
+        "$rw_files" | grep -v '^"' | tr '\n' '\0' | xargs -0 stat -c '%f %n' -- 2>/dev/null |
+        grep '^8' | grep -vE '^(81a4|81ed) ')
+    [ -n "$rw_modes" ] || return 0
+    rw_blob=$(printf '%s\n' "$rw_modes" | rw_raw hash-object -w --no-filters --stdin) ||
+        rw_die 'the modes of files cannot be written'
+    rw_rows="${rw_rows}100644 blob $rw_blob${rw_tab}modes$rw_nl"
+}
+
+rw_take_folders() {
+    # Empty folders: for git they do not exist, for a build they may.
+    command -v find >/dev/null || return 0
+    rw_list=$(find . -name .git -prune -o -type d -empty ! -name "*$rw_nl*" -print 2>/dev/null |
+        sed 's|^\./||')
+    [ -n "$rw_list" ] || return 0
+    rw_out=$(printf '%s\n' "$rw_list" | git -C "$rw_ws" check-ignore --stdin 2>/dev/null)
+    rw_list=$(printf '%s\n' "$rw_list" | grep -vxF "$rw_out")
+    [ -n "$rw_list" ] || return 0
+    rw_blob=$(printf '%s\n' "$rw_list" | rw_raw hash-object -w --no-filters --stdin) ||
+        rw_die 'the empty folders cannot be written'
+    rw_rows="${rw_rows}100644 blob $rw_blob${rw_tab}folders$rw_nl"
 }
 
 rw_newlines() {
@@ -501,6 +529,13 @@ rw_put_files() {
         [ ! -f "$rw_file" ] || cp -p "$rw_file" "$rw_scratch/"
     done
     rw_try rw_raw read-tree --reset -u "$rw_snap:files"
+    ! rw_has folders || git -C "$rw_ws" cat-file blob "$rw_snap:folders" |
+        while IFS= read -r rw_path; do mkdir -p "./$rw_path" 2>/dev/null; done
+    ! rw_has modes || git -C "$rw_ws" cat-file blob "$rw_snap:modes" |
+        while read -r rw_mode rw_path; do
+            [ ! -f "$rw_path" ] || [ -L "$rw_path" ] ||
+                chmod "$(printf %o $((0x$rw_mode & 4095)))" "./$rw_path"
+        done
     rw_what='writing the index'
     if rw_has index; then
         for rw_path in $(git -C "$rw_ws" ls-tree --name-only "$rw_snap" | grep '^sharedindex\.'); do

@@ -6,6 +6,9 @@ import pytest
 
 from tests.support.project import Project, ProjectFactory
 
+HOLD = {"RUMPEL_FAULT": "keep.held:1:kill"}
+WRITER = "i=0; while :; do i=$((i+1)); echo $i >/workspaces/repo/counter; sleep 0.01; done"
+
 
 def inside(project: Project, script: str) -> str:
     return project.run("enter", "p", "--", "sh", "-ec", script).assert_ok().stdout.strip()
@@ -55,6 +58,35 @@ def test_squashed_and_rebased_work_is_merged(rumpel_project: ProjectFactory) -> 
     project.git("merge", "-q", "--squash", "rumpelpod/p")
     project.git("commit", "-qm", "both")
     project.run("delete", "p").assert_ok()
+
+
+def test_nothing_changes_between_the_last_look_and_the_end(rumpel_project: ProjectFactory) -> None:
+    """The writer in the pod is frozen before it is looked at; a killed delete thaws it again."""
+    project = rumpel_project()
+    project.run("create", "p").assert_ok()
+    container = project.container_id("p")
+    made = project.docker.api.exec_create(container, ["sh", "-c", WRITER])
+    project.docker.api.exec_start(made["Id"], detach=True)
+
+    def counter() -> str:
+        return project.exec("p", "cat", "/workspaces/repo/counter", check=False).stdout.strip()
+
+    project.wait_until(lambda: counter() not in ("", "1"), "it writes")
+    project.run("daemon", "stop").assert_ok()
+    killed = project.run("delete", "--force", "p", env=HOLD)
+    frozen = counter()
+    keep = project.repo.refs("refs/rumpel/keep")
+    held = [oid for name, oid in keep.items() if "/snapshots/" in name]
+    assert len(held) == 1, f"{killed} {keep}"
+    snapshot = held[0]
+    assert project.git("cat-file", "blob", f"{snapshot}:files/counter") == frozen
+    assert counter() == frozen
+    project.run("list").assert_ok()
+    project.wait_until(lambda: counter() != frozen, "it goes on")
+    project.run("delete", "--force", "p").assert_ok()
+    project.run("undelete", "p").assert_ok()
+    assert int(inside(project, "cat counter")) > int(frozen)
+    project.run("delete", "--force", "p").assert_ok()
 
 
 def test_a_file_that_comes_after_the_first_look(rumpel_project: ProjectFactory) -> None:

@@ -49,6 +49,8 @@ STEPS = (
     "mkdir -p nested; git -C nested init -q; printf 'n\\n' >nested/n",
     "printf 'extra.tmp\\n' >>.git/info/exclude; printf 'e\\n' >extra.tmp",
     "printf 'log\\n' >x.log",
+    "mkdir -p empty/inner ignored/empty src/none",
+    "printf 'key\\n' >key; chmod 600 key; printf 'k\\n' >open; chmod 666 open",
 )
 PHOTO = r"""
 export LC_ALL=C
@@ -58,11 +60,11 @@ git ls-files -s; git ls-files -v | grep '^[a-z]' || :
 git stash list; git rev-parse -q refs/stash || :
 git for-each-ref | grep -v 'refs/remotes/\|refs/stash' || :
 git symbolic-ref -q HEAD || git rev-parse HEAD
-find . -path ./.git -prune -o -name '*.log' -prune -o -name '*.tmp' -prune \
-    -o -path ./nested/.git -prune -o -print | sort |
+find . -path ./.git -prune -o -path ./ignored -prune -o -name '*.log' -prune \
+    -o -name '*.tmp' -prune -o -path ./nested/.git -prune -o -print | sort |
     while IFS= read -r f; do
         if [ -L "$f" ]; then echo "$f -> $(readlink "$f")"
-        elif [ -f "$f" ]; then [ ! -x "$f" ] || echo x; echo "$f $(sha1sum <"$f")"
+        elif [ -f "$f" ]; then echo "$(stat -c %a "$f") $f $(sha1sum <"$f")"
         else echo "$f"; fi
     done
 for f in MERGE_HEAD MERGE_MSG CHERRY_PICK_HEAD rebase-merge/git-rebase-todo rebase-merge/onto; do
