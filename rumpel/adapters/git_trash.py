@@ -30,6 +30,8 @@ AUTOMATIC = ("stop", "restore", "review")
 MOST_AUTOMATIC = 10
 READ_TIMEOUT_S = 30.0
 MAX_TEXT_BYTES = 64 << 20
+MAX_LINES, MAX_LINE_CHARS = 50, 300
+"""Of what a pod says it left out: it is printed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +133,9 @@ def choose(found: list[Snapshot], wanted: str | None, *, pod: str) -> Snapshot:
 async def left_out(repo: git.Repo, oid: str) -> tuple[str, ...]:
     """What the snapshot does not have: too large, or not to be read."""
     text = await _text(repo, f"{oid}:left")
-    return tuple(line for line in text.split("\n") if line)
+    lines = [line[:MAX_LINE_CHARS] for line in text.split("\n") if line]
+    more = len(lines) - MAX_LINES
+    return (*lines[:MAX_LINES], *([f"and {more} more"] if more > 0 else []))
 
 
 async def files_of(repo: git.Repo, oid: str) -> tuple[str, str]:

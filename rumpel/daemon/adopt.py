@@ -8,8 +8,10 @@ commands, environment of commands) comes back with the next `rumpel create NAME`
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
+import time
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SUFFIX = 6
+PATIENCE_S = 3.0
+"""From the start of the daemon: an engine that answers has told its containers by then."""
 
 
 class Lost:
@@ -40,6 +44,13 @@ class Lost:
         """There was a daemon here, and the database knows of nothing."""
         self.looking = asyncio.Lock()
         self.looked = asyncio.Event()
+        self._patient_until = time.monotonic() + PATIENCE_S
+
+    async def wait(self) -> None:
+        """Until somebody has looked; not for ever, an engine may be down for days."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, self._patient_until - time.monotonic())):
+                await self.looked.wait()
 
 
 async def unknown(app: App, host: str) -> int:

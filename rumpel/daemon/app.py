@@ -135,10 +135,8 @@ class App:
 
     async def until_known(self) -> None:
         """When the database may have been lost: until the engine told of its pods, or is silent."""
-        if self.lost.is_likely and not self.lost.looked.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LIVE_TIMEOUT_S):
-                    await self.lost.looked.wait()
+        if self.lost.is_likely:
+            await self.lost.wait()
 
     async def _reconnect(self) -> None:
         """Until the engine answers; then every running pod gets its link and one import."""
