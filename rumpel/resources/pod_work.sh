@@ -225,10 +225,10 @@ rw_take_files() {
         rw_what='reading the index'
         rw_hidden=$(rw_raw ls-files -v | sed -n 's/^[a-z] //p')
     fi
-    rw_again=$(rw_newlines)
-    rw_no_filters
     # Files that git would not look into: those it is told to assume unchanged, and some more.
-    rw_again=$(printf '%s\n' "$rw_hidden" "$rw_again" | grep .)
+    rw_again=$(printf '%s\n' "$rw_hidden" "$(rw_newlines)" "$(rw_filtered)" | grep . | sort -u)
+    [ ! -s "$rw_scratch/large" ] || rw_left=$rw_left$(cat "$rw_scratch/large")$rw_nl
+    rw_no_filters
     [ -z "$rw_again" ] || {
         printf '%s\n' "$rw_again" | rw_raw update-index --force-remove --stdin &&
             printf '%s\n' "$rw_again" | rw_raw update-index --add --remove --stdin
@@ -289,14 +289,33 @@ rw_newlines() {
     # otherwise when .gitattributes has changed. Costs a look into every file, so only if need be.
     [ -f "$rw_scratch/index" ] || return
     case $(git -C "$rw_ws" config core.autocrlf) in '' | false)
-        rw_raw ls-files -c -o -- .gitattributes ':(glob)**/.gitattributes' |
-            while IFS= read -r rw_path; do
-                [ ! -f "$rw_path" ] || sed 's/-text//g' "$rw_path"
-            done | grep -qE 'text|eol|crlf' || return
+        rw_attributes | sed 's/-text//g' | grep -qE 'text|eol|crlf' || return
         ;;
     esac
     rw_raw ls-files --eol -- . ':(exclude,attr:filter=lfs)' |
         sed -n "/^i\/lf *w\/\(crlf\|mixed\) /s/^[^$rw_tab]*$rw_tab//p"
+}
+
+rw_filtered() {
+    # Files behind a filter (Git LFS) that were added and not committed: what the index has of them
+    # is a pointer, and their content is nowhere else.
+    [ -f "$rw_scratch/index" ] || return
+    rw_attributes | grep -q 'filter=' || return
+    rw_raw diff-index --cached --name-only --diff-filter=AMT "$rw_base" -- |
+        while IFS= read -r rw_path; do
+            [ -f "$rw_path" ] && [ ! -L "$rw_path" ] || continue
+            if [ "$(wc -c <"$rw_path")" -le "$rw_file_bytes" ]; then
+                printf '%s\n' "$rw_path"
+            else
+                printf 'file %s\n' "$rw_path" >>"$rw_scratch/large"
+            fi
+        done
+}
+
+rw_attributes() {
+    # The text of all .gitattributes.
+    rw_raw ls-files -c -o -- .gitattributes ':(glob)**/.gitattributes' |
+        while IFS= read -r rw_path; do [ ! -f "$rw_path" ] || cat "$rw_path"; done
 }
 
 rw_large() {

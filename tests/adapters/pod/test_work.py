@@ -119,6 +119,23 @@ def test_an_edit_in_the_second_of_the_index_is_seen(shell: str, workspace: Path)
         git(workspace, "checkout", "-q", "src/app.py")
 
 
+def test_content_behind_a_filter_that_is_only_staged(
+    shell: str, workspace: Path, tmp_path: Path
+) -> None:
+    """As with Git LFS: the index has a pointer, the content is nowhere but in the file."""
+    run(
+        workspace,
+        "printf '*.big filter=point\\n' >.gitattributes; git config filter.point.smudge cat;"
+        "git config filter.point.clean 'sed s/content/pointer/'; echo content >a.big;"
+        "git add .; git show :a.big | grep pointer",
+    )
+    oid = work(shell, "take", str(workspace), "p", *LIMITS).split()[1]
+    target = carried(workspace, oid, tmp_path)
+    work(shell, "put", str(target), oid, "p")
+    assert (target / "a.big").read_text() == "content\n"
+    assert git(target, "show", ":a.big") == "pointer"
+
+
 def test_an_unborn_branch(shell: str, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     for folder in (one, two):
