@@ -94,13 +94,16 @@ async def keep(repo: git.Repo, pod_id: str, branches: Mapping[str, str]) -> int:
     """
     prefix = f"{KEEP}{pod_id}/"
     await _harden(repo, branches)
-    held = await threads.call(git.refs, repo, prefix)
+    found = await threads.call(git.refs, repo, prefix)
+    # Snapshots and the entry in the trash lie beside them, under their own names.
+    own = (f"{prefix}heads/", f"{prefix}old/")
+    held = {name: oid for name, oid in found.items() if name.startswith(own)}
     wanted = _keep_names(prefix, branches)
     old = {oid for name, oid in held.items() if wanted.get(name) != oid}
     extra = {f"{prefix}old/{oid}": oid for oid in old}
     failed = await _apply(repo, _difference({**wanted, **extra}, held), durable=True)
-    found = set((await threads.call(git.refs, repo, prefix)).values())
-    lost = sorted(name for name, oid in branches.items() if oid not in found)
+    kept = set((await threads.call(git.refs, repo, prefix)).values())
+    lost = sorted(name for name, oid in branches.items() if oid not in kept)
     if lost:
         why = failed[0][1] if failed else "the refs are not there"
         raise RumpelError(f"branch {lost[0]!r} could not be kept: {why}", details={"lost": lost})

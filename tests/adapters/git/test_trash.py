@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rumpel.adapters import git_trash
+from rumpel.adapters import git_refs, git_trash
 from rumpel.adapters.git_trash import Deleted
 from rumpel.errors import Conflict, NotFound, RumpelError, UsageError
 from tests.adapters.git.conftest import SHA256, Pair
@@ -120,6 +120,17 @@ def test_a_beginning_of_two_snapshots_is_not_enough() -> None:
     assert len(found) == 2
     with pytest.raises(Conflict):
         git_trash.choose(found, "abcd", pod="p")
+
+
+async def test_keeping_branches_leaves_the_rest_alone(pair: Pair) -> None:
+    oid = pair.host.oid("main")
+    made = await git_trash.hold(pair.repo, POD, oid, kind="delete", at=5)
+    buried = entry(pair)
+    await git_trash.bury(pair.repo, buried)
+    await git_refs.keep(pair.repo, POD, {"p": pair.host.commit("next")})
+    await git_refs.keep(pair.repo, POD, {"q": oid})
+    assert await git_trash.snapshots(pair.repo, POD) == [made]
+    assert await git_trash.entries(pair.repo) == [buried]
 
 
 async def test_what_is_not_whole_is_not_held(pair: Pair) -> None:
