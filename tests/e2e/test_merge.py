@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from pathlib import Path
 
 import pexpect
 import pytest
 
-from rumpel.cache.store import Store
 from tests.support.project import Project, ProjectFactory
 
 HOOKS = ("pre-merge-commit", "prepare-commit-msg", "commit-msg", "post-merge")
@@ -246,24 +244,12 @@ def test_the_plan_shows_what_comes_before_and_after(rumpel_project: ProjectFacto
     assert [node["kind"] for node in plan["nodes"]] == ["commits", "stop"]
 
 
-def reviewed(project: Project, pod: str, oid: str) -> None:
-    """As if `rumpel review` had shown `oid`."""
-    project.run("daemon", "stop").assert_ok()
-
-    async def write() -> None:
-        async with Store(project.home.state / "state.db") as store:
-            row = next(row for row in store.pods() if row.name == pod)
-            await store.kv_set(f"reviewed/{row.pod_id}", {"oid": oid, "at": 0.0})
-
-    asyncio.run(write())
-
-
 def test_a_pod_that_moved_since_its_review(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     first = work(project, "p", {"a.txt": "a"})
     project.wait_for_ref("p", first)
     project.run("merge", "p", "--reviewed").assert_error(4, "not reviewed", "rumpel review p")
-    reviewed(project, "p", first)
+    project.run("review", "p", "--stat").assert_ok()
     work(project, "p", {"b.txt": "b"})
     project.run("merge", "p", "--reviewed").assert_error(4, "1 commit since", "rumpel review p")
     child = project.spawn("merge", "p")
@@ -275,9 +261,10 @@ def test_a_pod_that_moved_since_its_review(rumpel_project: ProjectFactory) -> No
     assert project.repo.oid("HEAD") != project.repo.published()["p"]
     done = project.run("merge", "p", "--keep").assert_ok()
     assert "warning: pod p has 1 commit since it was reviewed" in done.stderr
+    work(project, "p", {"c.txt": "c"})
+    project.run("review", "p", "--stat").assert_ok()
     rewritten = "git commit -q --amend -m other && git rev-parse HEAD"
     project.run("enter", "p", "--", "sh", "-c", rewritten).assert_ok()
-    reviewed(project, "p", project.repo.oid("HEAD"))
     refused = project.run("merge", "p", "--reviewed")
     refused.assert_error(4, "rewritten commits since")
     project.run("delete", "--force", "p").assert_ok()
