@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import statistics
 import subprocess
 import threading
@@ -16,6 +17,7 @@ from pods import CONFIG, WORKSPACE, container_of
 from world import MINI, Figure, Raw, Rumpel
 
 LIMIT_S = 60.0
+THINK_S = 4.0
 POLL_S = 0.002
 
 
@@ -72,15 +74,17 @@ def _to_pods(rumpel: Rumpel, raw: Raw, repo: Path, rounds: int, pods: int) -> tu
 
 
 def at_once(rumpel: Rumpel, raw: Raw, pods: int = 16, commits: int = 20) -> list[Figure]:
-    """Each pod commits, waits until the host has it, and commits again."""
+    """Each pod commits, waits until the host has it, and commits again: at once, or when it has
+    thought for a few seconds, as an agent does."""
     repo = rumpel.repo("at-once", CONFIG % MINI)
     names = [f"p{number}" for number in range(pods)]
     rumpel.run("create", *names, cwd=repo)
     time.sleep(3)  # links and first imports are done by then
     alone = _commit_all(rumpel, raw, repo, names[:1], commits)
     together = _commit_all(rumpel, raw, repo, names, commits)
+    paced = _commit_all(rumpel, raw, repo, names, commits // 2, pause_s=THINK_S)
     count = rumpel.git(repo, "rev-list", "--count", "--remotes=rumpelpod", "^main")
-    if int(count) != commits * (pods + 1):
+    if int(count) != commits * (pods + 1) + commits // 2 * pods:
         raise SystemExit(f"{count} commits arrived")
     rumpel.run("delete", "--force", *names, cwd=repo)
     return [
@@ -93,11 +97,22 @@ def at_once(rumpel: Rumpel, raw: Raw, pods: int = 16, commits: int = 20) -> list
             f"the same, slowest of {len(together)}",
             *(max(together), "ms", max(alone), "the slowest of one alone"),
         ),
+        Figure(
+            f"commit -> ref, {pods} pods, each every {THINK_S:g} s, median",
+            *(statistics.median(paced), "ms", statistics.median(alone)),
+            *("one of them alone", 3.0),
+        ),
     ]
 
 
 def _commit_all(
-    rumpel: Rumpel, raw: Raw, repo: Path, names: list[str], commits: int
+    rumpel: Rumpel,
+    raw: Raw,
+    repo: Path,
+    names: list[str],
+    commits: int,
+    *,
+    pause_s: float = 0.0,
 ) -> list[float]:
     found: list[float] = []
     start = threading.Barrier(len(names))
@@ -108,6 +123,7 @@ def _commit_all(
         with shell(container, WORKSPACE % repo.name) as ask:
             start.wait()
             for _ in range(commits):
+                time.sleep(random.uniform(0.5, 1.5) * pause_s)
                 begun = time.perf_counter()
                 oid = ask(f"git commit -q --allow-empty -m {name} && git rev-parse HEAD")
                 found.append(_until([ref], oid, begun))

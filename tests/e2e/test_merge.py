@@ -299,3 +299,39 @@ def test_a_git_without_merge_tree(rumpel_project: ProjectFactory) -> None:
     assert project.git("log", "-1", "--format=%B").strip() == "Text"
     project.git("fsck", "--strict")
     project.run("delete", "p").assert_ok()
+
+
+def test_an_unborn_and_a_bare_host(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    oid = work(project, "p", {"a.txt": "a"})
+    project.git("checkout", "-q", "--orphan", "empty")
+    project.git("rm", "-rfq", ".")
+    result = project.run("merge", "p", "--json").assert_ok().data
+    assert (result["before"], result["after"], result["into"]) == (None, oid, "empty")
+    assert (project.root / "a.txt").read_text() == "a"
+    bare = project.home.path / "bare.git"
+    project.git("clone", "-q", "--bare", str(project.root), str(bare))
+    project.run("merge", "p", cwd=bare).assert_error(2, "bare")
+    project.run("delete", "--force", "p").assert_ok()
+
+
+def test_a_pod_that_is_stopped_and_one_that_works_on(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    oid = work(project, "p", {"a.txt": "a"})
+    project.run("stop", "p").assert_ok()
+    done = project.run("merge", "p", "--ff-only").assert_ok()
+    assert (project.repo.oid("HEAD"), status_of(project, "p")) == (oid, "stopped")
+    assert "could not be asked" not in done.stderr
+    # What the pod commits while git merges is not in it, and is told.
+    work(project, "p", {"b.txt": "b"})
+    hook = project.root / ".git/hooks/commit-msg"
+    hook.parent.mkdir(exist_ok=True)
+    container = project.container_id("p")
+    commit = "cd /workspaces/repo && git commit -q --allow-empty -m late"
+    hook.write_text(f"#!/bin/sh\ndocker exec {container} sh -c '{commit}'\n")
+    hook.chmod(0o755)
+    late = project.run("merge", "p", "--no-ff").assert_ok()
+    assert "committed more meanwhile" in late.stderr
+    assert project.run("list", "--json").data[0]["git"]["ahead"] == 1
+    project.run("delete", "p").assert_error(4, "1 unmerged commit")
+    project.run("delete", "--force", "p").assert_ok()

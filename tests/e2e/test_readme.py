@@ -27,13 +27,27 @@ def test_a_first_pod_in_one_minute(rumpel_project: ProjectFactory) -> None:
     for line in commands("A first pod in one minute"):
         words = shlex.split(line)
         if words[0] == "git":
-            project.git(*words[1:])  # behind the review, which imports what was committed
+            project.git(*words[1:])
             continue
         assert words[0] == "rumpel"
         shell = "git commit -q --allow-empty -m work\n" if words[1] == "enter" else None
         project.run(*words[1:], input=shell).assert_ok()
     assert project.run("list", "-q").assert_ok().stdout == ""
     assert (program_folder / "rumpel").exists()
+
+
+def test_review_and_merge(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    said = ""
+    for line in commands("Review and merge"):
+        words = shlex.split(line)
+        if words[0] == "git":
+            said = project.git(*words[1:])
+        else:
+            project.run(*words[1:]).assert_ok()
+    assert said == "Fix the login"
+    assert not (project.root / "DESCRIPTION").exists()
+    project.run("delete", "fix-login").assert_ok()
 
 
 def test_every_command_is_in_the_readme_and_every_one_named_exists(
@@ -58,7 +72,7 @@ def test_options_named_in_the_readme_exist(rumpel_project: ProjectFactory) -> No
         project.run(command, "--help").assert_ok().stdout
         for command in (
             *("create", "enter", "list", "stop", "delete", "undelete", "snapshot", "restore"),
-            *("graph", "config", "review"),
+            *("graph", "config", "review", "merge"),
         )
     )
     prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
