@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -16,6 +17,17 @@ class RepoRef:
     common_dir: str
     work_tree: str
     object_format: str = "sha1"
+
+    @classmethod
+    def at(cls, common_dir: str, work_tree: str, object_format: str = "sha1") -> RepoRef:
+        """`common_dir` is a real path: worktrees of one repository share its pods."""
+        digest = hashlib.blake2b(os.fsencode(common_dir), digest_size=16)
+        return cls(
+            repo_id=digest.hexdigest(),
+            common_dir=common_dir,
+            work_tree=work_tree,
+            object_format=object_format,
+        )
 
     @property
     def basename(self) -> str:

@@ -87,7 +87,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     branches = dict(world.links.branches(pod.pod_id))
     if not inputs.force:
         try:
-            await refuse(pod, branches=branches, work=work)
+            await refuse(world, pod, branches=branches, work=work)
         except Unmerged:
             if was_stopped:
                 await stop_again(world, pod, inputs.access)
@@ -174,10 +174,11 @@ async def _refuse_volumes(world: World, pod: PodAddress) -> None:
         )
 
 
-async def refuse(pod: PodAddress, *, branches: dict[str, str], work: Work) -> None:
+async def refuse(world: World, pod: PodAddress, *, branches: dict[str, str], work: Work) -> None:
     """Raises Unmerged with a list when there is work that would be lost."""
     repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
     unmerged = await git_merged.unmerged(repo, sorted(set(branches.values())))
+    unmerged += await world.links.unmerged_in_submodules(pod)
     counts = (
         (len(unmerged), "unmerged commit", "unmerged commits"),
         (work.dirty, "uncommitted file", "uncommitted files"),

@@ -110,7 +110,7 @@ async def _last_look(
         tips = tuple(sorted(report.branches.items()))
         work = guard.Work(dirty=max(taken.files, 1) if taken and taken.is_work else 0)
         if work.dirty or tips != inputs.tips:
-            await guard.refuse(pod, branches=dict(report.branches), work=work)
+            await guard.refuse(world, pod, branches=dict(report.branches), work=work)
     return taken, lost if taken is None else (*lost, *taken.left)
 
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rumpel import names
-from rumpel.adapters import git, git_seed, pod_link, threads
+from rumpel.adapters import git, git_modules, git_seed, pod_link, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.engine import faults
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed, gone, unknown
 from rumpel.model import RepoRef
-from rumpel.tasks.world import Tips, World
+from rumpel.tasks.world import Poured, Tips, World
 
 KIND = "seed"
 TITLE = "Seeding repository"
@@ -69,11 +69,11 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     await host.create_volume(volume, labels)
     ctx.fault("volume-created")
     labels |= {names.LABEL_KIND: GATEWAY}
-    gateway_id, tips = await _gateway(ctx, inputs, volume, labels)
+    gateway_id, poured = await _gateway(ctx, inputs, volume, labels)
     await world.snapshots[inputs.host].refresh_volumes()
     world.saw(inputs.host, await host.inspect(gateway_id))
     # In a volume that was there, branches that were sent earlier lie over those just poured.
-    await world.links.seeded(repo, inputs.host, tips if is_new else None)
+    await world.links.seeded(repo, inputs.host, poured if is_new else {})
     return Output(volume=volume, gateway_id=gateway_id)
 
 
@@ -97,33 +97,48 @@ async def remove(world: World, *, repo_id: str, host_name: str) -> None:
 
 async def _gateway(
     ctx: Context[World], inputs: Inputs, volume: str, labels: dict[str, str]
-) -> tuple[str, Tips | None]:
+) -> tuple[str, Poured]:
     host = ctx.world.host(inputs.host)
     for state in await host.containers(_gateways(ctx.world, inputs.repo.repo_id)):
         if state.status == "running":
-            return state.id, None
+            return state.id, {}
         if state.status in ("exited", "paused"):
             await host.start(state.id)
-            return state.id, None
+            return state.id, {}
         await host.remove(state.id, force=True, volumes=False)
     name = names.gateway_name(inputs.repo.basename, inputs.repo.repo_id, ctx.world.home_id)
     gateway_id = await host.create_container(name, gateway_body(inputs, volume, labels))
     ctx.fault("gateway-created")
-    tips = await _pour(ctx, host, inputs, gateway_id)
+    poured = await _pour(ctx, host, inputs, gateway_id)
     ctx.fault("seeded")
     await host.start(gateway_id)
-    return gateway_id, tips
+    return gateway_id, poured
 
 
-async def _pour(ctx: Context[World], host: DockerHost, inputs: Inputs, gateway_id: str) -> Tips:
+async def _pour(ctx: Context[World], host: DockerHost, inputs: Inputs, gateway_id: str) -> Poured:
     """Tips are read before the pack is made: what moves meanwhile is sent again."""
-    repo = await threads.call(git.reopen, inputs.repo.work_tree, inputs.repo.common_dir)
-    tips = (await threads.call(git.head, repo), await threads.call(git.refs, repo, "refs/heads/"))
+    repo, poured, extras = await threads.call(_read, inputs.repo)
     version, text = pod_link.program(pod_link.DEFAULTS)
     files = {pod_link.program_file(version): text.encode()}
-    async with git_seed.seed(repo, ctx.world.scratch_dir, files) as tar:
+    async with git_seed.seed(repo, ctx.world.scratch_dir, files, extras) as tar:
         await host.put_archive(gateway_id, names.SEED_PATH, tar)
-    return tips
+    return poured
+
+
+def _read(ref: RepoRef) -> tuple[git.Repo, Poured, list[git_seed.Extra]]:
+    """The repository with the submodules that its HEAD has."""
+    repo = git.reopen(ref.work_tree, ref.common_dir)
+    poured, extras = {ref: _tips(repo)}, []
+    for module in git_modules.find(repo, poured[ref][0].oid).modules:
+        opened = git.reopen(module.repo.work_tree, module.repo.common_dir)
+        poured[module.repo] = _tips(opened)
+        folder = git_modules.seed_folder(module.repo)
+        extras.append(git_seed.Extra(repo=opened, folder=folder, wanted=(module.oid,)))
+    return repo, poured, extras
+
+
+def _tips(repo: git.Repo) -> Tips:
+    return git.head(repo), git.refs(repo, "refs/heads/")
 
 
 def gateway_body(inputs: Inputs, volume: str, labels: dict[str, str]) -> dict[str, Json]:

@@ -72,6 +72,9 @@ class Taken:
 Tips = tuple[Head, Mapping[str, str]]
 """HEAD and the branches of a repository at one moment."""
 
+Poured = Mapping[RepoRef, Tips]
+"""What a seed was born with: the repository, and those of its submodules."""
+
 
 class Links(Protocol):
     """Links into pods: control channel, import door, published refs. One per running pod."""
@@ -104,6 +107,9 @@ class Links(Protocol):
     def branches(self, pod_id: str) -> Mapping[str, str]:
         """Branches of the pod as last imported."""
 
+    async def unmerged_in_submodules(self, pod: PodAddress) -> list[tuple[str, str]]:
+        """(commit, `path: subject`) of submodules. Raises RumpelError when nobody can tell."""
+
     async def keep(self, pod: PodAddress) -> int:
         """Hold all imported branches under refs/rumpel/keep/ and verify; answers how many."""
 
@@ -113,10 +119,10 @@ class Links(Protocol):
     async def forget(self, pod: PodAddress) -> None:
         """The pod is deleted: its published refs and its door go."""
 
-    async def seeded(self, repo: RepoRef, host: str, tips: Tips | None) -> None:
-        """A gateway runs: keep its repository equal to the host's branches from now on.
+    async def seeded(self, repo: RepoRef, host: str, poured: Poured) -> None:
+        """A gateway runs: keep its repositories equal to the host's branches from now on.
 
-        `tips`: what was put into it just now; None when that is not known.
+        `poured`: what was put into it just now; empty when that is not known.
         """
 
     async def unseeded(self, repo: RepoRef, host: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pygit2
 
-from rumpel.adapters import git_files, git_urls, proc
+from rumpel.adapters import git_files, git_run, git_urls, proc
 from rumpel.errors import NotFound, RumpelError, UsageError
 
 TIMEOUT_S = 60.0
@@ -96,14 +96,13 @@ def reopen(work_tree: str, common_dir: str) -> Repo:
         if found.common_dir == common_dir:
             return found
     try:
-        opened = pygit2.Repository(common_dir)
+        is_shallow = _open(common_dir).is_shallow
     except FOREIGN:
         return _discover_with_git(common_dir)
+    with contextlib.suppress(*FOREIGN):
+        work_tree = str(Path(pygit2.Repository(common_dir).workdir or common_dir).resolve())
     return Repo(
-        common_dir=common_dir,
-        git_dir=common_dir,
-        work_tree=str(Path(opened.workdir or common_dir).resolve()),
-        is_shallow=opened.is_shallow,
+        common_dir=common_dir, git_dir=common_dir, work_tree=work_tree, is_shallow=is_shallow
     )
 
 
@@ -144,7 +143,7 @@ def resolve(repo: Repo, rev: str) -> tuple[str | None, str]:
         if repo.needs_git:
             text = f"{rev}^{{commit}}"
             return None, _ask(repo, "rev-parse", "--verify", "-q", "--end-of-options", text)
-        opened = pygit2.Repository(repo.git_dir)
+        opened = _open(repo.git_dir)
         return None, str(opened.revparse_single(rev).peel(pygit2.Commit).id)
     except (*FOREIGN, RumpelError) as err:
         raise NotFound(
@@ -159,7 +158,7 @@ def ahead_behind(repo: Repo, commit: str, base: str) -> tuple[int, int]:
         left, right = text.split()
         return int(left), int(right)
     try:
-        return pygit2.Repository(repo.git_dir).ahead_behind(commit, base)
+        return _open(repo.git_dir).ahead_behind(commit, base)
     except FOREIGN as err:
         raise RumpelError(f"{commit[:12]} and {base[:12]} cannot be compared") from err
 
@@ -171,7 +170,7 @@ def is_ancestor(repo: Repo, old: str, new: str) -> bool:
             command = ("merge-base", "--is-ancestor", old, new)
             done = proc.run_blocking(_argv(repo, *command), timeout_s=TIMEOUT_S)
             return done.code == 0
-        return pygit2.Repository(repo.git_dir).descendant_of(new, old)
+        return _open(repo.git_dir).descendant_of(new, old)
     except (*FOREIGN, RumpelError):
         return False
 
@@ -180,7 +179,7 @@ def commit_time(repo: Repo, oid: str) -> float:
     if repo.needs_git:
         return float(_ask(repo, "show", "-s", "--no-show-signature", "--format=%ct", oid, "--"))
     try:
-        return float(pygit2.Repository(repo.git_dir)[oid].peel(pygit2.Commit).commit_time)
+        return float(_open(repo.git_dir)[oid].peel(pygit2.Commit).commit_time)
     except FOREIGN as err:
         raise RumpelError(f"commit {oid[:12]} is not in {repo.work_tree}") from err
 
@@ -198,15 +197,28 @@ def missing(repo: Repo, oids: Sequence[str]) -> set[str]:
             return set(oids)
         return {oid for oid, kind in zip(oids, kinds, strict=True) if kind != "commit"}
     try:
-        opened = pygit2.Repository(repo.git_dir)
+        opened = _open(repo.git_dir)
     except FOREIGN:
         return set(oids)
     return {oid for oid in oids if not _is_commit(opened, oid)}
 
 
+def tree_entry(repo: Repo, commit: str, path: str) -> tuple[int, str] | None:
+    """(mode, oid) of what `commit` has at `path`; None when that is nothing."""
+    try:
+        if repo.needs_git:
+            line = _ask(repo, "--literal-pathspecs", "ls-tree", "-z", commit, "--", path)
+            mode, _, oid = line.partition("\t")[0].split()
+            return int(mode, 8), oid
+        found = _open(repo.git_dir)[commit].peel(pygit2.Tree)[path]
+        return int(found.filemode), str(found.id)
+    except (*FOREIGN, RumpelError):
+        return None
+
+
 def carried(repo: Repo) -> Carried:
     """What pods take over of the configuration; one process, for it may include other files."""
-    found = _config(repo, r"^(user\.(name|email)|remote\..*\.url)$")
+    found = config(repo, r"^(user\.(name|email)|remote\..*\.url)$")
     return Carried(
         name=found.get("user.name") or None,
         email=found.get("user.email") or None,
@@ -218,12 +230,19 @@ def carried(repo: Repo) -> Carried:
     )
 
 
+def config(repo: Repo, pattern: str) -> dict[str, str]:
+    """Last value of each key that matches; asked of git: it alone knows all kinds of includes."""
+    text = _ask(repo, "config", "--null", "--get-regexp", pattern, codes=(0, 1))
+    entries = (entry.partition("\n") for entry in text.split("\0") if entry)
+    return {key: value for key, _, value in entries}
+
+
 def config_value(repo: Repo, key: str) -> str | None:
     """One value; without a process where libgit2 can read the repository."""
     if not repo.needs_git:
         with contextlib.suppress(*FOREIGN):
-            config = pygit2.Repository(repo.git_dir).config
-            return str(config[key]) if key in config else None
+            found = _open(repo.git_dir).config
+            return str(found[key]) if key in found else None
     return _ask(repo, "config", "--get", key, codes=(0, 1)) or None
 
 
@@ -249,10 +268,11 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return state.st_ino, state.st_size, state.st_mtime_ns
 
 
-def unmerged(repo: Repo, oids: Sequence[str]) -> list[tuple[str, str]]:
+def unmerged(repo: Repo, oids: Sequence[str], safe: Sequence[str] = ()) -> list[tuple[str, str]]:
     """(commit, subject) of what `oids` reach and no branch, tag or other remote has, newest first.
 
-    What pods published does not count as a place where a commit is safe. At most MAX_UNMERGED.
+    What pods published does not count as a place where a commit is safe, the commits `safe` do.
+    At most MAX_UNMERGED.
     Raises RumpelError when a commit is missing: then nobody can tell.
     """
     if not oids:
@@ -271,7 +291,8 @@ def unmerged(repo: Repo, oids: Sequence[str]) -> list[tuple[str, str]]:
         "--remotes",
     )
     at = head(repo).oid  # merged while on no branch
-    text = "".join(f"{oid}\n" for oid in (*oids, *([f"^{at}"] if at else ()))).encode()
+    merged = (*safe, *([at] if at else ()))
+    text = "".join(f"{oid}\n" for oid in (*oids, *(f"^{oid}" for oid in merged))).encode()
     done = proc.run_blocking(command, input=text, timeout_s=TIMEOUT_S)
     if done.code:
         raise RumpelError(f"commits cannot be listed: {_last_line(done.error_text)}")
@@ -328,15 +349,8 @@ def _common_dir(git_dir: Path) -> Path:
     return (git_dir / target).resolve()
 
 
-def _config(repo: Repo, pattern: str) -> dict[str, str]:
-    """Last value of each key that matches; asked of git: it alone knows all kinds of includes."""
-    text = _ask(repo, "config", "--null", "--get-regexp", pattern, codes=(0, 1))
-    entries = (entry.partition("\n") for entry in text.split("\0") if entry)
-    return {key: value for key, _, value in entries}
-
-
 def _argv(repo: Repo, *args: str) -> list[str]:
-    return ["git", f"--git-dir={repo.git_dir}", "-c", "safe.directory=*", *args]
+    return ["git", *git_run.place(repo.git_dir), "-c", "safe.directory=*", *args]
 
 
 def _ask(repo: Repo, *args: str, codes: tuple[int, ...] = (0,)) -> str:
@@ -345,6 +359,11 @@ def _ask(repo: Repo, *args: str, codes: tuple[int, ...] = (0,)) -> str:
     if done.code not in codes:
         raise RumpelError(f"git {args[0]} failed in {repo.work_tree}: {_first_line(done)}")
     return done.stdout.decode("utf-8", "surrogateescape").rstrip("\n") if done.code == 0 else ""
+
+
+def _open(git_dir: str) -> pygit2.Repository:
+    """As if bare: a submodule's names a work tree, and could not be opened when that is gone."""
+    return pygit2.Repository(git_dir, pygit2.enums.RepositoryOpenFlag.BARE)
 
 
 def _is_commit(opened: pygit2.Repository, oid: str) -> bool:

@@ -27,9 +27,11 @@ COMMIT_LINE = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 HUNK = re.compile(rb"@@ -[0-9,]+ \+[0-9,]+ @@.*")
 
 
-async def unmerged(repo: git.Repo, tips: Sequence[str]) -> list[tuple[str, str]]:
+async def unmerged(
+    repo: git.Repo, tips: Sequence[str], safe: Sequence[str] = ()
+) -> list[tuple[str, str]]:
     """(commit, subject) of what only `tips` have, newest first. Raises RumpelError like `git`."""
-    found = await threads.call(git.unmerged, repo, tips)
+    found = await threads.call(git.unmerged, repo, tips, safe)
     if not found or len(found) > MOST_POD_COMMITS:
         return found
     try:

@@ -46,7 +46,16 @@ def own_env() -> dict[str, str]:
 
 def argv(git_dir: str, *args: str) -> list[str]:
     pinned = [word for entry in PINNED for word in ("-c", entry)]
-    return ["git", f"--git-dir={git_dir}", *pinned, *args]
+    return ["git", *place(git_dir), *pinned, *args]
+
+
+def place(git_dir: str) -> list[str]:
+    """Where git is to work, without a work tree.
+
+    The configuration of a submodule's repository names one, and git refuses when that is gone.
+    """
+    found = [f"--git-dir={git_dir}"]
+    return [*found, f"--work-tree={git_dir}"] if "/modules/" in git_dir else found
 
 
 async def run(

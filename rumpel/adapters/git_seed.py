@@ -11,8 +11,8 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from rumpel.adapters import git, git_files, git_seed_packs, tar_stream, threads
@@ -20,6 +20,7 @@ from rumpel.adapters.lfs_needed import needed
 from rumpel.adapters.tar_stream import Entry
 from rumpel.errors import RumpelError
 
+WANTED = "refs/rumpel/wanted/"
 HEAD_REF = "refs/rumpel/head"
 """Holds the host's commit while the host is on no branch."""
 
@@ -44,6 +45,15 @@ CONFIG = """\
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extra:
+    """A submodule's repository, to lie in a folder of the volume; `wanted`: commits pods need."""
+
+    repo: git.Repo
+    folder: str
+    wanted: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class _Seed:
     """What the repository is made of, besides objects."""
@@ -62,35 +72,39 @@ class _Seed:
 
 @contextlib.asynccontextmanager
 async def seed(
-    repo: git.Repo, parent: Path, files: Mapping[str, bytes] | None = None
+    repo: git.Repo,
+    parent: Path,
+    files: Mapping[str, bytes] | None = None,
+    extras: Sequence[Extra] = (),
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """The tar with the repository's branches and HEAD at its top, piece by piece.
 
-    `files` go beside them, by relative path; `parent` is a folder for what is packed anew.
-    Raises RumpelError when the host's objects cannot be read.
+    `files` go beside them, by relative path, `extras` below; HEAD comes last: a half-poured seed
+    is no repository. `parent` is a folder for what is packed anew. Raises RumpelError when the
+    host's objects cannot be read.
     """
-    found = await threads.call(_read, repo)
     try:
         scratch = Path(await threads.call(tempfile.mkdtemp, prefix="seed-", dir=parent))
     except OSError as err:
         raise RumpelError(f"the seed repository cannot be written: {err.strerror}") from err
     try:
-        if found.tips:
-            await _pack(repo, found, scratch)
-        store, pointers = await needed(repo, found.tips)
-        large = [store.path(pointer.oid) for pointer in pointers]
-        packs = sorted(await threads.call(os.listdir, scratch))
-        entries = _entries(found, [scratch / name for name in packs], files or {}, large)
+        entries: list[Entry] = []
+        for number, extra in enumerate((*extras, Extra(repo=repo, folder=""))):
+            packs = scratch / str(number)
+            await threads.call(packs.mkdir)
+            entries += await _packed(extra, packs, {} if extra.folder else files or {})
         yield tar_stream.chunks(entries)
     finally:
         await threads.call(shutil.rmtree, scratch, ignore_errors=True)
 
 
-def _read(repo: git.Repo) -> _Seed:
+def _read(extra: Extra) -> _Seed:
+    repo = extra.repo
     refs = git.refs(repo, "refs/heads")
     head = git.head(repo)
     if head.branch is None and head.oid is not None:
         refs[HEAD_REF] = head.oid
+    refs |= {f"{WANTED}{oid}": oid for oid in extra.wanted if oid not in refs.values()}
     shallow = None
     with contextlib.suppress(FileNotFoundError):
         shallow = Path(repo.common_dir, "shallow").read_bytes()
@@ -122,6 +136,23 @@ async def _pack(repo: git.Repo, seed: _Seed, scratch: Path) -> None:
                 hint="git fetch --refetch --no-filter   gets all of it, once the remote answers",
             ) from err
         raise
+
+
+async def _packed(extra: Extra, scratch: Path, files: Mapping[str, bytes]) -> list[Entry]:
+    """Of one repository, below its folder."""
+    found = await threads.call(_read, extra)
+    if found.tips:
+        await _pack(extra.repo, found, scratch)
+    store, pointers = await needed(extra.repo, found.tips)
+    large = [store.path(pointer.oid) for pointer in pointers]
+    packs = sorted(await threads.call(os.listdir, scratch))
+    entries = _entries(found, [scratch / name for name in packs], files, large)
+    if not extra.folder:
+        return entries
+    folder = PurePosixPath(extra.folder)
+    above = sorted(str(path) for path in (folder, *folder.parents) if path.name)
+    below = [replace(entry, name=f"{folder}/{entry.name}") for entry in entries]
+    return [*(Entry(name) for name in above), *below]
 
 
 def _entries(

@@ -24,7 +24,12 @@ from rumpel.resources import resource_text
 MAX_LINE_BYTES = 64 << 10
 MAX_REQUEST_BYTES = 16 << 20
 MARK = b"@rumpel "
+NOTICES = (b"notice", b"notice modules")
 CONFLICT = "conflict: "
+MORE = "more"
+"""Answer of a verb that takes MORE_PROGRAM, because the pod has submodules."""
+MORE_VERBS = ("loose", "modules")
+MORE_PROGRAM = resource_text("pod_modules.sh")
 
 _QUOTED_NEWLINE = "'\"$rp_nl\"'"
 
@@ -99,6 +104,8 @@ class PodLink:
     """One link. Made by `open`; ended by `close`, or when the stream ends (`wait_closed`)."""
 
     def __init__(self, stream: Stream, on_notice: Callable[[], object]) -> None:
+        self.has_submodules = False
+        """As the last notice said."""
         self._stream = stream
         self._on_notice = on_notice
         self._waiting: dict[int, asyncio.Future[str]] = {}
@@ -156,9 +163,14 @@ class PodLink:
         HostUnreachable when the link is or gets closed.
         """
         words = " ".join(quote(arg) for arg in args)
+        more = f"{quote(MORE_PROGRAM)} {verb}"
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._ask(lambda seq: f"rp_{verb} {seq} {words}\n.\n")
+                if verb not in MORE_VERBS:
+                    answer = await self._ask(lambda seq: f"rp_{verb} {seq} {words}\n.\n")
+                    if answer != MORE:
+                        return answer
+                return await self._ask(lambda seq: f"rp_with {seq} {more} {words}\n.\n")
         except TimeoutError as err:
             raise TimedOut(f"the pod did not answer {verb!r} within {timeout_s:g} s") from err
 
@@ -216,7 +228,8 @@ class PodLink:
         if not number.isdigit() or len(number) > 20:
             return
         if int(number) == 0:
-            if answer == b"notice":
+            if answer in NOTICES:
+                self.has_submodules = answer != NOTICES[0]
                 self._on_notice()
             return
         waiting = self._waiting.get(int(number))

@@ -168,7 +168,7 @@ class App:
                 continue
             if spec.repo.repo_id not in seen:
                 seen.add(spec.repo.repo_id)
-                await self.links.seeded(spec.repo, LOCAL, None)
+                await self.links.seeded(spec.repo, LOCAL, {})
             access = self.pods.access(spec)
             state = find_container(self.snapshots[LOCAL].containers.values(), pod.pod_id)
             if access is None or not access.is_set_up or state is None:

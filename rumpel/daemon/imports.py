@@ -11,25 +11,24 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+from collections.abc import Callable
 
 from rumpel import text
-from rumpel.adapters import git, git_door, threads
-from rumpel.adapters.git_limits import Limits, Refused
+from rumpel.adapters import git_door
+from rumpel.adapters.git_limits import Refused
 from rumpel.adapters.stream import Stream
+from rumpel.daemon.doors import Doors
 from rumpel.daemon.large_files import LargeFiles
+from rumpel.daemon.modules import SUBMODULE, Modules
 from rumpel.daemon.podsync import PodSync
 from rumpel.daemon.ready import ReadyImport
 from rumpel.daemon.repos import RepoSync
 from rumpel.errors import RumpelError
 from rumpel.model import RepoRef
-from rumpel.tasks.world import PodAddress, SyncReport
+from rumpel.tasks.world import SyncReport
 
 log = logging.getLogger(__name__)
 
-FORGET_S = 600.0
-"""Then a refused branch is tried again though it did not move: a quota may have been raised."""
 TELL_TIMEOUT_S = 30.0
 MAX_TOLD = 5
 MAX_WHY_CHARS = 300
@@ -62,18 +61,13 @@ class Imports:
     def __init__(
         self,
         *,
-        doors_dir: Path,
-        limits: Callable[[RepoRef], Limits],
+        doors: Doors,
         repo: Callable[[RepoRef], RepoSync],
-        upload_pack: Callable[[PodSync], Awaitable[Stream]],
+        modules: Modules,
         large: LargeFiles,
     ) -> None:
-        self._doors_dir, self._limits = doors_dir, limits
-        self._repo, self._upload_pack, self._large = repo, upload_pack, large
+        self.doors, self._repo, self._modules, self._large = doors, repo, modules, large
         self.refused: dict[str, tuple[tuple[str, str], ...]] = {}
-
-    def door(self, pod: PodAddress) -> Path:
-        return self._doors_dir / pod.repo.repo_id / pod.pod_id
 
     async def run(self, state: PodSync, *, is_asked_for: bool) -> SyncReport:
         """Import everything and publish it. `is_asked_for`: also what was refused before."""
@@ -86,8 +80,10 @@ class Imports:
             before = self._repo(pod.repo).branches.get(pod.pod_id)
             try:
                 imported = await self._fetched(state)
+                others = await self._modules.sync(state, everything=is_asked_for)
             except Refused as error:
-                await self._note(state, ((ALL, _reason(error)),))
+                others = await self._modules.sync(state, everything=is_asked_for)
+                await self._note(state, ((ALL, _reason(error)), *others))
                 raise
             except BaseException:
                 state.noticed.set()  # whoever asked has given up; the loop has not
@@ -99,9 +95,9 @@ class Imports:
                 ref: (*found, state.refused[ref][2] if ref in state.refused else now)
                 for ref, found in imported.refusals.items()
             }
-            await self._note(state, tuple(imported.rejected))
-            large = self._large.unsaved(pod.pod_id)
-            return SyncReport(imported.branches, tuple(imported.rejected), large)
+            rejected = (*imported.rejected, *others)
+            await self._note(state, rejected)
+            return SyncReport(imported.branches, rejected, self._large.unsaved(pod.pod_id))
 
     async def _fetched(self, state: PodSync) -> git_door.Imported:
         """Over the parked upload-pack; one that died meanwhile is replaced."""
@@ -123,16 +119,16 @@ class Imports:
                 log.info("pod %s: parked fetch: %s", state.pod.pod, error.message)
             finally:
                 await parked.close()
-        stream = await self._upload_pack(state)
+        stream = await self.doors.upload_pack(state)
         try:
             return await self._through_door(state, stream)
         finally:
             await stream.close()
 
     async def _show(self, state: PodSync, imported: git_door.Imported) -> None:
-        pod = state.pod
+        pod, doors = state.pod, self.doors
         await self._large.bring(
-            pod, state.access, door=self.door(pod), pending=imported.lfs, limits=self._limits
+            pod, state.access, door=doors.path(pod), pending=imported.lfs, limits=doors.limits
         )
         await self._repo(pod.repo).publish(pod.pod_id, pod.pod, imported.branches)
 
@@ -150,22 +146,8 @@ class Imports:
     async def _through_door(
         self, state: PodSync, stream: Stream, go: asyncio.Event | None = None
     ) -> git_door.Imported:
-        ref = state.pod.repo
-        repo = await threads.call(git.reopen, ref.work_tree, ref.common_dir)
-        oldest = time.monotonic() - FORGET_S
-        return await git_door.import_pod(
-            repo,
-            self.door(state.pod),
-            stream,
-            await threads.call(self._limits, ref),
-            reopen=lambda: self._upload_pack(state),
-            go=go,
-            publish=functools.partial(self._show, state),
-            first=self._repo(ref).branches.get(state.pod.pod_id),
-            known_refused={
-                name: (oid, why) for name, (oid, why, at) in state.refused.items() if at > oldest
-            },
-        )
+        show = functools.partial(self._show, state)
+        return await self.doors.import_from(state, stream, state.refused, go=go, publish=show)
 
     async def _note(self, state: PodSync, refused: tuple[tuple[str, str], ...]) -> None:
         """To the log, for `list`, and into the pod; once for each change."""
@@ -194,13 +176,17 @@ def lines(refused: tuple[tuple[str, str], ...]) -> list[str]:
     shown = [
         f"no further branch reaches the host: {text.safe(why)}"
         if name == ALL
-        else f"branch {text.safe(name)} does not reach the host: {text.safe(why)}"
+        else f"{_subject(name)} does not reach the host: {text.safe(why)}"
         for name, why in refused[:MAX_TOLD]
     ]
     more = len(refused) - MAX_TOLD
     return shown + (
         [f"nor do {text.count(more, 'other branch', 'other branches')}"] if more > 0 else []
     )
+
+
+def _subject(name: str) -> str:
+    return text.safe(name if name.startswith(SUBMODULE) else f"branch {name}")
 
 
 def _reason(error: Refused) -> str:

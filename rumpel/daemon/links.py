@@ -23,9 +23,13 @@ from rumpel.adapters.git_limits import Limits, Refused
 from rumpel.adapters.pod_link import PodLink
 from rumpel.adapters.stream import Stream
 from rumpel.cache.store import Store
+from rumpel.daemon import setups
 from rumpel.daemon.background import Background
+from rumpel.daemon.doors import Doors
+from rumpel.daemon.gateways import Gateways
 from rumpel.daemon.imports import Imports, Pace
 from rumpel.daemon.large_files import LargeFiles
+from rumpel.daemon.modules import Modules
 from rumpel.daemon.parking import Parking
 from rumpel.daemon.peers import Peers
 from rumpel.daemon.podsync import PodSync
@@ -33,7 +37,7 @@ from rumpel.daemon.repos import RepoSync
 from rumpel.errors import HostUnreachable, RumpelError
 from rumpel.model import RepoRef
 from rumpel.resources import resource_text
-from rumpel.tasks.world import Access, PodAddress, Setup, SyncReport, Tips
+from rumpel.tasks.world import Access, PodAddress, Poured, Setup, SyncReport
 
 log = logging.getLogger(__name__)
 
@@ -62,21 +66,20 @@ class LinkManager:
         limits: Callable[[RepoRef], Limits],
     ) -> None:
         self._store = store
-        self._background, self._host = background, host
-        self._idle, self._gateway_filter = idle, gateway_filter
+        self._background, self._host, self._idle = background, host, idle
         self._pods: dict[str, PodSync] = {}
         self._repos: dict[str, RepoSync] = {}
-        self._followers: dict[str, asyncio.Task[None]] = {}
+        self._gateways = Gateways(
+            background=background, host=host, gateway_filter=gateway_filter, repo=self.repo
+        )
         self._peers = Peers(background=background, idle=idle, pods=self._pods, store=store)
         self.dirty: dict[str, tuple[int, float]] = {}
         self.large = LargeFiles(host)
-        self.imports = Imports(
-            doors_dir=doors_dir,
-            limits=limits,
-            repo=self.repo,
-            upload_pack=self._upload_pack,
-            large=self.large,
+        doors = Doors(
+            folder=doors_dir, limits=limits, repo=self.repo, upload_pack=self._upload_pack
         )
+        self._modules = Modules(store=store, doors=doors, repo=self.repo, gateways=self._gateways)
+        self.imports = Imports(doors=doors, repo=self.repo, modules=self._modules, large=self.large)
         self._parking = Parking(
             idle=idle, pods=self._pods, imports=self.imports, upload_pack=self._upload_pack
         )
@@ -130,15 +133,10 @@ class LinkManager:
         arguments = [
             f"pod_id={pod.pod_id}",
             f"workspace={pod.workspace_folder}",
-            f"branch={setup.branch}",
-            f"oid={setup.oid or ''}",
             "watch=yes",
-            f"upstream={setup.upstream or ''}",
-            f"name={carried.name or ''}",
-            f"email={carried.email or ''}",
             f"share={'yes' if self._peers.shares(pod.pod_id) else ''}",
-            *(f"restore={branch}={oid}" for branch, oid in sorted(setup.restore.items())),
-            *(f"remote={remote}={url}" for remote, url in sorted(carried.remotes.items())),
+            *setups.words(setup, carried),
+            *await self._modules.set_up(pod, setup),
         ]
         answer = await self.request(pod.pod_id, "setup", *arguments, timeout_s=SETUP_TIMEOUT_S)
         if state is not None:
@@ -155,6 +153,7 @@ class LinkManager:
         await asyncio.gather(
             self.repo(pod.repo).publish(pod.pod_id, pod.pod, {branch: oid}),
             self._store.kv_set(f"fresh/{pod.pod_id}", {branch: oid}),
+            self._modules.publish_fresh(pod, branch),
         )
 
     async def sync(self, pod: PodAddress) -> SyncReport:
@@ -180,13 +179,17 @@ class LinkManager:
 
     def branches(self, pod_id: str) -> Mapping[str, str]:
         for repo in self._repos.values():
-            if pod_id in repo.branches:
+            if pod_id in repo.branches and pod_id not in repo.guests:
                 return repo.branches[pod_id]
         return {}
 
+    async def unmerged_in_submodules(self, pod: PodAddress) -> list[tuple[str, str]]:
+        return await self._modules.unmerged(pod)
+
     async def keep(self, pod: PodAddress) -> int:
         repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
-        return await git_refs.keep(repo, pod.pod_id, self.branches(pod.pod_id))
+        kept = await git_refs.keep(repo, pod.pod_id, self.branches(pod.pod_id))
+        return kept + await self._modules.keep(pod)
 
     async def close(self, pod_id: str) -> None:
         state = self._pods.pop(pod_id, None)
@@ -199,32 +202,19 @@ class LinkManager:
     async def forget(self, pod: PodAddress) -> None:
         await self.close(pod.pod_id)
         await self.repo(pod.repo).withdraw(pod.pod_id)
-        await git_door.remove(self.imports.door(pod))
+        await self._modules.forget(pod)
+        await git_door.remove(self.imports.doors.path(pod))
         self.dirty.pop(pod.pod_id, None)
         self.imports.refused.pop(pod.pod_id, None)
         self.large.forget(pod.pod_id)
 
-    async def seeded(self, repo: RepoRef, host: str, tips: Tips | None) -> None:
+    async def seeded(self, repo: RepoRef, host: str, poured: Poured) -> None:
         """Also called at start, for gateways that run already."""
-        sync = self.repo(repo)
-        for state in await self._host(host).containers(self._gateway_filter(repo)):
-            sync.add_gateway(self._host(host), host, state.id)
-        sync.mark_sent(host, tips)
-        self._peers.seeded(sync, host, is_new=tips is not None)
-        follower = self._followers.get(repo.repo_id)
-        if follower is None or follower.done():
-            self._followers[repo.repo_id] = self._background.spawn(
-                sync.follow(), f"branches of {repo.basename}"
-            )
+        await self._gateways.seeded(repo, host, poured)
+        self._peers.seeded(self.repo(repo), host, is_new=repo in poured)
 
     async def unseeded(self, repo: RepoRef, host: str) -> None:
-        sync = self.repo(repo)
-        sync.remove_gateway(host)
-        follower = self._followers.pop(repo.repo_id, None)
-        if follower is not None and not sync.has_gateways:
-            follower.cancel()
-        elif follower is not None:
-            self._followers[repo.repo_id] = follower
+        await self._gateways.unseeded(repo, host)
 
     # What the daemon uses.
 
@@ -250,12 +240,13 @@ class LinkManager:
 
     async def restore(self, pod: PodAddress) -> None:
         """At start: what the door holds is what the host knows of the pod."""
-        await threads.call(git_door.sweep, self.imports.door(pod))
-        branches = await threads.call(git_door.branches, self.imports.door(pod))
+        await threads.call(git_door.sweep, self.imports.doors.path(pod))
+        branches = await threads.call(git_door.branches, self.imports.doors.path(pod))
         sync = self.repo(pod.repo)
         sync.pod_names[pod.pod_id] = pod.pod
         fresh: Mapping[str, str] = self._store.kv_get(f"fresh/{pod.pod_id}", {})
         sync.branches[pod.pod_id] = dict(branches or fresh)
+        await self._modules.restore(pod)
 
     async def republish(self) -> None:
         """At start: what was imported just before a kill, also of pods that do not run now."""
@@ -266,8 +257,9 @@ class LinkManager:
                 log.warning("branches of %s not published: %s", repo.repo.basename, error.message)
 
     def notes(self, pod_id: str) -> list[str]:
-        repos = (repo for repo in self._repos.values() if pod_id in repo.branches)
-        return [*(note for repo in repos for note in repo.notes), *self.large.notes(pod_id)]
+        own = [repo for repo in self._repos.values() if pod_id in repo.branches]
+        found = [note for repo in own if pod_id not in repo.guests for note in repo.notes]
+        return [*found, *self._modules.notes(pod_id), *self.large.notes(pod_id)]
 
     async def close_all(self) -> None:
         for pod_id in list(self._pods):
@@ -362,11 +354,11 @@ class LinkManager:
                 if future is not None:
                     future.cancel()
 
-    async def _upload_pack(self, state: PodSync) -> Stream:
+    async def _upload_pack(self, state: PodSync, git_dir: str = ".git") -> Stream:
         """Protocol v2 reads refs only when asked, so it may wait for the next commit."""
         return await self._host(state.pod.host).exec_stream(
             state.access.container_id,
-            ["git", "upload-pack", "--strict", f"{state.pod.workspace_folder}/.git"],
+            ["git", "upload-pack", "--strict", f"{state.pod.workspace_folder}/{git_dir}"],
             user=state.access.user,
             cwd="/",
             env={"GIT_PROTOCOL": "version=2"},
@@ -375,14 +367,14 @@ class LinkManager:
     def _pushed(self, repo_id: str, host_name: str) -> None:
         """New host branches lie behind `host`: the running pods fetch them."""
         for state in self._pods.values():
-            if state.pod.repo.repo_id == repo_id and state.pod.host == host_name:
-                self._background.spawn(self._fetch(state), f"fetch in {state.pod.pod}")
+            is_own = state.pod.repo.repo_id == repo_id
+            if state.pod.host == host_name and (
+                is_own or self._modules.has(state.pod.pod_id, repo_id)
+            ):
+                fetch = self._fetch(state) if is_own else self._modules.fetch(state, repo_id)
+                self._background.spawn(fetch, f"fetch in {state.pod.pod}")
 
     async def _fetch(self, state: PodSync) -> None:
         if state.is_live:
-            await self.request(
-                state.pod.pod_id,
-                "fetch",
-                state.pod.workspace_folder,
-                timeout_s=REQUEST_TIMEOUT_S,
-            )
+            folder = state.pod.workspace_folder
+            await self.request(state.pod.pod_id, "fetch", folder, timeout_s=REQUEST_TIMEOUT_S)

@@ -137,7 +137,7 @@ class Peers:
         gateway = sync.gateway(host)
         if gateway is None:
             return
-        engine, container_id = gateway
+        engine, container_id = gateway.host, gateway.container_id
         if known is None:
             done = await engine.exec_run(container_id, LISTING, user="0")
             known = _read(done.stdout.decode("utf-8", "surrogateescape"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import secrets
 import time
@@ -22,7 +21,7 @@ from rumpel.model import PodSpec, RepoRef
 from rumpel.tasks import container
 from rumpel.tasks.world import Access
 
-KEPT_BY_ID = ("fresh", "made-of", "reviewed", "undelete")
+KEPT_BY_ID = ("fresh", "made-of", "modules", "reviewed", "undelete")
 """Keys of the store with the id of a pod in them."""
 OWN_KINDS = (
     *("container", "clone", "sync", "commits", "imported", "uncommitted", "range"),
@@ -49,14 +48,7 @@ class Pod:
 
 
 def repo_ref(repo: git.Repo) -> RepoRef:
-    """Identity is the real path of the common git dir: worktrees of one repo share pods."""
-    common = os.path.realpath(repo.common_dir)
-    return RepoRef(
-        repo_id=hashlib.blake2b(os.fsencode(common), digest_size=16).hexdigest(),
-        common_dir=common,
-        work_tree=str(repo.work_tree),
-        object_format=repo.object_format,
-    )
+    return RepoRef.at(os.path.realpath(repo.common_dir), str(repo.work_tree), repo.object_format)
 
 
 def new_pod_id() -> str:

@@ -37,6 +37,13 @@ class PodSync:
         self.told: dict[str, str] | None = None
         """Branches of other pods that it was told of; None: what it has is not known."""
 
+        self.digests: dict[str, str] = {}
+        """Of each submodule, by its key, as it was imported last."""
+        self.refused_in: dict[str, dict[str, tuple[str, str, float]]] = {}
+        """The same as `refused`, of each submodule."""
+        self.rejected_in: dict[str, tuple[tuple[str, str], ...]] = {}
+        """Of each submodule, what was refused of it and why."""
+
     @property
     def is_parked(self) -> bool:
         """The next import has what it can have before it is needed."""

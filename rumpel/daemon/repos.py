@@ -11,10 +11,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rumpel import names
-from rumpel.adapters import git, git_refs, git_wire, threads
+from rumpel.adapters import git, git_refs, git_seed, git_wire, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.published import View, view
 from rumpel.adapters.watch import Watcher
@@ -31,14 +32,34 @@ CARRIED_S = 2.0
 """For so long a file that the configuration includes may have changed unseen."""
 PUBLISHED_PREFIX = "refs/remotes/rumpelpod/"
 
-# receive-pack, then HEAD: one exec instead of two. $1 is a branch's full name or an oid.
-RECEIVE = f"""
-git receive-pack {names.SEED_PATH} || exit
+# receive-pack, then HEAD: one exec instead of two. $1 is a branch's full name or an oid, $2 the
+# seed, $3 the configuration it is made with when it is missing, as that of a new submodule is.
+RECEIVE = """
+if [ ! -f "$2/HEAD" ] && [ -n "$3" ]; then
+    mkdir -p "$2/refs/heads" "$2/objects/info" "$2/objects/pack" || exit
+    printf %s "$3" >"$2/config" && echo 'ref: refs/heads/none' >"$2/HEAD" || exit
+fi
+git receive-pack "$2" || exit
 case $1 in
-    refs/*) git --git-dir={names.SEED_PATH} symbolic-ref HEAD "$1" ;;
-    ?*) git --git-dir={names.SEED_PATH} update-ref --no-deref HEAD "$1" ;;
+    refs/*) git --git-dir="$2" symbolic-ref HEAD "$1" ;;
+    ?*) git --git-dir="$2" update-ref --no-deref HEAD "$1" ;;
 esac
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """A seed of the repository: where it lies, and the container that writes it."""
+
+    host: DockerHost
+    host_name: str
+    container_id: str
+    path: str = names.SEED_PATH
+
+    @property
+    def seat(self) -> tuple[str, str]:
+        """What it takes the place of, when it is another container."""
+        return self.host_name, self.path
 
 
 class RepoSync:
@@ -54,13 +75,16 @@ class RepoSync:
         self.repo = repo
         self.branches: dict[str, dict[str, str]] = {}
         self.pod_names: dict[str, str] = {}
+        self.guests: set[str] = set()
+        """Pods of a superproject, of which this is a submodule; own pods have the right of way."""
         self.notes: tuple[str, ...] = ()
         self._on_pushed, self._on_published = on_pushed, on_published
         self._published: dict[str, str] | None = None
         self._lock = asyncio.Lock()
-        self._gateways: dict[str, tuple[DockerHost, str]] = {}
+        self._gateways: dict[tuple[str, str], Gateway] = {}
         self._large: dict[str, GatewayFiles] = {}
-        self._sent: dict[str, Tips] = {}
+        self._sent: dict[tuple[str, str], Tips] = {}
+        self._wanted: dict[tuple[str, str], set[str]] = {}
         self._push_lock = asyncio.Lock()
         self._repo: git.Repo | None = None
         """Opened for publishing: people wait for that."""
@@ -102,6 +126,7 @@ class RepoSync:
         async with self._lock:
             self.branches.pop(pod_id, None)
             self.pod_names.pop(pod_id, None)
+            self.guests.discard(pod_id)
             await self._write()
 
     async def _write(self) -> None:
@@ -131,7 +156,7 @@ class RepoSync:
         wanted = view(
             {
                 name: (pod_id, self.branches.get(pod_id, {}))
-                for pod_id, name in self.pod_names.items()
+                for name, pod_id in self._shown_names().items()
             }
         )
         self.notes = tuple(wanted.notes)
@@ -141,6 +166,15 @@ class RepoSync:
         """Full name -> oid of what the host shows of its pods; None while that is not known."""
         return None if self._published is None else dict(self._published)
 
+    def _shown_names(self) -> dict[str, str]:
+        """Name -> pod id; no two pods of one repository share a name, but guests may."""
+        shown: dict[str, str] = {}
+        for pod_id, name in sorted(
+            self.pod_names.items(), key=lambda item: (item[0] in self.guests, item)
+        ):
+            shown[name if name not in shown else f"{name}.{pod_id}"] = pod_id
+        return shown
+
     async def _keep_strange(self, repo: git.Repo, found: Mapping[str, str]) -> None:
         """Refs of pods we do not know (the database was lost) go, but not the commits."""
         ours = set(self.pod_names.values())
@@ -149,21 +183,25 @@ class RepoSync:
         if strange:
             await git_refs.keep_old(repo, "unknown", strange)
 
-    def add_gateway(self, host: DockerHost, host_name: str, container_id: str) -> None:
-        self._gateways[host_name] = (host, container_id)
-        self._large.setdefault(container_id, GatewayFiles(host, container_id))
+    def add_gateway(self, gateway: Gateway) -> None:
+        self._gateways[gateway.seat] = gateway
+        if gateway.path == names.SEED_PATH:
+            files = GatewayFiles(gateway.host, gateway.container_id)
+            self._large.setdefault(gateway.container_id, files)
 
-    def remove_gateway(self, host_name: str) -> None:
-        _, container_id = self._gateways.pop(host_name, (None, ""))
-        self._large.pop(container_id, None)
-        self._sent.pop(host_name, None)
+    def gateway(self, host_name: str, path: str = names.SEED_PATH) -> Gateway | None:
+        return self._gateways.get((host_name, path))
+
+    def remove_gateway(self, host_name: str, path: str = names.SEED_PATH) -> None:
+        gateway = self._gateways.pop((host_name, path), None)
+        if gateway is not None and path == names.SEED_PATH:
+            self._large.pop(gateway.container_id, None)
+        self._sent.pop((host_name, path), None)
+        self._wanted.pop((host_name, path), None)
 
     def hosts(self) -> list[str]:
-        return list(self._gateways)
-
-    def gateway(self, host_name: str) -> tuple[DockerHost, str] | None:
-        """The engine and the container that write the seed on that host."""
-        return self._gateways.get(host_name)
+        """Those with a seed of its own, where the repository is no submodule."""
+        return [host_name for host_name, path in self._gateways if path == names.SEED_PATH]
 
     @property
     def has_gateways(self) -> bool:
@@ -195,31 +233,35 @@ class RepoSync:
         except RumpelError as error:
             log.warning("repository %s cannot be read: %s", self.repo.work_tree, error.message)
             return
-        for host_name in list(self._gateways):
-            if self._sent.get(host_name) != (head, heads):
+        for seat in list(self._gateways):
+            if self._sent.get(seat) != (head, heads):
                 try:
-                    await self._push(repo, host_name, (head, heads))
+                    await self._push(repo, seat, (head, heads))
                 except RumpelError as error:
                     log.warning("branches of %s not sent: %s", self.repo.work_tree, error.message)
 
     async def _push(
-        self, repo: git.Repo, host_name: str, tips: Tips, extra: Sequence[str] = ()
+        self, repo: git.Repo, seat: tuple[str, str], tips: Tips, extra: Sequence[str] = ()
     ) -> None:
         head = tips[0]
-        gateway = self._gateways.get(host_name)
+        gateway = self._gateways.get(seat)
         if gateway is None:
             return
-        host, container_id = gateway
         target = f"refs/heads/{head.branch}" if head.branch else (head.oid or "")
+        made_with = git_seed.config(repo.object_format) if gateway.path != names.SEED_PATH else ""
         refspecs = ["+refs/heads/*:refs/heads/*"]
         refspecs += [f"+{oid}:refs/rumpel/wanted/{oid}" for oid in extra]
         if head.branch is None and head.oid is not None:
             refspecs.append("+HEAD:refs/rumpel/head")
         async with self._push_lock:
             at_head = () if head.oid is None else (head.oid,)
-            await self._large[container_id].send(repo, [*tips[1].values(), *at_head, *extra])
-            stream = await host.exec_stream(
-                container_id, ["/bin/sh", "-c", RECEIVE, "sh", target], user="0"
+            if gateway.path == names.SEED_PATH:
+                large = self._large[gateway.container_id]
+                await large.send(repo, [*tips[1].values(), *at_head, *extra])
+            stream = await gateway.host.exec_stream(
+                gateway.container_id,
+                ["/bin/sh", "-c", RECEIVE, "sh", target, gateway.path, made_with],
+                user="0",
             )
             try:
                 await git_wire.push_from(
@@ -227,24 +269,34 @@ class RepoSync:
                 )
             finally:
                 await stream.close()
-        self._sent[host_name] = tips
-        self._on_pushed(self.repo.repo_id, host_name)
+        self._sent[seat] = tips
+        self._on_pushed(self.repo.repo_id, gateway.host_name)
 
-    def mark_sent(self, host_name: str, tips: Tips | None) -> None:
+    def mark_sent(self, host_name: str, tips: Tips | None, path: str = names.SEED_PATH) -> None:
         """What the gateway has; None = unknown, so the next look sends again."""
         if tips is None:
-            self._sent.pop(host_name, None)
+            self._sent.pop((host_name, path), None)
         else:
-            self._sent[host_name] = tips
+            self._sent[host_name, path] = tips
 
-    async def ensure(self, host_name: str, oid: str | None, restore: Mapping[str, str]) -> None:
+    async def ensure(
+        self,
+        host_name: str,
+        oid: str | None,
+        restore: Mapping[str, str],
+        path: str = names.SEED_PATH,
+    ) -> None:
         """The gateway has `oid` and the commits to be restored; one push when it may not."""
-        sent = self._sent.get(host_name)
-        tips = set() if sent is None else {sent[0].oid, *sent[1].values()}
+        seat = (host_name, path)
+        sent = self._sent.get(seat)
+        held = self._wanted.setdefault(seat, set())
+        tips = set() if sent is None else {sent[0].oid, *sent[1].values(), *held}
         wanted = {item for item in (oid, *restore.values()) if item is not None} - tips
         if not wanted:
             return
         repo = await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
         heads = await threads.call(git.refs, repo, "refs/heads/")
         head = await threads.call(git.head, repo)
-        await self._push(repo, host_name, (head, heads), sorted(wanted - {*heads.values()}))
+        missing = wanted - {*heads.values()}
+        await self._push(repo, seat, (head, heads), sorted(missing))
+        held |= missing

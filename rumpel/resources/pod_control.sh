@@ -9,7 +9,7 @@ export LC_ALL=C GIT_TERMINAL_PROMPT=0
 # Whoever owns the workspace, it is the one we were told to use; one more for what is set already.
 rp_n=${GIT_CONFIG_COUNT:-0}
 export GIT_CONFIG_COUNT=$((rp_n + 1)) "GIT_CONFIG_KEY_$rp_n=safe.directory" "GIT_CONFIG_VALUE_$rp_n=*"
-rp_tab='	'
+rp_tab='	' rp_module=''
 rp_show_peers='git -c uploadpack.hideRefs=!refs/rumpelpod upload-pack'
 
 rp_ok() { printf '@rumpel %s ok %s\n' "$rp_seq" "$1"; }
@@ -23,7 +23,13 @@ rp_err() {
 
 rp_try() {
     # What a command says becomes the answer when it fails.
-    rp_out=$("$@" 2>&1) || rp_err "${rp_what:-$1}: $rp_out"
+    rp_out=$("$@" 2>&1) || rp_err "${rp_module:+submodule $rp_at: }${rp_what:-$1}: $rp_out"
+}
+
+rp_bare() {
+    # git on the repository rp_git alone: never in a parent's, which git finds from the folder of
+    # a submodule that is not checked out (any more).
+    git --git-dir="$rp_git" --work-tree="$rp_git" "$@"
 }
 
 rp_first() {
@@ -97,31 +103,21 @@ rp_host_head() {
 # Setting up.
 
 rp_setup() {
-    rp_pod='' rp_ws='' rp_branch='' rp_oid='' rp_upstream='' rp_name='' rp_email=''
-    rp_restore='' rp_config='' rp_watched='' rp_share='' rp_note='' rp_seq=$1
+    # The main repository's arguments, then a group for each submodule, from `module=` on.
+    rp_pod='' rp_watched='' rp_note='' rp_seq=$1
     shift
-    rp_base_config
-    rp_lfs_config
-    for rp_arg; do
-        rp_value=${rp_arg#*=}
-        case $rp_arg in
-        pod_id=*) rp_pod=$rp_value ;;
-        workspace=*) rp_ws=$rp_value ;;
-        branch=*) rp_branch=$rp_value ;;
-        oid=*) rp_oid=$rp_value ;;
-        upstream=*) rp_upstream=$rp_value ;;
-        share=*) rp_share=$rp_value ;;
-        name=*) rp_name=$rp_value ;;
-        email=*) rp_email=$rp_value ;;
-        remote=*) rp_other_remote "${rp_value%%=*}" "${rp_value#*=}" ;;
-        watch=*) rp_watched=$rp_value ;;
-        restore=*) rp_restore="${rp_restore}update refs/heads/${rp_value%=*} ${rp_value##*=}$rp_nl" ;;
-        esac
+    rp_begin
+    while [ $# -gt 0 ]; do
+        case $1 in module=*) break ;; esac
+        rp_argument "$1"
+        shift
     done
     rp_git=$rp_ws/.git
     rp_dir=$rp_git/rumpel
-    if ! { rp_first "$rp_dir/pod" && [ "$rp_line" = "$rp_pod" ]; }; then
+    if ! rp_is_done; then
         rp_set_up
+        [ $# = 0 ] || rp_set_up_modules "$@"
+        rp_finish
         [ -z "$rp_watched" ] || rp_watch_quietly
     elif [ -n "$rp_watched" ]; then
         rp_watch_on &
@@ -132,12 +128,56 @@ rp_setup() {
     rp_ok "${rp_tip:--}$rp_note"
 }
 
+rp_begin() {
+    rp_ws='' rp_branch='' rp_oid='' rp_upstream='' rp_name='' rp_email='' rp_restore='' rp_config=''
+    rp_share='' rp_module='' rp_at='' rp_link='' rp_tree=''
+}
+
+rp_argument() {
+    rp_value=${1#*=}
+    case $1 in
+    pod_id=*) rp_pod=$rp_value ;;
+    workspace=*) rp_ws=$rp_value ;;
+    branch=*) rp_branch=$rp_value ;;
+    oid=*) rp_oid=$rp_value ;;
+    upstream=*) rp_upstream=$rp_value ;;
+    share=*) rp_share=$rp_value ;;
+    name=*) rp_name=$rp_value ;;
+    email=*) rp_email=$rp_value ;;
+    remote=*) rp_other_remote "${rp_value%%=*}" "${rp_value#*=}" ;;
+    watch=*) rp_watched=$rp_value ;;
+    restore=*) rp_restore="${rp_restore}update refs/heads/${rp_value%=*} ${rp_value##*=}$rp_nl" ;;
+    code=*) eval "$rp_value" ;;
+    *) rp_module_argument "$1" ;;
+    esac
+}
+
+rp_more() {
+    # What follows takes pod_modules.sh.
+    [ ! -d "$1/.git/modules" ] || { rp_ok more && exit 0; }
+}
+
+rp_with() {
+    # Verb $3 after the program $2.
+    rp_seq=$1 rp_verb=$3
+    eval "$2"
+    shift 3
+    "rp_$rp_verb" "$rp_seq" "$@"
+}
+
+rp_is_done() { rp_first "$rp_git/rumpel/pod" && [ "$rp_line" = "$rp_pod" ]; }
+
+rp_finish() {
+    printf '%s\n' "$rp_pod" >"$rp_git/rumpel/pod" || rp_err "$rp_what: cannot write $rp_git"
+}
+
 rp_set_up() {
     rp_what="making $rp_ws"
     [ -d "$rp_ws" ] || rp_try mkdir -p "$rp_ws"
     rp_kind=fresh
     rp_look_at "$rp_ws"
-    [ $rp_kind = fresh ] || [ -n "$rp_own" ] || rp_guard_mounts
+    [ $rp_kind = fresh ] || [ -n "$rp_own" ] || rp_guard_mounts || return
+    [ -z "$rp_module" ] || rp_absorb
     rp_strip
     rp_skeleton
     if [ -z "$rp_oid" ]; then
@@ -159,8 +199,7 @@ rp_set_up() {
     rp_what='installing the hook'
     {
         printf '%s\n' "$rp_hook" >"$rp_git/hooks/reference-transaction" &&
-            chmod 755 "$rp_git/hooks/reference-transaction" &&
-            printf '%s\n' "$rp_pod" >"$rp_git/rumpel/pod"
+            chmod 755 "$rp_git/hooks/reference-transaction"
     } || rp_err "$rp_what: cannot write $rp_git"
 }
 
@@ -176,6 +215,7 @@ rp_base_config() {
     fi
     rp_set filemode true
     rp_set bare false
+    [ -z "$rp_tree" ] || rp_set worktree "$rp_tree"
     rp_set logallrefupdates true
     rp_section remote host
     rp_set url "$rp_seed"
@@ -272,25 +312,29 @@ rp_look_at() {
 rp_guard_mounts() {
     # What is in the image can be had again; what lies on a mount may be the only copy: a folder
     # of the host is never taken over, nor is a volume in which another pod works.
+    # A submodule's folder may be such a mount, too: then it is none of our business.
     rp_mount='' rp_root='' rp_type=''
     rp_mounts=$(cat "$rp_mountinfo" 2>/dev/null)
     while read -r _ _ _ rp_r rp_m _ rp_tail; do
         case $rp_m in *\\*) rp_m=$(printf %b "$rp_m") ;; esac
-        case $rp_git/ in "${rp_m%/}"/*) ;; *) continue ;; esac
+        case $rp_ws/.git/ in "${rp_m%/}"/*) ;; *) continue ;; esac
         # The longest one counts; of two at one place the later one.
         [ ${#rp_m} -ge ${#rp_mount} ] || continue
         rp_mount=$rp_m rp_root=$rp_r rp_type=${rp_tail#*- } rp_type=${rp_type%% *}
     done <<END
 $rp_mounts
 END
-    case $rp_mount in '' | /) return ;; esac
+    case $rp_mount in '' | /) return 0 ;; esac
     case $rp_root:$rp_type in
     */volumes/*/_data*)
         ! rp_first "$rp_git/rumpel/pod" ||
             rp_err "conflict: the volume at $rp_mount holds the workspace of another pod"
         ;;
     *:tmpfs) ;;
-    *) rp_err "conflict: $rp_mount is a mounted folder with files in it; they were not touched" ;;
+    *)
+        [ -z "$rp_module" ] || return 1
+        rp_err "conflict: $rp_mount is a mounted folder with files in it; they were not touched"
+        ;;
     esac
 }
 
@@ -334,6 +378,10 @@ rp_skeleton() {
         "$rp_git/refs/tags" "$rp_git/refs/remotes/host" "$rp_git/hooks" "$rp_git/info" \
         "$rp_git/rumpel"
     [ $rp_kind != files ] || : >"$rp_git/rumpel/files"
+    rp_more=$rp_config rp_config=''
+    rp_base_config
+    rp_lfs_config
+    rp_config=$rp_config$rp_more
     printf '%s\n' "$rp_pod" >"$rp_git/rumpel/begun"
     [ -z "$rp_share" ] || rp_peer_remote
     if [ -n "$rp_upstream" ]; then
@@ -349,7 +397,8 @@ rp_skeleton() {
     {
         printf %s "$rp_config" >"$rp_git/config" &&
             printf '%s/objects\n' "$rp_seed" >"$rp_git/objects/info/alternates" &&
-            printf 'ref: refs/heads/%s\n' "$rp_branch" >"$rp_git/HEAD"
+            printf 'ref: refs/heads/%s\n' "$rp_branch" >"$rp_git/HEAD" &&
+            { [ -z "$rp_link" ] || printf 'gitdir: %s\n' "$rp_link" >"$rp_ws/.git"; }
     } || rp_err "$rp_what: cannot write"
     [ ! -f "$rp_seed/shallow" ] || rp_try cp "$rp_seed/shallow" "$rp_git/shallow"
     echo '# pack-refs with: peeled fully-peeled sorted ' >"$rp_git/packed-refs"
@@ -384,6 +433,7 @@ rp_adopt() {
 
 rp_status() {
     rp_seq=$1
+    rp_more "$2"
     rp_what='git status'
     rp_out=$(GIT_OPTIONAL_LOCKS=0 git -C "$2" status --porcelain -unormal \
         --ignore-submodules=none 2>&1) ||
@@ -391,22 +441,6 @@ rp_status() {
     rp_count=0
     [ -z "$rp_out" ] || rp_count=$(printf '%s\n' "$rp_out" | wc -l)
     rp_ok "dirty=$((rp_count))"
-}
-
-rp_loose() {
-    # What no branch holds and `git status` does not tell: commits of a detached HEAD, of tags and
-    # notes, stashes, linked worktrees.
-    rp_seq=$1 rp_stashes=0 rp_trees=0 rp_what='counting commits'
-    rp_commits=$(git -C "$2" rev-list --count --exclude='refs/heads/*' --exclude='refs/rumpel/*' \
-        --exclude=refs/stash --all --not --branches --remotes 2>&1) || rp_err "$rp_what: $rp_commits"
-    ! git -C "$2" rev-parse -q --verify refs/stash >/dev/null ||
-        rp_stashes=$(git -C "$2" stash list | wc -l)
-    for rp_path in "$2"/.git/worktrees/*/gitdir; do
-        rp_first "$rp_path" && [ -d "${rp_line%/.git}" ] || continue
-        rp_out=$(git -C "${rp_line%/.git}" status --porcelain --ignore-submodules=none 2>&1)
-        [ -z "$rp_out" ] || rp_trees=$((rp_trees + 1))
-    done
-    rp_ok "commits=$((rp_commits)) stashes=$((rp_stashes)) trees=$rp_trees"
 }
 
 rp_tip() {
@@ -418,21 +452,26 @@ rp_tip() {
 }
 
 rp_fetch() {
+    # $2: the workspace; of a submodule then also its key and its seed.
     # By path and refspec, not by the remote's name: the user may have changed it. Without hooks:
     # git runs ours for each ref, which cost 2 ms for each of 5,000 branches.
-    rp_seq=$1
+    rp_seq=$1 rp_git=$2/.git
+    if [ -n "${3-}" ]; then
+        rp_git=$rp_git/$3 rp_seed=$4
+        [ -f "$rp_git/HEAD" ] || { rp_ok '' && return; }
+    fi
     rp_what='git fetch'
-    rp_try git -C "$2" -c core.hooksPath=/dev/null -c gc.auto=0 -c fetch.recurseSubmodules=false \
+    rp_try rp_bare -c core.hooksPath=/dev/null -c gc.auto=0 -c fetch.recurseSubmodules=false \
         fetch -q --prune --no-tags --refmap= "$rp_seed" '+refs/heads/*:refs/remotes/host/*'
     rp_ref=refs/remotes/host/HEAD rp_what='following HEAD'
     rp_host_head
-    rp_first "$2/.git/$rp_ref" || rp_line=''
+    rp_first "$rp_git/$rp_ref" || rp_line=''
     if [ "$rp_head" != "$rp_line" ]; then
         case $rp_head in
-        'ref: '*) rp_try git -C "$2" symbolic-ref "$rp_ref" "${rp_head#ref: }" ;;
-        '') rp_try git -C "$2" update-ref --no-deref -d "$rp_ref" ;;
+        'ref: '*) rp_try rp_bare symbolic-ref "$rp_ref" "${rp_head#ref: }" ;;
+        '') rp_try rp_bare update-ref --no-deref -d "$rp_ref" ;;
         # --no-deref: else it writes through the symref, into the branch it stood for.
-        *) rp_try git -C "$2" update-ref --no-deref "$rp_ref" "$rp_head" ;;
+        *) rp_try rp_bare update-ref --no-deref "$rp_ref" "$rp_head" ;;
         esac
     fi
     rp_ok ''
@@ -546,7 +585,11 @@ rp_notice() {
     # First clear the flag, then tell: what moves from here on makes a notice of its own.
     : >"$rp_dir/stamp"
     : >"$rp_dir/flag"
-    echo '@rumpel 0 notice'
+    if [ -d "$rp_git/modules" ]; then
+        echo '@rumpel 0 notice modules'
+    else
+        echo '@rumpel 0 notice'
+    fi
 }
 
 rp_look_forever() {
@@ -560,8 +603,16 @@ rp_look_forever() {
 
 rp_look() {
     [ ! -s "$rp_dir/flag" ] || return 1
-    for rp_path in HEAD logs/HEAD refs/heads packed-refs reftable/tables.list; do
+    rp_look_in "$rp_git" || return 1
+    [ -f "$rp_dir/modules" ] || return 0
+    while IFS= read -r rp_module; do
+        rp_look_in "$rp_git/$rp_module" || return 1
+    done <"$rp_dir/modules"
+}
+
+rp_look_in() {
+    for rp_path in HEAD logs/HEAD refs/heads packed-refs reftable/tables.list modules; do
         # Some shells compare whole seconds: what is as old as the stamp counts as new.
-        [ ! -e "$rp_git/$rp_path" ] || [ "$rp_dir/stamp" -nt "$rp_git/$rp_path" ] || return 1
+        [ ! -e "$1/$rp_path" ] || [ "$rp_dir/stamp" -nt "$1/$rp_path" ] || return 1
     done
 }
