@@ -21,6 +21,7 @@ from tests.support.home import RUN_ID, Home, sweep
 from tests.support.project import ProjectFactory
 from tests.support.repo import Repo
 
+pytest.register_assert_rewrite("tests.adapters.git.hostile")
 DOCKER_FIXTURES = frozenset(
     {"dev_image", "docker_engine", "lfs_image", "mini_image", "rumpel_project"}
 )

@@ -25,7 +25,7 @@ class Limits:
     tree_depth: int = 512
     path_bytes: int = 4096
     seconds: float = 600.0
-    idle_seconds: float = 60.0
+    idle_seconds: float = 30.0
     """Without a byte from the pod; git's server says something every five seconds."""
     memory_bytes: int = 2 << 30
     quota_bytes: int = 8 << 30

@@ -43,7 +43,7 @@ while :; do
         case $rp_line in
         '@hello '*)
             rp_block=''
-            (echo "@rumpel ${rp_line#* } ok $rp_version") &
+            (printf '\n@rumpel %s ok %s\n' "${rp_line#* }" "$rp_version") &
             ;;
         '@load '*)
             # A shell takes its input byte by byte: 10 ms for a program that is one read here.

@@ -12,12 +12,13 @@ export GIT_CONFIG_COUNT=$((rp_n + 1)) "GIT_CONFIG_KEY_$rp_n=safe.directory" "GIT
 rp_tab='	' rp_module=''
 rp_show_peers='git -c uploadpack.hideRefs=!refs/rumpelpod upload-pack'
 
-rp_ok() { printf '@rumpel %s ok %s\n' "$rp_seq" "$1"; }
+# A newline first: whoever writes to the main process's output may have left a line half written.
+rp_ok() { printf '\n@rumpel %s ok %s\n' "$rp_seq" "$1"; }
 
 rp_err() {
     # One line of at most 1000 bytes: one write, so it never mixes with another answer.
     rp_text=$(printf '%.1000s' "$1" | tr '\n' ' ')
-    printf '@rumpel %s err %s\n' "$rp_seq" "$rp_text"
+    printf '\n@rumpel %s err %s\n' "$rp_seq" "$rp_text"
     exit 0
 }
 
@@ -586,9 +587,9 @@ rp_notice() {
     : >"$rp_dir/stamp"
     : >"$rp_dir/flag"
     if [ -d "$rp_git/modules" ]; then
-        echo '@rumpel 0 notice modules'
+        printf '\n@rumpel 0 notice modules\n'
     else
-        echo '@rumpel 0 notice'
+        printf '\n@rumpel 0 notice\n'
     fi
 }
 

@@ -18,8 +18,6 @@ from rumpel.adapters.stream import STDERR, STDOUT
 from tests.support.home import Home
 from tests.support.repo import Repo
 
-pytest.register_assert_rewrite("tests.adapters.git.hostile")
-
 
 class LocalStream:
     """A local process as a `rumpel.adapters.stream.Stream`."""
