@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
-from rumpel.errors import Conflict
+from rumpel.errors import Conflict, RumpelError
 from rumpel.tasks.world import Access, PodAddress, World
 
 KIND = "restore"
@@ -57,7 +57,12 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
             _refuse(pod, taken.left)
             saved = taken.snapshot.oid
         ctx.fault("saved")
-    await world.works.put(pod, access, inputs.oid)
+    try:
+        await world.works.put(pod, access, inputs.oid)
+    except RumpelError as error:
+        if saved is not None:
+            error.hint = f"rumpel restore {pod.pod} {saved[:12]}   gets back what was there before"
+        raise
     ctx.fault("restored")
     await world.links.sync(pod)
     await world.links.refresh_dirty(pod)

@@ -539,6 +539,13 @@ rw_put_files() {
     # First what is staged, through the filters of the repository; then what lay there instead.
     rw_what='removing other files'
     rw_try git -C "$rw_ws" clean -fdq
+    # Git overwrites no file that it is told to look away from.
+    rw_list=$(git -C "$rw_ws" ls-files -v | sed -n 's/^[a-z] //p')
+    [ -z "$rw_list" ] || printf '%s\n' "$rw_list" |
+        git -C "$rw_ws" update-index --no-assume-unchanged --stdin || rw_die "$rw_what"
+    rw_list=$(git -C "$rw_ws" ls-files -v | sed -n 's/^[Ss] //p')
+    [ -z "$rw_list" ] || printf '%s\n' "$rw_list" |
+        git -C "$rw_ws" update-index --no-skip-worktree --stdin || rw_die "$rw_what"
     rw_what='writing the files'
     rw_tree=$rw_snap:staged
     rw_has staged || rw_tree=$(git -C "$rw_ws" mktree </dev/null)

@@ -84,7 +84,12 @@ def test_everything_comes_back(shell: str, workspace: Path, tmp_path: Path, prog
     work(shell, "close", str(workspace))
     assert photo_of(workspace) == before, f"it was changed by looking, seed {seed}"
     shutil.rmtree(workspace)
-    run(target, "echo junk >junk; echo junk >>src/lib.py; git add -A; rm -f data.bin")
+    run(
+        target,
+        "echo junk >junk; echo junk >>src/lib.py; git add -A; rm -f data.bin; echo j >assumed;"
+        "git add assumed; git update-index --assume-unchanged assumed; echo k >assumed;"
+        "git update-index --skip-worktree run.sh; echo s >run.sh",
+    )
     assert work(shell, "put", str(target), oid, "p") == f"restored {oid}\n"
     assert photo_of(target) == before, f"seed {seed}"
     git(target, "fsck", "--no-dangling", "--connectivity-only")
