@@ -26,7 +26,7 @@ from rumpel.daemon.runner import Runner
 from rumpel.daemon.works import WorkKeeper
 from rumpel.engine.execute import Engine
 from rumpel.errors import HostUnreachable, RumpelError
-from rumpel.graphs.create import address, node_id
+from rumpel.graphs.create import address
 from rumpel.model import PodSpec, RepoRef
 from rumpel.tasks.world import Access, World
 
@@ -174,12 +174,12 @@ class App:
             if access is None or not access.is_set_up or state is None:
                 continue  # interrupted before its workspace was made: nothing to import
             if state.status == "running":
-                if node_id("keep", spec) in self.world.crashed:
+                if self.pods.record("keep", spec) is not None:
                     await self._thaw(spec, access)
                 self.links.follow(address(spec), access)
 
     async def _thaw(self, spec: PodSpec, access: Access) -> None:
-        """A daemon was killed while it deleted this pod: what runs in it goes on."""
+        """Somebody began to delete this pod, and may have been killed: what is frozen goes on."""
         try:
             await self.world.works.thaw(address(spec), access)
         except RumpelError as error:
