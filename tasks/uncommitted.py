@@ -15,7 +15,7 @@ from rumpel.tasks.world import Access, PodAddress, World
 
 KIND = "uncommitted"
 TITLE = "Looking at uncommitted files"
-VERSION = 1
+VERSION = 2
 POLICY = Policy(slots=("sync",), timeout_s=600.0)
 
 HEADS = "refs/heads/"
@@ -36,6 +36,8 @@ class Output:
     tree: str
     """What to show: a tree, or the commit."""
     files: int
+    is_own_branch: bool
+    """The branch of the pod's name is checked out: what is shown includes its commits."""
     note: str | None
 
 
@@ -58,10 +60,15 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     taken = await ctx.world.works.take(pod, access, "review")
     ctx.fault("taken")
     if taken is None:
-        return Output(tree=inputs.commit, files=0, note=None)
+        return Output(tree=inputs.commit, files=0, is_own_branch=True, note=None)
     repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
     tree, head = await git_trash.files_of(repo, taken.snapshot.oid)
-    return Output(tree=tree, files=taken.files, note=_note(pod, head, taken.left))
+    return Output(
+        tree=tree,
+        files=taken.files,
+        is_own_branch=head == HEADS + pod.pod,
+        note=_note(pod, head, taken.left),
+    )
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:

@@ -66,9 +66,11 @@ async def run(app: App, client: Client) -> dict[str, object]:
     for error in result.errors.values():
         raise error
     newest: imported.Output = result.outputs[node_id("imported", pod.spec)]
-    if against is None:
-        await _remember(app, pod, newest.oid, is_whole=not scope.paths)
-    else:
+    dirty: uncommitted.Output | None = result.outputs.get(node_id("uncommitted", pod.spec))
+    # Some files of a commit, or those of another branch, do not make it a reviewed one.
+    if against is None and not scope.paths and (dirty is None or dirty.is_own_branch):
+        await _remember(app, pod, newest.oid)
+    if against is not None:
         planned = replace(planned, base_oid=result.outputs[node_id("imported", against.spec)].oid)
     data = _answer(client, where, pod, planned, result.outputs)
     return {"result": data, "warnings": client.warnings, "exit_code": 0}
@@ -188,12 +190,10 @@ async def _told(app: App, pod: Pod, container_id: str) -> str | None:
     return answer if OID.fullmatch(answer) else None
 
 
-async def _remember(app: App, pod: Pod, oid: str, *, is_whole: bool) -> None:
-    """Some files seen do not make a newer commit a reviewed one."""
-    key = f"reviewed/{pod.pod_id}"
-    if is_whole or app.store.kv_get(key) is None:
-        await app.store.kv_set(key, {"oid": oid, "at": time.time()})
-        await faults.reach("review.remembered")
+async def _remember(app: App, pod: Pod, oid: str) -> None:
+    """`merge` compares with it."""
+    await app.store.kv_set(f"reviewed/{pod.pod_id}", {"oid": oid, "at": time.time()})
+    await faults.reach("review.remembered")
 
 
 def _scope(where: Target, paths: tuple[str, ...], cwd: str) -> Scope:

@@ -94,6 +94,21 @@ async def test_the_commit_is_pinned(rumpel_project: ProjectFactory) -> None:
         assert store.kv_get(f"reviewed/{pod_id}") is None
 
 
+def test_merge_knows_what_was_reviewed(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project({"src/app.py": "print(1)\n"})
+    inside(project, "p", ONE)
+    project.run("merge", "p", "--reviewed").assert_error(4, "not reviewed")
+    review(project, "p", "src")
+    project.run("merge", "p", "--reviewed").assert_error(4, "not reviewed")
+    review(project, "p")
+    last = inside(project, "p", "git commit -q --allow-empty -m two && git rev-parse HEAD")
+    project.run("merge", "p", "--reviewed").assert_error(4, "1 commit since", "rumpel review p")
+    project.run("review", "p", "--stat").assert_ok()
+    project.run("merge", "p", "--reviewed").assert_ok()
+    assert last in project.git("rev-list", "HEAD")
+    project.run("delete", "p").assert_ok()
+
+
 def test_a_stopped_pod_and_a_base_that_is_gone(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project({"src/app.py": "print(1)\n"})
     project.git("branch", "topic")
@@ -316,9 +331,13 @@ def test_the_difftool_gets_plain_files_of_neutral_names(
     before = snapshot(project)
     outcome = project.run("review", "p", cwd=project.root / "src").assert_ok()
     shown = log.read_text().splitlines()
-    count = review(project, "p")["totals"]["files"]
-    assert len(shown) == count, outcome
-    assert count >= 20
+    files = review(project, "p")["files"]
+    modified = [file for file in files if file["status"] == "modified"]
+    only_mode = [file["path"] for file in modified if not file["additions"] + file["deletions"]]
+    assert only_mode == ["src/app.py"], "there is nothing to see in it but what stderr says"
+    assert "src/app.py: becomes executable" in outcome.stderr
+    assert len(shown) == len(files) - 1, outcome
+    assert len(shown) >= 20
     plain = set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-./")
     for path in shown:
         name = path.rsplit("/", 1)[1]
