@@ -71,7 +71,7 @@ class Server:
         self._listener: PktListener | None = None
         self._requests: Requests | None = None
         self._is_over = False
-        self._is_asked_out = False
+        self._is_asked_out = self._is_delivering = False
 
     async def fetch(
         self,
@@ -253,12 +253,14 @@ class Server:
                 if kind != STDOUT:
                     self._complain(data)
                     continue
+                self._is_delivering = True  # what the listener knows, git does not have yet
                 await self._listen(data)
                 if is_taken:
                     try:
                         await loop.sock_sendall(ours, data)
                     except OSError:
                         is_taken = False
+                self._is_delivering = False
                 self._end_if_answered(ours)
             self._is_over = True
         except OSError:
@@ -315,7 +317,8 @@ class Server:
 
     def _end_if_answered(self, ours: socket.socket) -> None:
         """Git's helper waits for the end of the answer, which such a server never ends itself."""
-        if self._is_asked_out and self._is_reusable and not self._in_pack:
+        is_over = self._is_asked_out and not self._in_pack and not self._is_delivering
+        if is_over and self._is_reusable:
             _tear_down(ours)
 
     def _fail(self, err: RumpelError) -> None:

@@ -128,9 +128,8 @@ def test_attack(rumpel_project: ProjectFactory, name: str) -> None:
     assert foreign_changes(before, everything(project.root)) == []
     assert project.git("fsck", "--no-dangling") == ""
     assert not list(project.home.path.rglob("canary"))
-    project.wait_until(
-        lambda: not list(project.home.state.rglob("incoming-*")), "no quarantine is left"
-    )
+    packs = "incoming-*/objects/pack/*"  # the folder alone is of the next import, made ready
+    project.wait_until(lambda: not list(project.home.state.rglob(packs)), "nothing is left")
     project.run("delete", "--force", "p", "v").assert_ok()
 
 
