@@ -168,9 +168,15 @@ class _Merging:
     def _stop(self) -> None:
         """The merge is done whatever becomes of this."""
         name = self.args.name
-        answer = session.ask(self.options, "stop", {"names": [name], "all": False})
-        if answer.error:
-            self.warn(f"pod {name} was not stopped: {answer.error.get('message')}")
+        try:
+            answer = session.ask(self.options, "stop", {"names": [name], "all": False})
+            problem = answer.error and str(answer.error.get("message"))
+        except Interrupted:
+            raise
+        except RumpelError as err:
+            problem = err.message
+        if problem:
+            self.warn(f"pod {name} was not stopped: {problem}")
             return
         self.result["stopped"] = True
         if not self.options.json and not self.options.quiet:
