@@ -128,7 +128,8 @@ async def _step(
             f"{ctx.node_id.rsplit('/', 1)[-1]} failed: {label!r} exited with {code}"
             if name
             else f"{ctx.node_id.rsplit('/', 1)[-1]} failed: it exited with {code}",
-            hint="fix the command, then run the same again: it goes on here",
+            hint="fix the command, then run the same again: it goes on here; "
+            f"rumpel enter {ctx.node_id.split('/')[-2]} --ignore-failed   goes in to look",
             details={"argv": list(argv), "exit_code": code, "tail": "\n".join(tail)},
         )
 

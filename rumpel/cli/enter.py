@@ -30,6 +30,7 @@ DESCRIPTION = (
 EXAMPLES = (
     ("rumpel enter fix-login", "a shell in the pod"),
     ("rumpel enter fix-login -- make test", "one command"),
+    ("rumpel enter fix-login --ignore-failed", "look at what a failed setup left"),
     ("tar c src | rumpel enter a -- tar x", "stdin and stdout pass unchanged"),
 )
 
@@ -37,6 +38,11 @@ EXAMPLES = (
 def add_arguments(parser: Declared) -> None:
     parser.add_argument("name", metavar="NAME", help="the pod")
     parser.add_argument("stray", nargs="*", help=SUPPRESS)
+    parser.add_argument(
+        "--ignore-failed",
+        action="store_true",
+        help="go in although a lifecycle command failed, without running it again",
+    )
     add_pod_making(parser)
 
 
@@ -57,6 +63,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         "argv": passed,
         "config": args.config,
         "trust": args.trust,
+        "ignore_failed": args.ignore_failed,
         "cwd": None,
         "rows": size.lines if size else None,
         "cols": size.columns if size else None,

@@ -12,7 +12,7 @@ import logging
 import os
 import posixpath
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rumpel import names, protocol
 from rumpel.adapters.docker_api import DockerHost
@@ -80,7 +80,12 @@ async def ready(app: App, client: Client, target: Target) -> Pod:
         made_of = app.pods.made_of(pod.spec)
         state = find_container(snapshot.containers.values(), pod.pod_id)
         if state is not None and made_of is not None and state.status != "created":
-            graph = resume(pod.spec, made_of)
+            spec = pod.spec
+            failed = app.pods.failed_node(spec)
+            if failed and client.request.args.get("ignore_failed"):
+                client.warn(f"{failed} failed and was not run again")
+                spec = replace(spec, hooks=())
+            graph = resume(spec, made_of)
             if not app.engine.plan(graph).is_fresh:
                 result = await app.runner.run(graph, client)
                 for error in result.errors.values():

@@ -58,7 +58,12 @@ def test_a_failing_hook_stays_failed_and_goes_on_there(rumpel_project: ProjectFa
     project = rumpel_project(config=config)
     project.run("create", "p").assert_error(6, "postCreateCommand")
     assert "failed at postCreateCommand" in project.run("list").assert_ok().stdout
-    project.run("create", "p").assert_error(6, "postCreateCommand")
+    project.run("create", "p").assert_error(6, "postCreateCommand", "enter p --ignore-failed")
+    project.run("enter", "p", "--", "true").assert_error(6, "postCreateCommand")
+    inside = project.run("enter", "p", "--ignore-failed", "--", "cat", "/tmp/log").assert_ok()
+    assert inside.stdout == "one\n"
+    assert "postCreateCommand failed and was not run again" in inside.stderr
+    assert "failed at postCreateCommand" in project.run("list").assert_ok().stdout
     project.exec("p", "touch", "/tmp/fixed")
     project.run("create", "p").assert_ok()
     assert project.exec("p", "cat", "/tmp/log").stdout == "one\nthree\n"

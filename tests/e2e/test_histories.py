@@ -37,8 +37,8 @@ WORK = {
         "for ref in $(git for-each-ref --format='%(refname:lstrip=2)' refs/heads/w-*); do"
         " git branch -M $ref w-$N-renamed; break; done; true"
     ),
-    "rebase": "git rebase -q host/main >/dev/null 2>&1 || git rebase --abort",
-    "merge": "git merge -q -m merge-$N host/main >/dev/null 2>&1 || git merge --abort",
+    "rebase": "git rebase -q host/main >/dev/null 2>&1 || git rebase --abort || true",
+    "merge": "git merge -q -m merge-$N host/main >/dev/null 2>&1 || git merge --abort || true",
     "stash": "echo $N >>work.0; git add -A; git stash -q; git stash drop -q",
     "tidy": "git reflog expire --expire=now --all; git gc -q --prune=now",
     "pack": "git pack-refs --all",
