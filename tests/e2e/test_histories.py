@@ -98,7 +98,7 @@ class History:
 
     def wanted(self) -> dict[str, str]:
         """What the host has to show now."""
-        found = {}
+        found: dict[str, str] = {}
         for pod in PODS:
             listed = self.project.exec(
                 pod,
