@@ -64,6 +64,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "argv": (NAMES, ()),
         "config": (STR, None),
         "trust": (BOOL, False),
+        "ignore_failed": (BOOL, False),
         "cwd": (STR, None),
         "rows": (INT, None),
         "cols": (INT, None),
