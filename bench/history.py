@@ -57,7 +57,8 @@ def seed(rumpel: Rumpel, raw: Raw, repo: Path, rounds: int) -> Figure:
 
 
 async def poured(raw: Raw, pour: Any) -> float:
-    volume = await raw.host.create_volume(f"rumpel-bench-{time.time_ns()}", LABEL)
+    made = await raw.host.create_volume(f"rumpel-bench-{time.time_ns()}", LABEL)
+    volume = made.name
     body = raw.body(MINI)
     body["HostConfig"]["Mounts"] = [{"Type": "volume", "Source": volume, "Target": TARGET}]
     container = await raw.host.create_container(None, body)

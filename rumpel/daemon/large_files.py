@@ -8,6 +8,7 @@ branches need; git-lfs in a pod finds it there by itself, through git's alternat
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -126,19 +127,26 @@ class GatewayFiles:
     def __init__(self, host: DockerHost, container_id: str) -> None:
         self._host, self._container_id = host, container_id
         self._known: set[str] | None = None
+        self._lock = asyncio.Lock()
 
     async def send(self, repo: git.Repo, commits: Iterable[str]) -> None:
         """What a checkout of `commits` needs, before anybody can see them there."""
         store, wanted = await needed(repo, commits)
+        if not wanted:
+            return
         try:
-            if wanted and self._known is None:
-                self._known = await self._listed()
-            for pointer in wanted:
-                if self._known is not None and pointer.oid not in self._known:
-                    await self._send(store.path(pointer.oid))
-                    self._known.add(pointer.oid)
+            async with self._lock:
+                await self._send_all(store, wanted)
         except (RumpelError, OSError) as error:  # the commits are worth more
             log.warning("large files of %s not sent: %s", repo.work_tree, error)
+
+    async def _send_all(self, store: Store, wanted: list[Pointer]) -> None:
+        if self._known is None:
+            self._known = await self._listed()
+        for pointer in wanted:
+            if pointer.oid not in self._known:
+                await self._send(store.path(pointer.oid))
+                self._known.add(pointer.oid)
 
     async def _listed(self) -> set[str]:
         script = f"cd {OBJECTS} 2>/dev/null && ls */*"

@@ -142,6 +142,7 @@ class Peers:
             done = await engine.exec_run(container_id, LISTING, user="0")
             known = _read(done.stdout.decode("utf-8", "surrogateescape"))
         repo = await threads.call(git.reopen, sync.repo.work_tree, sync.repo.common_dir)
+        await sync.send_large(container_id, repo, sorted({*wanted.values()} - {*known.values()}))
         # Deletions first: `fix` may have to go for `fix/login@bob`.
         for words in refspecs(known, wanted):
             stream = await engine.exec_stream(container_id, RECEIVE, user="0")

@@ -256,8 +256,8 @@ class RepoSync:
         async with self._push_lock:
             at_head = () if head.oid is None else (head.oid,)
             if gateway.path == names.SEED_PATH:
-                large = self._large[gateway.container_id]
-                await large.send(repo, [*tips[1].values(), *at_head, *extra])
+                commits = [*tips[1].values(), *at_head, *extra]
+                await self.send_large(gateway.container_id, repo, commits)
             stream = await gateway.host.exec_stream(
                 gateway.container_id,
                 ["/bin/sh", "-c", RECEIVE, "sh", target, gateway.path, made_with],
@@ -271,6 +271,12 @@ class RepoSync:
                 await stream.close()
         self._sent[seat] = tips
         self._on_pushed(self.repo.repo_id, gateway.host_name)
+
+    async def send_large(self, container_id: str, repo: git.Repo, commits: Sequence[str]) -> None:
+        """Content of large files that a checkout of `commits` needs, before they can be seen."""
+        large = self._large.get(container_id)
+        if large is not None:
+            await large.send(repo, commits)
 
     def mark_sent(self, host_name: str, tips: Tips | None, path: str = names.SEED_PATH) -> None:
         """What the gateway has; None = unknown, so the next look sends again."""

@@ -55,6 +55,7 @@ def test_a_pod_has_the_content(lfs_project: Project) -> None:
 
 def test_new_content_lands_in_the_hosts_store(lfs_project: Project) -> None:
     project = lfs_project
+    project.run("create", "p", "q").assert_ok()
     oid = committed(project)
     store = project.root / ".git/lfs"
     pointer = project.git("show", f"{oid}:new.bin")
@@ -66,9 +67,11 @@ def test_new_content_lands_in_the_hosts_store(lfs_project: Project) -> None:
     assert path.stat().st_mode & 0o777 == 0o644
     assert path.parent.stat().st_mode & 0o777 == 0o755
     assert list((store / "tmp").iterdir()) == []
+    look = "git rev-parse -q --verify refs/remotes/rumpelpod/p || true"
+    project.wait_until(lambda: inside(project, "q", look) == oid, "another pod sees the commit")
+    inside(project, "q", "git checkout -q refs/remotes/rumpelpod/p")
+    assert digest(project, "new.bin", "q") == name, "with its content"
     project.git("merge", "-q", "rumpelpod/p")
-    project.run("create", "q").assert_ok()
-    assert digest(project, "new.bin", "q") == name, "and so another pod has it"
     project.run("delete", "p", "q").assert_ok()
 
 
