@@ -25,7 +25,7 @@ POLICY = Policy(slots=("sync",), timeout_s=120.0)
 
 SHOWN = 10
 LOOK_TIMEOUT_S = 60.0
-LOOSE = re.compile(r"commits=([0-9]{1,9}) stashes=([0-9]{1,9}) trees=([0-9]{1,9})")
+LOOSE = re.compile(r"commits=([0-9]{1,9}) stashes=([0-9]{1,9}) trees=([0-9]{1,9}) hidden=([01])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,8 @@ class Work:
     stashes: int = 0
     trees: int = 0
     large_files: int = 0
+    hidden: bool = False
+    """A file is there that git is told to look away from: only a snapshot tells."""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -153,7 +155,8 @@ async def look(world: World, pod: PodAddress) -> Work:
     found = LOOSE.fullmatch(answer)
     if found is None:
         raise RumpelError("it did not tell its stashes")
-    return Work(dirty=dirty, commits=int(found[1]), stashes=int(found[2]), trees=int(found[3]))
+    commits, stashes, trees, hidden = map(int, found.groups())
+    return Work(dirty=dirty, commits=commits, stashes=stashes, trees=trees, hidden=bool(hidden))
 
 
 async def stop_again(world: World, pod: PodAddress, access: Access | None) -> None:

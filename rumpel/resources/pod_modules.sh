@@ -101,7 +101,19 @@ rp_loose() {
 $2/.git
 $rp_found
 END
+    rp_trees="$rp_trees hidden=$(rp_hidden "$2")"
     rp_ok "commits=$((rp_commits)) stashes=$((rp_stashes)) trees=$rp_trees"
+}
+
+rp_hidden() {
+    # 1 if a file is there that git is told to look away from: what it is, only a snapshot can tell.
+    git -C "$1" -c core.quotePath=false ls-files -v 2>/dev/null | sed -n '/^[a-zS] /p' |
+        {
+            while read -r rp_flag rp_path; do
+                [ "$rp_flag" = S ] && [ ! -f "$1/$rp_path" ] && [ ! -L "$1/$rp_path" ] || echo 1
+            done
+            echo 0
+        } 2>/dev/null | head -n 1
 }
 
 rp_add_loose() {

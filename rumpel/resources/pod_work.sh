@@ -223,7 +223,7 @@ rw_take_files() {
             cp "$rw_git/info/attributes" "$rw_scratch/info/attributes"
         rw_raw update-index -q --unmerged --refresh >/dev/null 2>&1
         rw_what='reading the index'
-        rw_hidden=$(rw_raw ls-files -v | sed -n 's/^[a-z] //p')
+        rw_hidden=$(rw_hidden_files)
     fi
     # Files that git would not look into: those it is told to assume unchanged, and some more.
     rw_again=$(printf '%s\n' "$rw_hidden" "$(rw_newlines)" "$(rw_filtered)" | grep . | sort -u)
@@ -282,6 +282,19 @@ rw_take_folders() {
     rw_blob=$(printf '%s\n' "$rw_list" | rw_raw hash-object -w --no-filters --stdin) ||
         rw_die 'the empty folders cannot be written'
     rw_rows="${rw_rows}100644 blob $rw_blob${rw_tab}folders$rw_nl"
+}
+
+rw_hidden_files() {
+    # Files git is told to look away from: assumed unchanged, or skipped though they are there.
+    rw_raw ls-files -v | sed -n 's/^[a-rt-z] //p; s/^[Ss] /S /p' |
+        while IFS= read -r rw_path; do
+            case $rw_path in 'S '*)
+                rw_path=${rw_path#S }
+                [ -f "$rw_path" ] || [ -L "$rw_path" ] || continue
+                ;;
+            esac
+            printf '%s\n' "$rw_path"
+        done
 }
 
 rw_newlines() {

@@ -94,6 +94,11 @@ async def test_what_would_be_lost(pod: Pod, host: Path, lib: Lib) -> None:
     git(tree, "commit", "-q", "--allow-empty", "-m", "on no branch")
     answer = await pod.ask("loose", where)
     assert answer.startswith("commits=1 stashes=1 ")
+    assert answer.endswith(" hidden=0")
+    git(pod.workspace, "update-index", "--skip-worktree", "a.txt")
+    assert (await pod.ask("loose", where)).endswith(" hidden=1")
+    (pod.workspace / "a.txt").unlink()
+    assert (await pod.ask("loose", where)).endswith(" hidden=0"), "as in a sparse checkout"
     assert await pod.ask("modules", where) == " +0=modules/libs/one", "on no branch at all"
 
 

@@ -109,6 +109,25 @@ def test_a_clean_workspace_is_none(shell: str, workspace: Path) -> None:
     assert " work=0 " in work(shell, *take), "only the branch that is checked out"
 
 
+@pytest.mark.parametrize("flag", ["--skip-worktree", "--assume-unchanged"])
+def test_a_changed_file_that_git_looks_away_from(
+    shell: str, workspace: Path, tmp_path: Path, flag: str
+) -> None:
+    take = ("take", str(workspace), "p", *LIMITS)
+    git(workspace, "update-index", "--skip-worktree", "run.sh", "docs/one.crlf")
+    (workspace / "run.sh").unlink()
+    shutil.rmtree(workspace / "docs")
+    assert work(shell, *take) == "clean\n", "as in a sparse checkout"
+    git(workspace, "update-index", flag, "src/app.py")
+    assert work(shell, *take) == "clean\n"
+    (workspace / "src/app.py").write_text("WORK\n")
+    answer = work(shell, *take)
+    assert " work=1 files=1 " in answer
+    target = carried(workspace, answer.split()[1], tmp_path)
+    work(shell, "put", str(target), answer.split()[1], "p")
+    assert (target / "src/app.py").read_text() == "WORK\n"
+
+
 def test_an_edit_in_the_second_of_the_index_is_seen(shell: str, workspace: Path) -> None:
     """Same size, same second: git must look into the file (racy git)."""
     for number in range(5):
