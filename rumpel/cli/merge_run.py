@@ -10,7 +10,7 @@ import sys
 from contextlib import ExitStack
 
 from rumpel import text
-from rumpel.cli import merge_description, merge_trial, usergit
+from rumpel.cli import merge_description, merge_hooks, merge_trial, usergit
 from rumpel.errors import CommandFailed, Conflict, RumpelError
 
 TYPE_CHECKING = False
@@ -161,24 +161,10 @@ class Merge:
         )
 
     def _refuse_new_hooks(self) -> None:
-        """With core.hooksPath in the working tree, git would run hooks the pod wrote."""
+        """Where hooks lie in the working tree, git would run those the pod wrote."""
         if self.head is None:
             return
-        hooks = self.git.line("rev-parse", "--git-path", "hooks") or ""
-        top = os.path.realpath(self.git.folder)
-        folder = os.path.realpath(os.path.join(top, hooks))
-        git_dir = os.path.realpath(merge_trial.objects_of(self.git) + "/..")
-        if not _lies_in(folder, top) or _lies_in(folder, git_dir):
-            return
-        if os.path.basename(folder) == "_":  # husky's, which runs what lies beside it
-            folder = os.path.dirname(folder)
-        inside = os.path.relpath(folder, top)
-        base = self.git.line("merge-base", self.head, self.theirs) or self.head
-        changed = self.git.ask(
-            *("diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv"),
-            *(base, self.theirs, "--", f":(top,literal){inside}"),
-        )
-        names = [os.fsdecode(name) for name in changed.split(b"\0") if name]
+        names = merge_hooks.changed(self.git, self.head, self.theirs)
         if names:
             raise Conflict(
                 f"pod {self.pod} changes hooks that git runs: "
@@ -259,7 +245,3 @@ class Merge:
         return Conflict(
             f"git refuses to merge pod {self.pod}; nothing was changed", details=details
         )
-
-
-def _lies_in(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
