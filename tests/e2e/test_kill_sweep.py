@@ -204,6 +204,33 @@ def test_create_killed_at_any_moment(
         sweep.end(project)
 
 
+@pytest.mark.timeout(3600 if LONG else 180)
+@pytest.mark.slow
+def test_merge(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
+    """Before git's part nothing is changed, after it the merge holds; again is never wrong."""
+
+    def make(project: Project) -> str:
+        project.run("create", "p").assert_ok()
+        oid = commit_in(project)
+        project.commit("on the host")
+        return oid
+
+    sweep = Sweep(rumpel_project, tmp_path)
+    points = sweep.chosen(sweep.points("merge", "p", before=make), share=2)
+    record_property("kills", len(points))
+    for point in points:
+        project = sweep.project(point)
+        oid, head = make(project), project.repo.oid("HEAD")
+        sweep.killed(project, point, "merge", "p")
+        assert project.git("status", "--porcelain") == "", point
+        done = project.run("merge", "p")
+        assert done.code == 0, f"{point}: {done}"
+        assert project.git("rev-parse", "HEAD^1", "HEAD^2").split() == [head, oid], point
+        assert project.run("enter", "p", "--", "true").code == 0, point
+        project.wait_for_ref("p", commit_in(project))
+        sweep.end(project)
+
+
 def make_dirty(project: Project) -> str:
     """A pod with a commit, a staged and an untracked file; the commit."""
     project.run("create", "p").assert_ok()
