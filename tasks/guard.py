@@ -195,10 +195,10 @@ async def refuse(world: World, pod: PodAddress, *, branches: dict[str, str], wor
         return
     listed = "".join(f"\n  {oid[:12]} {subject}" for oid, subject in unmerged[:SHOWN])
     more = f"\n  and {len(unmerged) - SHOWN} more" if len(unmerged) > SHOWN else ""
+    take = f"rumpel merge {pod.pod}   takes the commits; " if unmerged else ""
     raise Unmerged(
         f"pod {pod.pod!r} has {', '.join(parts)}{listed}{more}",
-        hint=f"git merge rumpelpod/{pod.pod}   takes the commits; "
-        f"rumpel delete --force {pod.pod}   deletes it all the same (rumpel undelete gets it back)",
+        hint=f"{take}rumpel delete --force {pod.pod}   deletes it all the same (rumpel undelete gets it back)",
         details={
             "unmerged": [{"oid": oid, "subject": subject} for oid, subject in unmerged],
             "dirty": work.dirty,

@@ -119,9 +119,14 @@ class Peers:
             return
         wanted = {name: oid for name, oid in short(published).items() if owner(name) in shown}
         for host in sync.hosts():
-            await self._send(sync, host, wanted)
-            pods = [state for state in self._of(sync.repo.repo_id) if state.pod.host == host]
-            await asyncio.gather(*(self._tell(state, wanted) for state in pods))
+            pods = [
+                state
+                for state in self._of(sync.repo.repo_id)
+                if state.pod.host == host and state.told != others(state.pod.pod, wanted)
+            ]
+            if pods:  # a pod alone has nobody to show its commits to
+                await self._send(sync, host, wanted)
+                await asyncio.gather(*(self._tell(state, wanted) for state in pods))
 
     def _of(self, repo_id: str) -> list[PodSync]:
         return [
@@ -154,7 +159,7 @@ class Peers:
 
     async def _tell(self, state: PodSync, everything: Mapping[str, str]) -> None:
         pod, link = state.pod, state.link
-        wanted = {name: oid for name, oid in everything.items() if owner(name) != pod.pod}
+        wanted = others(pod.pod, everything)
         known = state.told
         if known == wanted:
             return
@@ -186,6 +191,11 @@ RECEIVE = ["git", "receive-pack", names.SEED_PATH]
 def owner(name: str) -> str:
     """The pod a published name belongs to: no pod's name has an `@`."""
     return name.rpartition("@")[2]
+
+
+def others(pod: str, everything: Mapping[str, str]) -> Refs:
+    """What `pod` is shown: all but its own."""
+    return {name: oid for name, oid in everything.items() if owner(name) != pod}
 
 
 def short(refs: Mapping[str, str]) -> Refs:

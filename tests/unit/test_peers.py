@@ -28,3 +28,9 @@ def test_deletions_are_pushed_first_and_many_in_parts() -> None:
     assert len(second) == peers.MAX_REFS_A_PUSH
     assert third == [f"+1:refs/rumpelpod/b{peers.MAX_REFS_A_PUSH}@x"]
     assert list(peers.refspecs(wanted, wanted)) == []
+
+
+def test_a_pod_is_shown_all_but_its_own() -> None:
+    everything = {"fix": "1", "topic@fix": "2", "other": "3", "topic@other": "4"}
+    assert peers.others("fix", everything) == {"other": "3", "topic@other": "4"}
+    assert peers.others("fix", {"fix": "1"}) == {}
