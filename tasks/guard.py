@@ -198,7 +198,8 @@ async def refuse(world: World, pod: PodAddress, *, branches: dict[str, str], wor
     take = f"rumpel merge {pod.pod}   takes the commits; " if unmerged else ""
     raise Unmerged(
         f"pod {pod.pod!r} has {', '.join(parts)}{listed}{more}",
-        hint=f"{take}rumpel delete --force {pod.pod}   deletes it all the same (rumpel undelete gets it back)",
+        hint=f"{take}rumpel delete --force {pod.pod}   deletes it all the same "
+        "(rumpel undelete gets it back)",
         details={
             "unmerged": [{"oid": oid, "subject": subject} for oid, subject in unmerged],
             "dirty": work.dirty,
