@@ -71,7 +71,7 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     world, pod = ctx.world, inputs.address
-    was_stopped, work = False, Work()
+    can_look, was_stopped, work = False, False, Work()
     lost: tuple[str, ...] = ()
     try:
         can_look, was_stopped = await start(world, pod, inputs.access)
@@ -80,8 +80,8 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
             report = await world.links.sync(pod)
             lost = rejected(report, force=inputs.force)
             work = replace(await look(world, pod), large_files=report.large_files)
+    # What fails after the start, `keep` still tries: its snapshot needs no import.
     except RumpelError as error:
-        can_look = False
         if not inputs.force:
             raise unknown(pod, error) from error
         ctx.log(f"could not be asked: {error.message}")

@@ -15,7 +15,7 @@ from rumpel.adapters.git_trash import Deleted
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import RumpelError
 from rumpel.tasks import guard
-from rumpel.tasks.world import Access, PodAddress, Taken, World
+from rumpel.tasks.world import Access, PodAddress, SyncReport, Taken, World
 
 KIND = "keep"
 TITLE = "Keeping work"
@@ -59,12 +59,13 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     world, pod = ctx.world, inputs.address
     taken: Taken | None = None
-    lost = inputs.lost
+    lost, was_seen = inputs.lost, False
     if inputs.can_look and inputs.access is not None:
         try:
             await world.works.freeze(pod, inputs.access)
             ctx.fault("frozen")
             taken, lost = await _last_look(ctx, inputs, inputs.access)
+            was_seen = True
         except RumpelError as error:
             if not inputs.force:
                 raise guard.unknown(pod, error) from error
@@ -73,7 +74,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     kept = await world.links.keep(pod)
     ctx.fault("held")
     if inputs.keep_s > 0:
-        await world.works.bury(pod, _entry(world, inputs, taken, lost))
+        await world.works.bury(pod, _entry(world, inputs, taken, lost), was_seen=was_seen)
     return Output(
         kept=kept,
         snapshot=None if taken is None else taken.snapshot.oid,
@@ -101,8 +102,7 @@ async def _last_look(
     Raises Unmerged when there is more than `guard` agreed to.
     """
     world, pod = ctx.world, inputs.address
-    report = await world.links.look(pod, access)
-    lost = guard.rejected(report, force=inputs.force)
+    report, lost = await _import(ctx, inputs, access)
     ctx.fault("imported")
     taken = await world.works.take(pod, access, "delete")
     ctx.fault("taken")
@@ -112,6 +112,21 @@ async def _last_look(
         if work.dirty or tips != inputs.tips:
             await guard.refuse(world, pod, branches=dict(report.branches), work=work)
     return taken, lost if taken is None else (*lost, *taken.left)
+
+
+async def _import(
+    ctx: Context[World], inputs: Inputs, access: Access
+) -> tuple[SyncReport, tuple[str, ...]]:
+    """With `force` a repository that cannot be read may still have files that can."""
+    world, pod = ctx.world, inputs.address
+    try:
+        report = await world.links.look(pod, access)
+    except RumpelError as error:
+        if not inputs.force:
+            raise
+        ctx.log(f"its commits could not be imported: {error.message}")
+        return SyncReport(world.links.branches(pod.pod_id)), (error.message,)
+    return report, guard.rejected(report, force=inputs.force)
 
 
 def _entry(world: World, inputs: Inputs, taken: Taken | None, lost: tuple[str, ...]) -> Deleted:

@@ -144,8 +144,8 @@ class Works(Protocol):
     async def put(self, pod: PodAddress, access: Access, oid: str) -> None:
         """Make the pod's workspace what the snapshot is. What it had is overwritten."""
 
-    async def bury(self, pod: PodAddress, entry: Deleted) -> None:
-        """Into the trash, durably."""
+    async def bury(self, pod: PodAddress, entry: Deleted, *, was_seen: bool) -> None:
+        """Into the trash, durably; with the work known of it when it `was_seen` no more."""
 
     async def unbury(self, pod: PodAddress) -> None:
         """The pod is back."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from rumpel.adapters import git, git_files, git_refs, git_run, threads
@@ -143,9 +143,12 @@ async def files_of(repo: git.Repo, oid: str) -> tuple[str, str]:
     done = await git_run.run(
         repo.git_dir, "rev-parse", "--verify", "-q", f"{oid}:files", timeout_s=READ_TIMEOUT_S
     )
-    about = await _text(repo, f"{oid}:about")
-    fields = dict(line.partition("=")[::2] for line in about.split("\n"))
-    return done.stdout.decode().strip(), fields.get("head", "")
+    return done.stdout.decode().strip(), (await _about(repo, oid)).get("head", "")
+
+
+async def _about(repo: git.Repo, oid: str) -> dict[str, str]:
+    text = await _text(repo, f"{oid}:about")
+    return dict(line.partition("=")[::2] for line in text.split("\n"))
 
 
 async def _text(repo: git.Repo, name: str) -> str:
@@ -232,6 +235,44 @@ async def bury(repo: git.Repo, entry: Deleted) -> None:
     read = from_text(await _text(repo, oid))
     if read != entry:
         raise RumpelError(f"pod {entry.pod!r} could not be put into the trash: it reads otherwise")
+
+
+async def with_known_work(repo: git.Repo, entry: Deleted, *, was_seen: bool) -> Deleted:
+    """`entry`, which has no snapshot, with the work that was found when the pod was last seen.
+
+    A pod that cannot be looked into may have been: before a delete that was cut off, or when it
+    stopped. And one that is clean may be one whose undelete failed before its work was back.
+    """
+    before = next((item for item in await entries(repo) if item.pod_id == entry.pod_id), None)
+    if was_seen:
+        is_same = before and {*before.branches.values()} == {*entry.branches.values()}
+        return _with_work_of(entry, before) if before and is_same else entry
+    if before is not None and not entry.branches:  # they are withdrawn already
+        entry = replace(entry, branches=before.branches)
+    held = await snapshots(repo, entry.pod_id)
+    if before is not None and not (held and held[0].at > before.deleted_at):
+        return _with_work_of(entry, before)
+    if not held or not await _fits(repo, entry, held[0].oid):
+        return entry
+    left = await left_out(repo, held[0].oid)
+    return replace(entry, snapshot=held[0].oid, left=_joined(left, entry.left))
+
+
+async def _fits(repo: git.Repo, entry: Deleted, oid: str) -> bool:
+    """Was snapshot `oid` made on the branches of `entry`? Else it would move one of them back."""
+    about = await _about(repo, oid)
+    branch = about.get("head", "").removeprefix("refs/heads/")
+    branch = entry.pod if branch == about.get("branch") else branch
+    return entry.branches.get(branch) in (None, about.get("tip"))
+
+
+def _with_work_of(entry: Deleted, before: Deleted) -> Deleted:
+    left = _joined(before.left, entry.left)
+    return replace(entry, snapshot=before.snapshot, files=before.files, left=left)
+
+
+def _joined(*parts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(line for part in parts for line in part))
 
 
 async def entries(repo: git.Repo) -> list[Deleted]:

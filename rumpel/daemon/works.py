@@ -94,8 +94,11 @@ class WorkKeeper:
             )
             await pod_work.put(place, oid, pod.pod)
 
-    async def bury(self, pod: PodAddress, entry: Deleted) -> None:
-        await git_trash.bury(await _opened(pod), entry)
+    async def bury(self, pod: PodAddress, entry: Deleted, *, was_seen: bool) -> None:
+        repo = await _opened(pod)
+        if entry.snapshot is None:
+            entry = await git_trash.with_known_work(repo, entry, was_seen=was_seen)
+        await git_trash.bury(repo, entry)
 
     async def unbury(self, pod: PodAddress) -> None:
         await git_trash.unbury(await _opened(pod), pod.pod_id)

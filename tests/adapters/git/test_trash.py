@@ -140,3 +140,37 @@ async def test_what_is_not_whole_is_not_held(pair: Pair) -> None:
     with pytest.raises(RumpelError):
         await git_trash.hold(pair.repo, POD, oid, kind="stop", at=5)
     assert await git_trash.snapshots(pair.repo, POD) == []
+
+
+async def test_a_pod_nobody_could_look_into_keeps_the_work_that_is_known(pair: Pair) -> None:
+    """A second delete must not empty the entry of the first one."""
+    oid, work = pair.host.oid("main"), pair.host.commit("work")
+    empty = entry(pair, left=("gone",))
+    for was_seen in (True, False):
+        assert await git_trash.with_known_work(pair.repo, empty, was_seen=was_seen) == empty
+    held = await git_trash.hold(pair.repo, POD, oid, kind="stop", at=5)
+    found = await git_trash.with_known_work(pair.repo, empty, was_seen=False)
+    assert found.snapshot == held.oid
+    assert await git_trash.with_known_work(pair.repo, empty, was_seen=True) == empty
+    await git_trash.bury(pair.repo, entry(pair, snapshot=work, files=2, left=("huge",)))
+    for was_seen in (True, False):
+        found = await git_trash.with_known_work(pair.repo, empty, was_seen=was_seen)
+        assert (found.snapshot, found.files, found.left) == (work, 2, ("huge", "gone"))
+    gone = entry(pair, branches={})
+    found = await git_trash.with_known_work(pair.repo, gone, was_seen=False)
+    assert found.branches == empty.branches, "its published branches are withdrawn already"
+    moved = entry(pair, branches={"p": oid})
+    assert await git_trash.with_known_work(pair.repo, moved, was_seen=True) == moved
+    await git_trash.hold(pair.repo, POD, work, kind="stop", at=3000)
+    assert (await git_trash.with_known_work(pair.repo, gone, was_seen=False)).snapshot == work
+
+
+async def test_an_old_snapshot_moves_no_branch_back(pair: Pair) -> None:
+    old = pair.host.oid("main")
+    pair.host.commit("snapshot", {"about": f"version=1\nhead=refs/heads/p\ntip={old}\nbranch=p\n"})
+    snapshot = pair.host.oid("main")
+    await git_trash.hold(pair.repo, POD, snapshot, kind="stop", at=5)
+    there = entry(pair, branches={"p": old})
+    assert (await git_trash.with_known_work(pair.repo, there, was_seen=False)).snapshot == snapshot
+    newer = entry(pair, branches={"p": snapshot})
+    assert await git_trash.with_known_work(pair.repo, newer, was_seen=False) == newer
