@@ -363,7 +363,13 @@ def _ask(repo: Repo, *args: str, codes: tuple[int, ...] = (0,)) -> str:
 
 def _open(git_dir: str) -> pygit2.Repository:
     """As if bare: a submodule's names a work tree, and could not be opened when that is gone."""
-    return pygit2.Repository(git_dir, pygit2.enums.RepositoryOpenFlag.BARE)
+    try:
+        return pygit2.Repository(git_dir, pygit2.enums.RepositoryOpenFlag.BARE)
+    except pygit2.GitError:
+        # Another user's, trusted by its work tree: opened as bare its name is another one.
+        if Path(git_dir).name != ".git":
+            raise
+        return pygit2.Repository(str(Path(git_dir).parent))
 
 
 def _is_commit(opened: pygit2.Repository, oid: str) -> bool:

@@ -95,10 +95,11 @@ rp_loose() {
     # notes, stashes, linked worktrees.
     rp_seq=$1 rp_commits=0 rp_stashes=0 rp_trees=0
     rp_find_modules "$2/.git/modules"
+    rp_git=$2/.git
+    rp_add_loose
     while IFS= read -r rp_git; do
         [ -z "$rp_git" ] || rp_add_loose
     done <<END
-$2/.git
 $rp_found
 END
     rp_trees="$rp_trees hidden=$(rp_hidden "$2")"
