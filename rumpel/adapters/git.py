@@ -365,11 +365,8 @@ def _open(git_dir: str) -> pygit2.Repository:
     """As if bare: a submodule's names a work tree, and could not be opened when that is gone."""
     try:
         return pygit2.Repository(git_dir, pygit2.enums.RepositoryOpenFlag.BARE)
-    except pygit2.GitError:
-        # Another user's, trusted by its work tree: opened as bare its name is another one.
-        if Path(git_dir).name != ".git":
-            raise
-        return pygit2.Repository(str(Path(git_dir).parent))
+    except pygit2.GitError:  # another user's, trusted by the name of its work tree
+        return pygit2.Repository(git_dir.removesuffix("/.git"))
 
 
 def _is_commit(opened: pygit2.Repository, oid: str) -> bool:
