@@ -24,6 +24,7 @@ from rumpel.names import is_pod_name
 
 SNAPSHOT = re.compile(r"([0-9a-f]{1,32})/snapshots/([0-9]{1,12})-([a-z]{1,16})(?:-[0-9]{1,4})?")
 POD_ID = re.compile(r"[0-9a-f]{1,32}")
+DELETED = re.compile(rf"{KEEP}[0-9a-f]{{1,32}}/deleted")
 SHORT = 12
 AUTOMATIC = ("stop", "restore", "review")
 """Kinds of snapshots nobody asked for: only the newest are kept."""
@@ -72,22 +73,28 @@ class Deleted:
 async def hold(repo: git.Repo, pod_id: str, oid: str, *, kind: str, at: int) -> Snapshot:
     """Hold a snapshot that was imported, durably and whole. Raises RumpelError.
 
-    One that is held already stays what it was: the same work is the same commit.
+    The same work is the same commit: it is the newest again, and no older automatic one. What
+    somebody asked for stays as well.
     """
     known = await snapshots(repo, pod_id)
-    for snapshot in known:
-        if snapshot.oid == oid:
-            await git_refs.hold(repo, {snapshot.ref: oid})
-            return snapshot
-    taken = {snapshot.ref for snapshot in known}
+    taken = {snapshot.ref: snapshot.oid for snapshot in known}
     base = f"{KEEP}{pod_id}/snapshots/{at}-{kind}"
     names = (base, *(f"{base}-{number}" for number in range(2, 1000)))
-    ref = next(name for name in names if name not in taken)
+    ref = next(name for name in names if taken.get(name, oid) == oid)
     await git_refs.hold(repo, {ref: oid})
-    old = [item for item in known if item.kind in AUTOMATIC][MOST_AUTOMATIC - 1 :]
-    if kind in AUTOMATIC and old:
-        await git_refs.release(repo, [item.ref for item in old])
+    known = [item for item in known if item.ref != ref]
+    old = [item.ref for item in known if item.oid == oid and item.kind in (kind, *AUTOMATIC)]
+    if kind in AUTOMATIC:
+        peers = [item for item in known if item.oid != oid and _counts_with(kind, item.kind)]
+        old += [item.ref for item in peers[MOST_AUTOMATIC - 1 :]]
+    if old:
+        await git_refs.release(repo, old)
     return Snapshot(oid=oid, pod_id=pod_id, kind=kind, at=at, ref=ref)
+
+
+def _counts_with(kind: str, other: str) -> bool:
+    """`restore` has its own count: a row of reviews must not push out what was overwritten."""
+    return other in AUTOMATIC and (kind == "restore") == (other == "restore")
 
 
 async def snapshots(repo: git.Repo, pod_id: str) -> list[Snapshot]:
@@ -278,7 +285,8 @@ def _joined(*parts: tuple[str, ...]) -> tuple[str, ...]:
 async def entries(repo: git.Repo) -> list[Deleted]:
     """Everything in the trash, deleted last first."""
     refs = await threads.call(git.refs, repo, KEEP)
-    oids = [oid for ref, oid in refs.items() if ref.endswith("/deleted")]
+    # Not by its end alone: a branch, and so a commit of any size, may be called `deleted`.
+    oids = [oid for ref, oid in refs.items() if DELETED.fullmatch(ref)]
     found = [from_text(text) for text in await _texts(repo, oids)] if oids else []
     known = [entry for entry in found if entry is not None]
     return sorted(known, key=lambda entry: (-entry.deleted_at, entry.pod_id))

@@ -94,8 +94,6 @@ async def test_the_way_of_a_pod_through_the_trash(pair: Pair) -> None:
 async def test_snapshots_are_held_once_and_the_automatic_ones_are_few(pair: Pair) -> None:
     oid = pair.host.oid("main")
     manual = await git_trash.hold(pair.repo, POD, oid, kind="manual", at=5)
-    again = await git_trash.hold(pair.repo, POD, oid, kind="stop", at=6)
-    assert again == manual
     made = [pair.host.commit(str(number)) for number in range(git_trash.MOST_AUTOMATIC + 3)]
     for number, other in enumerate(made):
         await git_trash.hold(pair.repo, POD, other, kind="stop", at=10 + number // 2)
@@ -109,6 +107,47 @@ async def test_snapshots_are_held_once_and_the_automatic_ones_are_few(pair: Pair
         git_trash.choose(found, "HEAD~1", pod="p")
     with pytest.raises(NotFound):
         git_trash.choose([], None, pod="p")
+
+
+async def test_the_same_work_is_the_newest_again(pair: Pair) -> None:
+    """Else what was found last could be let go of as the oldest."""
+    oid, other = pair.host.oid("main"), pair.host.commit("other")
+
+    async def held(oid: str, kind: str, at: int) -> list[tuple[str, int]]:
+        made = await git_trash.hold(pair.repo, POD, oid, kind=kind, at=at)
+        found = await git_trash.snapshots(pair.repo, POD)
+        assert found[0] == made
+        return [(item.kind, item.at) for item in found if item.oid == oid]
+
+    assert await held(oid, "stop", 5) == [("stop", 5)]
+    assert await held(oid, "stop", 5) == [("stop", 5)]
+    assert await held(other, "stop", 6) == [("stop", 6)]
+    assert await held(oid, "review", 7) == [("review", 7)]
+    assert await held(oid, "delete", 8) == [("delete", 8)]
+    assert await held(oid, "stop", 9) == [("stop", 9), ("delete", 8)]
+    assert await held(oid, "delete", 10) == [("delete", 10)]
+
+
+async def test_reviews_push_out_no_work_that_was_overwritten(pair: Pair) -> None:
+    overwritten = await git_trash.hold(pair.repo, POD, pair.host.oid("main"), kind="restore", at=1)
+    for number in range(git_trash.MOST_AUTOMATIC + 2):
+        oid = pair.host.commit(str(number))
+        await git_trash.hold(
+            pair.repo, POD, oid, kind=("review", "stop")[number % 2], at=10 + number
+        )
+    found = await git_trash.snapshots(pair.repo, POD)
+    assert len(found) == git_trash.MOST_AUTOMATIC + 1
+    assert found[-1] == overwritten
+
+
+async def test_a_branch_called_deleted_is_no_entry(pair: Pair, monkeypatch: Any) -> None:
+    """A commit of any size: to read it with the entries would be the end of everybody's trash."""
+    buried = entry(pair)
+    await git_trash.bury(pair.repo, buried)
+    oid = pair.host.commit("x" * 10_000)
+    await git_refs.keep(pair.repo, "ff", {"deleted": oid, "a/deleted": oid})
+    monkeypatch.setattr(git_trash, "MAX_TEXT_BYTES", 5_000)
+    assert await git_trash.entries(pair.repo) == [buried]
 
 
 def test_a_beginning_of_two_snapshots_is_not_enough() -> None:
