@@ -37,7 +37,28 @@ TAKEN = re.compile(
 )
 RESTORE_REF = "refs/rumpel/restore"
 # dash wants `--`, busybox signals too but fails; then again without.
-SIGNAL = 'kill -s "$1" -- -1 2>/dev/null || kill -s "$1" -1'
+THAW = "kill -s CONT -- -1 2>/dev/null || kill -s CONT -1"
+# All at once, so that none can fork away. What the engine is just starting here is still the
+# engine's own program, on which it waits: stopped, it would hang inspects and the removal of the
+# container. So it goes on at once, and is stopped as what it becomes. Its name can be borrowed:
+# who does that is not stopped, which only harms the own pod.
+FREEZE = """
+rw_tries=0
+while :; do
+    kill -s STOP -- -1 2>/dev/null || kill -s STOP -1 2>/dev/null
+    rw_starting=
+    for rw_file in /proc/[0-9]*/comm; do
+        { read -r rw_name <"$rw_file"; } 2>/dev/null || continue
+        case $rw_name in runc* | crun*) ;; *) continue ;; esac
+        rw_pid=${rw_file#/proc/}
+        kill -s CONT "${rw_pid%/comm}" 2>/dev/null
+        rw_starting=1
+    done
+    rw_tries=$((rw_tries + 1))
+    [ -n "$rw_starting" ] && [ $rw_tries -lt 40 ] || break
+    sleep 0.05 2>/dev/null || { sleep 1; rw_tries=$((rw_tries + 4)); }
+done
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +129,7 @@ async def freeze(place: Place) -> bool:
     detail = await place.host.inspect(place.container_id)
     if detail.host_config.get("PidMode") not in ("", None, "private"):
         return False
-    await _signal(place, "STOP")
+    await _signal(place, FREEZE)
     return True
 
 
@@ -120,13 +141,13 @@ async def thaw(place: Place) -> None:
         None,
         "private",
     ):
-        await _signal(place, "CONT")
+        await _signal(place, THAW)
 
 
-async def _signal(place: Place, signal: str) -> None:
+async def _signal(place: Place, script: str) -> None:
     await place.host.exec_run(
         place.container_id,
-        ["/bin/sh", "-c", SIGNAL, "sh", signal],
+        ["/bin/sh", "-c", script],
         user="0",
         cwd="/",
         timeout_s=SIGNAL_TIMEOUT_S,

@@ -43,7 +43,10 @@ class WorkKeeper:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def freeze(self, pod: PodAddress, access: Access) -> None:
-        if not await pod_work.freeze(self._place(pod, access)):
+        # Else it could stop the script of a `take`, for which the next one would wait.
+        async with self._lock(pod):
+            is_own = await pod_work.freeze(self._place(pod, access))
+        if not is_own:
             log.info("pod %s shares its processes with others: nothing was stopped", pod.pod)
 
     async def thaw(self, pod: PodAddress, access: Access) -> None:
@@ -71,6 +74,7 @@ class WorkKeeper:
     async def put(self, pod: PodAddress, access: Access, oid: str) -> None:
         place = self._place(pod, access)
         async with self._lock(pod):
+            repo = await _opened(pod)  # before there is a stream that nobody would close
             stream = await place.host.exec_stream(
                 place.container_id,
                 [
@@ -86,7 +90,7 @@ class WorkKeeper:
                 cwd="/",
             )
             await git_wire.push_from(
-                await _opened(pod),
+                repo,
                 stream,
                 [f"+{oid}:{pod_work.RESTORE_REF}"],
                 prune=False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -58,4 +60,55 @@ async def test_who_is_frozen(pid_mode: str | None, is_own: bool) -> None:
     )
     assert await pod_work.freeze(place) is is_own
     await pod_work.thaw(place)
-    assert [argv[-1] for argv in engine.ran] == (["STOP", "CONT"] if is_own else [])
+    assert [argv[-1] for argv in engine.ran] == ([pod_work.FREEZE, pod_work.THAW] if is_own else [])
+
+
+# The first program is a starting exec as the engine's own runtime shows it.
+WORLD = """
+"$1/runc:[2:INIT]" & starting=$!
+sleep 1000 & own=$!
+for pid in $starting:runc $own:sleep; do
+    name=
+    until case $name in "${pid#*:}"*) ;; *) false ;; esac; do
+        read -r name </proc/${pid%:*}/comm
+    done
+done
+sh -c "$2"
+for wanted in "$starting:$3" "$own:(sleep) T"; do
+    tries=0  # a signal is not there at once
+    until
+        read -r number name state rest </proc/${wanted%%:*}/stat
+        [ "$name $state" = "${wanted#*:}" ] || [ $((tries += 1)) -gt 100 ]
+    do
+        sleep 0.05
+    done
+    echo "$name $state"
+done
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "shown"),
+    [
+        ("while :; do :; done", "(runc:[2:INIT]) R"),
+        ("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; exec sleep 1000", "(sleep) T"),
+    ],
+)
+def test_an_exec_that_is_just_starting_is_not_left_stopped(
+    tmp_path: Path, program: str, shown: str
+) -> None:
+    """The engine waits for it: `docker inspect` and `docker rm` would hang."""
+    apart = ["unshare", "-rpf", "--mount-proc"]
+    if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no name space of processes can be made here")
+    starting = tmp_path / "runc:[2:INIT]"
+    starting.write_text(f"#!/bin/sh\n{program}\n")
+    starting.chmod(0o755)
+    done = subprocess.run(
+        [*apart, "sh", "-c", WORLD, "sh", str(tmp_path), pod_work.FREEZE, shown],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [shown, "(sleep) T"]
