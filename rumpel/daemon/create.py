@@ -9,7 +9,7 @@ from typing import Any
 
 from rumpel import names
 from rumpel.adapters import git_worktree, threads
-from rumpel.daemon import requests, seeds
+from rumpel.daemon import requests, seeds, spared
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
@@ -234,7 +234,11 @@ async def _roll_back(app: App, client: Client, outcome: Outcome) -> None:
         return
     client.cancelled.clear()
     pairs = [(pod.spec, app.pods.access(pod.spec)) for pod in fresh]
-    result = await app.runner.run(delete(pairs, force=True, keep_s=0), client)
+    result: RunResult | None = None
+    try:
+        result = await app.runner.run(delete(pairs, force=True, keep_s=0), client)
+    finally:
+        await spared.go_on(app, [pod.spec for pod in fresh], result)
     for pod in fresh:
         if result.states[node_id("remove", pod.spec)] in DONE:
             await app.pods.remove(pod)

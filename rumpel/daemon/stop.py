@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rumpel.daemon import requests, seeds, trash
+from rumpel.daemon import requests, seeds, spared, trash
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
@@ -48,7 +48,10 @@ async def delete(app: App, client: Client) -> dict[str, object]:
     result = None
     if pairs:
         graph = delete_graph.delete(pairs, force=force, keep_s=keep_s)
-        result = await app.runner.run(graph, client)
+        try:
+            result = await app.runner.run(graph, client)
+        finally:
+            await spared.go_on(app, [pod.spec for pod in pods], result)
         await faults.reach("delete.removed")
     rows = []
     for pod in pods:

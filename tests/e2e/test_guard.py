@@ -101,3 +101,36 @@ def test_a_file_that_comes_after_the_first_look(rumpel_project: ProjectFactory) 
     project.run("delete", "p").assert_error(4, "1 uncommitted file")
     assert inside(project, "cat late") == "x"
     project.run("delete", "--force", "p").assert_ok()
+
+
+@pytest.mark.parametrize("how", ["fails", "is cancelled"])
+def test_a_pod_whose_removal_does_not_come_goes_on(
+    rumpel_project: ProjectFactory, how: str
+) -> None:
+    """What was frozen for the last look runs again, and the pod is not in the trash, too."""
+    project = rumpel_project()
+    project.run("create", "p").assert_ok()
+    project.run("daemon", "stop").assert_ok()
+    if how == "fails":
+        fault = {"RUMPEL_FAULT": "remove.effect-before:1:raise"}
+        project.run("delete", "--force", "p", env=fault).assert_code(1)
+    else:
+        client = project.spawn(
+            "delete", "--force", "p", env={"RUMPEL_FAULT": "remove.effect-before:1:hang"}
+        )
+        client.expect(rb"Removing")
+        client.sendintr()
+        client.expect(rb"again now")
+        client.sendintr()
+        client.wait()
+    state = "for file in /proc/[0-9]*/stat; do read -r _ _ state _ <$file; echo $state; done"
+    project.wait_until(
+        lambda: "T" not in project.exec("p", "sh", "-c", state).stdout.split(), "it goes on"
+    )
+    project.wait_until(
+        lambda: not [name for name in project.repo.refs("refs/rumpel/keep") if "deleted" in name],
+        "it is not in the trash",
+    )
+    oid = inside(project, "git commit -q --allow-empty -m more; git rev-parse HEAD")
+    project.wait_for_ref("p", oid)
+    project.run("delete", "--force", "p").assert_ok()
