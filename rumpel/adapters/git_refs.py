@@ -75,15 +75,16 @@ async def clear_locks(repo: git.Repo) -> None:
 
 
 def _locks(repo: git.Repo) -> dict[Path, tuple[int, int]]:
-    """Lock files of published refs, with what tells them from later ones of the same name."""
+    """Lock files of our refs, with what tells them from later ones of the same name."""
     found = {}
-    for folder, _, names in os.walk(Path(repo.common_dir, PUBLISHED)):
-        for name in names:
-            if name.endswith(".lock"):
-                path = Path(folder, name)
-                with contextlib.suppress(OSError):
-                    state = path.lstat()
-                    found[path] = (state.st_ino, state.st_mtime_ns)
+    for namespace in NAMESPACES:
+        for folder, _, names in os.walk(Path(repo.common_dir, namespace)):
+            for name in names:
+                if name.endswith(".lock"):
+                    path = Path(folder, name)
+                    with contextlib.suppress(OSError):
+                        state = path.lstat()
+                        found[path] = (state.st_ino, state.st_mtime_ns)
     return found
 
 
@@ -101,7 +102,11 @@ async def keep(repo: git.Repo, pod_id: str, branches: Mapping[str, str]) -> int:
     wanted = _keep_names(prefix, branches)
     old = {oid for name, oid in held.items() if wanted.get(name) != oid}
     extra = {f"{prefix}old/{oid}": oid for oid in old}
-    failed = await _apply(repo, _difference({**wanted, **extra}, held), durable=True)
+    # First, and in full: once the heads have moved, nothing else holds these.
+    added = [(name, oid) for name, oid in extra.items() if held.get(name) != oid]
+    for name, why in await _apply(repo, added, durable=True):
+        raise RumpelError(f"what was kept before could not be: {name}: {why}")
+    failed = await _apply(repo, _difference({**wanted, **extra}, {**held, **extra}), durable=True)
     kept = set((await threads.call(git.refs, repo, prefix)).values())
     lost = sorted(name for name, oid in branches.items() if oid not in kept)
     if lost:

@@ -95,6 +95,16 @@ async def test_keep_holds_every_branch_and_what_was_held_before(pair: Pair) -> N
     }
 
 
+async def test_what_was_held_is_not_let_go_when_it_cannot_be_held(pair: Pair) -> None:
+    one, two = pair.host.oid("HEAD"), pair.host.commit("two")
+    await git_refs.keep(pair.repo, "pod-1", {"a": one})
+    (pair.host.root / f".git/{KEEP}old").mkdir()
+    (pair.host.root / f".git/{KEEP}old/{one}.lock").touch()
+    with pytest.raises(RumpelError, match="what was kept before"):
+        await git_refs.keep(pair.repo, "pod-1", {"a": two})
+    assert pair.host.refs(KEEP) == {f"{KEEP}heads/a": one}
+
+
 async def test_keep_takes_names_no_file_can_have(pair: Pair) -> None:
     one, two = pair.host.oid("HEAD"), pair.host.commit("two")
     branches = {"x" * 300: one, "Main": one, "main": two, "d" * 250 + "/x": two}
@@ -123,12 +133,15 @@ async def test_locks_of_a_killed_writer_go_and_others_stay(
     one, two = pair.host.oid("HEAD"), pair.host.commit("two")
     now = await git_refs.publish(pair.repo, {f"{PUB}a": one}, {})
     stale = pair.host.root / f".git/{PUB}a.lock"
+    await git_refs.keep(pair.repo, "pod-1", {"a": one})
+    kept = pair.host.root / f".git/{KEEP}heads/a.lock"
     foreign = pair.host.root / ".git/refs/heads/main.lock"
-    for lock in (stale, foreign):
+    for lock in (stale, kept, foreign):
         lock.write_text(f"{two}\n")
     await git_refs.clear_locks(pair.repo)
     assert foreign.exists()
     assert not stale.exists()
+    assert not kept.exists()
     foreign.unlink()
     await git_refs.publish(pair.repo, {f"{PUB}a": two}, now)
     assert pair.host.published() == {"a": two}
