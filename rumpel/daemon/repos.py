@@ -279,7 +279,11 @@ class RepoSync:
             await large.send(repo, commits)
 
     def mark_sent(self, host_name: str, tips: Tips | None, path: str = names.SEED_PATH) -> None:
-        """What the gateway has; None = unknown, so the next look sends again."""
+        """What the gateway has; None = unknown, so the next look sends again.
+
+        A seed that was poured anew lacks what `ensure` had sent to the one before.
+        """
+        self._wanted.pop((host_name, path), None)
         if tips is None:
             self._sent.pop((host_name, path), None)
         else:
