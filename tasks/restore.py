@@ -1,7 +1,8 @@
 """The workspace of a pod is what a snapshot of it was.
 
 Files, index, stashes, HEAD and what was in progress. What the pod has before is made a snapshot
-first, and when that cannot hold all of it, nothing is touched. Ignored files stay.
+first, and when that cannot hold all of it, nothing is touched. Ignored files stay. What runs in
+the pod is frozen meanwhile: what it wrote between the two would be in no snapshot.
 """
 
 from __future__ import annotations
@@ -48,21 +49,16 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     world, pod = ctx.world, inputs.address
-    access = Access(container_id=inputs.container_id, user=inputs.user, as_main=inputs.as_main)
+    access = _access(inputs)
     saved = None
-    if not inputs.is_new:
-        await world.links.sync(pod)
-        taken = await world.works.take(pod, access, "restore")
-        if taken is not None:
-            _refuse(pod, taken.left)
-            saved = taken.snapshot.oid
-        ctx.fault("saved")
-    try:
+    if inputs.is_new:
         await world.works.put(pod, access, inputs.oid)
-    except RumpelError as error:
-        if saved is not None:
-            error.hint = f"rumpel restore {pod.pod} {saved[:12]}   gets back what was there before"
-        raise
+    else:
+        try:
+            await world.works.freeze(pod, access)
+            saved = await _replace(ctx, inputs, access)
+        finally:
+            await _go_on(ctx, pod, access)
     ctx.fault("restored")
     await world.links.sync(pod)
     await world.links.refresh_dirty(pod)
@@ -70,7 +66,42 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:
-    """Nothing to do: run again, it starts over; what was there before is a snapshot."""
+    """The pod goes on: run again, it starts over; what was there before is a snapshot."""
+    if not inputs.is_new:
+        await _go_on(ctx, inputs.address, _access(inputs))
+
+
+def _access(inputs: Inputs) -> Access:
+    return Access(container_id=inputs.container_id, user=inputs.user, as_main=inputs.as_main)
+
+
+async def _replace(ctx: Context[World], inputs: Inputs, access: Access) -> str | None:
+    """Answers the snapshot of what was there before, if there was anything."""
+    world, pod = ctx.world, inputs.address
+    saved = None
+    ctx.fault("frozen")
+    await world.links.look(pod, access)
+    taken = await world.works.take(pod, access, "restore")
+    if taken is not None:
+        _refuse(pod, taken.left)
+        saved = taken.snapshot.oid
+    ctx.fault("saved")
+    try:
+        await world.works.put(pod, access, inputs.oid)
+    except RumpelError as error:
+        if saved is not None:
+            error.hint = f"rumpel restore {pod.pod} {saved[:12]}   gets back what was there before"
+        raise
+    return saved
+
+
+async def _go_on(ctx: Context[World], pod: PodAddress, access: Access) -> None:
+    """Raises nothing: what went wrong before is what counts, and no sync works without a link."""
+    try:
+        await ctx.world.works.thaw(pod, access)
+        await ctx.world.links.connect(pod, access)
+    except RumpelError as error:
+        ctx.log(f"the pod may not go on: {error.message}")
 
 
 def _refuse(pod: PodAddress, left: tuple[str, ...]) -> None:

@@ -255,7 +255,9 @@ async def with_known_work(repo: git.Repo, entry: Deleted, *, was_seen: bool) -> 
         is_same = before and {*before.branches.values()} == {*entry.branches.values()}
         return _with_work_of(entry, before) if before and is_same else entry
     if before is not None and not entry.branches:  # they are withdrawn already
-        entry = replace(entry, branches=before.branches)
+        pod = {before.pod: entry.pod}
+        branches = {pod.get(name, name): oid for name, oid in before.branches.items()}
+        entry = replace(entry, branches=branches)
     held = await snapshots(repo, entry.pod_id)
     if before is not None and not (held and held[0].at > before.deleted_at):
         return _with_work_of(entry, before)

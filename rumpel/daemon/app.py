@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 LOCAL = "local"
 HOME_ID = "home-id"
+FREEZES = ("keep", "restore")
+"""Kinds of operations that stop what runs in a pod."""
 RECONNECT_S = 1.0
 LIVE_TIMEOUT_S = 1.5
 
@@ -174,12 +176,12 @@ class App:
             if access is None or not access.is_set_up or state is None:
                 continue  # interrupted before its workspace was made: nothing to import
             if state.status == "running":
-                if self.pods.record("keep", spec) is not None:
+                if any(self.pods.record(kind, spec) is not None for kind in FREEZES):
                     await self._thaw(spec, access)
                 self.links.follow(address(spec), access)
 
     async def _thaw(self, spec: PodSpec, access: Access) -> None:
-        """Somebody began to delete this pod, and may have been killed: what is frozen goes on."""
+        """Who froze this pod may have been killed: what is frozen goes on."""
         try:
             await self.world.works.thaw(address(spec), access)
         except RumpelError as error:

@@ -43,6 +43,11 @@ async def undelete(app: App, client: Client) -> dict[str, object]:
 
 
 def _refuse_taken(app: App, where: Target, entry: Deleted, name: str) -> None:
+    if name != entry.pod and name in entry.branches and entry.pod in entry.branches:
+        raise NameTaken(
+            f"pod {entry.pod!r} has a branch {name!r}, and its own would get that name",
+            hint=f"rumpel undelete {entry.pod} --as OTHER-NAME   brings it back under another name",
+        )
     known = app.pods.find(where.ref.repo_id, name)
     if known is not None and known.pod_id != entry.pod_id:
         raise NameTaken(
