@@ -102,6 +102,40 @@ def test_stop_holds_dirty_work(rumpel_project: ProjectFactory) -> None:
     project.run("delete", "--force", "p").assert_ok()
 
 
+def test_a_pruned_pod_comes_back_as_it_was_stopped(rumpel_project: ProjectFactory) -> None:
+    """Nobody can look into it any more: what stop held goes into the trash."""
+    project = rumpel_project(FILES)
+    inside(project, "p", "echo x >x; git update-index --skip-worktree run.sh; echo WORK >run.sh")
+    inside(project, "p", "rm x")
+    project.run("stop", "p").assert_ok()
+    project.docker.api.remove_container(project.container_id("p"), v=True, force=True)
+    project.run("delete", "--force", "p").assert_ok()
+    project.run("undelete", "p").assert_ok()
+    assert inside(project, "p", "cat run.sh") == "WORK"
+    project.run("delete", "--force", "p").assert_ok()
+
+
+def test_a_pod_goes_on_after_a_restore_that_was_killed(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(FILES)
+    inside(project, "p", "echo one >one")
+    project.run("snapshot", "p").assert_ok()
+    writer = "i=0; while :; do i=$((i+1)); echo $i >ignored/counter; sleep 0.01; done"
+    inside(project, "p", f"mkdir ignored; ({writer}) >/dev/null 2>&1 & echo two >one")
+
+    def counter() -> str:
+        cat = ("cat", "/workspaces/repo/ignored/counter")
+        return project.exec("p", *cat, check=False).stdout.strip()
+
+    project.wait_until(lambda: counter() not in ("", "1"), "it writes")
+    project.run("daemon", "stop").assert_ok()
+    project.run("restore", "p", env={"RUMPEL_FAULT": "restore.saved:1:kill"})
+    frozen = counter()
+    assert counter() == frozen
+    project.run("list").assert_ok()
+    project.wait_until(lambda: counter() not in ("", frozen), "it goes on")
+    project.run("delete", "--force", "p").assert_ok()
+
+
 def test_a_name_that_is_taken(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project(FILES)
     commit = "git commit -q --allow-empty -m one; git branch side; echo x >x"
