@@ -33,10 +33,15 @@ def changed(git: Git, head: str, theirs: str) -> list[str]:
     exact, below = in_tree(passed), in_tree(ends)
     if not exact and not below:
         return []
+    base = git.line("merge-base", head, theirs) or head
+    renamed = _renames(git, base, head)
     return [
         name
-        for name in _changes(git, head, theirs)
-        if _is_one_of(os.path.join(top, name), exact, below)
+        for name in _changes(git, base, theirs)
+        if any(
+            _is_one_of(os.path.join(top, place), exact, below)
+            for place in (name, renamed.get(name, name))
+        )
     ]
 
 
@@ -88,8 +93,17 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-def _changes(git: Git, head: str, theirs: str) -> list[str]:
-    base = git.line("merge-base", head, theirs) or head
+def _renames(git: Git, base: str, head: str) -> dict[str, str]:
+    """Files that moved here since: a merge brings what changed in the old to the new place."""
+    said = git.ask(
+        *("diff", "--name-status", "-z", "-M", "--diff-filter=R", "--no-ext-diff"),
+        *("--no-textconv", "--ignore-submodules=all", base, head),
+    )
+    words = os.fsdecode(said).split("\0")
+    return dict(zip(words[1::3], words[2::3], strict=False))
+
+
+def _changes(git: Git, base: str, theirs: str) -> list[str]:
     said = git.ask(
         *("diff", "--name-only", "-z", "--no-renames", "--no-ext-diff"),
         *("--no-textconv", "--ignore-submodules=none", base, theirs),

@@ -103,3 +103,14 @@ def test_links_in_a_circle_end(tree: Tree) -> None:
     tree.commit({"a": "->b", "b": "->a"})
     tree.git.ask("config", "core.hooksPath", "a")
     assert tree.pod({"a": "->scripts", "harmless": "x"}) == ["a"]
+
+
+def test_a_file_that_became_a_hook_since(tree: Tree) -> None:
+    """The merge follows the renaming and brings the pod's change into the hook."""
+    base = tree.commit({"tools/check": EVIL + "true\n" * 9})
+    tree.git.ask("mv", "tools/check", "hooks/post-merge")
+    head = tree.commit({})
+    tree.git.ask("config", "core.hooksPath", "hooks")
+    tree.git.ask("switch", "-q", "-c", "pod", base)
+    theirs = tree.commit({"tools/check": EVIL + "true\n" * 8 + "evil\n", "harmless": "x"})
+    assert merge_hooks.changed(tree.git, head, theirs) == ["tools/check"]
