@@ -70,7 +70,7 @@ def test_unmerged_work_is_not_deleted(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     oid = commit(project, "p")
     refused = project.run("delete", "p").assert_error(4, "unmerged", oid[:12], "--force")
-    assert "rumpelpod/p" in refused.stderr
+    assert "rumpel merge p" in refused.stderr
     assert status(project, "p") == "running"
     project.run("delete", "--force", "p").assert_ok()
     assert project.repo.published() == {}

@@ -127,9 +127,10 @@ RAW_PUSHES = (
 def test_a_push_changes_nothing_and_says_why(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     project.git("branch", "other")
-    project.run("create", "alice").assert_ok()
+    project.run("create", "alice", "neighbour").assert_ok()
     oid = inside(project, "alice", COMMIT)
     project.wait_for_ref("alice", oid)
+    wait_until_equal(project, "alice", "neighbour")
     listing = f"git --git-dir={names.SEED_PATH} for-each-ref"
     project.wait_until(
         lambda: f"{oid} commit\trefs/rumpelpod/alice@alice" in inside(project, "alice", listing),
