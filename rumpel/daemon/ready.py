@@ -9,12 +9,10 @@ pods that moved lately have one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 
 from rumpel.adapters.git_door import Imported
 from rumpel.adapters.stream import Stream
-from rumpel.errors import RumpelError
 
 
 class ReadyImport:
@@ -46,8 +44,9 @@ class ReadyImport:
 
     async def close(self) -> None:
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, RumpelError, OSError):
+        try:
             await asyncio.wait({self._task})
             if not self._task.cancelled():
                 self._task.exception()  # seen: whoever wanted it has got it
-        await self._stream.close()
+        finally:  # also when who closes it is cancelled, which must not be lost
+            await self._stream.close()
