@@ -7,12 +7,13 @@ so values are hashed as canonical JSON and folders by content, type and the exec
 from __future__ import annotations
 
 import functools
-import json
 import os
 import stat
 import time
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from rumpel import jsonline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,9 +23,7 @@ CHUNK_BYTES: Final = 1 << 20
 RACY_NS: Final = 1_000_000_000
 """A file changed less than this before it was read may change again within one mtime tick."""
 
-_encode = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-).encode
+_encode = jsonline.encoder(sort_keys=True)
 
 
 def canonical(value: Any) -> bytes:

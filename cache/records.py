@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rumpel import jsonline
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -49,8 +51,7 @@ class Record:
         return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One execution of a node. `ended_at` None = still running (or the daemon died)."""
 
     id: int
@@ -114,7 +115,7 @@ class RunRow:
     nodes: Mapping[str, str]
 
 
-encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+encode = jsonline.encoder()
 """JSON as it is stored. Raises TypeError or ValueError for what JSON cannot say."""
 
 

@@ -52,8 +52,9 @@ class Store:
     ends when the change is durable (it happens also when nobody waits; shield a shared one).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, now: Callable[[], float] = time.time) -> None:
         self._writer = Writer(path)
+        self.now = now
         self._records: dict[str, Record] = {}
         self._pods: dict[str, PodRow] = {}
         self._trust: dict[tuple[str, str], TrustRow] = {}
@@ -115,7 +116,7 @@ class Store:
         return self._last_attempt
 
     def begin_run(self, run_id: int, verb: str, subject: str) -> asyncio.Future[None]:
-        row = (run_id, verb, subject, "running", time.time(), None, "{}")
+        row = (run_id, verb, subject, "running", self.now(), None, "{}")
         return self._execute((PUT_RUN, row))
 
     def end_run(
@@ -129,7 +130,7 @@ class Store:
         nodes: Mapping[str, str],
     ) -> asyncio.Future[None]:
         """One row for the run with the state of every node, the cached ones included."""
-        row = (run_id, verb, subject, state, started_at, time.time(), encode(nodes))
+        row = (run_id, verb, subject, state, started_at, self.now(), encode(nodes))
         if run_id % PRUNE_EVERY == 0:
             self._writer.submit(runs.prune)
         return self._execute((PUT_RUN, row))
@@ -173,7 +174,7 @@ class Store:
         With `marks_node` the node is stale until an attempt succeeds; without it (the effect had
         not started, or a retry follows) the record is left as it is.
         """
-        now = time.time()
+        now = self.now()
         self._intents.pop(attempt.id, None)
         statements = [
             (END_ATTEMPT, (state, now, encode(error), log, attempt.id)),
@@ -203,7 +204,7 @@ class Store:
     async def close_intents(self, error: Mapping[str, Any]) -> tuple[Intent, ...]:
         """After a crash: every open intent becomes a failed node, every open run a crashed one."""
         left = tuple(self._intents.values())
-        now = time.time()
+        now = self.now()
         statements: list[tuple[str, tuple[Any, ...]]] = [
             ("UPDATE run SET state='crashed', ended_at=? WHERE state='running'", (now,))
         ]

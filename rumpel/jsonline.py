@@ -9,6 +9,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -44,6 +45,25 @@ def dumps(value: object, *, spaced: bool = False) -> str:
     # The markers find circles; they, hence the encoder, are good for one call.
     encode = _encoder({}, _refuse, encode_basestring_ascii, None, colon, comma, False, False, True)
     return "".join(encode(value, 0))
+
+
+def encoder(*, sort_keys: bool = False) -> Callable[[object], str]:
+    """As json.JSONEncoder().encode without blanks and NaN, but the core is made once.
+
+    It keeps no markers: a circle is a RecursionError, not a ValueError.
+    """
+    if _encoder is None:
+        import json
+
+        return json.JSONEncoder(
+            sort_keys=sort_keys, separators=(",", ":"), check_circular=False, allow_nan=False
+        ).encode
+    core = _encoder(None, _refuse, encode_basestring_ascii, None, ":", ",", sort_keys, False, False)
+
+    def encode(value: object) -> str:
+        return "".join(core(value, 0))
+
+    return encode
 
 
 def loads(data: bytes) -> Any:

@@ -11,14 +11,14 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from rumpel.engine import faults
 from rumpel.engine.boundary import attempt, bug
 from rumpel.engine.events import EventKind, NodeState
-from rumpel.engine.faults import reach
 from rumpel.engine.flight import Flight, Outcome
 from rumpel.engine.pilot import CANCELLED, Pilot
 from rumpel.engine.plan import Plan, plan
 from rumpel.engine.run import GraphRun, RunHandle, RunResult
-from rumpel.engine.slots import Slots
+from rumpel.engine.slots import Slots, Ticket
 from rumpel.errors import Interrupted, NotFound, RumpelError
 
 if TYPE_CHECKING:
@@ -56,10 +56,11 @@ class Engine:
         self._emit = emit
         self._tasks: set[asyncio.Task[None]] = set()
         self.is_closed = False
+        self._slots = Slots(slots or {})
         self._pilot = Pilot(
             store=store,
             world=world,
-            slots=Slots(slots or {}),
+            slots=self._slots,
             undo_timeout_s=undo_timeout_s,
             retry_delay_s=retry_delay_s,
         )
@@ -129,15 +130,22 @@ class Engine:
             await asyncio.wait(self._tasks)
 
     def launch(self, run: GraphRun, flight: Flight) -> Flight:
-        """Start a node that no flight is running."""
+        """Start a node that no flight is running, as soon as it has its slots."""
         if not run.has_effects:
             run.has_effects = True
             self.store.begin_run(run.run_id, run.graph.verb, run.graph.subject)
         self.flights[flight.node.id] = flight
+        names = tuple(sorted(set(flight.node.operation.POLICY.slots)))
+        flight.ticket = Ticket(names, (0.0,), lambda: self._start(flight))
+        self._slots.ask(flight.ticket)
+        if flight.task is None:
+            flight.tell(EventKind.WAITING, self._slots.lacking(flight.ticket))
+        return flight
+
+    def _start(self, flight: Flight) -> None:
         flight.task = asyncio.create_task(self._fly(flight), name=flight.node.id)
         self._tasks.add(flight.task)
         flight.task.add_done_callback(lambda task: self._ended(flight, task))
-        return flight
 
     def leave(self, run: GraphRun, flight: Flight) -> bool:
         """A user goes; at zero users the node is cancelled, which is the answer."""
@@ -148,9 +156,13 @@ class Engine:
         return not flight.users
 
     def _close(self, flight: Flight) -> None:
-        if not flight.is_closing and flight.task is not None:
-            flight.is_closing = True
+        if flight.is_closing:
+            return
+        flight.is_closing = True
+        if flight.task is not None:
             flight.task.cancel()
+        else:
+            self._land(flight, Outcome(NodeState.CANCELLED, error=Interrupted(CANCELLED)))
 
     def _ended(self, flight: Flight, task: asyncio.Task[None]) -> None:
         """A task that is cancelled before its first step never runs a line of `_fly`."""
@@ -165,14 +177,15 @@ class Engine:
             self._land(flight, Outcome(NodeState.FAILED, error=bug(error)))
             raise
         self._land(flight, outcome)
-        if outcome.state is NodeState.OK and outcome.written is not None:
+        if faults.is_on() and outcome.state is NodeState.OK and outcome.written is not None:
             with contextlib.suppress(RumpelError):  # the runs wait for the same write and tell
                 await asyncio.shield(outcome.written)
-                await reach(f"{flight.node.operation.KIND}.record-after")
+                await faults.reach(f"{flight.node.operation.KIND}.record-after")
 
     def _land(self, flight: Flight, outcome: Outcome) -> None:
         """Free the node, then tell: first those it was run for, then those who waited for it."""
         del self.flights[flight.node.id]
+        self._slots.drop(flight.ticket)
         for user in tuple(flight.users):
             user.landed(flight, outcome)
         for waiter in flight.queue:

@@ -59,6 +59,11 @@ def configure_from_environment() -> None:
     configure(os.environ.get("RUMPEL_FAULT"), os.environ.get("RUMPEL_FAULT_LOG"))
 
 
+def is_on() -> bool:
+    """Is a fault armed or a log wanted? Else nobody needs to `reach` anything."""
+    return _faults is not None
+
+
 def seen() -> tuple[str, ...]:
     """The points hit so far, in order of the first hit; empty when nothing is armed or logged."""
     return () if _faults is None else tuple(_faults.hits)

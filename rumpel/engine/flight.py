@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -11,10 +11,9 @@ from rumpel.engine import faults
 from rumpel.engine.events import EventKind, NodeState
 
 if TYPE_CHECKING:
-    import asyncio
-
     from rumpel.engine.graph import Node
     from rumpel.engine.plan import NodePlan
+    from rumpel.engine.slots import Ticket
     from rumpel.errors import RumpelError
 
 LOG_CHARS: Final = 32_000
@@ -57,11 +56,14 @@ class Flight:
     started: float = 0.0
     lines: deque[str] = field(default_factory=deque)
     chars: int = 0
+    ticket: Ticket = field(init=False)
+    """Its place among those that want the same slots."""
     task: asyncio.Task[None] | None = None
+    """None while it waits for its slots the first time."""
 
     @property
     def elapsed_s(self) -> float:
-        return time.monotonic() - self.started if self.started else 0.0
+        return asyncio.get_running_loop().time() - self.started if self.started else 0.0
 
     def tell(self, kind: EventKind, text: str = "") -> None:
         for user in tuple(self.users):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-import time
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -21,12 +20,13 @@ from rumpel.engine import faults
 from rumpel.engine.boundary import attempt, attempt_async, bug
 from rumpel.engine.doit_bridge import EffectAction, execute, task_of
 from rumpel.engine.events import EventKind, NodeState, reason_json
-from rumpel.engine.flight import Flight, NodeContext, Outcome
+from rumpel.engine.flight import NodeContext, Outcome
 from rumpel.engine.graph import field_names
 from rumpel.errors import Bug, HostUnreachable, Interrupted, RumpelError, TimedOut
 
 if TYPE_CHECKING:
     from rumpel.cache.store import Store
+    from rumpel.engine.flight import Flight
     from rumpel.engine.slots import Slots
 
 CANCELLED = "it was cancelled"
@@ -43,19 +43,20 @@ class Pilot:
     retry_delay_s: float
 
     async def fly(self, flight: Flight) -> Outcome:
-        """All attempts of a node. Never raises what the operation raised."""
-        policy = flight.node.operation.POLICY
+        """All attempts of a node that has its slots. Never raises what the operation raised."""
+        retries, ticket = flight.node.operation.POLICY.retries, flight.ticket
         last: Try | None = None
         try:
             for number in count(1):
-                async with self.slots.hold(policy.slots, partial(_queued, flight)):
-                    last = self._try(flight, number)
-                    outcome = await last.outcome(may_retry=number <= policy.retries)
+                last = self._try(flight, number)
+                outcome = await last.outcome(may_retry=number <= retries)
+                self.slots.drop(ticket)
                 if outcome is not None:
                     return outcome
                 flight.state = NodeState.WAITING
-                flight.tell(EventKind.RETRY, f"attempt {number + 1} of {policy.retries + 1}")
+                flight.tell(EventKind.RETRY, f"attempt {number + 1} of {retries + 1}")
                 await asyncio.sleep(self._delay_s(number))
+                await self.slots.wait(ticket, lambda name: flight.tell(EventKind.WAITING, name))
         except asyncio.CancelledError:  # in a queue, or between two attempts
             was_asked()
             if last is not None:
@@ -72,7 +73,7 @@ class Pilot:
             number=number,
             fp=flight.decision.fingerprint or "",
             nonce=nonce,
-            started_at=time.time(),
+            started_at=self.store.now(),
             reasons=tuple(map(reason_json, flight.decision.reasons)),
         )
         context = NodeContext(flight, self.world, number=number, nonce=nonce)
@@ -129,20 +130,21 @@ class Try:
 
     async def _go(self) -> Outcome:
         flight = self.flight
-        await self._reach("intent-before")
-        flight.started, flight.state = time.monotonic(), NodeState.RUNNING
+        if faults.is_on():
+            await self._reach("intent-before")
+        flight.started, flight.state = asyncio.get_running_loop().time(), NodeState.RUNNING
         flight.tell(EventKind.RUNNING)
         self.is_begun = True
         await self.pilot.store.begin_attempt(self.entry)
         for written in flight.stands_on:
             if written.done():
                 written.result()  # raises: what it stands on could not be kept
-        await self._reach("intent-after")
+        if faults.is_on():
+            await self._reach("intent-after")
         self.has_effect = True
-        output = await self._effect()
-        return self._succeeded(output)
+        return self._succeeded(await self._effect())
 
-    async def _effect(self) -> Any:
+    async def _effect(self) -> EffectAction:
         """Run the operation as a doit task, within its time. Raises RumpelError."""
         node, inputs = self.flight.node, self.flight.decision.inputs
         operation = node.operation
@@ -159,18 +161,20 @@ class Try:
         )
         try:
             async with asyncio.timeout(policy.timeout_s):
-                await self._reach("effect-before")
-                output = await execute(task, action)
-                await self._reach("effect-after")
+                if faults.is_on():
+                    await self._reach("effect-before")
+                await execute(task, action)
+                if faults.is_on():
+                    await self._reach("effect-after")
         except TimeoutError:
             raise TimedOut(f"{node.title}: not done after {policy.timeout_s:g} s") from None
-        if not isinstance(output, operation.Output):
-            raise Bug(f"{operation.KIND} returned {type(output).__name__}, not its Output")
-        return output
+        if not isinstance(action.output, operation.Output):
+            raise Bug(f"{operation.KIND} returned {type(action.output).__name__}, not its Output")
+        return action
 
-    def _succeeded(self, output: Any) -> Outcome:
+    def _succeeded(self, action: EffectAction) -> Outcome:
         flight, entry = self.flight, self.entry
-        values, error = attempt(lambda: encode(values_of(output)))
+        values, error = attempt(encode, action.values)
         if error is not None:
             raise error
         record = Record(
@@ -182,10 +186,10 @@ class Try:
             output_text=values,
             attempt=entry.id,
             elapsed_s=flight.elapsed_s,
-            updated_at=time.time(),
+            updated_at=self.pilot.store.now(),
         )
         written = self.pilot.store.finish_attempt(entry, record, log=flight.tail)
-        return Outcome(NodeState.OK, output=output, written=written)
+        return Outcome(NodeState.OK, output=action.output, written=written)
 
     async def _ended(self, state: NodeState, error: RumpelError) -> Outcome:
         written = None
@@ -224,8 +228,3 @@ def was_asked() -> bool:
         found = True
         task.uncancel()
     return found
-
-
-def _queued(flight: Flight, name: str) -> None:
-    flight.state = NodeState.WAITING
-    flight.tell(EventKind.WAITING, name)

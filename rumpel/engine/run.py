@@ -7,11 +7,11 @@ done, and only flights await.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rumpel.engine.boundary import bug
 from rumpel.engine.events import DONE, LIVE, Event, EventKind, NodeState
 from rumpel.engine.flight import Flight
 from rumpel.engine.plan import NodePlan, Plan, Verdict, decide, node_json
@@ -77,12 +77,13 @@ class GraphRun:
         self.flights: dict[str, Flight] = {}
         """The flights this run uses now."""
         self.finished = asyncio.Event()
-        self.started_at = time.time()
+        self.started_at = engine.store.now()
         self.has_effects = False
         self._engine = engine
         self._emit = emit
         self._refresh = refresh
-        self._started = time.monotonic()
+        self._clock = asyncio.get_running_loop().time
+        self._started = self._clock()
         self._waiting = {node.id: len(node.deps) for node in graph.validate()}
         self._open = len(self._waiting)
         self._ready: deque[str] = deque()
@@ -152,12 +153,14 @@ class GraphRun:
 
     async def durable(self) -> None:
         """Wait for the writes of this run; a result that could not be kept is a failure."""
+        for written in reversed(self._written.values()):  # they end in order: the last one first
+            if not written.done():
+                await asyncio.wait([written])  # others wait for the same write, too
         for node_id, written in self._written.items():
-            try:
-                await asyncio.shield(written)  # others wait for the same write
-            except RumpelError as error:
+            error = written.exception()
+            if error is not None:
                 self.handle.states[node_id] = NodeState.FAILED
-                self.errors[node_id] = error
+                self.errors[node_id] = error if isinstance(error, RumpelError) else bug(error)
                 self.outputs.pop(node_id, None)
 
     def result(self) -> RunResult:
@@ -172,7 +175,7 @@ class GraphRun:
 
     def emit(self, kind: EventKind, *, nodes: tuple[dict[str, Any], ...] = ()) -> None:
         """An event of the run itself."""
-        elapsed_s = time.monotonic() - self._started
+        elapsed_s = self._clock() - self._started
         self._emit(Event(kind, self.run_id, elapsed_s=elapsed_s, nodes=nodes))
 
     def _tell(self, node: Node, kind: EventKind, **more: Any) -> None:

@@ -1,66 +1,136 @@
-"""How many things run at once: counted classes such as `host:local:build`.
+"""How many things run at once: counted classes such as `build`.
 
-A holder takes all its classes in sorted order, so two holders can never wait for each other, and
-holds none while it waits for a dependency. Each class is served first come, first served.
+A ticket is given all its classes at one moment or none, so two tickets can never wait for each
+other, and nobody holds a slot while it waits for a dependency. The best rank goes first; what a
+ticket cannot have yet is not given to those behind it, so a ticket for two busy classes starves
+behind no stream of others that want one of them.
 """
 
 from __future__ import annotations
 
 import asyncio
+from bisect import insort
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 DEFAULT_CAPACITY: Final = 4
 """For a class nobody gave a capacity to."""
 
+Rank = tuple[float, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A claim on one slot of each class."""
+
+    names: tuple[str, ...]
+    """Sorted, each once."""
+    rank: Rank
+    """The smallest goes first; among equals, the one that asked first."""
+    grant: Callable[[], None]
+    """Called once for each time it is asked for, inside `ask` when all slots are free."""
+    is_queued: bool = False
+    is_held: bool = False
+
 
 class Slots:
-    """The counters. `async with slots.hold(names, on_wait):` holds one slot of each class."""
+    """The counters, and who waits for them. Synchronous: no turn of the loop is lost."""
 
     def __init__(self, capacity: Mapping[str, int]) -> None:
         self._capacity = dict(capacity)
-        self._free: dict[str, asyncio.Semaphore] = {}
+        self._free: dict[str, int] = {}
+        self._queues: dict[tuple[str, ...], list[tuple[Rank, int, Ticket]]] = {}
+        """For each set of classes those who want just them, the next one first."""
+        self._numbers = count()
 
-    def hold(self, names: tuple[str, ...], on_wait: Callable[[str], None]) -> Holding:
-        """`on_wait` is told the class for which there is a queue."""
-        return Holding([(name, self._slot(name)) for name in sorted(set(names))], on_wait)
+    def ask(self, ticket: Ticket) -> None:
+        """`ticket.grant` is called as soon as it may go, which can be at once."""
+        if not self._queues and self._lacks(ticket.names, ()) is None:
+            self._give(ticket)
+            return
+        ticket.is_queued = True
+        queue = self._queues.get(ticket.names)
+        is_behind = queue is not None and queue[0][0] <= ticket.rank
+        self._enqueue(ticket)
+        if not is_behind:
+            self._serve()
 
-    def _slot(self, name: str) -> asyncio.Semaphore:
-        slot = self._free.get(name)
-        if slot is None:
-            capacity = self._capacity.get(name, DEFAULT_CAPACITY)
-            slot = self._free[name] = asyncio.Semaphore(max(1, capacity))
-        return slot
-
-
-class Holding:
-    """Slots taken one after the other and given back together."""
-
-    __slots__ = ("_held", "_on_wait", "_wanted")
-
-    def __init__(
-        self, wanted: list[tuple[str, asyncio.Semaphore]], on_wait: Callable[[str], None]
-    ) -> None:
-        self._wanted = wanted
-        self._on_wait = on_wait
-        self._held: list[asyncio.Semaphore] = []
-
-    async def __aenter__(self) -> None:
+    async def wait(self, ticket: Ticket, on_wait: Callable[[str], None]) -> None:
+        """Ask and wait; `on_wait` is told the class for which there is a queue."""
+        granted = asyncio.get_running_loop().create_future()
+        ticket.grant = lambda: None if granted.done() else granted.set_result(None)
+        self.ask(ticket)
+        if not ticket.is_held:
+            on_wait(self.lacking(ticket))
         try:
-            for name, slot in self._wanted:
-                if slot.locked():
-                    self._on_wait(name)
-                await slot.acquire()
-                self._held.append(slot)
+            await granted
         except BaseException:
-            self._release()
+            self.drop(ticket)
             raise
 
-    async def __aexit__(self, *_exc: object) -> None:
-        self._release()
+    def drop(self, ticket: Ticket) -> None:
+        """Give back what it holds, or wait no more."""
+        if ticket.is_held:
+            ticket.is_held = False
+            for name in ticket.names:
+                self._free[name] += 1
+        elif not ticket.is_queued:
+            return
+        ticket.is_queued = False
+        if self._queues:
+            self._serve()
 
-    def _release(self) -> None:
-        while self._held:
-            self._held.pop().release()
+    def hurry(self, ticket: Ticket, rank: Rank) -> None:
+        """Somebody more important wants it, too."""
+        if rank < ticket.rank:
+            ticket.rank = rank
+            if ticket.is_queued:
+                self._enqueue(ticket)
+                self._serve()
+
+    def lacking(self, ticket: Ticket) -> str:
+        """A class it waits for; the first one if only others are in front of it."""
+        return self._lacks(ticket.names, ()) or ticket.names[0]
+
+    def _enqueue(self, ticket: Ticket) -> None:
+        entry = (ticket.rank, next(self._numbers), ticket)
+        heappush(self._queues.setdefault(ticket.names, []), entry)
+
+    def _lacks(self, names: Iterable[str], reserved: Iterable[str]) -> str | None:
+        free = self._free
+        for name in names:
+            if name not in free:
+                free[name] = max(1, self._capacity.get(name, DEFAULT_CAPACITY))
+            if name in reserved or free[name] <= 0:
+                return name
+        return None
+
+    def _give(self, ticket: Ticket) -> None:
+        for name in ticket.names:
+            self._free[name] -= 1
+        ticket.is_queued, ticket.is_held = False, True
+        ticket.grant()
+
+    def _serve(self) -> None:
+        """Give to all who may go, best rank first. Linear in the sets of classes wanted."""
+        heads = sorted((*queue[0], names) for names, queue in self._queues.items())
+        reserved: set[str] = set()
+        while heads:
+            rank, _, ticket, names = heads.pop(0)
+            queue = self._queues[names]
+            is_stale = not ticket.is_queued or rank != ticket.rank  # dropped, or asked again
+            if not is_stale and self._lacks(names, reserved) is not None:
+                reserved.update(names)
+                continue
+            heappop(queue)
+            if queue:
+                insort(heads, (*queue[0], names))
+            else:
+                del self._queues[names]
+            if not is_stale:
+                self._give(ticket)

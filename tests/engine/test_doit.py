@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 from doit.cmd_base import ModuleTaskLoader
 from doit.doit_cmd import DoitMain
+from doit.task import Task
 
+from rumpel.engine import doit_bridge
 from rumpel.engine.doit_bridge import EffectAction, dodo_text, execute, task_of, tasks_for_doit
 from rumpel.engine.execute import Engine
 from rumpel.engine.plan import Verdict
@@ -189,3 +191,54 @@ async def test_cancelling_reaches_the_operation() -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert seen == ["cancelled"]
+
+
+def test_a_copied_task_is_what_doit_would_have_made() -> None:
+    """Field for field: a new version of doit that keeps more in a task shows here."""
+    action = EffectAction(lambda: asyncio.sleep(0), lambda _: {})
+    ours = task_of("x", action, needs=("a",), files=("/f",), title="Making", meta={"k": 1})
+    theirs = Task(
+        "x",
+        [action],
+        task_dep=["a"],
+        file_dep=["/f"],
+        uptodate=[ours.uptodate[0][0]],
+        doc="Making",
+        io={"capture": False},
+        meta={"k": 1},
+    )
+    theirs.options = {}
+    assert theirs.actions == [action]
+    assert vars(ours) == {**vars(theirs), "io": ours.io}
+    assert vars(ours.io) == vars(theirs.io)
+    other = task_of("y", action)
+    assert (other.task_dep, other.file_dep, other.values) == ([], set(), {})
+
+
+def test_a_worker_is_used_again_and_dies_with_a_cancellation() -> None:
+    seen: list[Any] = []
+
+    async def effect() -> str:
+        await asyncio.sleep(0)
+        return "done"
+
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    async def once(work: Any) -> Any:
+        action = EffectAction(work, lambda value: {"value": value})
+        task = task_of("x", action)
+        try:
+            return await execute(task, action)
+        finally:
+            seen.append(len(doit_bridge._workers.idle))
+
+    async def main() -> None:
+        assert list(await asyncio.gather(once(effect), once(effect))) == ["done"] * 2
+        assert await once(effect) == "done"
+        with pytest.raises(asyncio.CancelledError):
+            await once(cancelled)
+
+    doit_bridge._workers.idle.clear()
+    asyncio.run(main())
+    assert seen == [1, 2, 2, 1]

@@ -98,17 +98,13 @@ async def test_what_is_queued_together_is_committed_together(store: Store) -> No
 
 async def test_one_bad_transaction_does_not_take_the_others_with_it(store: Store) -> None:
     attempts = [entry(store, f"n{number}") for number in range(3)]
-    same_id = Attempt(**{**_fields(attempts[2]), "id": attempts[0].id})
+    same_id = attempts[2]._replace(id=attempts[0].id)
     results = await asyncio.gather(
         *map(store.begin_attempt, (attempts[0], attempts[1], same_id)), return_exceptions=True
     )
     assert results[:2] == [None, None]
     assert isinstance(results[2], RumpelError)
     assert "UNIQUE" in results[2].message
-
-
-def _fields(attempt: Attempt) -> dict[str, Any]:
-    return {name: getattr(attempt, name) for name in attempt.__dataclass_fields__}
 
 
 async def test_a_cancelled_wait_does_not_cancel_the_write(tmp_path: Path) -> None:
