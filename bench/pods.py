@@ -236,7 +236,10 @@ def idle(rumpel: Rumpel, seconds: float, count: int) -> list[Figure]:
 
 
 def large(rumpel: Rumpel, raw: Raw, small: Path, rounds: int, *, commits: int) -> Figure:
-    """A long history: the second pod of it against one of a small repository."""
+    """A long history: the second pod of it against one of a small repository.
+
+    The bar grows by the time a plain checkout of the same files takes in the same run.
+    """
     repo = rumpel.repo("large", CONFIG % MINI)
     grow(rumpel, repo, commits)
     rumpel.run("create", "first", cwd=repo)
@@ -248,15 +251,24 @@ def large(rumpel: Rumpel, raw: Raw, small: Path, rounds: int, *, commits: int) -
     for path, name in ((repo, "big"), (small, "small")):
         rumpel.run("delete", "--force", *(f"{name}-{n}" for n in range(rounds)), cwd=path)
     size = int(rumpel.git(repo, "count-objects", "-v").split("size-pack: ")[1].split()[0]) // 1024
+    files = statistics.median(_checkout_ms(rumpel, repo, repo.parent / "files") for _ in range(3))
     return Figure(
         f"create from {commits} commits, {size} MB, second pod",
         mine,
         "ms",
         base,
         "create from a small repository",
-        1.5,
-        note="bar: 1.5x plus the checkout",
+        round(1.5 + files / base, 2),
+        note=f"bar: 1.5x plus the checkout, {files:.0f} ms",
     )
+
+
+def _checkout_ms(rumpel: Rumpel, repo: Path, folder: Path) -> float:
+    started = time.perf_counter()
+    rumpel.git(repo, "worktree", "add", "-q", "--detach", str(folder))
+    took = (time.perf_counter() - started) * 1000
+    rumpel.git(repo, "worktree", "remove", "--force", str(folder))
+    return took
 
 
 def grow(rumpel: Rumpel, repo: Path, commits: int) -> None:
