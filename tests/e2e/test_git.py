@@ -17,10 +17,6 @@ def commit(project: Project, pod: str, subject: str = "work") -> str:
     return out.stdout.strip()
 
 
-def inside(project: Project, pod: str, script: str) -> str:
-    return project.run("enter", pod, "--", "sh", "-ec", script).assert_ok().stdout.strip()
-
-
 def delete(project: Project, *pods: str) -> None:
     project.run("delete", "--force", *pods).assert_ok()
 
@@ -40,14 +36,14 @@ def test_amend_reset_branch_and_delete_are_followed(rumpel_project: ProjectFacto
     start = project.repo.oid("HEAD")
     first = commit(project, "p", "one")
     project.wait_for_ref("p", first)
-    amended = inside(project, "p", "git commit -q --amend -m better && git rev-parse HEAD")
+    amended = project.inside("p", "git commit -q --amend -m better && git rev-parse HEAD")
     project.wait_for_ref("p", amended)
-    inside(project, "p", "git reset -q --hard HEAD~1")
+    project.inside("p", "git reset -q --hard HEAD~1")
     project.wait_for_ref("p", start)
-    inside(project, "p", "git branch topic/one")
+    project.inside("p", "git branch topic/one")
     project.wait_for_ref("topic/one@p", start)
     assert "topic/one" not in project.repo.published()
-    inside(project, "p", "git branch -D topic/one")
+    project.inside("p", "git branch -D topic/one")
     project.wait_until(lambda: "topic/one@p" not in project.repo.published(), "the branch is gone")
     kept = project.repo.refs("refs/rumpel/keep").values()
     assert {first, amended} <= set(kept), "what was seen once is never lost"
@@ -65,8 +61,7 @@ def test_two_pods_and_each_others_names(rumpel_project: ProjectFactory) -> None:
     project.run("create", "alice", "bob").assert_ok()
     bob = commit(project, "bob")
     project.wait_for_ref("bob", bob)
-    alice = inside(
-        project,
+    alice = project.inside(
         "alice",
         "git switch -qc bob && git commit -q --allow-empty -m x && git rev-parse HEAD",
     )
@@ -81,17 +76,17 @@ def test_host_branches_are_kept_in_sync(rumpel_project: ProjectFactory) -> None:
     project.run("create", "p").assert_ok()
     oid = project.commit("on the host", {"new.txt": "new"})
     project.wait_until(
-        lambda: inside(project, "p", "git rev-parse refs/remotes/host/main") == oid,
+        lambda: project.inside("p", "git rev-parse refs/remotes/host/main") == oid,
         "the host's commit is in the pod",
     )
-    assert inside(project, "p", "git rev-parse host/HEAD") == oid
+    assert project.inside("p", "git rev-parse host/HEAD") == oid
     assert (
-        inside(project, "p", "git symbolic-ref refs/remotes/host/HEAD") == "refs/remotes/host/main"
+        project.inside("p", "git symbolic-ref refs/remotes/host/HEAD") == "refs/remotes/host/main"
     )
     project.git("switch", "-qc", "next")
     project.wait_until(
         lambda: (
-            inside(project, "p", "git symbolic-ref refs/remotes/host/HEAD")
+            project.inside("p", "git symbolic-ref refs/remotes/host/HEAD")
             == "refs/remotes/host/next"
         ),
         "host/HEAD follows",
@@ -99,15 +94,15 @@ def test_host_branches_are_kept_in_sync(rumpel_project: ProjectFactory) -> None:
     project.git("switch", "-q", "--detach", "HEAD~1")
     before = project.repo.oid("HEAD")
     project.wait_until(
-        lambda: inside(project, "p", "git rev-parse host/HEAD") == before, "a detached HEAD too"
+        lambda: project.inside("p", "git rev-parse host/HEAD") == before, "a detached HEAD too"
     )
-    assert inside(project, "p", "git rev-parse refs/remotes/host/next") == oid
+    assert project.inside("p", "git rev-parse refs/remotes/host/next") == oid
     project.git("branch", "-qD", "next")
     project.wait_until(
-        lambda: "host/next" not in inside(project, "p", "git branch -r"), "a deleted branch goes"
+        lambda: "host/next" not in project.inside("p", "git branch -r"), "a deleted branch goes"
     )
-    assert inside(project, "p", "git fetch host && echo fetched") == "fetched"
-    assert "rumpelpod" not in inside(project, "p", "git branch -r")
+    assert project.inside("p", "git fetch host && echo fetched") == "fetched"
+    assert "rumpelpod" not in project.inside("p", "git branch -r")
 
 
 def test_a_detached_host_without_branches(rumpel_project: ProjectFactory) -> None:
@@ -115,9 +110,9 @@ def test_a_detached_host_without_branches(rumpel_project: ProjectFactory) -> Non
     head = project.repo.oid("HEAD")
     project.git("switch", "-q", "--detach")
     project.git("branch", "-qD", "main")
-    assert inside(project, "p", "git rev-parse HEAD") == head
-    assert inside(project, "p", "git rev-parse --abbrev-ref HEAD") == "p"
-    assert inside(project, "p", "git config branch.p.merge || echo none") == "none"
+    assert project.inside("p", "git rev-parse HEAD") == head
+    assert project.inside("p", "git rev-parse --abbrev-ref HEAD") == "p"
+    assert project.inside("p", "git config branch.p.merge || echo none") == "none"
 
 
 def test_an_unborn_host(rumpel_project: ProjectFactory) -> None:
@@ -133,10 +128,10 @@ def test_an_unborn_host(rumpel_project: ProjectFactory) -> None:
 def test_upstream_of_the_pods_branch(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     project.git("branch", "p")
-    assert inside(project, "p", "git rev-parse --abbrev-ref p@{upstream}") == "host/main"
+    assert project.inside("p", "git rev-parse --abbrev-ref p@{upstream}") == "host/main"
     project.git("switch", "-qc", "elsewhere")
-    assert inside(project, "p", "git rev-parse --abbrev-ref p@{upstream}") == "host/main"
-    assert inside(project, "p", "git rev-parse refs/remotes/host/p") == project.repo.oid("p")
+    assert project.inside("p", "git rev-parse --abbrev-ref p@{upstream}") == "host/main"
+    assert project.inside("p", "git rev-parse refs/remotes/host/p") == project.repo.oid("p")
 
 
 def test_from_a_named_revision(rumpel_project: ProjectFactory) -> None:
@@ -145,14 +140,14 @@ def test_from_a_named_revision(rumpel_project: ProjectFactory) -> None:
     project.commit("second")
     project.git("tag", "v1", first)
     project.run("create", "p", "--from", "v1").assert_ok()
-    assert inside(project, "p", "git rev-parse HEAD") == first
+    assert project.inside("p", "git rev-parse HEAD") == first
     project.run("create", "q", "--from", "no-such-thing").assert_error(3, "no-such-thing")
 
 
 def test_remotes_of_the_host_without_credentials(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     project.git("remote", "add", "origin", "https://user:secret@example.com/repo.git")
-    out = inside(project, "p", "git remote -v")
+    out = project.inside("p", "git remote -v")
     assert "https://example.com/repo.git" in out
     assert "secret" not in out
 
@@ -195,7 +190,7 @@ def test_nothing_else_is_written_in_the_users_repository(rumpel_project: Project
     before = _everything_else(git_dir)
     oid = commit(project, "p")
     project.wait_for_ref("p", oid)
-    inside(project, "p", "git branch other && git tag v1")
+    project.inside("p", "git branch other && git tag v1")
     project.wait_for_ref("other@p", oid)
     assert _everything_else(git_dir) == before
     assert all(
@@ -220,7 +215,7 @@ def _everything_else(git_dir: Any) -> dict[str, bytes]:
 
 def test_hooks_replaced_in_the_pod(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
-    inside(project, "p", "mkdir .husky && git config core.hooksPath .husky")
+    project.inside("p", "mkdir .husky && git config core.hooksPath .husky")
     oid = commit(project, "p")
     project.wait_for_ref("p", oid, timeout_s=5)
     delete(project, "p")

@@ -24,31 +24,27 @@ def lfs_project(rumpel_project: ProjectFactory, lfs_image: str) -> Project:
     return project
 
 
-def inside(project: Project, pod: str, script: str) -> str:
-    return project.run("enter", pod, "--", "sh", "-ec", script).assert_ok().stdout.strip()
-
-
 def committed(project: Project, script: str = TRACK) -> str:
-    oid = inside(project, "p", f"{script} && git rev-parse HEAD")
+    oid = project.inside("p", f"{script} && git rev-parse HEAD")
     project.wait_for_ref("p", oid)
     return oid
 
 
 def digest(project: Project, name: str, pod: str = "p") -> str:
-    return inside(project, pod, f"sha256sum {name}").split()[0]
+    return project.inside(pod, f"sha256sum {name}").split()[0]
 
 
 def test_a_pod_has_the_content(lfs_project: Project) -> None:
     project = lfs_project
     assert digest(project, "old.bin") == large.oid_of(OLD)
-    assert inside(project, "p", "git status --porcelain") == ""
+    assert project.inside("p", "git status --porcelain") == ""
     large.track(project.repo, old=OLD, host=HOST)
     large.put(project.root / ".git/lfs", HOST)
     oid = project.commit("again")
     project.wait_until(
-        lambda: inside(project, "p", "git rev-parse host/main") == oid, "the host's commit"
+        lambda: project.inside("p", "git rev-parse host/main") == oid, "the host's commit"
     )
-    inside(project, "p", "git merge -q --ff-only host/main")
+    project.inside("p", "git merge -q --ff-only host/main")
     assert digest(project, "host.bin") == large.oid_of(HOST)
     project.run("delete", "p").assert_ok()
 
@@ -68,8 +64,8 @@ def test_new_content_lands_in_the_hosts_store(lfs_project: Project) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o755
     assert list((store / "tmp").iterdir()) == []
     look = "git rev-parse -q --verify refs/remotes/rumpelpod/p || true"
-    project.wait_until(lambda: inside(project, "q", look) == oid, "another pod sees the commit")
-    inside(project, "q", "git checkout -q refs/remotes/rumpelpod/p")
+    project.wait_until(lambda: project.inside("q", look) == oid, "another pod sees the commit")
+    project.inside("q", "git checkout -q refs/remotes/rumpelpod/p")
     assert digest(project, "new.bin", "q") == name, "with its content"
     project.git("merge", "-q", "rumpelpod/p")
     project.run("delete", "p", "q").assert_ok()
@@ -79,9 +75,9 @@ def test_a_missing_old_object_blocks_nothing(lfs_project: Project) -> None:
     """Spec 42: what the host lacks stays a pointer."""
     project = lfs_project
     large.track(project.repo, lost=b"nobody has this\n" * 20)
-    assert inside(project, "p", "cat lost.bin").startswith("version https://git-lfs")
+    assert project.inside("p", "cat lost.bin").startswith("version https://git-lfs")
     assert digest(project, "old.bin") == large.oid_of(OLD)
-    assert inside(project, "p", "git status --porcelain") == ""
+    assert project.inside("p", "git status --porcelain") == ""
     committed(project)
     assert notes(project) == []
 
@@ -143,8 +139,8 @@ def test_an_image_without_git_lfs(rumpel_project: ProjectFactory) -> None:
     large.put(project.root / ".git/lfs", OLD)
     done = project.run("create", "p").assert_ok()
     assert "the image has no git-lfs" in done.stderr
-    assert inside(project, "p", "cat old.bin") == large.pointer(OLD).strip()
-    assert inside(project, "p", "git status --porcelain") == ""
+    assert project.inside("p", "cat old.bin") == large.pointer(OLD).strip()
+    assert project.inside("p", "git status --porcelain") == ""
     assert "git-lfs" not in rumpel_project(name="other").run("create", "p").assert_ok().stderr
 
 

@@ -104,6 +104,10 @@ class Project:
             raise AssertionError(f"expected one container of pod {pod!r}, found {found}")
         return str(found[0]["Id"])
 
+    def inside(self, pod: str, script: str) -> str:
+        """What a shell in the pod prints; the pod is made, or started, when it has to be."""
+        return self.run("enter", pod, "--", "sh", "-ec", script).assert_ok().stdout.strip()
+
     def exec(self, pod: str, *argv: str, **options: Any) -> Executed:
         """A command in the pod, past rumpel (see Engine.exec)."""
         return self.docker.exec(self.container_id(pod), *argv, **options)
