@@ -46,7 +46,7 @@ NODE_STATES = (
     "blocked",
 )
 CONTROLS = ("cancel", "detach", "exit", "consent", "resize", "signal")
-FULL_ENV_VERBS = frozenset({"create", "enter", "graph", "config", "undelete"})
+FULL_ENV_VERBS = frozenset({"create", "enter", "graph", "config", "fork", "undelete"})
 
 STR, INT, BOOL, NAMES = "string", "number", "true or false", "list of strings"
 
@@ -72,6 +72,12 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
     },
     "exec-exit": {"exec": (STR, "")},
     "list": {"all": (BOOL, False), "quiet": (BOOL, False)},
+    "fork": {
+        "name": (STR, ""),
+        "names": (NAMES, ()),
+        "config": (STR, None),
+        "trust": (BOOL, False),
+    },
     "merge": {"name": (STR, "")},
     "stop": {"names": (NAMES, ()), "all": (BOOL, False)},
     "delete": {"names": (NAMES, ()), "force": (BOOL, False)},

@@ -23,10 +23,14 @@ from rumpel.engine.graph import Graph
 from rumpel.errors import Conflict, Interrupted, NotFound, RumpelError, UsageError
 from rumpel.graphs.create import create, node_id
 from rumpel.graphs.delete import delete
+from rumpel.graphs.restore import add_restore
 from rumpel.model import PodSpec
 from rumpel.text import count
 
 MAX_COUNT = 1000
+PENDING = "pending/"
+"""`pending/<pod id>` in the store: {"of": pod id, "snapshot": oid or null}, what a fork is still
+to get of its source when it is made."""
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
@@ -105,11 +109,13 @@ async def realize(
         graph = create(specs, bases=await requests.bases_of(specs[0]))
         if extend is not None:
             extend(graph)
+        pending = _add_pending(app, graph, specs, outcome)
         if app.engine.plan(graph).is_fresh:
             return
         outcome.result = await app.runner.run(graph, client)
         await faults.reach("create.made")
         await _remember(app, specs, outcome.result)
+        await _forget_pending(app, pending, outcome.result)
         _warn_of_lfs(client, specs, outcome.result)
         await _reap(app, client, specs, outcome)
     except Interrupted:
@@ -121,6 +127,23 @@ async def realize(
             if not app.creating[spec.pod_id]:
                 del app.creating[spec.pod_id]
     _collect_errors(specs, outcome, outcome.result)
+
+
+def _add_pending(app: App, graph: Graph, specs: list[PodSpec], outcome: Outcome) -> list[PodSpec]:
+    """Work that a pod is still to get; after a first attempt somebody may have used it."""
+    pending = [spec for spec in specs if app.store.kv_get(f"{PENDING}{spec.pod_id}")]
+    for spec in pending:
+        oid: str | None = app.store.kv_get(f"{PENDING}{spec.pod_id}")["snapshot"]
+        if oid is not None:
+            add_restore(graph, spec, oid, is_new=spec.pod in outcome.made)
+    return pending
+
+
+async def _forget_pending(app: App, pending: list[PodSpec], result: RunResult) -> None:
+    for spec in pending:
+        own = [state for name, state in result.states.items() if _concerns(spec, name)]
+        if all(state in DONE for state in own):
+            await app.store.kv_set(f"{PENDING}{spec.pod_id}", None)
 
 
 async def _specs(

@@ -15,6 +15,7 @@ from rumpel import paths, protocol
 from rumpel.daemon import (
     create,
     enter,
+    fork,
     graph,
     merge,
     review,
@@ -38,6 +39,7 @@ VERBS: dict[str, Verb] = {
     "create": create.run,
     "enter": enter.run,
     "list": system.list_pods,
+    "fork": fork.run,
     "merge": merge.run,
     "stop": stop.stop,
     "delete": stop.delete,

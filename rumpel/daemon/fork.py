@@ -1,0 +1,204 @@
+"""`fork`: new pods with the branches, index and uncommitted files of another one.
+
+The source goes on: its commits are imported and a snapshot of its work is taken, which is what
+the new pods get once they are made. What a new pod still has to get is in the database from the
+moment it is announced, so that whatever finishes the pod (`create`, `enter`) brings it, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, fields, replace
+
+from rumpel import names as pod_names
+from rumpel.daemon import create as create_verb
+from rumpel.daemon import requests
+from rumpel.daemon.app import App
+from rumpel.daemon.client import Client
+from rumpel.daemon.pods import Pod, new_pod_id
+from rumpel.daemon.requests import Base, Target
+from rumpel.engine import faults
+from rumpel.engine.events import DONE
+from rumpel.errors import NameTaken, RumpelError, UsageError
+from rumpel.graphs import fork as fork_graph
+from rumpel.graphs.create import address, node_id
+from rumpel.model import ContainerSpec, ImageSpec, PodSpec
+
+OWN = ("volumes", "mounts", "private_env")
+"""Members of a container's spec that may differ from pod to pod (`${devcontainerId}`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What was taken of the source."""
+
+    pod: Pod
+    branches: dict[str, str]
+    snapshot: str | None
+
+
+async def run(app: App, client: Client) -> dict[str, object]:
+    """The result line: a row a new pod, as `create` shows it."""
+    where = await requests.target(client)
+    pod = app.pods.get(where.ref.repo_id, client.request.args["name"])
+    wanted = _wanted(client.request.args["names"], pod)
+    await app.host(pod.spec.host)
+    outcome = create_verb.Outcome()
+    specs = await _begun(app, client, where, pod, wanted=wanted, outcome=outcome)
+    if not specs:
+        _refuse_taken(app, where, pod, wanted)
+        origin = await _take(app, client, pod)
+        _refuse_branch(origin, wanted)
+        specs = await _announce(app, client, where, origin, wanted=wanted, outcome=outcome)
+    await create_verb.realize(app, client, specs, outcome)
+    rows = await asyncio.to_thread(_rows, app, outcome, wanted)
+    error = next((outcome.errors[name] for name in wanted if name in outcome.errors), None)
+    if error is None:
+        return {"result": rows, "warnings": client.warnings, "exit_code": 0}
+    return {"error": error.to_json(), "data": rows, "warnings": client.warnings}
+
+
+def _wanted(given: tuple[str, ...], pod: Pod) -> list[str]:
+    if not given:
+        raise UsageError("name the new pod", hint=f"rumpel fork {pod.name} NEW")
+    for name in given:
+        pod_names.check_pod_name(name)
+    if len(set(given)) < len(given):
+        raise UsageError("the same name was given twice")
+    return list(given)
+
+
+def _refuse_taken(app: App, where: Target, pod: Pod, wanted: list[str]) -> None:
+    for name in wanted:
+        if app.pods.find(where.ref.repo_id, name) is not None:
+            raise NameTaken(
+                f"there is a pod {name!r} already",
+                hint=f"rumpel fork {pod.name} OTHER-NAME   or   rumpel delete {name}",
+            )
+
+
+def _refuse_branch(origin: Origin, wanted: list[str]) -> None:
+    for name in wanted:
+        if name in origin.branches:
+            raise NameTaken(
+                f"pod {origin.pod.name!r} has a branch {name!r}, "
+                "and the new pod's own would get that name",
+                hint=f"rumpel fork {origin.pod.name} OTHER-NAME",
+            )
+
+
+async def _begun(
+    app: App,
+    client: Client,
+    where: Target,
+    source: Pod,
+    *,
+    wanted: list[str],
+    outcome: create_verb.Outcome,
+) -> list[PodSpec]:
+    """The same fork was asked for before and not finished: it goes on with what was taken then."""
+    known = [app.pods.find(where.ref.repo_id, name) for name in wanted]
+    begun = [pod for pod in known if pod is not None and _source(app, pod) == source.pod_id]
+    if len(begun) < len(wanted):
+        return []
+    specs = []
+    for pod in begun:
+        outcome.pods[pod.name] = pod
+        specs.append(await _spec(app, client, where, source, pod.name, pod_id=pod.pod_id))
+        app.creating[pod.pod_id] = app.creating.get(pod.pod_id, 0) + 1
+    return specs
+
+
+def _source(app: App, pod: Pod) -> str | None:
+    pending = app.store.kv_get(f"{create_verb.PENDING}{pod.pod_id}")
+    return None if pending is None else str(pending["of"])
+
+
+async def _take(app: App, client: Client, pod: Pod) -> Origin:
+    """The pod as it is now. Raises what kept any of it from being had."""
+    spec, access = pod.spec, app.pods.access(pod.spec)
+    result = await app.runner.run(fork_graph.source(spec, access), client)
+    node = node_id("snapshot", spec)
+    if result.states[node] not in DONE:
+        errors = [result.errors[name] for name in result.states if name in result.errors]
+        raise errors[0] if errors else RumpelError(f"the work of {pod.name} was not taken")
+    taken = result.outputs[node]
+    for line in taken.left:
+        client.warn(f"not in the fork of pod {pod.name!r}: {line}")
+    return Origin(pod=pod, branches=dict(app.links.branches(pod.pod_id)), snapshot=taken.oid)
+
+
+async def _announce(
+    app: App,
+    client: Client,
+    where: Target,
+    origin: Origin,
+    *,
+    wanted: list[str],
+    outcome: create_verb.Outcome,
+) -> list[PodSpec]:
+    specs = [
+        await _spec(app, client, where, origin.pod, name, pod_id=new_pod_id()) for name in wanted
+    ]
+    async with app.gate(where.ref.repo_id, origin.pod.spec.host):
+        _refuse_taken(app, where, origin.pod, wanted)
+        # Before the pod itself: one that is there without these would stay without them.
+        await asyncio.gather(*(_note(app, origin, spec) for spec in specs))
+        for pod in await asyncio.gather(*(app.pods.put(spec) for spec in specs)):
+            outcome.pods[pod.name] = pod
+            outcome.made.add(pod.name)
+    await faults.reach("fork.announced")
+    for spec in specs:
+        await app.links.restore(address(spec))
+        app.creating[spec.pod_id] = app.creating.get(spec.pod_id, 0) + 1
+    return specs
+
+
+async def _note(app: App, origin: Origin, spec: PodSpec) -> None:
+    own = origin.pod.name
+    branches = {spec.pod if name == own else name: oid for name, oid in origin.branches.items()}
+    await asyncio.gather(
+        app.store.kv_set(f"fresh/{spec.pod_id}", branches),
+        app.store.kv_set(
+            f"{create_verb.PENDING}{spec.pod_id}",
+            {"of": origin.pod.pod_id, "snapshot": origin.snapshot},
+        ),
+    )
+
+
+async def _spec(
+    app: App, client: Client, where: Target, pod: Pod, name: str, *, pod_id: str
+) -> PodSpec:
+    """Of the configuration of today (it has the values), with the image of the source."""
+    source = pod.spec
+    dev = await requests.dev_config(where, client, pod=name, pod_id=pod_id)
+    for warning in (*where.settings.warnings, *dev.warnings):
+        client.warn(warning)
+    await requests.consented(app.store, where, client, dev)
+    start = Base(branch=source.base_branch, oid=source.base_oid)
+    made = await requests.pod_spec(where, dev, pod=name, pod_id=pod_id, start=start)
+    if changed := _changed(source, made):
+        client.warn(
+            f"the configuration changed since pod {source.pod!r} was made "
+            f"({', '.join(changed)}): the fork has its image, and the rest as it is now"
+        )
+    return replace(made, host=source.host, image=_image(app, source, made))
+
+
+def _image(app: App, source: PodSpec, made: PodSpec) -> ImageSpec:
+    made_of = app.pods.made_of(source)
+    if made.image == source.image or made_of is None:
+        return made.image
+    return ImageSpec(ref=str(made_of.image_id))
+
+
+def _changed(source: PodSpec, made: PodSpec) -> list[str]:
+    """Names of what is not as it was, without what differs from pod to pod."""
+    before, now = source.to_json()["container"], made.to_json()["container"]
+    names = [member.name for member in fields(ContainerSpec) if member.name not in OWN]
+    image = ["image"] if made.image != source.image else []
+    return image + [name for name in names if before[name] != now[name]]
+
+
+def _rows(app: App, outcome: create_verb.Outcome, wanted: list[str]) -> list[dict[str, object]]:
+    return [create_verb.row(app, outcome, name) for name in wanted]

@@ -1,0 +1,111 @@
+"""`rumpel fork`: new pods with all the work of another one, which goes on."""
+
+from __future__ import annotations
+
+import random
+
+from tests.support.dirty import dirty, photo
+from tests.support.project import Project, ProjectFactory
+from tests.support.repo import Content
+
+FILES: dict[str, Content] = {
+    ".gitignore": "*.log\nignored/\n",
+    ".gitattributes": "*.crlf text eol=crlf\n",
+    "src/app.py": "print(1)\n",
+    "src/lib.py": "print(2)\n",
+    "docs/one.crlf": "a\r\nb\r\n",
+    "run.sh": "#!/bin/sh\n",
+    "data.bin": bytes(range(256)),
+}
+
+
+def renamed(lines: list[str], old: str, new: str) -> list[str]:
+    """A picture of pod `old`, as one of a pod `new` with the same work must look."""
+    swaps = {
+        f"# branch.head {old}": f"# branch.head {new}",
+        f"On branch {old}": f"On branch {new}",
+        f"refs/heads/{old}": f"refs/heads/{new}",
+    }
+    return sorted(swaps.get(line, _ref(line, old, new)) for line in lines)
+
+
+def _ref(line: str, old: str, new: str) -> str:
+    head, tab, ref = line.rpartition("\t")
+    return f"{head}{tab}refs/heads/{new}" if tab and ref == f"refs/heads/{old}" else line
+
+
+def test_a_fork_has_everything(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(FILES)
+    seed = random.randrange(1 << 30)
+    project.inside("p", dirty(random.Random(seed), "merge"))
+    before = photo(project, "p")
+    ran = project.container_id("p")
+    rows = project.run("fork", "p", "q", "r", "--json").assert_ok().data
+    assert [(row["name"], row["created"], row["status"]) for row in rows] == [
+        ("q", True, "running"),
+        ("r", True, "running"),
+    ]
+    assert photo(project, "p") == before, "the source is not touched"
+    assert project.container_id("p") == ran
+    for name in ("q", "r"):
+        assert sorted(photo(project, name)) == renamed(before, "p", name), f"seed {seed}"
+        assert images(project, name) == images(project, "p")
+    published = project.repo.published()
+    assert published["q"] == published["p"]
+    assert published["other@q"] == published["other@p"]
+    project.inside("q", "git commit -q --allow-empty -m later 2>/dev/null || true; echo x >only-q")
+    assert sorted(photo(project, "r")) == renamed(before, "p", "r"), "they share nothing"
+    project.run("delete", "--force", "p", "q", "r").assert_ok()
+
+
+def images(project: Project, pod: str) -> str:
+    return str(project.docker.api.inspect_container(project.container_id(pod))["Image"])
+
+
+def test_of_a_stopped_pod_and_what_is_refused(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(FILES)
+    project.inside("p", "echo y >y; git add y; git branch taken")
+    before = photo(project, "p")
+    project.run("stop", "p").assert_ok()
+    project.run("fork", "p", "q").assert_ok()
+    assert sorted(photo(project, "q")) == renamed(before, "p", "q")
+    rows = project.run("list", "--json").assert_ok().data
+    assert {row["name"]: row["status"] for row in rows} == {"p": "stopped", "q": "running"}
+    project.run("fork", "p", "q").assert_error(4, "already", "rumpel fork p OTHER-NAME")
+    project.run("fork", "p", "taken").assert_error(4, "has a branch 'taken'")
+    project.run("fork", "p", "p").assert_error(2, "the pod to fork")
+    project.run("fork", "nobody", "n").assert_error(3, "there is no pod 'nobody'")
+    project.run("fork", "p").assert_error(2, "NEW")
+    project.run("delete", "--force", "p", "q").assert_ok()
+
+
+def test_the_image_of_the_source_and_a_failed_command(rumpel_project: ProjectFactory) -> None:
+    """What was left to do of a fork is done by whatever finishes the pod."""
+    project = rumpel_project(
+        {
+            **FILES,
+            ".devcontainer/devcontainer.json": '{"build": {"dockerfile": "Dockerfile"}}',
+            ".devcontainer/Dockerfile": "FROM rumpel-mini:1\nRUN echo one >/made\n",
+        }
+    )
+    project.inside("p", "echo work >work; git add work")
+    before = photo(project, "p")
+    project.write(
+        {
+            ".devcontainer/devcontainer.json": '{"build": {"dockerfile": "Dockerfile"},'
+            ' "postCreateCommand": "test -e /tmp/allowed"}',
+            ".devcontainer/Dockerfile": "FROM rumpel-mini:1\nRUN echo two >/made\n",
+        }
+    )
+    failed = project.run("fork", "p", "q").assert_error(6, "postCreateCommand", "the same again")
+    assert "changed since pod 'p' was made (image)" in failed.stderr
+    assert project.exec("q", "cat", "/made").stdout == "one\n"
+    project.exec("p", "rm", "/workspaces/repo/work")
+    project.exec("q", "touch", "/tmp/allowed")
+    project.run("enter", "q", "--ignore-failed", "--", "touch", "mine").assert_ok()
+    project.run("fork", "p", "q").assert_ok()
+    assert sorted(photo(project, "q")) == renamed(before, "p", "q")
+    (saved,) = project.run("snapshot", "--list", "q", "--json").assert_ok().data
+    assert saved["kind"] == "restore", "what was made in it meanwhile is kept"
+    project.run("fork", "p", "q").assert_error(4, "already")
+    project.run("delete", "--force", "p", "q").assert_ok()
