@@ -1,4 +1,4 @@
-"""Pods come to be: image -> tools -> seed -> container -> clone -> lifecycle -> sync.
+"""Pods come to be: image -> tools -> seed -> container -> clone -> lifecycle -> sync; ports.
 
 Pods of one request share the nodes they have in common, so fifty pods build one image.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rumpel.engine.graph import Graph, Handle
-from rumpel.model import PodSpec
-from rumpel.tasks import clone, container, image, lifecycle, seed, sync, tools
+from rumpel.model import PodSpec, PortSpec
+from rumpel.tasks import clone, container, image, lifecycle, port, seed, sync, tools
 from rumpel.tasks.world import PodAddress
 
 ONCE = ("onCreateCommand", "updateContentCommand", "postCreateCommand")
@@ -131,6 +131,22 @@ def add_workspace(graph: Graph, spec: PodSpec, started: Handle) -> None:
         pod=spec.pod,
     )
     _add_hooks(graph, spec, started, cloned)
+    for one in spec.open_ports:
+        add_port(graph, spec, one, started.out("container_id"), started.out("user"))
+
+
+def port_id(spec: PodSpec, one: PortSpec) -> str:
+    return f"{node_id('port', spec)}/{one.key}"
+
+
+def add_port(graph: Graph, spec: PodSpec, one: PortSpec, container_id: str, user: str) -> None:
+    graph.add(
+        port,
+        port_id(spec, one),
+        port.Inputs(address=address(spec), container_id=container_id, user=user, port=one),
+        pod=spec.pod,
+        title=f"Forwarding port {one.key}",
+    )
 
 
 def _add_hooks(graph: Graph, spec: PodSpec, started: Handle, cloned: Handle) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+LOCALHOST = "localhost"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepoRef:
@@ -62,6 +64,28 @@ class HookSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PortSpec:
+    """A port of a pod that appears on this machine."""
+
+    port: int
+    host: str = LOCALHOST
+    """As the pod sees it; another one is a neighbour of the container."""
+    local: int | None = None
+    """The local port asked for: this one or none."""
+    may_be_low: bool = False
+    """A local port below 1024 was asked for, if it can be had."""
+    label: str | None = None
+    protocol: str | None = None
+    """`http` or `https`, when it is known what is spoken there."""
+    is_announced: bool = True
+
+    @property
+    def key(self) -> str:
+        """What it is called: `3000`, or `db:5432`."""
+        return str(self.port) if self.host == LOCALHOST else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
     """What the Engine API's create body is made of, besides image, labels and our mounts."""
 
@@ -101,6 +125,18 @@ class PodSpec:
     remote_env: dict[str, str | None] = field(default_factory=dict)
     env_probe: str = "loginInteractiveShell"
     shares_branches: bool = True
+    ports: tuple[PortSpec, ...] = ()
+    """Of the configuration."""
+    forwards: tuple[PortSpec, ...] = ()
+    """Asked for by `forward-port`; such a one stands for the configured port of its key."""
+    config_file: str | None = None
+    """The devcontainer.json it was made from, relative to the repository."""
+
+    @property
+    def open_ports(self) -> tuple[PortSpec, ...]:
+        """All of them, each once."""
+        found = {port.key: port for port in (*self.ports, *self.forwards)}
+        return tuple(found.values())
 
     def to_json(self) -> dict[str, Any]:
         """For the database: private values only as digests."""
@@ -127,6 +163,9 @@ class PodSpec:
             )
             for hook in data.get("hooks", ())
         )
+        for name in ("ports", "forwards"):
+            listed = data.get(name, ())
+            known[name] = tuple(PortSpec(**_known(PortSpec, port)) for port in listed)
         return cls(**known)
 
 

@@ -42,6 +42,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     world, pod = ctx.world, inputs.address
     host = world.host(pod.host)
     await world.links.close(pod.pod_id)
+    await world.ports.close(pod.pod_id)
     found = await host.containers(world.label_filter("pod", pod_id=pod.pod_id))
     for state in found:
         await host.remove(state.id, force=True, volumes=True)

@@ -59,6 +59,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
             ctx.log(f"stopped without a last look: {error.message}")
         ctx.fault("synced")
     await world.links.close(pod.pod_id)
+    await world.ports.close(pod.pod_id)
     await world.host(pod.host).stop(access.container_id, grace_s=GRACE_S)
     return Output(container_id=access.container_id)
 

@@ -19,7 +19,7 @@ from rumpel.adapters.git import Head
 from rumpel.adapters.git_trash import Deleted, Snapshot
 from rumpel.engine.operation import OK, Probe, changed, gone, unknown
 from rumpel.errors import HostUnreachable
-from rumpel.model import RepoRef
+from rumpel.model import PortSpec, RepoRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +129,28 @@ class Links(Protocol):
         """The gateway is about to go."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A port of a pod at a local port."""
+
+    local: int
+    note: str | None
+    """Why it is not the local port one would expect."""
+
+
+class Ports(Protocol):
+    """Local ports that lead into running pods."""
+
+    def local(self, pod_id: str, key: str, container_id: str) -> int | None:
+        """Where a port is open now; None when it is not."""
+
+    async def open(self, pod: PodAddress, access: Access, port: PortSpec) -> Opened:
+        """Listen for it, at the local port it had (idempotent). Raises Conflict."""
+
+    async def close(self, pod_id: str) -> None:
+        """The pod stops: what is open for it is closed, and connections end."""
+
+
 class Works(Protocol):
     """Uncommitted work of pods: onto the host, back into a pod, into the trash."""
 
@@ -170,6 +192,7 @@ class World:
     hosts: dict[str, DockerHost]
     snapshots: dict[str, HostSnapshot]
     links: Links
+    ports: Ports
     works: Works
     extra_labels: dict[str, str]
     default_parallel: int

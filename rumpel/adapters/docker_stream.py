@@ -52,6 +52,11 @@ class DockerStream:
         """For the exit code and resize; empty for an attach."""
         self.bytes_read = 0
 
+    @property
+    def is_closed(self) -> bool:
+        """By `close`, not by the other side."""
+        return self._wire.is_closed
+
     async def read(self) -> tuple[int, bytes] | None:
         """The next piece and where it came from; None at the end, also after `close`.
 

@@ -14,6 +14,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "undelete": ("undelete", "bring a deleted pod back, or list those that can be"),
     "snapshot": ("snapshot", "hold the uncommitted work of pods on the host"),
     "restore": ("restore", "put a snapshot back into a pod"),
+    "ports": ("ports", "show the ports of a pod and where they are on this machine"),
+    "forward-port": ("forward_port", "forward one more port of a pod, or close it again"),
     "graph": ("graph", "show the steps behind a pod, their state and why"),
     "config": ("config", "show the configuration and where each value comes from"),
     "daemon": ("daemon", "look at, stop or restart the background process"),

@@ -21,7 +21,8 @@ from rumpel.cache.store import Store
 from rumpel.daemon import adopt, limits, seeds, trash
 from rumpel.daemon.background import Background
 from rumpel.daemon.links import LinkManager
-from rumpel.daemon.pods import Pods, find_container, repo_ref
+from rumpel.daemon.pods import Pod, Pods, find_container, repo_ref
+from rumpel.daemon.ports import PortKeeper
 from rumpel.daemon.runner import Runner
 from rumpel.daemon.works import WorkKeeper
 from rumpel.engine.execute import Engine
@@ -52,13 +53,12 @@ class App:
         self.creating: dict[str, int] = {}
         """Pods that are made now, and for how many requests."""
         self.repo_gates: dict[str, asyncio.Lock] = {}
-        self.stopping = asyncio.Event()
+        self.stopping, self._opening = asyncio.Event(), asyncio.Lock()
         self.hosts: dict[str, DockerHost] = {}
         self.snapshots: dict[str, HostSnapshot] = {}
-        self._opening = asyncio.Lock()
-        self.requests = 0
-        parallel = max(2, 2 * (os.cpu_count() or 1))
+        self.requests, parallel = 0, max(2, 2 * (os.cpu_count() or 1))
         idle = asyncio.Event()
+        self.ports = self._port_keeper(idle)
         self.links = LinkManager(
             background=background,
             host=self._host,
@@ -73,6 +73,7 @@ class App:
             hosts=self.hosts,
             snapshots=self.snapshots,
             links=self.links,
+            ports=self.ports,
             works=WorkKeeper(self._host, state_dir / "doors", limits.of_repo),
             extra_labels=extra_labels(os.environ),
             default_parallel=parallel,
@@ -83,6 +84,16 @@ class App:
         self._repos: dict[str, git.Repo] = {}
         self._refs: dict[str, RepoRef] = {}
         self._compared: dict[tuple[str, str], tuple[int, int, float]] = {}
+
+    def _port_keeper(self, idle: asyncio.Event) -> PortKeeper:
+        return PortKeeper(
+            store=self.store,
+            background=self.background,
+            idle=idle,
+            host=self._host,
+            image_of=self._image_of,
+            pod_name=self._pod_name,
+        )
 
     async def host(self, name: str) -> DockerHost:
         """The connected host. Raises HostUnreachable with what to do."""
@@ -110,6 +121,7 @@ class App:
         state = self.snapshots[host].containers.get(container_id)
         if state is None or state.status != "running":
             self.background.spawn(self.links.ended(container_id), "link ended")
+            self.background.spawn(self.ports.ended(container_id), "ports ended")
             return
         pod = self.pods.by_id(state.labels.get(names.LABEL_POD_ID, ""))
         if pod is None or pod.pod_id in self.creating:
@@ -117,7 +129,7 @@ class App:
         cloned = self.pods.record("clone", pod.spec)
         access = self.pods.access(pod.spec)
         if access is not None and cloned is not None and cloned.output is not None:
-            self.links.follow(address(pod.spec), access)
+            self._follow(pod, access)
 
     async def restore(self) -> None:
         """At start: recover what was interrupted, then link up with what runs."""
@@ -178,7 +190,12 @@ class App:
             if state.status == "running":
                 if any(self.pods.record(kind, spec) is not None for kind in FREEZES):
                     await self._thaw(spec, access)
-                self.links.follow(address(spec), access)
+                self._follow(pod, access)
+
+    def _follow(self, pod: Pod, access: Access) -> None:
+        self.links.follow(address(pod.spec), access)
+        if pod.spec.open_ports:
+            self.background.spawn(self.ports.follow(pod.spec, access), f"ports of {pod.name}")
 
     async def _thaw(self, spec: PodSpec, access: Access) -> None:
         """Who froze this pod may have been killed: what is frozen goes on."""
@@ -221,6 +238,7 @@ class App:
         await self.runner.stop()
         await self.engine.close()
         await self.links.close_all()
+        await self.ports.close_all()
         for host in self.hosts.values():
             await host.close()
 
@@ -229,6 +247,14 @@ class App:
         if found is None:
             raise HostUnreachable(f"no connection to the Docker engine of host {name!r}")
         return found
+
+    def _image_of(self, host: str, container_id: str) -> str:
+        state = self.snapshots[host].containers.get(container_id)
+        return "" if state is None else state.image_id
+
+    def _pod_name(self, pod_id: str) -> str | None:
+        pod = self.pods.by_id(pod_id)
+        return None if pod is None else pod.name
 
     def _gateway_filter(self, repo: RepoRef) -> list[str]:
         return self.world.label_filter("gateway", repo=repo.repo_id)

@@ -9,7 +9,7 @@ from typing import Any
 
 from rumpel import names
 from rumpel.adapters import git_worktree, threads
-from rumpel.daemon import requests, seeds, spared
+from rumpel.daemon import forward, requests, seeds, spared
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
@@ -111,11 +111,13 @@ async def realize(
             extend(graph)
         pending = _add_pending(app, graph, specs, outcome)
         if app.engine.plan(graph).is_fresh:
+            await forward.settle(app, client, specs)
             return
         outcome.result = await app.runner.run(graph, client)
         await faults.reach("create.made")
         await _remember(app, specs, outcome.result)
         await _forget_pending(app, pending, outcome.result)
+        await forward.settle(app, client, specs, outcome.result)
         _warn_of_lfs(client, specs, outcome.result)
         await _reap(app, client, specs, outcome)
     except Interrupted:
@@ -190,7 +192,7 @@ async def _spec(
         return await requests.pod_spec(where, dev, pod=name, pod_id=pod_id, start=start)
     before = Base(branch=known.spec.base_branch, oid=known.spec.base_oid)
     spec = await requests.pod_spec(where, dev, pod=name, pod_id=pod_id, start=before)
-    return replace(spec, host=known.spec.host)
+    return replace(spec, host=known.spec.host, forwards=known.spec.forwards)
 
 
 async def _remember(app: App, specs: list[PodSpec], result: RunResult) -> None:

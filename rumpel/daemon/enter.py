@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from rumpel import names, protocol
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.daemon import create as create_verb
-from rumpel.daemon import imports, requests
+from rumpel.daemon import forward, imports, requests
 from rumpel.daemon.app import LOCAL, App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
@@ -80,16 +80,18 @@ async def ready(app: App, client: Client, target: Target) -> Pod:
         made_of = app.pods.made_of(pod.spec)
         state = find_container(snapshot.containers.values(), pod.pod_id)
         if state is not None and made_of is not None and state.status != "created":
-            spec = pod.spec
+            spec = await forward.refreshed(app, client, target, pod)
             failed = app.pods.failed_node(spec)
             if failed and client.request.args.get("ignore_failed"):
                 client.warn(f"{failed} failed and was not run again")
                 spec = replace(spec, hooks=())
             graph = resume(spec, made_of)
-            if not app.engine.plan(graph).is_fresh:
+            if app.engine.plan(graph).is_fresh:
+                await forward.settle(app, client, [spec])
+            else:
                 result = await app.runner.run(graph, client)
-                for error in result.errors.values():
-                    raise error
+                await forward.settle(app, client, [spec], result)
+                forward.raise_unless_port(client, result)
             return pod
     outcome = await create_verb.make(app, client, target, [name])
     for error in outcome.errors.values():

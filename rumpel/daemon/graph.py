@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from rumpel import paths
@@ -130,6 +131,7 @@ async def _create(client: Client, where: Target, pods: list[Pod]) -> Graph:
         dev = await requests.dev_config(where, client, pod=pod.name, pod_id=pod.pod_id)
         start = Base(branch=pod.spec.base_branch, oid=pod.spec.base_oid)
         spec = await requests.pod_spec(where, dev, pod=pod.name, pod_id=pod.pod_id, start=start)
+        spec = replace(spec, forwards=pod.spec.forwards)
         graph.merge(create([spec], bases=await requests.bases_of(spec)))
     return graph
 

@@ -21,7 +21,7 @@ from rumpel.model import PodSpec, RepoRef
 from rumpel.tasks import container
 from rumpel.tasks.world import Access
 
-KEPT_BY_ID = ("fresh", "made-of", "modules", "pending", "reviewed", "undelete")
+KEPT_BY_ID = ("fresh", "made-of", "modules", "pending", "ports", "reviewed", "undelete")
 """Keys of the store with the id of a pod in them."""
 OWN_KINDS = (
     *("container", "clone", "sync", "commits", "imported", "uncommitted", "range"),
@@ -125,8 +125,8 @@ class Pods:
 
     def node_ids(self, spec: PodSpec) -> list[str]:
         own = [node_id(kind, spec) for kind in OWN_KINDS]
-        hooks = node_id("lifecycle", spec) + "/"
-        return own + [name for name in list(self._store.records) if name.startswith(hooks)]
+        many = tuple(f"{node_id(kind, spec)}/" for kind in ("lifecycle", "port"))
+        return own + [name for name in list(self._store.records) if name.startswith(many)]
 
     def record(self, kind: str, spec: PodSpec) -> Record | None:
         return self._store.records.get(node_id(kind, spec))

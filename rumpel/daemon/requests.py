@@ -92,12 +92,13 @@ async def base(where: Target, wanted: str | None) -> Base:
 
 
 async def dev_config(
-    where: Target, client: Client, *, pod: str, pod_id: str
+    where: Target, client: Client, *, pod: str, pod_id: str, config_file: str | None = None
 ) -> devcontainer.DevConfig:
+    """`config_file`: the one to be read when the request names none."""
     return await threads.call(
         devcontainer.load,
         where.root,
-        config_path=client.request.args.get("config"),
+        config_path=client.request.args.get("config") or config_file,
         local_env=client.request.env,
         pod=pod,
         pod_id=pod_id,
@@ -170,14 +171,20 @@ async def pod_spec(
             cpus=_optional(settings.get("cpus")),
             pids_limit=int(settings.get("pidsLimit")),
         ),
-        hooks=tuple(
-            HookSpec(name=name, steps=tuple((step.name, tuple(step.argv)) for step in steps))
-            for name, steps in dev.hooks.items()
-            if steps
-        ),
+        hooks=_hooks(dev),
         remote_env=dict(dev.remote_env),
         env_probe=dev.user_env_probe,
         shares_branches=bool(settings.get("shareBranches")),
+        ports=dev.ports,
+        config_file=dev.source,
+    )
+
+
+def _hooks(dev: devcontainer.DevConfig) -> tuple[HookSpec, ...]:
+    return tuple(
+        HookSpec(name=name, steps=tuple((step.name, tuple(step.argv)) for step in steps))
+        for name, steps in dev.hooks.items()
+        if steps
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from rumpel.devcontainer import (
     consent,
     fields,
+    forwards,
     jsonc,
     lifecycle,
     locate,
@@ -35,6 +36,7 @@ from rumpel.devcontainer.positions import FieldError
 from rumpel.devcontainer.runargs import RunArgs
 from rumpel.devcontainer.schema import DevContainer
 from rumpel.errors import ConfigError
+from rumpel.model import PortSpec
 
 DEFAULT_IMAGE = "debian:bookworm"
 MASK = "***"
@@ -72,6 +74,7 @@ class DevConfig:
     hooks: Mapping[str, Command] = field(default_factory=dict)
     """All five, in order; `${containerEnv:...}` is still in them."""
     wait_for: str = lifecycle.DEFAULT_WAIT_FOR
+    ports: tuple[PortSpec, ...] = ()
     effects: tuple[Effect, ...] = ()
     local_env_used: tuple[str, ...] = ()
     private_env: tuple[str, ...] = ()
@@ -163,6 +166,7 @@ def _resolve(document: Document, caller: Caller, default_image: str) -> DevConfi
         override_command=typed.override_command,
         user_env_probe=typed.user_env_probe,
         wait_for=typed.wait_for,
+        ports=forwards.ports(typed),
     )
     return _with_container(base, typed, document, caller)
 

@@ -60,6 +60,16 @@ class BuildPart(_Part):
     options: list[str] = []
 
 
+class PortAttributes(_Part):
+    """What is not among the values of the specification has no effect, as in the reference."""
+
+    label: str | None = None
+    protocol: str | None = None
+    on_auto_forward: str | None = Field(default=None, alias="onAutoForward")
+    require_local_port: bool | None = Field(default=None, alias="requireLocalPort")
+    elevate_if_needed: bool | None = Field(default=None, alias="elevateIfNeeded")
+
+
 class DevContainer(_Part):
     """The file after substitution. Commands and mounts are checked where they are read."""
 
@@ -80,6 +90,11 @@ class DevContainer(_Part):
     privileged: bool | None = None
     cap_add: list[str] = Field(default=[], alias="capAdd")
     security_opt: list[str] = Field(default=[], alias="securityOpt")
+    forward_ports: list[int | str] = Field(default=[], alias="forwardPorts")
+    ports_attributes: dict[str, PortAttributes] = Field(default={}, alias="portsAttributes")
+    other_ports_attributes: PortAttributes | None = Field(
+        default=None, alias="otherPortsAttributes"
+    )
     user_env_probe: Probe = Field(default="loginInteractiveShell", alias="userEnvProbe")
     wait_for: WaitFor = Field(default="updateContentCommand", alias="waitFor")
 
@@ -105,6 +120,8 @@ def validate(config: dict[str, Any]) -> DevContainer:
         raise FieldError(path, str(first["ctx"]["error"]))
     if path[:1] == ("mounts",) and len(path) == 2:
         reason = "a string or an object is expected"
+    if path[:1] == ("forwardPorts",) and len(path) == 2:
+        reason = "a number or a string is expected"
     raise FieldError(path, f"{reason}, not {_kind(first['input'])}")
 
 

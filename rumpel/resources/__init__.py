@@ -1,4 +1,4 @@
-"""Shell programs that run inside pods and images; data files beside this one.
+"""Programs that run inside pods and images; data files beside this one.
 
 Read when imported, so that no event loop ever waits for them.
 """
@@ -20,12 +20,18 @@ def shorten(script: str) -> str:
     )
 
 
+SUFFIXES = (".sh", ".pl", ".python")
+"""`.python`: runs by the interpreter of an image, which may be older than ours."""
+
+
 def _load(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
-    return shorten(text) if path.name.startswith("pod_") else text
+    return shorten(text) if path.name.startswith("pod_") and path.suffix == ".sh" else text
 
 
-_TEXTS = {path.name: _load(path) for path in Path(__file__).parent.glob("*.sh")}
+_TEXTS = {
+    path.name: _load(path) for path in Path(__file__).parent.iterdir() if path.suffix in SUFFIXES
+}
 
 
 def resource_text(name: str) -> str:

@@ -56,9 +56,9 @@ def test_every_command_is_in_the_readme_and_every_one_named_exists(
     project = rumpel_project()
     help_text = project.run("--help").assert_ok().stdout
     table = README.split("## Commands\n", 1)[1].split("\n## ", 1)[0]
-    named = set(re.findall(r"^\| `rumpel ([a-z]+)", table, re.MULTILINE))
+    named = set(re.findall(r"^\| `rumpel ([a-z-]+)", table, re.MULTILINE))
     listed = help_text.split("commands:\n", 1)[1].split("\n\n", 1)[0]
-    offered = set(re.findall(r"^ {2}([a-z]+) ", listed, re.MULTILINE)) - {"help"}
+    offered = set(re.findall(r"^ {2}([a-z-]+) ", listed, re.MULTILINE)) - {"help"}
     assert named, "the table names commands"
     assert named <= offered, named - offered
     assert offered <= named, offered - named
@@ -72,7 +72,7 @@ def test_options_named_in_the_readme_exist(rumpel_project: ProjectFactory) -> No
         project.run(command, "--help").assert_ok().stdout
         for command in (
             *("create", "enter", "list", "stop", "delete", "undelete", "snapshot", "restore"),
-            *("graph", "config", "review", "merge"),
+            *("graph", "config", "review", "merge", "forward-port"),
         )
     )
     prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)

@@ -137,7 +137,7 @@ def test_errors_stand_where_the_value_stands(text: str, root: Path, load_text: L
 
 WARNED = {
     '{"image": "a",\n "features": {}}': ":2:2: features is not handled yet and has no effect",
-    '{"image": "a", "forwardPorts": [1]}': ":1:16: forwardPorts is not handled yet",
+    '{"image": "a", "appPort": [1]}': ":1:16: appPort is not handled yet",
     '{"image": "a", "runArg": []}': ":1:16: runArg is not a field of the specification and has no "
     "effect (did you mean runArgs?)",
     '{"image": "a", "zzz": 1}': ":1:16: zzz is not a field of the specification and has no effect",
