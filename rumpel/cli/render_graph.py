@@ -163,11 +163,19 @@ def reason(one: Mapping[str, Any]) -> str:
             return f"last attempt {subject or 'failed'}" + (f": {message}" if message else "")
         case "refresh":
             return "asked for"
+        case "always":
+            return "runs every time"
+        case "age":
+            return f"its result is {_age(before)} old, at most {_age(after)} are allowed"
         case "upstream" if "/" in subject:
             return f"depends on {_short_id(subject)}"
         case "unknown" if "/" in subject:
             return f"depends on {_short_id(subject)}, which is unknown"
     return subject or "no reason given"
+
+
+def _age(seconds: object) -> str:
+    return text.duration(float(seconds)) if isinstance(seconds, (int, float)) else "too"
 
 
 def value(found: object, limit: int = MAX_VALUE) -> str:

@@ -31,7 +31,8 @@ class Runner:
     async def run(self, graph: Graph, client: Client) -> RunResult:
         """Raises Interrupted when the client cancelled; the undo has happened by then."""
         task = asyncio.get_running_loop().create_task(
-            self.engine.run(graph, emit=client.on_event), name=f"run {graph.verb}"
+            self.engine.run(graph, emit=client.on_event, is_interactive=client.request.tty),
+            name=f"run {graph.verb}",
         )
         self._active.add(task)
         self.idle.clear()

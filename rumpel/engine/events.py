@@ -5,13 +5,19 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rumpel.engine.states import DONE, LIVE, NodeState
+
 if TYPE_CHECKING:
     from rumpel.engine.operation import Reason
     from rumpel.errors import RumpelError
 
 
+__all__ = ["DONE", "LIVE", "Event", "EventKind", "NodeState", "reason_json"]
+
+
 class EventKind(StrEnum):
     RUN_PLANNED = "run-planned"
+    RUN_EXPANDED = "run-expanded"
     RUN_ENDED = "run-ended"
     CACHED = "node-cached"
     WAITING = "node-waiting"
@@ -25,23 +31,6 @@ class EventKind(StrEnum):
     BLOCKED = "node-blocked"
 
 
-class NodeState(StrEnum):
-    """Where a node is in one run. All but the first two are final."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    CACHED = "cached"
-    OK = "ok"
-    FAILED = "failed"
-    UPSTREAM_FAILED = "upstream-failed"
-    CANCELLED = "cancelled"
-    BLOCKED = "blocked"
-
-
-DONE = frozenset({NodeState.CACHED, NodeState.OK})
-LIVE = frozenset({NodeState.WAITING, NodeState.RUNNING})
-
-
 class Event(NamedTuple):
     """`elapsed_s` counts from the start of the node (of the run, for `run-…`), queueing apart."""
 
@@ -50,18 +39,21 @@ class Event(NamedTuple):
     node_id: str = ""
     pod: str | None = None
     title: str = ""
+    group: str = ""
     elapsed_s: float = 0.0
     text: str = ""
     """A line of output, or what is waited for."""
     reasons: tuple[Reason, ...] = ()
     error: RumpelError | None = None
     nodes: tuple[dict[str, Any], ...] = ()
-    """For `run-planned`: id, kind, title, pod and verdict of every node."""
+    """For `run-planned` and `run-expanded`: id, kind, title, pod and verdict of the nodes."""
 
     def to_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {"kind": str(self.kind), "run_id": self.run_id}
         if self.node_id:
             found |= {"node_id": self.node_id, "pod": self.pod, "title": self.title}
+        if self.group:
+            found["group"] = self.group
         found["elapsed_s"] = round(self.elapsed_s, 6)
         if self.text:
             found["text"] = self.text

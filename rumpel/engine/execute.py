@@ -17,8 +17,9 @@ from rumpel.engine.events import EventKind, NodeState
 from rumpel.engine.flight import Flight, Outcome
 from rumpel.engine.pilot import CANCELLED, Pilot
 from rumpel.engine.plan import Plan, plan
-from rumpel.engine.run import GraphRun, RunHandle, RunResult
-from rumpel.engine.slots import Slots, Ticket
+from rumpel.engine.run import GraphRun, RunHandle, RunResult, Wishes
+from rumpel.engine.slots import Slots, Ticket, names_of
+from rumpel.engine.states import Phase
 from rumpel.errors import Interrupted, NotFound, RumpelError
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Engine:
             self.world,
             refresh=frozenset(refresh),
             busy=self.flights.keys(),
+            now=self.store.now(),
         )
 
     def open_run(self) -> RunHandle:
@@ -86,8 +88,13 @@ class Engine:
         emit: Callable[[Event], None] | None = None,
         refresh: Collection[str] = (),
         run: RunHandle | None = None,
+        is_interactive: bool = False,
+        fail_fast: bool = False,
     ) -> RunResult:
         """Make everything in the graph true; failures are in the result, not raised.
+
+        What a person waits for (`is_interactive`) is given slots first. With `fail_fast` nothing
+        more is begun after a failure; what runs is left to its end.
 
         Cancelling this leaves the nodes others want alone, undoes the rest and then raises
         CancelledError; a second cancellation does not wait for the undoing, which goes on.
@@ -96,12 +103,8 @@ class Engine:
         """
         if self.is_closed:
             raise Interrupted("the engine is shutting down")
-        unknown = sorted(set(refresh) - graph.nodes.keys())
-        if unknown:
-            raise NotFound(f"no node {unknown[0]} in this graph", details={"nodes": unknown})
-        handle = run or self.open_run()
-        active = GraphRun(self, graph, handle, emit=self._both(emit), refresh=frozenset(refresh))
-        active.start(self.plan(graph, refresh=refresh))
+        wishes = Wishes(frozenset(refresh), is_interactive, fail_fast)
+        active = self._begun(graph, run or self.open_run(), self._both(emit), wishes)
         try:
             await active.finished.wait()
         except asyncio.CancelledError:
@@ -112,6 +115,21 @@ class Engine:
         await self._noted(active, written)
         active.emit(EventKind.RUN_ENDED)
         return active.result()
+
+    def _begun(
+        self,
+        graph: Graph,
+        handle: RunHandle,
+        emit: Callable[[Event], None],
+        wishes: Wishes,
+    ) -> GraphRun:
+        planned = self.plan(graph, refresh=wishes.refresh)
+        unknown = sorted(wishes.refresh - planned.nodes.keys())
+        if unknown and not planned.is_open:
+            raise NotFound(f"no node {unknown[0]} in this graph", details={"nodes": unknown})
+        active = GraphRun(self, planned, handle, emit=emit, wishes=wishes)
+        active.start()
+        return active
 
     async def recover(self) -> tuple[Intent, ...]:
         """Once, before the first run: nodes the last daemon was killed in fail visibly.
@@ -135,8 +153,8 @@ class Engine:
             run.has_effects = True
             self.store.begin_run(run.run_id, run.graph.verb, run.graph.subject)
         self.flights[flight.node.id] = flight
-        names = tuple(sorted(set(flight.node.operation.POLICY.slots)))
-        flight.ticket = Ticket(names, (0.0,), lambda: self._start(flight))
+        names = names_of(flight.node.policy.slots, flight.decision.inputs)
+        flight.ticket = Ticket(names, run.rank(flight.node), lambda: self._start(flight))
         self._slots.ask(flight.ticket)
         if flight.task is None:
             flight.tell(EventKind.WAITING, self._slots.lacking(flight.ticket))
@@ -146,6 +164,11 @@ class Engine:
         flight.task = asyncio.create_task(self._fly(flight), name=flight.node.id)
         self._tasks.add(flight.task)
         flight.task.add_done_callback(lambda task: self._ended(flight, task))
+
+    def join(self, run: GraphRun, flight: Flight) -> None:
+        """Another user, who may be in more of a hurry."""
+        flight.users.append(run)
+        self._slots.hurry(flight.ticket, run.rank(flight.node))
 
     def leave(self, run: GraphRun, flight: Flight) -> bool:
         """A user goes; at zero users the node is cancelled, which is the answer."""
@@ -185,11 +208,13 @@ class Engine:
     def _land(self, flight: Flight, outcome: Outcome) -> None:
         """Free the node, then tell: first those it was run for, then those who waited for it."""
         del self.flights[flight.node.id]
-        self._slots.drop(flight.ticket)
+        flight.enter(Phase.LANDED)
+        self._slots.free(flight.ticket)
         for user in tuple(flight.users):
             user.landed(flight, outcome)
         for waiter in flight.queue:
             waiter.freed(flight.node.id)
+        self._slots.serve()  # now that what became ready has asked: the best rank goes first
 
     async def _abandon(self, run: GraphRun) -> None:
         undone = [flight.task for flight in run.cancel() if flight.task is not None]

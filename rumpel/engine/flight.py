@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from rumpel.engine import faults
-from rumpel.engine.events import EventKind, NodeState
+from rumpel.engine.events import EventKind
+from rumpel.engine.states import NodeState, Phase, entered
 
 if TYPE_CHECKING:
     from rumpel.engine.graph import Node
@@ -50,7 +51,7 @@ class Flight:
     users: list[Watcher]
     queue: list[Watcher] = field(default_factory=list)
     """Runs that want the node with another fingerprint: they decide again when it has landed."""
-    state: NodeState = NodeState.WAITING
+    phase: Phase = Phase.QUEUED
     is_closing: bool = False
     """Cancelled or being undone: nobody may join any more, and it is not cancelled again."""
     started: float = 0.0
@@ -60,6 +61,15 @@ class Flight:
     """Its place among those that want the same slots."""
     task: asyncio.Task[None] | None = None
     """None while it waits for its slots the first time."""
+
+    @property
+    def state(self) -> NodeState:
+        """As a run that waits for it sees it."""
+        is_running = self.phase in (Phase.RUNNING, Phase.UNDOING) and self.started
+        return NodeState.RUNNING if is_running else NodeState.WAITING
+
+    def enter(self, phase: Phase) -> None:
+        self.phase = entered(self.node.id, self.phase, phase)
 
     @property
     def elapsed_s(self) -> float:

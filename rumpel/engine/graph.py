@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rumpel.errors import Bug
@@ -15,11 +16,15 @@ from rumpel.errors import Bug
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rumpel.engine.operation import Operation
+    from rumpel.engine.operation import Operation, Policy
 
 NODE_ID: Final = re.compile(r"[^\s=*\x00-\x1f\x7f]{1,500}")
 """doit refuses `=` in a task name and reads `*` as a wildcard."""
 _field_names: dict[type[Any], tuple[str, ...]] = {}
+
+
+Expand = Callable[[Any], "Graph"]
+"""From the output of a node to the nodes that follow it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,6 +70,11 @@ class Node:
     title: str
     fixed: Mapping[str, Any]
     """The inputs that are not references, when there are any references."""
+    policy: Policy
+    group: str = ""
+    """The part of the graph it came with: `snapshot` in a recreate."""
+    expand: Expand | None = None
+    """What follows is known only when this node is done."""
 
     def resolve(self, outputs: Mapping[str, Any]) -> Any:
         """The inputs with every reference replaced. Raises AttributeError for a wrong field."""
@@ -78,6 +88,16 @@ class Node:
             else:
                 values[name] = (*values[name][:place], value, *values[name][place + 1 :])
         return self.operation.Inputs(**values)
+
+    def meet(
+        self, operation: Operation[Any, Any], inputs: Any, after: tuple[str, ...], pod: str | None
+    ) -> None:
+        """It is asked for again. Raises Bug if that is another node by the same name."""
+        if self.operation is not operation or self.inputs != inputs:
+            raise Bug(f"two different nodes are called {self.id}")
+        self.pod = self.pod if self.pod == pod else None
+        self.after = tuple(dict.fromkeys((*self.after, *after)))
+        self.deps = _deps(self.refs, self.after)
 
     def files(self, inputs: Any) -> tuple[str, ...]:
         """The files the operation says it reads; shown by doit, hashed by who made the inputs."""
@@ -104,22 +124,20 @@ class Graph:
         after: Iterable[Handle] = (),
         pod: str | None = None,
         title: str | None = None,
+        policy: Policy | None = None,
+        group: str = "",
     ) -> Handle:
         """Add a node, or meet one that several pods of a batch share.
 
         The same id with equal operation and inputs is the same node (its `after` edges add up,
-        and it belongs to no single pod); with other inputs it is a Bug.
+        and it belongs to no single pod); with other inputs it is a Bug. `policy`: not its own.
         """
         if not NODE_ID.fullmatch(node_id):
             raise Bug(f"node id {node_id!r} has white space, '=' or '*', or is too long")
         order = tuple(handle.id for handle in after)
         known = self.nodes.get(node_id)
         if known is not None:
-            if known.operation is not operation or known.inputs != inputs:
-                raise Bug(f"two different nodes are called {node_id}")
-            known.pod = known.pod if known.pod == pod else None
-            known.after = tuple(dict.fromkeys((*known.after, *order)))
-            known.deps = _deps(known.refs, known.after)
+            known.meet(operation, inputs, order, pod)
         else:
             refs = references(inputs)
             self.nodes[node_id] = Node(
@@ -132,12 +150,25 @@ class Graph:
                 pod=pod,
                 title=title or operation.TITLE,
                 fixed=_fixed(inputs) if refs else {},
+                policy=policy or operation.POLICY,
+                group=group,
             )
         self._order = None
         return Handle(node_id)
 
-    def merge(self, other: Graph) -> None:
-        """Take over all nodes of another graph; shared ones must be equal."""
+    def expand(self, handle: Handle, build: Expand) -> None:
+        """A barrier: when this node is done, `build(output)` says what else there is to do.
+
+        It is pure, and gives nodes that may stand on any of this graph. Their ids come from the
+        output alone, so that the same output gives the same graph, expanded once or twice.
+        """
+        self.nodes[handle.id].expand = build
+
+    def merge(self, other: Graph, *, group: str = "") -> None:
+        """Take over all nodes of another graph; shared ones must be equal.
+
+        `group` names it as a part of this one: in events, pictures and explanations.
+        """
         for node in other.nodes.values():
             self.add(
                 node.operation,
@@ -146,7 +177,25 @@ class Graph:
                 after=[Handle(dep) for dep in node.after],
                 pod=node.pod,
                 title=node.title,
+                policy=node.policy,
+                group="/".join(filter(None, (group, node.group))),
             )
+            mine = self.nodes[node.id]
+            mine.expand = mine.expand or node.expand
+
+    def expanded(self, more: Graph) -> tuple[Graph, tuple[Node, ...]]:
+        """This graph and `more`, and the nodes that are new, in an order they can run.
+
+        The nodes that are there stay as they are. Raises Bug if `more` says other things of them.
+        """
+        known = {node_id: node.deps for node_id, node in self.nodes.items()}
+        whole = Graph(self.verb, subject=self.subject)
+        whole.nodes = {node_id: dataclasses.replace(node) for node_id, node in self.nodes.items()}
+        whole.merge(more)
+        for node_id, deps in known.items():
+            if whole.nodes[node_id].deps != deps:
+                raise Bug(f"{node_id} cannot wait for what became known after it")
+        return whole, tuple(node for node in whole.validate() if node.id not in known)
 
     def validate(self) -> tuple[Node, ...]:
         """The nodes in topological order, stable; computed once.

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
+from rumpel.engine.retry import Retries
+
 Json = Any  # recursive JSON aliases cost mypy more than they give; validated at the borders
 
 
@@ -59,6 +61,8 @@ class ReasonKind(StrEnum):
     PROBE = "probe"  # the effect is gone or was changed by hand
     FAILED = "failed"  # the last attempt failed or was interrupted
     REFRESH = "refresh"  # asked for
+    ALWAYS = "always"  # its operation is never reused
+    AGE = "age"  # older than its operation allows
     UPSTREAM = "upstream"  # a dependency will run, its output is not known yet
     UNKNOWN = "unknown"  # the world cannot be asked
 
@@ -78,10 +82,15 @@ class Policy:
     """How a node is run. Never part of a fingerprint: changing it reruns nothing."""
 
     slots: tuple[str, ...] = ()
-    """Slot classes to hold while running, e.g. `("host:local:create",)`."""
+    """Slot classes to hold while running, e.g. `("create",)`: counted for each host by itself."""
     timeout_s: float = 600.0
-    retries: int = 0
-    """Extra attempts, for `retryable` errors (host unreachable) only."""
+    """For each attempt; an attempt that is not done by then is cancelled, undone and failed."""
+    retries: Retries = 0
+    """Extra attempts: a number, for an unreachable host alone, or a rule for each class."""
+    is_reused: bool = True
+    """False: it runs in every run, whatever it depends on."""
+    max_age_s: float | None = None
+    """A result older than this is made anew."""
 
 
 class Context(Protocol[W]):

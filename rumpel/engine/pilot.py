@@ -8,7 +8,6 @@ its effect began is undone, and its failure is recorded after that.
 from __future__ import annotations
 
 import asyncio
-import random
 import secrets
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +15,14 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from rumpel.cache.records import Attempt, Record, encode
-from rumpel.engine import faults
+from rumpel.engine import faults, retry
 from rumpel.engine.boundary import attempt, attempt_async, bug
 from rumpel.engine.doit_bridge import EffectAction, execute, task_of
 from rumpel.engine.events import EventKind, NodeState, reason_json
 from rumpel.engine.flight import NodeContext, Outcome
 from rumpel.engine.graph import field_names
-from rumpel.errors import Bug, HostUnreachable, Interrupted, RumpelError, TimedOut
+from rumpel.engine.states import Phase
+from rumpel.errors import Bug, Interrupted, RumpelError, TimedOut
 
 if TYPE_CHECKING:
     from rumpel.cache.store import Store
@@ -44,19 +44,15 @@ class Pilot:
 
     async def fly(self, flight: Flight) -> Outcome:
         """All attempts of a node that has its slots. Never raises what the operation raised."""
-        retries, ticket = flight.node.operation.POLICY.retries, flight.ticket
         last: Try | None = None
         try:
             for number in count(1):
                 last = self._try(flight, number)
-                outcome = await last.outcome(may_retry=number <= retries)
-                self.slots.drop(ticket)
+                outcome = await last.outcome()
                 if outcome is not None:
                     return outcome
-                flight.state = NodeState.WAITING
-                flight.tell(EventKind.RETRY, f"attempt {number + 1} of {retries + 1}")
-                await asyncio.sleep(self._delay_s(number))
-                await self.slots.wait(ticket, lambda name: flight.tell(EventKind.WAITING, name))
+                self.slots.drop(flight.ticket)
+                await self._pause(flight, last)
         except asyncio.CancelledError:  # in a queue, or between two attempts
             was_asked()
             if last is not None:
@@ -79,9 +75,13 @@ class Pilot:
         context = NodeContext(flight, self.world, number=number, nonce=nonce)
         return Try(self, flight, entry, context)
 
-    def _delay_s(self, number: int) -> float:
-        """Doubling, at most 16 times the first, with jitter so that nodes do not retry in step."""
-        return self.retry_delay_s * 2.0 ** min(number - 1, 4) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+    async def _pause(self, flight: Flight, last: Try) -> None:
+        """Between two attempts: without slots, then until there are some again."""
+        flight.enter(Phase.BACKING_OFF)
+        flight.tell(EventKind.RETRY, last.why_again)
+        await asyncio.sleep(last.delay_s)
+        flight.enter(Phase.QUEUED)
+        await self.slots.wait(flight.ticket, lambda name: flight.tell(EventKind.WAITING, name))
 
 
 @dataclass(slots=True)
@@ -94,8 +94,10 @@ class Try:
     context: NodeContext
     is_begun: bool = False
     has_effect: bool = False
+    delay_s: float = 0.0
+    why_again: str = ""
 
-    async def outcome(self, *, may_retry: bool) -> Outcome | None:
+    async def outcome(self) -> Outcome | None:
         """None = try again."""
         try:
             return await self._go()
@@ -103,19 +105,27 @@ class Try:
             if was_asked():
                 return await self._ended(NodeState.CANCELLED, Interrupted(CANCELLED))
             return await self._ended(NodeState.FAILED, bug(cancelled))
-        except HostUnreachable as error:
-            if not may_retry:
+        except RumpelError as error:
+            if not self._goes_on(error):
                 return await self._ended(NodeState.FAILED, error)
             if self.is_begun:
                 self._note("retried", error)
             return None
-        except RumpelError as error:
-            return await self._ended(NodeState.FAILED, error)
+
+    def _goes_on(self, error: RumpelError) -> bool:
+        """Is there another attempt? Each class of errors has its own number of them."""
+        rule = retry.rule_of(self.flight.node.policy.retries, error)
+        if rule is None or self.entry.number > rule.times:
+            return False
+        self.delay_s = retry.delay_s(rule, self.entry.number, first_s=self.pilot.retry_delay_s)
+        self.why_again = f"attempt {self.entry.number + 1} of {rule.times + 1}"
+        return True
 
     async def undo(self) -> None:
         """Take away what was half made; what cannot be taken away is adopted next time."""
         if not self.has_effect:
             return
+        self.flight.enter(Phase.UNDOING)
         self.flight.is_closing = True  # nobody may join, and a cancellation must not end the undo
         error = await attempt_async(self._undo)
         if error is not None:
@@ -132,7 +142,8 @@ class Try:
         flight = self.flight
         if faults.is_on():
             await self._reach("intent-before")
-        flight.started, flight.state = asyncio.get_running_loop().time(), NodeState.RUNNING
+        flight.started = asyncio.get_running_loop().time()
+        flight.enter(Phase.RUNNING)
         flight.tell(EventKind.RUNNING)
         self.is_begun = True
         await self.pilot.store.begin_attempt(self.entry)
@@ -147,8 +158,7 @@ class Try:
     async def _effect(self) -> EffectAction:
         """Run the operation as a doit task, within its time. Raises RumpelError."""
         node, inputs = self.flight.node, self.flight.decision.inputs
-        operation = node.operation
-        policy = operation.POLICY
+        operation, policy = node.operation, node.policy
         action = EffectAction(partial(operation.run, self.context, inputs), values_of)
         task = task_of(
             node.id,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from rumpel.cache.fingerprint import canonical, fingerprint
 from rumpel.engine.boundary import attempt, tuples
 from rumpel.engine.events import reason_json
+from rumpel.engine.graph import Graph
 from rumpel.engine.operation import ProbeState, Reason, ReasonKind
 from rumpel.engine.why import input_reasons, record_reasons
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from rumpel.cache.records import Record
-    from rumpel.engine.graph import Graph, Node
+    from rumpel.engine.graph import Node
     from rumpel.errors import RumpelError
 
 
@@ -59,7 +60,18 @@ class Plan:
     """The decisions in topological order."""
 
     graph: Graph
+    """The one that was asked for, and what follows its fresh barriers."""
     nodes: Mapping[str, NodePlan]
+    expanded: frozenset[str] = frozenset()
+    """The barriers whose nodes are in the graph."""
+
+    @property
+    def is_open(self) -> bool:
+        """Is there more to do than is known yet?"""
+        return any(
+            node.expand is not None and node.id not in self.expanded
+            for node in self.graph.nodes.values()
+        )
 
     def __getitem__(self, node_id: str) -> NodePlan:
         return self.nodes[node_id]
@@ -82,12 +94,15 @@ class Plan:
         return {
             **node_json(node, plan.verdict),
             "needs": list(node.deps),
+            "group": node.group,
+            "is_open": node.expand is not None and node.id not in self.expanded,
             "reasons": [reason_json(reason) for reason in plan.reasons],
             "fingerprint": plan.fingerprint,
         }
 
 
 def node_json(node: Node, verdict: str) -> dict[str, Any]:
+    """What every reader gets of a node."""
     return {
         "id": node.id,
         "kind": node.operation.KIND,
@@ -117,27 +132,54 @@ def plan(
     *,
     refresh: Collection[str] = frozenset(),
     busy: Collection[str] = frozenset(),
+    now: float = 0.0,
 ) -> Plan:
-    """`busy` nodes are being run for another request: nothing is certain about them now."""
+    """`busy` nodes are being run for another request: nothing is certain about them now.
+
+    What follows a fresh barrier is part of the plan; what follows another one is not known yet.
+    """
     known: dict[str, NodePlan] = {}
     outputs: dict[str, Any] = {}
-    for node in graph.validate():
+    expanded: set[str] = set()
+    order = list(graph.validate())
+    for node in order:  # grows while it is walked
         node_id = node.id
         record = records.get(node_id)
         if node_id in busy:
             found = NodePlan(node_id, Verdict.MAY_RUN, (_BUSY,))
         elif all([dep in outputs for dep in node.deps]):  # noqa: C419 - quicker than a generator
-            found = decide(node, record, outputs, world, refresh=node_id in refresh)
+            found = decide(node, record, outputs, world, refresh=node_id in refresh, now=now)
         else:
-            found = _waiting(node, record, known, outputs, refresh=node_id in refresh)
-        known[node_id] = found
+            found = _waiting(node, record, known, outputs, refresh=node_id in refresh, now=now)
         if found.verdict is Verdict.FRESH:
             outputs[node_id] = found.output
-    return Plan(graph, known)
+            if node.expand is not None:
+                more, error = attempt(expansion, graph, node, found.output)
+                if more is None:
+                    known[node_id] = _broken(node, error)
+                    del outputs[node_id]
+                    continue
+                graph, added = more
+                order += added
+                expanded.add(node_id)
+        known[node_id] = found
+    return Plan(graph, known, frozenset(expanded))
+
+
+def expansion(graph: Graph, node: Node, output: Any) -> tuple[Graph, tuple[Node, ...]]:
+    """The graph with what follows a barrier that is done, and what of it is new."""
+    more = Graph(graph.verb) if node.expand is None else node.expand(output)
+    return graph.expanded(more)
 
 
 def decide(
-    node: Node, record: Record | None, outputs: Mapping[str, Any], world: Any, *, refresh: bool
+    node: Node,
+    record: Record | None,
+    outputs: Mapping[str, Any],
+    world: Any,
+    *,
+    refresh: bool,
+    now: float,
 ) -> NodePlan:
     """The final word about a node whose dependencies are done: fresh, run or blocked."""
     operation = node.operation
@@ -146,11 +188,15 @@ def decide(
         components, error = attempt(operation.fingerprint, inputs)
     if error is not None or components is None:
         return _broken(node, error)
-    if record is None or refresh or record.failure is not None:
-        reasons = record_reasons(record, operation, refresh=refresh)
-        return _run(node, (*reasons, *input_reasons(record, components)), inputs, components)
+    policy = node.policy
+    is_limited = policy.max_age_s is not None or not policy.is_reused
+    if record is None or refresh or record.failure is not None or is_limited:
+        reasons = record_reasons(record, node, refresh=refresh, now=now)
+        if reasons or record is None:
+            return _run(node, (*reasons, *input_reasons(record, components)), inputs, components)
     if record.version != operation.VERSION or record.kind != operation.KIND:
-        return _run(node, record_reasons(record, operation, refresh=False), inputs, components)
+        reasons = record_reasons(record, node, refresh=False, now=now)
+        return _run(node, reasons, inputs, components)
     if reasons := input_reasons(record, components):
         return _run(node, reasons, inputs, components)
     return _probed(node, record, world, inputs, components)
@@ -208,6 +254,7 @@ def _waiting(
     outputs: Mapping[str, Any],
     *,
     refresh: bool,
+    now: float,
 ) -> NodePlan:
     """A node behind others that are not fresh."""
     behind = [dep for dep in node.deps if dep not in outputs]
@@ -217,7 +264,7 @@ def _waiting(
             node.id, Verdict.BLOCKED, tuple(Reason(ReasonKind.UNKNOWN, dep) for dep in stuck)
         )
     upstream = tuple(Reason(ReasonKind.UPSTREAM, dep) for dep in behind)
-    certain = record_reasons(record, node.operation, refresh=refresh)
+    certain = record_reasons(record, node, refresh=refresh, now=now)
     if certain:
         return NodePlan(node.id, Verdict.RUN, (*certain, *upstream))
     if any(ref.node_id not in outputs for ref in node.refs):

@@ -9,20 +9,25 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rumpel.engine.boundary import bug
+from rumpel.engine.boundary import attempt, bug
+from rumpel.engine.durations import remaining_s
 from rumpel.engine.events import DONE, LIVE, Event, EventKind, NodeState
 from rumpel.engine.flight import Flight
-from rumpel.engine.plan import NodePlan, Plan, Verdict, decide, node_json
+from rumpel.engine.plan import NodePlan, Plan, Verdict, decide, expansion, node_json
+from rumpel.engine.states import moved
 from rumpel.errors import HostUnreachable, Interrupted, RumpelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Mapping
 
     from rumpel.engine.execute import Engine
     from rumpel.engine.flight import Outcome
-    from rumpel.engine.graph import Graph, Node
+    from rumpel.engine.graph import Node
+    from rumpel.engine.slots import Rank
+
+ANOTHER_FAILED = "another step failed"
 
 _EVENT_OF = {
     NodeState.CACHED: EventKind.CACHED,
@@ -57,20 +62,29 @@ class RunResult:
         return all(state in DONE for state in self.states.values())
 
 
+class Wishes(NamedTuple):
+    """How a request wants its graph to be run."""
+
+    refresh: frozenset[str] = frozenset()
+    is_interactive: bool = False
+    fail_fast: bool = False
+
+
 class GraphRun:
     """The walk over one graph. Owned by `Engine.run`."""
 
     def __init__(
         self,
         engine: Engine,
-        graph: Graph,
+        plan: Plan,
         handle: RunHandle,
         *,
         emit: Callable[[Event], None],
-        refresh: Collection[str],
+        wishes: Wishes,
     ) -> None:
+        """`plan` is made in this turn of the loop."""
         self.run_id = handle.run_id
-        self.graph = graph
+        self.graph = graph = plan.graph
         self.handle = handle
         self.outputs: dict[str, Any] = {}
         self.errors: dict[str, RumpelError] = {}
@@ -81,7 +95,10 @@ class GraphRun:
         self.has_effects = False
         self._engine = engine
         self._emit = emit
-        self._refresh = refresh
+        self._plan = plan
+        self._wishes = wishes
+        self._expanded = set(plan.expanded)
+        self._is_stopped = False
         self._clock = asyncio.get_running_loop().time
         self._started = self._clock()
         self._waiting = {node.id: len(node.deps) for node in graph.validate()}
@@ -89,10 +106,11 @@ class GraphRun:
         self._ready: deque[str] = deque()
         self._decided: dict[str, NodePlan] = {}
         self._written: dict[str, asyncio.Future[None]] = {}
+        self._remaining: Mapping[str, float] | None = None
 
-    def start(self, plan: Plan) -> None:
-        """Settle what is fresh and launch what can be; `plan` was made in this turn of the loop."""
-        self.handle.plan = plan
+    def start(self) -> None:
+        """Settle what is fresh and launch what can be."""
+        plan = self.handle.plan = self._plan
         self.handle.states.update(dict.fromkeys(plan.nodes, NodeState.WAITING))
         nodes = self.graph.nodes
         self.emit(
@@ -114,7 +132,7 @@ class GraphRun:
 
     def progress(self, flight: Flight, kind: EventKind, text: str = "") -> None:
         """A flight of this run went on."""
-        self.handle.states[flight.node.id] = flight.state
+        self._move(flight.node, flight.state)
         reasons = flight.decision.reasons if kind is EventKind.RUNNING else ()
         self._tell(flight.node, kind, text=text, reasons=reasons, elapsed_s=flight.elapsed_s)
 
@@ -145,7 +163,7 @@ class GraphRun:
         self._ready.clear()
         for node_id, state in self.handle.states.items():
             if state in LIVE:
-                self.handle.states[node_id] = NodeState.CANCELLED
+                self._move(self.graph.nodes[node_id], NodeState.CANCELLED)
                 self.errors[node_id] = Interrupted("it was cancelled")
                 self._tell(self.graph.nodes[node_id], EventKind.CANCELLED)
         self._open = 0
@@ -159,7 +177,7 @@ class GraphRun:
         for node_id, written in self._written.items():
             error = written.exception()
             if error is not None:
-                self.handle.states[node_id] = NodeState.FAILED
+                self._move(self.graph.nodes[node_id], NodeState.FAILED)
                 self.errors[node_id] = error if isinstance(error, RumpelError) else bug(error)
                 self.outputs.pop(node_id, None)
 
@@ -179,7 +197,7 @@ class GraphRun:
         self._emit(Event(kind, self.run_id, elapsed_s=elapsed_s, nodes=nodes))
 
     def _tell(self, node: Node, kind: EventKind, **more: Any) -> None:
-        self._emit(Event(kind, self.run_id, node.id, node.pod, node.title, **more))
+        self._emit(Event(kind, self.run_id, node.id, node.pod, node.title, node.group, **more))
 
     def _pump(self) -> None:
         """Go on with everything that is ready; settling a node makes others ready."""
@@ -189,14 +207,21 @@ class GraphRun:
     def _go(self, node: Node) -> None:
         """All dependencies are done: take the record, join a flight, wait for one, or start one."""
         engine = self._engine
-        if engine.is_closed:
-            self._settle(node, NodeState.CANCELLED, error=Interrupted("the engine is stopping"))
+        if engine.is_closed or self._is_stopped:
+            why = ANOTHER_FAILED if self._is_stopped else "the engine is stopping"
+            self._settle(node, NodeState.CANCELLED, error=Interrupted(why))
             return
         decision = self._decided.pop(node.id, None)
         if decision is None:
             record = engine.store.records.get(node.id)
-            refresh = node.id in self._refresh
-            decision = decide(node, record, self.outputs, engine.world, refresh=refresh)
+            decision = decide(
+                node,
+                record,
+                self.outputs,
+                engine.world,
+                refresh=node.id in self._wishes.refresh,
+                now=engine.store.now(),
+            )
         flight = engine.flights.get(node.id)
         if flight is not None:
             self._share(node, flight, decision)
@@ -215,7 +240,7 @@ class GraphRun:
     def _share(self, node: Node, flight: Flight, decision: NodePlan) -> None:
         is_same = decision.fingerprint == flight.decision.fingerprint
         if is_same and decision.verdict is not Verdict.BLOCKED and not flight.is_closing:
-            flight.users.append(self)
+            self._engine.join(self, flight)
             self.flights[node.id] = flight
             if flight.state is NodeState.RUNNING:
                 self.progress(flight, EventKind.RUNNING)
@@ -233,7 +258,10 @@ class GraphRun:
         elapsed_s: float = 0.0,
     ) -> None:
         """The final state of a node; its dependants become ready, or fail with it."""
-        self.handle.states[node.id] = state
+        if state in DONE and node.expand is not None and node.id not in self._expanded:
+            error = self._expand(node, output)
+            state = NodeState.FAILED if error is not None else state
+        self._move(node, state)
         self._open -= 1
         if error is not None:
             self.errors[node.id] = error
@@ -246,15 +274,65 @@ class GraphRun:
                     self._ready.append(dependant)
         else:
             self._fail_behind(node)
+            if self._wishes.fail_fast and not self._is_stopped:
+                self._begin_no_more()
         if not self._open:
             self.finished.set()
+
+    def _move(self, node: Node, state: NodeState) -> None:
+        states = self.handle.states
+        states[node.id] = moved(node.id, states[node.id], state)
+
+    def _expand(self, node: Node, output: Any) -> RumpelError | None:
+        """What follows a barrier joins the walk; the error, if that cannot be said."""
+        more, error = attempt(expansion, self.graph, node, output)
+        if more is None:
+            return error
+        self.graph, added = more
+        self._expanded.add(node.id)
+        self._remaining = None
+        self.handle.states.update((new.id, NodeState.WAITING) for new in added)
+        self._open += len(added)
+        told = tuple(node_json(new, Verdict.MAY_RUN) for new in added)
+        self.emit(EventKind.RUN_EXPANDED, nodes=told)
+        for new in added:
+            # The barrier itself counts as waited for: it is settled after this.
+            self._waiting[new.id] = sum(dep not in self.outputs for dep in new.deps)
+            if not self._waiting[new.id]:
+                self._ready.append(new.id)
+        for dep in {dep for new in added for dep in new.deps}:
+            if self.handle.states[dep] not in DONE | LIVE:
+                self._fail_behind(self.graph.nodes[dep])
+        return None
+
+    def rank(self, node: Node) -> Rank:
+        """Interactive first, then what has the longest way to go behind it."""
+        if self._remaining is None:
+            self._remaining = remaining_s(self.graph, self._engine.store.records)
+        return (0.0 if self._wishes.is_interactive else 1.0, -self._remaining[node.id])
+
+    def _begin_no_more(self) -> None:
+        """After a failure, when that is wished: what does not run yet is cancelled."""
+        self._is_stopped = True
+        for node_id, flight in tuple(self.flights.items()):
+            if flight.state is NodeState.WAITING:
+                del self.flights[node_id]
+                self._engine.leave(self, flight)
+        for node_id, state in tuple(self.handle.states.items()):
+            if state is NodeState.WAITING:
+                node = self.graph.nodes[node_id]
+                self._move(node, NodeState.CANCELLED)
+                self._open -= 1
+                self.errors[node_id] = Interrupted(ANOTHER_FAILED)
+                self._tell(node, EventKind.CANCELLED, text=ANOTHER_FAILED)
+        self._ready.clear()
 
     def _fail_behind(self, failed: Node) -> None:
         behind = deque(self.graph.dependants[failed.id])
         while behind:
             node = self.graph.nodes[behind.popleft()]
             if self.handle.states[node.id] is NodeState.WAITING:
-                self.handle.states[node.id] = NodeState.UPSTREAM_FAILED
+                self._move(node, NodeState.UPSTREAM_FAILED)
                 self._open -= 1
                 self._tell(node, EventKind.UPSTREAM_FAILED, text=failed.id)
                 behind.extend(self.graph.dependants[node.id])

@@ -13,7 +13,7 @@ from bisect import insort
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,6 +38,12 @@ class Ticket:
     is_held: bool = False
 
 
+def names_of(classes: Iterable[str], inputs: Any) -> tuple[str, ...]:
+    """The slots of a node: of each class, those of the host that its inputs name."""
+    host = getattr(inputs, "host", None) or getattr(getattr(inputs, "address", None), "host", None)
+    return tuple(sorted({f"{host}/{name}" if host else name for name in classes}))
+
+
 class Slots:
     """The counters, and who waits for them. Synchronous: no turn of the loop is lost."""
 
@@ -58,7 +64,7 @@ class Slots:
         is_behind = queue is not None and queue[0][0] <= ticket.rank
         self._enqueue(ticket)
         if not is_behind:
-            self._serve()
+            self.serve()
 
     async def wait(self, ticket: Ticket, on_wait: Callable[[str], None]) -> None:
         """Ask and wait; `on_wait` is told the class for which there is a queue."""
@@ -75,15 +81,16 @@ class Slots:
 
     def drop(self, ticket: Ticket) -> None:
         """Give back what it holds, or wait no more."""
+        self.free(ticket)
+        self.serve()
+
+    def free(self, ticket: Ticket) -> None:
+        """As `drop`, but who waits is served by `serve`: first let others ask, too."""
         if ticket.is_held:
             ticket.is_held = False
             for name in ticket.names:
                 self._free[name] += 1
-        elif not ticket.is_queued:
-            return
         ticket.is_queued = False
-        if self._queues:
-            self._serve()
 
     def hurry(self, ticket: Ticket, rank: Rank) -> None:
         """Somebody more important wants it, too."""
@@ -91,7 +98,7 @@ class Slots:
             ticket.rank = rank
             if ticket.is_queued:
                 self._enqueue(ticket)
-                self._serve()
+                self.serve()
 
     def lacking(self, ticket: Ticket) -> str:
         """A class it waits for; the first one if only others are in front of it."""
@@ -105,10 +112,15 @@ class Slots:
         free = self._free
         for name in names:
             if name not in free:
-                free[name] = max(1, self._capacity.get(name, DEFAULT_CAPACITY))
+                free[name] = self._size(name)
             if name in reserved or free[name] <= 0:
                 return name
         return None
+
+    def _size(self, name: str) -> int:
+        """Its own, or that of its class: `local/build`, `build`."""
+        of_class = self._capacity.get(name.rpartition("/")[2], DEFAULT_CAPACITY)
+        return max(1, self._capacity.get(name, of_class))
 
     def _give(self, ticket: Ticket) -> None:
         for name in ticket.names:
@@ -116,8 +128,10 @@ class Slots:
         ticket.is_queued, ticket.is_held = False, True
         ticket.grant()
 
-    def _serve(self) -> None:
+    def serve(self) -> None:
         """Give to all who may go, best rank first. Linear in the sets of classes wanted."""
+        if not self._queues:
+            return
         heads = sorted((*queue[0], names) for names, queue in self._queues.items())
         reserved: set[str] = set()
         while heads:

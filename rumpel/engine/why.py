@@ -10,8 +10,11 @@ from rumpel.cache.fingerprint import canonical
 from rumpel.engine.operation import Reason, ReasonKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rumpel.cache.records import Record
-    from rumpel.engine.operation import Operation
+    from rumpel.engine.graph import Node
+    from rumpel.engine.operation import Policy
 
 SHORT: Final = 160
 """Characters of a value that are shown."""
@@ -19,9 +22,10 @@ _MISSING: Final = object()
 
 
 def record_reasons(
-    record: Record | None, operation: Operation[Any, Any], *, refresh: bool
+    record: Record | None, node: Node, *, refresh: bool, now: float
 ) -> tuple[Reason, ...]:
     """Reasons that stand whatever the inputs are."""
+    operation = node.operation
     if record is None:
         return (Reason(ReasonKind.NEVER_RAN, operation.KIND),)
     found = []
@@ -39,7 +43,17 @@ def record_reasons(
         found.append(Reason(ReasonKind.VERSION, operation.KIND, record.version, operation.VERSION))
     if refresh:
         found.append(Reason(ReasonKind.REFRESH, operation.KIND))
-    return tuple(found)
+    return (*found, *_policy_reasons(record, node.policy, now))
+
+
+def _policy_reasons(record: Record, policy: Policy, now: float) -> Iterator[Reason]:
+    """A clock that was set back makes a record no older."""
+    if not policy.is_reused:
+        yield Reason(ReasonKind.ALWAYS, record.kind)
+    if policy.max_age_s is not None and record.output_text is not None:
+        age_s = now - record.updated_at
+        if age_s > policy.max_age_s:
+            yield Reason(ReasonKind.AGE, record.kind, round(age_s), policy.max_age_s)
 
 
 def agree(record: Record, components: Mapping[str, Any]) -> bool:

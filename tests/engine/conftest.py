@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from rumpel.cache.store import Store
+from rumpel.engine import states
 from rumpel.engine.execute import Engine
 from tests.engine.fake import World
 
@@ -28,3 +29,13 @@ async def engine(store: Store, world: World) -> AsyncIterator[Engine]:
     made = Engine(store, world, retry_delay_s=0.001)
     yield made
     await made.close()
+
+
+@pytest.fixture(autouse=True)
+def illegal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A state that no node may go to fails the test it happens in."""
+    found: list[str] = []
+    monkeypatch.setattr(states, "report", found.append)
+    yield found
+    if found:
+        raise AssertionError("; ".join(found))
