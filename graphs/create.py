@@ -1,26 +1,46 @@
-"""Pods come to be: image -> tools -> seed -> container -> clone -> lifecycle -> sync; ports.
+"""Pods come to be: image, tools, seed (, prebuild), container, clone, lifecycle, sync; ports.
 
 Pods of one request share the nodes they have in common, so fifty pods build one image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from rumpel.engine.graph import Graph, Handle
-from rumpel.model import PodSpec, PortSpec
-from rumpel.tasks import clone, container, image, lifecycle, port, seed, sync, tools
+from rumpel.errors import Bug
+from rumpel.model import HookSpec, PodSpec, PortSpec
+from rumpel.tasks import clone, container, image, lifecycle, port, prebuild, seed, sync, tools
+from rumpel.tasks.prebuilt import HOOKS
 from rumpel.tasks.world import PodAddress
 
 ONCE = ("onCreateCommand", "updateContentCommand", "postCreateCommand")
 EACH_START = "postStartCommand"
 
 
-def create(specs: Iterable[PodSpec], *, bases: dict[str, tuple[str, ...]] | None = None) -> Graph:
-    """`bases`: the `FROM` references of each Dockerfile, by path (the graph reads no file)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """Of a commit: its tree, and a digest of the files its commands depend on, if declared."""
+
+    oid: str
+    tree: str
+    inputs: str = ""
+
+
+def create(
+    specs: Iterable[PodSpec],
+    *,
+    bases: dict[str, tuple[str, ...]] | None = None,
+    contents: Mapping[str, Content] | None = None,
+) -> Graph:
+    """`bases`: the `FROM` references of each Dockerfile, by path (the graph reads no file).
+
+    `contents`: by pod id, what a new pod starts from, of those that start from a prebuild.
+    """
     graph = Graph("create")
     for spec in specs:
-        _add_pod(graph, spec, bases or {})
+        _add_pod(graph, spec, bases or {}, (contents or {}).get(spec.pod_id))
     return graph
 
 
@@ -40,24 +60,19 @@ def address(spec: PodSpec) -> PodAddress:
     )
 
 
-def _add_pod(graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]]) -> None:
+def _add_pod(
+    graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]], content: Content | None
+) -> None:
     base = _add_image(graph, spec, bases)
-    tooled = graph.add(
-        tools,
-        node_id("tools", spec, shared=True),
-        tools.Inputs(
-            host=spec.host,
-            image_id=base.out("image_id"),
-            image_user=base.out("user"),
-            user=spec.container.remote_user or spec.container.container_user,
-            workspace_folder=spec.container.workspace_folder,
-        ),
-    )
+    tooled = _add_tools(graph, spec, base)
     seeded = graph.add(
         seed,
         node_id("seed", spec, shared=True),
         seed.Inputs(host=spec.host, repo=spec.repo, image_id=tooled.out("image_id")),
     )
+    start_image = ""
+    if content is not None:
+        start_image = _add_prebuild(graph, spec, content, tooled, seeded).out("image_id")
     started = graph.add(
         container,
         node_id("container", spec),
@@ -73,10 +88,59 @@ def _add_pod(graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]]) -> 
             spec=spec.container,
             base_branch=spec.base_branch,
             base_oid=spec.base_oid,
+            start_image=start_image,
         ),
         pod=spec.pod,
     )
     add_workspace(graph, spec, started)
+
+
+def _add_tools(graph: Graph, spec: PodSpec, base: Handle) -> Handle:
+    return graph.add(
+        tools,
+        node_id("tools", spec, shared=True),
+        tools.Inputs(
+            host=spec.host,
+            image_id=base.out("image_id"),
+            image_user=base.out("user"),
+            user=spec.container.remote_user or spec.container.container_user,
+            workspace_folder=spec.container.workspace_folder,
+        ),
+    )
+
+
+def _add_prebuild(
+    graph: Graph, spec: PodSpec, content: Content, tooled: Handle, seeded: Handle
+) -> Handle:
+    if spec.prebuild is None:
+        raise Bug(f"pod {spec.pod} is not to be prebuilt")
+    hooks = first_hooks(spec)
+    return graph.add(
+        prebuild,
+        node_id("prebuild", spec, shared=True),
+        prebuild.Inputs(
+            host=spec.host,
+            repo=spec.repo,
+            image_id=tooled.out("image_id"),
+            user=tooled.out("user"),
+            seed_volume=seeded.out("volume"),
+            spec=spec.container,
+            hooks=hooks,
+            remote_env=spec.remote_env,
+            env_probe=spec.env_probe,
+            oid=content.oid,
+            tree=content.tree,
+            inputs=content.inputs,
+            max_age_s=spec.prebuild.max_age_s,
+            least_s=spec.prebuild.least_s,
+        ),
+        title=f"Running {hooks[0].name} for all",
+    )
+
+
+def first_hooks(spec: PodSpec) -> tuple[HookSpec, ...]:
+    """The commands that can be run before there is a pod."""
+    return tuple(hook for hook in spec.hooks if hook.name in HOOKS)
 
 
 def _add_image(graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]]) -> Handle:
@@ -168,6 +232,7 @@ def _add_hooks(graph: Graph, spec: PodSpec, started: Handle, cloned: Handle) -> 
                 remote_env=spec.remote_env,
                 env_probe=spec.env_probe,
                 previous=previous,
+                has_moved=cloned.out("has_moved"),
             ),
             pod=spec.pod,
             title=f"Running {hook.name}",

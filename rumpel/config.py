@@ -235,6 +235,32 @@ def _seconds(value: Any) -> float:
     return seconds
 
 
+def _prebuild(value: Any) -> Mapping[str, Any]:
+    """`false`, `true`, or what is otherwise than usual of it."""
+    expected = 'false, or an object such as {"inputs": ["package-lock.json"], "maxAge": "3d"}'
+    if not isinstance(value, Mapping):
+        value = {"on": _boolean(value)}
+    if not value.keys() <= PREBUILD.keys():
+        raise ValueError(f"{expected}; its keys are {', '.join(list(PREBUILD)[1:])}")
+    merged = {**PREBUILD, **value}
+    return {
+        "on": _boolean(merged["on"]),
+        "inputs": _strings(merged["inputs"]),
+        "maxAge": _seconds(merged["maxAge"]),
+        "minDuration": 0.0
+        if str(merged["minDuration"]) in ("0", "0s", "0.0")
+        else _seconds(merged["minDuration"]),
+    }
+
+
+PREBUILD: Mapping[str, Any] = {
+    "on": True,
+    "inputs": (),
+    "maxAge": 7 * 86400.0,
+    "minDuration": 3.0,
+}
+"""Setting `prebuild` as it is when nothing is said; `on` is what true and false mean."""
+
 SETTINGS: Mapping[str, Setting] = {
     setting.key: setting
     for setting in (
@@ -306,6 +332,12 @@ SETTINGS: Mapping[str, Setting] = {
             default=True,
             check=_boolean,
             meaning="new pods see each other's branches, as their remote rumpelpod",
+        ),
+        Setting(
+            key="prebuild",
+            default=PREBUILD,
+            check=_prebuild,
+            meaning="run onCreate- and updateContentCommand once for all new pods, or false",
         ),
         Setting(
             key="labels",

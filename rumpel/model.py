@@ -86,6 +86,19 @@ class PortSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrebuildSpec:
+    """How the first commands of new pods are run beforehand, once for all of them."""
+
+    inputs: tuple[str, ...] = ()
+    """Patterns of the files that they depend on; none = every file of the commit."""
+    max_age_s: float = 0.0
+    least_s: float = 0.0
+    """Commands that are quicker are not worth an image."""
+    barrier: str = ""
+    """What speaks against it in this configuration, if anything does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
     """What the Engine API's create body is made of, besides image, labels and our mounts."""
 
@@ -132,6 +145,9 @@ class PodSpec:
     config_file: str | None = None
     """The devcontainer.json it was made from, relative to the repository."""
 
+    prebuild: PrebuildSpec | None = None
+    """None = not wanted."""
+
     @property
     def open_ports(self) -> tuple[PortSpec, ...]:
         """All of them, each once."""
@@ -166,6 +182,11 @@ class PodSpec:
         for name in ("ports", "forwards"):
             listed = data.get(name, ())
             known[name] = tuple(PortSpec(**_known(PortSpec, port)) for port in listed)
+        prebuild = known.get("prebuild")
+        if prebuild is not None:
+            prebuild = _known(PrebuildSpec, prebuild)
+            prebuild["inputs"] = tuple(prebuild.get("inputs", ()))
+            known["prebuild"] = PrebuildSpec(**prebuild)
         return cls(**known)
 
 

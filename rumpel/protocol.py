@@ -58,6 +58,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "config": (STR, None),
         "trust": (BOOL, False),
         "no_wait": (BOOL, False),
+        "no_prebuild": (BOOL, False),
     },
     "enter": {
         "name": (STR, ""),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe
 from rumpel.errors import RumpelError
+from rumpel.tasks import prebuilt
 from rumpel.tasks.world import Access, PodAddress, Setup, World
 
 KIND = "clone"
@@ -20,7 +21,7 @@ TITLE = "Cloning"
 VERSION = 1
 POLICY = Policy(slots=("create",), timeout_s=1800.0)
 
-ANSWER = re.compile(r"(-|[0-9a-f]{40}(?:[0-9a-f]{24})?)( no-lfs)?")
+ANSWER = re.compile(r"(-|[0-9a-f]{40}(?:[0-9a-f]{24})?)( moved)?( no-lfs)?")
 """What a set-up may say; the pod is untrusted, and its answer becomes a ref of the user."""
 
 
@@ -40,6 +41,8 @@ class Output:
     oid: str
     lacks_lfs: bool = False
     """The commit has large files of Git LFS, and the image nothing that knows them."""
+    has_moved: bool = False
+    """The content is another than that which the prebuild's commands ran on."""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -65,18 +68,25 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     )
     await links.connect(pod, access)
     before = dict(links.branches(pod.pod_id))
+    made = prebuilt.of_container(ctx.world, pod.host, inputs.container_id)
     setup = Setup(
         branch=pod.pod,
         oid=before.get(pod.pod, inputs.base_oid),
         upstream=inputs.base_branch,
         restore=before,
+        prebuilt="" if made is None else made.key,
     )
     said = await links.set_up(pod, setup)
     answer = ANSWER.fullmatch(said)
     if answer is None:
         raise RumpelError(f"pod {pod.pod!r} did not tell its commit: {said[:80]!r}")
     ctx.fault("cloned")
-    return Output(container_id=inputs.container_id, oid=answer[1], lacks_lfs=answer[2] is not None)
+    return Output(
+        container_id=inputs.container_id,
+        oid=answer[1],
+        has_moved=answer[2] is not None,
+        lacks_lfs=answer[3] is not None,
+    )
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:

@@ -49,6 +49,8 @@ class Inputs:
     """What the pod was made from: only for the memo."""
     spec_label: str | None = None
     """What the container was made of, when its label is all that is known (daemon.adopt)."""
+    start_image: str = ""
+    """`image_id` with the result of a prebuild; no part of what makes a container stale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +168,7 @@ def create_body(inputs: Inputs, labels: dict[str, str]) -> dict[str, Any]:
     """The body of `POST /containers/create`."""
     spec = inputs.spec
     body: dict[str, Any] = {
-        "Image": inputs.image_id,
+        "Image": inputs.start_image or inputs.image_id,
         "Hostname": inputs.pod,
         "WorkingDir": spec.workspace_folder,
         # A name without `=` takes the variable out of the image's environment.

@@ -2,7 +2,8 @@
 
 onCreate, updateContent and postCreate run once per container, postStart once per start. A
 failed command stays failed, stops those after it, and is where the next request goes on. One
-that outlived its daemon is ended before it runs again. Stale
+that outlived its daemon is ended before it runs again. What the prebuild of the pod's image did
+is not done again. Stale
 when the command, the user, the folder or the environment given to it changes, or the container
 is another one. Spec: containers.dev/implementors/json_reference, "Lifecycle scripts".
 """
@@ -12,13 +13,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rumpel.devcontainer.variables import running_stage
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe
 from rumpel.errors import CommandFailed
 from rumpel.model import HookSpec
-from rumpel.tasks import shell
+from rumpel.tasks import prebuilt, shell
+from rumpel.tasks.prebuilt import Prebuilt, command_digest
 from rumpel.tasks.world import World
 
 KIND = "lifecycle"
@@ -40,12 +43,16 @@ class Inputs:
     env_probe: str
     previous: str
     """Incarnation of what comes before: when that runs again, so does this."""
+    has_moved: bool = False
+    """The content is another than when the image was prebuilt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     container_id: str
     ran: str
+    by: str = ""
+    """Who ran it, when it was not this pod."""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -55,7 +62,7 @@ def fingerprint(inputs: Inputs) -> dict[str, Json]:
         "container.startedAt": inputs.started_at,
         "remoteUser": inputs.user,
         "workspaceFolder": inputs.workspace_folder,
-        "remoteEnv": _digest(inputs.remote_env),
+        "remoteEnv": digests(inputs.remote_env),
         "previous": inputs.previous,
     }
 
@@ -66,7 +73,11 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
-    """All steps of an object start at once and are awaited, also when one fails."""
+    made = _prebuilt(ctx.world, inputs)
+    if made is not None:
+        ctx.log(f"done beforehand by prebuild {made.key[:12]}, in {made.elapsed_s:.1f} s")
+        by = f"prebuild {made.key[:12]}"
+        return Output(container_id=inputs.container_id, ran=_ran_before(made), by=by)
     where = shell.Where(
         host=inputs.host,
         container_id=inputs.container_id,
@@ -76,10 +87,26 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     env = await shell.environment(
         ctx.world, where, probe=inputs.env_probe, remote_env=inputs.remote_env
     )
-    steps = await _steps(ctx, where, inputs.hook)
     token = _token(ctx.node_id, inputs.container_id)
     if ctx.node_id in ctx.world.crashed:
         await ctx.world.host(inputs.host).kill_tree(inputs.container_id, token, user=inputs.user)
+    await run_hook(ctx, where, inputs.hook, env=env, token=token)
+    ctx.world.crashed.discard(ctx.node_id)
+    return Output(container_id=inputs.container_id, ran=ctx.nonce)
+
+
+async def undo(ctx: Context[World], inputs: Inputs) -> None:
+    """A user's command cannot be undone; it stays failed and runs again from its start."""
+
+
+async def run_hook(
+    ctx: Context[World], where: shell.Where, hook: HookSpec, *, env: dict[str, str], token: str
+) -> None:
+    """All steps of an object start at once and are awaited, also when one fails.
+
+    Raises CommandFailed.
+    """
+    steps = await _steps(ctx, where, hook)
     results = await asyncio.gather(
         *(_step(ctx, where, env, token=token, name=name, argv=argv) for name, argv in steps),
         return_exceptions=True,
@@ -87,12 +114,29 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     for result in results:
         if isinstance(result, BaseException):
             raise result
-    ctx.world.crashed.discard(ctx.node_id)
-    return Output(container_id=inputs.container_id, ran=ctx.nonce)
 
 
-async def undo(ctx: Context[World], inputs: Inputs) -> None:
-    """A user's command cannot be undone; it stays failed and runs again from its start."""
+def _prebuilt(world: World, inputs: Inputs) -> Prebuilt | None:
+    """The prebuild that ran this very command, with all before it, on this content."""
+    made = prebuilt.of_container(world, inputs.host, inputs.container_id)
+    if made is None or made.commands.get(inputs.hook.name) != command_digest(
+        inputs.hook,
+        user=inputs.user,
+        folder=inputs.workspace_folder,
+        remote_env=inputs.remote_env,
+        probe=inputs.env_probe,
+    ):
+        return None
+    before = prebuilt.HOOKS[: prebuilt.HOOKS.index(inputs.hook.name)]
+    is_first = not any(name in made.commands for name in before)
+    if not is_first and inputs.previous != _ran_before(made):
+        return None  # one before it ran again
+    is_outdated = not made.has_inputs or inputs.hook.name == "updateContentCommand"
+    return None if inputs.has_moved and is_outdated else made
+
+
+def _ran_before(made: Prebuilt) -> str:
+    return f"prebuild:{made.key}"
 
 
 async def _steps(
@@ -139,7 +183,7 @@ def _token(node_id: str, container_id: str) -> str:
     return hashlib.blake2b(f"{node_id} {container_id}".encode(), digest_size=12).hexdigest()
 
 
-def _digest(env: dict[str, str | None]) -> dict[str, str | None]:
+def digests(env: Mapping[str, str | None]) -> dict[str, str | None]:
     """Values may be secrets: only their digests are stored."""
     return {
         name: None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_exec import TOKEN_ENV
@@ -52,6 +52,8 @@ class Where:
     container_id: str
     user: str
     cwd: str
+    env: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What the container was not created with and yet is part of its environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ async def container_env(world: World, where: Where) -> dict[str, str]:
     """The container's own environment, which `${containerEnv:...}` reads."""
     detail = await world.host(where.host).inspect(where.container_id)
     pairs = (str(item).partition("=") for item in detail.config.get("Env") or ())
-    return {name: value for name, _, value in pairs}
+    return {**{name: value for name, _, value in pairs}, **where.env}
 
 
 def _mentions(remote_env: Mapping[str, str | None]) -> bool:
@@ -182,7 +184,7 @@ async def _read_marked(host: DockerHost, where: Where, mark: str, flags: str) ->
         ["/bin/sh", "-c", PROBE_SCRIPT, "sh", mark, flags],
         user=where.user,
         cwd="/",
-        env={TOKEN_ENV: token},
+        env={**where.env, TOKEN_ENV: token},
         stdin=False,
     )
     raw = b""

@@ -92,6 +92,9 @@ class Links(Protocol):
     async def set_up(self, pod: PodAddress, setup: Setup) -> str:
         """Make the workspace; answers the oid of the pod's branch, `-` when unborn."""
 
+    async def setup_words(self, repo: RepoRef, host: str, setup: Setup) -> list[str]:
+        """What a container that is no pod is told for a workspace; the seed has all it needs."""
+
     async def publish_fresh(self, pod: PodAddress, branch: str, oid: str) -> None:
         """Publish a branch whose commit the host already has; no transfer."""
 
@@ -182,6 +185,8 @@ class Setup:
     upstream: str | None
     restore: Mapping[str, str] = field(default_factory=dict)
     """Branches of an earlier container of this pod, as imported: nothing committed is lost."""
+    prebuilt: str = ""
+    """Key of the prebuild whose workspace lies in the container's image."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -261,6 +261,10 @@ class DockerHost:
     async def tag(self, image_id: str, ref: str) -> None:
         await docker_images.tag(self.http, image_id, ref)
 
+    async def commit(self, container: str, ref: str, config: Mapping[str, Json]) -> str:
+        """An image of what a container wrote (see docker_images.commit)."""
+        return await docker_images.commit(self.http, container, ref, config)
+
     async def remove_image(self, ref: str, *, force: bool = False) -> bool:
         return await docker_images.remove(self.http, ref, force=force)
 

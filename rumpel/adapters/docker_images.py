@@ -27,6 +27,7 @@ TAIL_LINES = 40
 CREDENTIALS_TIMEOUT_S = 60.0
 PULL_TIMEOUT_S = 1_800.0
 BUILD_TIMEOUT_S = 3_600.0
+COMMIT_TIMEOUT_S = 900.0
 
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -84,6 +85,24 @@ async def tag(http: HttpClient, image_id: str, ref: str) -> None:
     await http.request(
         "POST", path, query={"repo": repository, "tag": name}, what=f"image {image_id}"
     )
+
+
+async def commit(http: HttpClient, container: str, ref: str, config: Mapping[str, Json]) -> str:
+    """An image of what a container wrote, tagged `ref` unless that is empty; returns its id.
+
+    What `config` leaves empty comes from the container: its environment, user, labels. What lies
+    in volumes and on tmpfs is not in it, and times are cut to seconds.
+    """
+    repository, _, name = ref.rpartition(":")
+    answer = await http.request(
+        "POST",
+        "/commit",
+        query={"container": container, "repo": repository, "tag": name, "pause": False},
+        body=config,
+        timeout_s=COMMIT_TIMEOUT_S,
+        what=f"container {container[:12]}",
+    )
+    return types.image_id(types.mapping(answer.json(), "a new image").get("Id"))
 
 
 async def remove(http: HttpClient, ref: str, *, force: bool) -> bool:

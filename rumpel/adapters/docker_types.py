@@ -53,6 +53,7 @@ class ImageInfo:
     volumes: tuple[str, ...]
     size_bytes: int
     created_at: str
+    layers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +226,7 @@ def image_info(data: Json) -> ImageInfo:
         volumes=tuple(sorted(table(config, "Volumes"))),
         size_bytes=number(top, "Size"),
         created_at=text(top, "Created", 64),
+        layers=len(texts(table(top, "RootFS"), "Layers")),
     )
 
 

@@ -39,6 +39,11 @@ def add_arguments(parser: Declared) -> None:
     parser.add_argument("--count", type=int, metavar="N", help="make NAME-1 to NAME-N")
     add_pod_making(parser)
     parser.add_argument(
+        "--no-prebuild",
+        action="store_true",
+        help="each pod runs onCreateCommand and updateContentCommand itself",
+    )
+    parser.add_argument(
         "--no-wait", action="store_true", help="return at once; the work goes on in the background"
     )
 
@@ -57,6 +62,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         "config": args.config,
         "trust": args.trust,
         "no_wait": args.no_wait,
+        "no_prebuild": args.no_prebuild,
     }
     with Interrupts(look=f"rumpel graph {args.names[0]}") as interrupts:
         answer = session.ask(options, "create", request, interrupts=interrupts)

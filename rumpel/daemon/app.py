@@ -18,7 +18,7 @@ from rumpel.adapters import git
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.cache.store import Store
-from rumpel.daemon import adopt, limits, seeds, trash
+from rumpel.daemon import adopt, limits, prebuilds, seeds, trash
 from rumpel.daemon.background import Background
 from rumpel.daemon.links import LinkManager
 from rumpel.daemon.pods import Pod, Pods, find_container, repo_ref
@@ -172,6 +172,7 @@ class App:
     async def _came_alive(self, host: str) -> None:
         if await self._adopt(host):
             await self._link_up()
+        await prebuilds.sweep(self, host)
         await seeds.sweep(self, host)
 
     async def _link_up(self) -> None:

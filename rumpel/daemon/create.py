@@ -9,7 +9,7 @@ from typing import Any
 
 from rumpel import names
 from rumpel.adapters import git_worktree, threads
-from rumpel.daemon import forward, requests, seeds, spared
+from rumpel.daemon import forward, prebuilds, requests, seeds, spared
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
@@ -80,6 +80,8 @@ async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Ou
     specs = await _specs(app, client, where, wanted, outcome)
     if not specs:
         return outcome
+    if client.request.args.get("no_prebuild"):
+        specs = [replace(spec, prebuild=None) for spec in specs]
     for spec in specs:
         app.creating[spec.pod_id] = app.creating.get(spec.pod_id, 0) + 1
     if client.request.args.get("no_wait"):
@@ -106,7 +108,9 @@ async def realize(
 ) -> None:
     """Make what was announced. The pods are in `app.creating`; here they leave it."""
     try:
-        graph = create(specs, bases=await requests.bases_of(specs[0]))
+        bases = await requests.bases_of(specs[0])
+        contents = await prebuilds.contents(app, specs, bases)
+        graph = create(specs, bases=bases, contents=contents)
         if extend is not None:
             extend(graph)
         pending = _add_pending(app, graph, specs, outcome)
@@ -116,6 +120,7 @@ async def realize(
         outcome.result = await app.runner.run(graph, client)
         await faults.reach("create.made")
         await _remember(app, specs, outcome.result)
+        await prebuilds.learn(app, specs, outcome.result)
         await _forget_pending(app, pending, outcome.result)
         await forward.settle(app, client, specs, outcome.result)
         _warn_of_lfs(client, specs, outcome.result)

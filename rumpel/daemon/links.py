@@ -144,6 +144,10 @@ class LinkManager:
         self._peers.linked(pod, self.repo(pod.repo), is_new=True)
         return answer
 
+    async def setup_words(self, repo: RepoRef, host: str, setup: Setup) -> list[str]:
+        await self.repo(repo).ensure(host, setup.oid, setup.restore)
+        return setups.words(setup, await self.repo(repo).carried())
+
     async def publish_fresh(self, pod: PodAddress, branch: str, oid: str) -> None:
         """Remembered in the database: the door stays empty until the first import."""
         repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)

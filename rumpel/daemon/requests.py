@@ -21,9 +21,9 @@ from rumpel.cache.store import Store
 from rumpel.daemon import pods as pods_module
 from rumpel.daemon.client import Client
 from rumpel.devcontainer import config as devcontainer
-from rumpel.devcontainer import consent, jsonc
+from rumpel.devcontainer import consent, jsonc, prebuild
 from rumpel.errors import ConfigError, NotTrusted, UsageError
-from rumpel.model import ContainerSpec, HookSpec, ImageSpec, PodSpec, RepoRef
+from rumpel.model import ContainerSpec, HookSpec, ImageSpec, PodSpec, PrebuildSpec, RepoRef
 from rumpel.tasks.image import dockerfile_bases
 
 REPO_CONFIG = ".rumpelpod.json"
@@ -177,6 +177,7 @@ async def pod_spec(
         shares_branches=bool(settings.get("shareBranches")),
         ports=dev.ports,
         config_file=dev.source,
+        prebuild=_prebuild_spec(settings, dev),
     )
 
 
@@ -185,6 +186,20 @@ def _hooks(dev: devcontainer.DevConfig) -> tuple[HookSpec, ...]:
         HookSpec(name=name, steps=tuple((step.name, tuple(step.argv)) for step in steps))
         for name, steps in dev.hooks.items()
         if steps
+    )
+
+
+def _prebuild_spec(
+    settings: settings_module.Settings, dev: devcontainer.DevConfig
+) -> PrebuildSpec | None:
+    found = settings.get("prebuild")
+    if not found["on"]:
+        return None
+    return PrebuildSpec(
+        inputs=found["inputs"],
+        max_age_s=found["maxAge"],
+        least_s=found["minDuration"],
+        barrier=prebuild.barrier(dev),
     )
 
 

@@ -11,6 +11,7 @@ def words(setup: Setup, carried: Carried) -> list[str]:
         f"branch={setup.branch}",
         f"oid={setup.oid or ''}",
         f"upstream={setup.upstream or ''}",
+        f"prebuilt={setup.prebuilt}",
         f"name={carried.name or ''}",
         f"email={carried.email or ''}",
         *(f"restore={branch}={oid}" for branch, oid in sorted(setup.restore.items())),

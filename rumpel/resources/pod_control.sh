@@ -131,7 +131,7 @@ rp_setup() {
 
 rp_begin() {
     rp_ws='' rp_branch='' rp_oid='' rp_upstream='' rp_name='' rp_email='' rp_restore='' rp_config=''
-    rp_share='' rp_module='' rp_at='' rp_link='' rp_tree=''
+    rp_share='' rp_module='' rp_at='' rp_link='' rp_tree='' rp_prebuilt=''
 }
 
 rp_argument() {
@@ -143,6 +143,7 @@ rp_argument() {
     oid=*) rp_oid=$rp_value ;;
     upstream=*) rp_upstream=$rp_value ;;
     share=*) rp_share=$rp_value ;;
+    prebuilt=*) rp_prebuilt=$rp_value ;;
     name=*) rp_name=$rp_value ;;
     email=*) rp_email=$rp_value ;;
     remote=*) rp_other_remote "${rp_value%%=*}" "${rp_value#*=}" ;;
@@ -179,16 +180,18 @@ rp_set_up() {
     rp_look_at "$rp_ws"
     [ $rp_kind = fresh ] || [ -n "$rp_own" ] || rp_guard_mounts || return
     [ -z "$rp_module" ] || rp_absorb
-    rp_strip
+    [ $rp_kind = prebuilt ] || rp_strip
     rp_skeleton
-    if [ -z "$rp_oid" ]; then
+    if [ $rp_kind = prebuilt ]; then
+        rp_take_prebuilt
+    elif [ -z "$rp_oid" ]; then
         [ $rp_kind = fresh ] || rp_try rm -f "$rp_git/index"
     else
         [ $rp_kind = fresh ] || rp_adopt
         rp_what="checking out $rp_oid"
         GIT_REFLOG_ACTION=rumpel rp_try git -C "$rp_ws" reset -q --hard "$rp_oid" --
     fi
-    [ -n "$rp_lfs" ] || ! rp_wants_lfs "$rp_ws/.gitattributes" || rp_note=' no-lfs'
+    [ -n "$rp_lfs" ] || ! rp_wants_lfs "$rp_ws/.gitattributes" || rp_note="$rp_note no-lfs"
     # Only now: the .gitignore of the new commit decides what is kept.
     rp_what='removing untracked files'
     [ $rp_kind != baked ] || [ -z "$rp_oid" ] || rp_try git -C "$rp_ws" clean -fdq
@@ -288,15 +291,20 @@ rp_other_remote() {
 }
 
 rp_look_at() {
-    # What is in the workspace? fresh: nothing; baked: a checkout; files: something else, which
-    # nobody can tell from the user's own files, so what the commit does not have stays.
+    # What is in the workspace? fresh: nothing; baked: a checkout; prebuilt: one in which commands
+    # ran for this pod; files: something else, which nobody can tell from the user's own files, so
+    # what the commit does not have stays.
     rp_own=''
     if [ ! -e "$rp_git/rumpel/pod" ] && rp_first "$rp_git/rumpel/begun" &&
         [ "$rp_line" = "$rp_pod" ]; then
         # Ours, but not finished: the daemon or the pod was stopped.
         rp_own=yes
     fi
-    if [ -e "$rp_git/rumpel/files" ]; then
+    if [ -n "$rp_prebuilt" ]; then
+        rp_first "$rp_git/rumpel/prebuilt" && [ "$rp_line" = "$rp_prebuilt" ] ||
+            rp_err "$rp_ws is not what the prebuild left in the image"
+        rp_kind=prebuilt
+    elif [ -e "$rp_git/rumpel/files" ]; then
         rp_kind=files
     elif [ -e "$rp_git" ] || [ -L "$rp_git" ]; then
         rp_kind=baked
@@ -395,6 +403,7 @@ rp_skeleton() {
         [ -z "$rp_name" ] || rp_set name "$rp_name"
         [ -z "$rp_email" ] || rp_set email "$rp_email"
     fi
+    [ $rp_kind != prebuilt ] || rp_config=$rp_config$(cat "$rp_git/rumpel/config")$rp_nl
     {
         printf %s "$rp_config" >"$rp_git/config" &&
             printf '%s/objects\n' "$rp_seed" >"$rp_git/objects/info/alternates" &&
@@ -428,6 +437,19 @@ rp_adopt() {
         rp_try git -C "$rp_ws" read-tree "$rp_oid"
         git -C "$rp_ws" update-index -q --really-refresh >/dev/null 2>&1
     fi
+}
+
+rp_take_prebuilt() {
+    # All that the commands left stays: changed, untracked and ignored files, hooks, the index.
+    rp_what="taking over $rp_ws" rp_was=''
+    rp_try rm -f "$rp_git/index.lock"
+    { read -r rp_was && read -r rp_was; } <"$rp_git/rumpel/prebuilt"
+    if [ "$(git -C "$rp_ws" rev-parse -q --verify "$rp_oid^{tree}")" != "$rp_was" ]; then
+        rp_note="$rp_note moved"
+        git -C "$rp_ws" read-tree -m -u "$rp_was" "$rp_oid" >/dev/null 2>&1 ||
+            rp_try git -C "$rp_ws" read-tree --reset -u "$rp_oid"
+    fi
+    GIT_REFLOG_ACTION=rumpel rp_try git -C "$rp_ws" reset -q --soft "$rp_oid" --
 }
 
 # Once it is set up.
