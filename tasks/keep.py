@@ -143,4 +143,5 @@ def _entry(world: World, inputs: Inputs, taken: Taken | None, lost: tuple[str, .
         expires_at=now + inputs.keep_s,
         files=0 if taken is None else taken.files,
         left=lost,
+        modules=world.links.deleted_modules(pod),
     )

@@ -37,6 +37,8 @@ class Inputs:
 class Output:
     saved: str | None
     """Snapshot of what the pod had before, if it had anything."""
+    left: tuple[str, ...] = ()
+    """What could not be put back."""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -52,17 +54,17 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     access = _access(inputs)
     saved = None
     if inputs.is_new:
-        await world.works.put(pod, access, inputs.oid)
+        left = await world.works.put(pod, access, inputs.oid)
     else:
         try:
             await world.works.freeze(pod, access)
-            saved = await _replace(ctx, inputs, access)
+            saved, left = await _replace(ctx, inputs, access)
         finally:
             await _go_on(ctx, pod, access)
     ctx.fault("restored")
     await world.links.sync(pod)
     await world.links.refresh_dirty(pod)
-    return Output(saved=saved)
+    return Output(saved=saved, left=left)
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:
@@ -75,8 +77,10 @@ def _access(inputs: Inputs) -> Access:
     return Access(container_id=inputs.container_id, user=inputs.user, as_main=inputs.as_main)
 
 
-async def _replace(ctx: Context[World], inputs: Inputs, access: Access) -> str | None:
-    """Answers the snapshot of what was there before, if there was anything."""
+async def _replace(
+    ctx: Context[World], inputs: Inputs, access: Access
+) -> tuple[str | None, tuple[str, ...]]:
+    """Answers the snapshot of what was there before, if any, and what could not be put back."""
     world, pod = ctx.world, inputs.address
     saved = None
     ctx.fault("frozen")
@@ -87,12 +91,12 @@ async def _replace(ctx: Context[World], inputs: Inputs, access: Access) -> str |
         saved = taken.snapshot.oid
     ctx.fault("saved")
     try:
-        await world.works.put(pod, access, inputs.oid)
+        left = await world.works.put(pod, access, inputs.oid)
     except RumpelError as error:
         if saved is not None:
             error.hint = f"rumpel restore {pod.pod} {saved[:12]}   gets back what was there before"
         raise
-    return saved
+    return saved, left
 
 
 async def _go_on(ctx: Context[World], pod: PodAddress, access: Access) -> None:

@@ -16,7 +16,7 @@ from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.adapters.docker_types import ContainerDetail, ContainerState
 from rumpel.adapters.git import Head
-from rumpel.adapters.git_trash import Deleted, Snapshot
+from rumpel.adapters.git_trash import Deleted, DeletedModule, Snapshot
 from rumpel.engine.operation import OK, Probe, changed, gone, unknown
 from rumpel.errors import HostUnreachable
 from rumpel.model import PortSpec, RepoRef
@@ -113,6 +113,9 @@ class Links(Protocol):
     async def unmerged_in_submodules(self, pod: PodAddress) -> list[tuple[str, str]]:
         """(commit, `path: subject`) of submodules. Raises RumpelError when nobody can tell."""
 
+    def deleted_modules(self, pod: PodAddress) -> tuple[DeletedModule, ...]:
+        """What the trash has to know of its submodules."""
+
     async def keep(self, pod: PodAddress) -> int:
         """Hold all imported branches under refs/rumpel/keep/ and verify; answers how many."""
 
@@ -166,8 +169,11 @@ class Works(Protocol):
     async def take(self, pod: PodAddress, access: Access, kind: str) -> Taken | None:
         """Bring a snapshot onto the host; None when there is nothing to be kept."""
 
-    async def put(self, pod: PodAddress, access: Access, oid: str) -> None:
-        """Make the pod's workspace what the snapshot is. What it had is overwritten."""
+    async def put(self, pod: PodAddress, access: Access, oid: str) -> tuple[str, ...]:
+        """Make the pod's workspace what the snapshot is. What it had is overwritten.
+
+        Answers what could not be put back.
+        """
 
     async def bury(self, pod: PodAddress, entry: Deleted, *, was_seen: bool) -> None:
         """Into the trash, durably; with the work known of it when it `was_seen` no more."""

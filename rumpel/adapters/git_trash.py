@@ -6,12 +6,14 @@ All of it is refs and objects, so that it outlives our database, and a `git gc` 
     refs/rumpel/keep/<pod id>/snapshots/<time>-<kind>   a commit made by pod_work.sh
     refs/rumpel/keep/<pod id>/deleted               a blob: what `undelete` has to know
 
+A submodule's branches and snapshots are held in the same way in its own repository.
 What a snapshot says comes from a pod: it is only ever shown, or given back to a pod.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -21,6 +23,8 @@ from rumpel.adapters import git, git_files, git_refs, git_run, threads
 from rumpel.adapters.git_refs import KEEP
 from rumpel.errors import Conflict, NotFound, RumpelError, UsageError
 from rumpel.names import is_pod_name
+
+log = logging.getLogger(__name__)
 
 SNAPSHOT = re.compile(r"([0-9a-f]{1,32})/snapshots/([0-9]{1,12})-([a-z]{1,16})(?:-[0-9]{1,4})?")
 POD_ID = re.compile(r"[0-9a-f]{1,32}")
@@ -33,6 +37,8 @@ READ_TIMEOUT_S = 30.0
 MAX_TEXT_BYTES = 64 << 20
 MAX_LINES, MAX_LINE_CHARS = 50, 300
 """Of what a pod says it left out: it is printed."""
+MAX_MODULES = 200
+MODULE = re.compile(r"([0-9a-f]{40}(?:[0-9a-f]{24})?) (modules/.{1,2000})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,16 @@ class Snapshot:
     @property
     def id(self) -> str:
         return self.oid[:SHORT]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedModule:
+    """A submodule of a pod in the trash: what its own repository holds."""
+
+    key: str
+    work_tree: str
+    common_dir: str
+    branches: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +83,7 @@ class Deleted:
     """Changed files in the snapshot."""
     left: tuple[str, ...] = ()
     """What was too large, or could not be read: it went with the pod."""
+    modules: tuple[DeletedModule, ...] = ()
     version: int = field(default=1)
 
 
@@ -145,6 +162,13 @@ async def left_out(repo: git.Repo, oid: str) -> tuple[str, ...]:
     return (*lines[:MAX_LINES], *([f"and {more} more"] if more > 0 else []))
 
 
+async def modules_of(repo: git.Repo, oid: str) -> dict[str, str]:
+    """Key -> snapshot of the submodules that had work, as the pod told it."""
+    text = await _text(repo, f"{oid}:modules")
+    found = [MODULE.fullmatch(line) for line in text.split("\n")[:MAX_MODULES]]
+    return {match[2]: match[1] for match in found if match is not None}
+
+
 async def files_of(repo: git.Repo, oid: str) -> tuple[str, str]:
     """(tree of the files, what was checked out: a ref, or empty) of a snapshot."""
     done = await git_run.run(
@@ -203,16 +227,30 @@ def from_text(text: str) -> Deleted | None:
             host=str(data["host"]),
             base_branch=_optional(data["base_branch"]),
             base_oid=_oid(data["base_oid"]),
-            branches={str(name): str(_oid(oid)) for name, oid in data["branches"].items()},
+            branches=_branches(data["branches"]),
             snapshot=_oid(data["snapshot"]),
             deleted_at=float(data["deleted_at"]),
             expires_at=float(data["expires_at"]),
             files=int(data.get("files", 0)),
             left=tuple(str(line) for line in data.get("left", ())),
+            modules=tuple(_module(item) for item in data.get("modules", ())),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     return entry if is_pod_name(entry.pod) and POD_ID.fullmatch(entry.pod_id) else None
+
+
+def _module(data: Any) -> DeletedModule:
+    return DeletedModule(
+        key=str(data["key"]),
+        work_tree=str(data["work_tree"]),
+        common_dir=str(data["common_dir"]),
+        branches=_branches(data["branches"]),
+    )
+
+
+def _branches(data: Any) -> dict[str, str]:
+    return {str(name): str(_oid(oid)) for name, oid in data.items()}
 
 
 def _optional(value: Any) -> str | None:
@@ -257,7 +295,7 @@ async def with_known_work(repo: git.Repo, entry: Deleted, *, was_seen: bool) -> 
     if before is not None and not entry.branches:  # they are withdrawn already
         pod = {before.pod: entry.pod}
         branches = {pod.get(name, name): oid for name, oid in before.branches.items()}
-        entry = replace(entry, branches=branches)
+        entry = replace(entry, branches=branches, modules=before.modules)
     held = await snapshots(repo, entry.pod_id)
     if before is not None and not (held and held[0].at > before.deleted_at):
         return _with_work_of(entry, before)
@@ -299,9 +337,17 @@ async def unbury(repo: git.Repo, pod_id: str) -> None:
     await git_refs.release(repo, [_deleted_ref(pod_id)])
 
 
-async def expire(repo: git.Repo, pod_ids: Iterable[str]) -> None:
+async def expire(repo: git.Repo, gone: Iterable[Deleted]) -> None:
     """Let go of everything of these pods; git may drop the objects from now on."""
-    for pod_id in pod_ids:
+    for entry in gone:
+        pod_id = entry.pod_id
+        for module in entry.modules:
+            try:
+                of_module = await threads.call(git.reopen, module.work_tree, module.common_dir)
+                held = await threads.call(git.refs, of_module, f"{KEEP}{pod_id}/")
+                await git_refs.release(of_module, held)
+            except RumpelError as error:  # it is gone, as a rule: nothing is held there
+                log.info("submodule %s of %s: %s", module.key, entry.pod, error.message)
         refs = await threads.call(git.refs, repo, f"{KEEP}{pod_id}")
         # The entry goes last: until then the next one can finish the job.
         last = _deleted_ref(pod_id)

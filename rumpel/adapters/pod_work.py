@@ -1,7 +1,7 @@
 """Taking a snapshot inside a pod and putting one back: runs pod_work.sh as the pod's user.
 
-The script answers with one line, which is text from a pod, so it is matched and nothing else. A
-snapshot is a commit in a scratch repository of the pod, with this tree:
+The script answers with a line for each repository, which is text from a pod, so it is matched and
+nothing else. A snapshot is a commit in a scratch repository of the pod, with this tree:
 
     about      version, HEAD, its commit, the pod's branch
     files/     every tracked or untracked (not ignored) file, as it lies there
@@ -9,7 +9,8 @@ snapshot is a commit in a scratch repository of the pod, with this tree:
     state/     MERGE_HEAD, rebase-merge/ ..., info/exclude
     modes, folders   those of changed files that git does not know; empty folders
     stash, refs, tags/     reflog of the stash, refs that are no branches, texts of tags
-    repositories/   tars of nested repositories, changed submodules and linked worktrees
+    modules    snapshots of submodules, which the host holds in their own repositories
+    repositories/   tars of nested repositories, other submodules and linked worktrees
     left       what is not in it: too large, or not to be read
 
 Its parents are all commits that only this work reaches.
@@ -18,7 +19,8 @@ Its parents are all commits that only this work reaches.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.errors import Conflict, RumpelError
@@ -32,7 +34,7 @@ MAX_REPOSITORIES_BYTES = 256 << 20
 MAX_ANSWER_BYTES = 64 << 10
 CONFLICT = "conflict: "
 TAKEN = re.compile(
-    r"snapshot ([0-9a-f]{40}(?:[0-9a-f]{24})?) work=([01])"
+    r"(?:module ([0-9]{1,3}) )?snapshot ([0-9a-f]{40}(?:[0-9a-f]{24})?) work=([01])"
     r" files=([0-9]{1,9}) staged=([0-9]{1,9}) left=([0-9]{1,9})\n"
 )
 RESTORE_REF = "refs/rumpel/restore"
@@ -70,10 +72,13 @@ class Place:
     user: str
     folder: str
 
-    @property
-    def scratch(self) -> str:
+    def git_dir(self, key: str = "") -> str:
+        """Of the workspace, or of the submodule with this key (`git_modules.Module.key`)."""
+        return f"{self.folder}/.git/{key}".rstrip("/")
+
+    def scratch(self, key: str = "") -> str:
         """The repository with the snapshot, until `close`."""
-        return f"{self.folder}/.git/rumpel/scratch"
+        return f"{self.git_dir(key)}/rumpel/scratch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,38 +91,58 @@ class Taken:
     staged: int
     left: int
     """Things that are not in it."""
+    modules: tuple[tuple[str, Taken], ...] = ()
+    """Submodules with work, by key."""
 
 
-async def take(place: Place, branch: str, *, max_file_bytes: int) -> Taken | None:
+async def take(
+    place: Place, branch: str, *, max_file_bytes: int, modules: Sequence[tuple[str, str]] = ()
+) -> Taken | None:
     """Make a snapshot in the pod; None when its own branch is checked out, without changes.
 
-    What is larger is left out, and counted. Raises RumpelError with the words of the pod.
+    `modules`: (key, folder) of submodules whose branches are imported. What is larger is left
+    out, and counted. Raises RumpelError with the words of the pod.
     """
     others_kb = min(max_file_bytes, MAX_REPOSITORIES_BYTES) >> 10
-    limits = (str(max_file_bytes), str(others_kb))
-    answer = await _run(place, "take", branch, *limits, timeout_s=TAKE_TIMEOUT_S)
+    words = [str(max_file_bytes), str(others_kb), *(word for pair in modules for word in pair)]
+    answer = await _run(place, "take", branch, *words, timeout_s=TAKE_TIMEOUT_S)
     if answer == "clean\n":
         return None
-    found = TAKEN.fullmatch(answer)
-    if found is None:
+    lines = [TAKEN.fullmatch(line) for line in answer.splitlines(keepends=True)]
+    found = [line for line in lines if line is not None]
+    of_modules = [(int(line[1]), _taken(line)) for line in found if line[1]]
+    main = [_taken(line) for line in found if not line[1]]
+    if len(found) != len(lines) or len(main) != 1 or any(n >= len(modules) for n, _ in of_modules):
         raise RumpelError("the pod did not tell its snapshot")
+    return replace(main[0], modules=tuple((modules[n][0], taken) for n, taken in of_modules))
+
+
+def _taken(found: re.Match[str]) -> Taken:
     return Taken(
-        oid=found[1],
-        is_work=found[2] == "1",
-        files=int(found[3]),
-        staged=int(found[4]),
-        left=int(found[5]),
+        oid=found[2],
+        is_work=found[3] == "1",
+        files=int(found[4]),
+        staged=int(found[5]),
+        left=int(found[6]),
     )
 
 
-async def close(place: Place) -> None:
-    """The scratch repository goes."""
-    await _run(place, "close", timeout_s=SIGNAL_TIMEOUT_S)
+async def close(place: Place, keys: Sequence[str] = ()) -> None:
+    """The scratch repositories go, also those of the submodules with these keys."""
+    await _run(place, "close", *keys, timeout_s=SIGNAL_TIMEOUT_S)
 
 
-async def put(place: Place, oid: str, branch: str) -> None:
-    """Make the workspace what the snapshot at RESTORE_REF is; its own branch is called `branch`."""
-    await _run(place, "put", oid, branch, timeout_s=PUT_TIMEOUT_S)
+async def put(place: Place, oid: str, branch: str, module: tuple[str, str] | None = None) -> None:
+    """Make the workspace what the snapshot at RESTORE_REF is; its own branch is called `branch`.
+
+    With `module`, a key and a folder: that of the submodule.
+    """
+    await _run(place, "put", oid, branch, *(module or ()), timeout_s=PUT_TIMEOUT_S)
+
+
+async def has(place: Place, module: tuple[str, str]) -> bool:
+    """Is the submodule (key, folder) checked out?"""
+    return await _run(place, "has", *module, timeout_s=SIGNAL_TIMEOUT_S) == "yes\n"
 
 
 async def freeze(place: Place) -> bool:

@@ -59,7 +59,7 @@ class App:
         self.requests, parallel = 0, max(2, 2 * (os.cpu_count() or 1))
         idle = asyncio.Event()
         self.ports = self._port_keeper(idle)
-        self.links = LinkManager(
+        links = self.links = LinkManager(
             background=background,
             host=self._host,
             doors_dir=state_dir / "doors",
@@ -74,7 +74,7 @@ class App:
             snapshots=self.snapshots,
             links=self.links,
             ports=self.ports,
-            works=WorkKeeper(self._host, state_dir / "doors", limits.of_repo),
+            works=WorkKeeper(self._host, state_dir / "doors", limits.of_repo, links.modules.of),
             extra_labels=extra_labels(os.environ),
             default_parallel=parallel,
             scratch_dir=fresh_folder(state_dir / "scratch"),

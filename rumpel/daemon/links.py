@@ -20,6 +20,7 @@ from pathlib import Path
 from rumpel.adapters import git, git_door, git_refs, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.git_limits import Limits, Refused
+from rumpel.adapters.git_trash import DeletedModule
 from rumpel.adapters.pod_link import PodLink
 from rumpel.adapters.stream import Stream
 from rumpel.cache.store import Store
@@ -78,8 +79,8 @@ class LinkManager:
         doors = Doors(
             folder=doors_dir, limits=limits, repo=self.repo, upload_pack=self._upload_pack
         )
-        self._modules = Modules(store=store, doors=doors, repo=self.repo, gateways=self._gateways)
-        self.imports = Imports(doors=doors, repo=self.repo, modules=self._modules, large=self.large)
+        self.modules = Modules(store=store, doors=doors, repo=self.repo, gateways=self._gateways)
+        self.imports = Imports(doors=doors, repo=self.repo, modules=self.modules, large=self.large)
         self._parking = Parking(
             idle=idle, pods=self._pods, imports=self.imports, upload_pack=self._upload_pack
         )
@@ -136,7 +137,7 @@ class LinkManager:
             "watch=yes",
             f"share={'yes' if self._peers.shares(pod.pod_id) else ''}",
             *setups.words(setup, carried),
-            *await self._modules.set_up(pod, setup),
+            *await self.modules.set_up(pod, setup),
         ]
         answer = await self.request(pod.pod_id, "setup", *arguments, timeout_s=SETUP_TIMEOUT_S)
         if state is not None:
@@ -157,7 +158,7 @@ class LinkManager:
         await asyncio.gather(
             self.repo(pod.repo).publish(pod.pod_id, pod.pod, {branch: oid}),
             self._store.kv_set(f"fresh/{pod.pod_id}", {branch: oid}),
-            self._modules.publish_fresh(pod, branch),
+            self.modules.publish_fresh(pod, branch),
         )
 
     async def sync(self, pod: PodAddress) -> SyncReport:
@@ -168,7 +169,16 @@ class LinkManager:
 
     async def look(self, pod: PodAddress, access: Access) -> SyncReport:
         await self.close(pod.pod_id)
-        return await self.imports.run(self._state(pod, access), is_asked_for=True)
+        state = self._state(pod, access)
+        try:
+            if self.modules.of(pod.pod_id):  # the pod has to say which of them there are
+                stream = await self._open_stream(pod, replace(access, as_main=False))
+                state.link = await PodLink.open(
+                    stream, on_notice=state.noticed.set, timeout_s=OPEN_TIMEOUT_S
+                )
+            return await self.imports.run(state, is_asked_for=True)
+        finally:
+            await self.close(pod.pod_id)
 
     async def refresh_dirty(self, pod: PodAddress) -> int:
         answer = await self.request(
@@ -188,12 +198,15 @@ class LinkManager:
         return {}
 
     async def unmerged_in_submodules(self, pod: PodAddress) -> list[tuple[str, str]]:
-        return await self._modules.unmerged(pod)
+        return await self.modules.unmerged(pod)
 
     async def keep(self, pod: PodAddress) -> int:
         repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
         kept = await git_refs.keep(repo, pod.pod_id, self.branches(pod.pod_id))
-        return kept + await self._modules.keep(pod)
+        return kept + await self.modules.keep(pod)
+
+    def deleted_modules(self, pod: PodAddress) -> tuple[DeletedModule, ...]:
+        return self.modules.of_trash(pod)
 
     async def close(self, pod_id: str) -> None:
         state = self._pods.pop(pod_id, None)
@@ -206,7 +219,7 @@ class LinkManager:
     async def forget(self, pod: PodAddress) -> None:
         await self.close(pod.pod_id)
         await self.repo(pod.repo).withdraw(pod.pod_id)
-        await self._modules.forget(pod)
+        await self.modules.forget(pod)
         await git_door.remove(self.imports.doors.path(pod))
         self.dirty.pop(pod.pod_id, None)
         self.imports.refused.pop(pod.pod_id, None)
@@ -250,7 +263,7 @@ class LinkManager:
         sync.pod_names[pod.pod_id] = pod.pod
         fresh: Mapping[str, str] = self._store.kv_get(f"fresh/{pod.pod_id}", {})
         sync.branches[pod.pod_id] = dict(branches or fresh)
-        await self._modules.restore(pod)
+        await self.modules.restore(pod)
 
     async def republish(self) -> None:
         """At start: what was imported just before a kill, also of pods that do not run now."""
@@ -263,7 +276,7 @@ class LinkManager:
     def notes(self, pod_id: str) -> list[str]:
         own = [repo for repo in self._repos.values() if pod_id in repo.branches]
         found = [note for repo in own if pod_id not in repo.guests for note in repo.notes]
-        return [*found, *self._modules.notes(pod_id), *self.large.notes(pod_id)]
+        return [*found, *self.modules.notes(pod_id), *self.large.notes(pod_id)]
 
     async def close_all(self) -> None:
         for pod_id in list(self._pods):
@@ -373,9 +386,9 @@ class LinkManager:
         for state in self._pods.values():
             is_own = state.pod.repo.repo_id == repo_id
             if state.pod.host == host_name and (
-                is_own or self._modules.has(state.pod.pod_id, repo_id)
+                is_own or self.modules.has(state.pod.pod_id, repo_id)
             ):
-                fetch = self._fetch(state) if is_own else self._modules.fetch(state, repo_id)
+                fetch = self._fetch(state) if is_own else self.modules.fetch(state, repo_id)
                 self._background.spawn(fetch, f"fetch in {state.pod.pod}")
 
     async def _fetch(self, state: PodSync) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from rumpel.adapters import git, git_door, git_merged, git_modules, git_refs, threads
 from rumpel.adapters.git_limits import Refused
 from rumpel.adapters.git_modules import Module
+from rumpel.adapters.git_trash import DeletedModule
 from rumpel.adapters.pod_link import MORE_PROGRAM
 from rumpel.cache.store import Store
 from rumpel.daemon import setups
@@ -38,6 +39,7 @@ REQUEST_TIMEOUT_S = 60.0
 KNOWN = re.compile(r"([0-9]{1,3})=([0-9a-z]{1,64})")
 UNKNOWN = re.compile(r"\+([0-9]{1,9})=modules/([A-Za-z0-9._/?-]{1,100})")
 GONE = "gone"
+BACK = "modules-back/"
 SUBMODULE = "submodule "
 NOT_THERE = "the host has no such submodule"
 MAX_UNKNOWN = 20
@@ -100,13 +102,34 @@ class Modules:
         ]
 
     def _branches(self, pod: PodAddress, module: Module) -> Mapping[str, str]:
-        return self._repo(module.repo).branches.get(pod.pod_id, {})
+        """As imported last; of a pod that was in the trash, as it was deleted."""
+        imported = self._repo(module.repo).branches.get(pod.pod_id)
+        if imported is not None:
+            return imported
+        back: Mapping[str, Mapping[str, str]] = self._store.kv_get(f"{BACK}{pod.pod_id}", {})
+        return back.get(module.key, {})
+
+    async def bring_back(self, pod_id: str, branches: Mapping[str, Mapping[str, str]]) -> None:
+        """Branches by key of the submodules of a pod that comes out of the trash."""
+        await self._store.kv_set(f"{BACK}{pod_id}", {key: dict(of) for key, of in branches.items()})
+
+    def of_trash(self, pod: PodAddress) -> tuple[DeletedModule, ...]:
+        return tuple(
+            DeletedModule(
+                key=module.key,
+                work_tree=module.repo.work_tree,
+                common_dir=module.repo.common_dir,
+                branches=dict(self._branches(pod, module)),
+            )
+            for module in self.of(pod.pod_id)
+        )
 
     async def publish_fresh(self, pod: PodAddress, branch: str) -> None:
         """The host has the commits they were made from: no transfer."""
         for module in self.of(pod.pod_id):
-            if not self._branches(pod, module):
-                await self._publish(pod, module, {branch: module.oid})
+            if self._repo(module.repo).branches.get(pod.pod_id) is None:
+                known = self._branches(pod, module)
+                await self._publish(pod, module, known or {branch: module.oid})
 
     async def restore(self, pod: PodAddress) -> None:
         """At start: what the doors hold is what the host knows of the pod's submodules."""
@@ -115,7 +138,8 @@ class Modules:
             sync.pod_names[pod.pod_id] = pod.pod
             sync.guests.add(pod.pod_id)
             branches = await threads.call(git_door.branches, self._doors.path(pod, module.repo))
-            sync.branches[pod.pod_id] = branches or {pod.pod: module.oid}
+            known = branches or self._branches(pod, module) or {pod.pod: module.oid}
+            sync.branches[pod.pod_id] = dict(known)
             self._gateways.share(pod.repo, pod.host, [module.repo])
 
     async def sync(self, state: PodSync, *, everything: bool) -> tuple[tuple[str, str], ...]:

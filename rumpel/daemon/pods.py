@@ -21,7 +21,10 @@ from rumpel.model import PodSpec, RepoRef
 from rumpel.tasks import container
 from rumpel.tasks.world import Access
 
-KEPT_BY_ID = ("fresh", "made-of", "modules", "pending", "ports", "reviewed", "undelete")
+KEPT_BY_ID = (
+    *("fresh", "made-of", "modules", "modules-back", "pending", "ports", "reviewed"),
+    "undelete",
+)
 """Keys of the store with the id of a pod in them."""
 OWN_KINDS = (
     *("container", "clone", "sync", "commits", "imported", "uncommitted", "range"),

@@ -38,7 +38,7 @@ async def in_trash(app: App, repo: RepoRef) -> list[Deleted]:
             continue  # it lives: what was written before it was to be removed
         if entry.expires_at <= now and begun is None:
             log.info("pod %s, deleted long ago, is let go of", entry.pod)
-            await git_trash.expire(opened, [entry.pod_id])
+            await git_trash.expire(opened, [entry])
             continue
         found.append(entry)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 from rumpel import names
@@ -16,9 +17,10 @@ from rumpel.daemon.requests import Base, Target
 from rumpel.daemon.trash import BEGUN, describe, in_trash
 from rumpel.engine.graph import Graph
 from rumpel.errors import NameTaken
-from rumpel.graphs.create import address, create
+from rumpel.graphs.create import address, create, node_id
 from rumpel.graphs.restore import add_restore
 from rumpel.model import PodSpec
+from rumpel.tasks import restore as restore_task
 
 
 async def undelete(app: App, client: Client) -> dict[str, object]:
@@ -60,9 +62,7 @@ async def _bring_back(
     app: App, client: Client, where: Target, entry: Deleted, name: str
 ) -> create_verb.Outcome:
     """Made like any pod, from the configuration of today, with its id and branches of then."""
-    branches = {
-        name if branch == entry.pod else branch: oid for branch, oid in entry.branches.items()
-    }
+    branches = _renamed(entry.branches, entry.pod, name)
     spec = await _spec(app, client, where, entry, name)
     outcome = create_verb.Outcome()
     async with app.gate(where.ref.repo_id, spec.host):
@@ -70,6 +70,10 @@ async def _bring_back(
         await asyncio.gather(
             app.store.kv_set(f"{BEGUN}{entry.pod_id}", True),
             app.store.kv_set(f"fresh/{entry.pod_id}", branches),
+            app.links.modules.bring_back(
+                entry.pod_id,
+                {item.key: _renamed(item.branches, entry.pod, name) for item in entry.modules},
+            ),
         )
         if app.pods.by_id(entry.pod_id) is None:
             outcome.made.add(name)
@@ -83,10 +87,18 @@ async def _bring_back(
             add_restore(graph, spec, entry.snapshot, is_new=name in outcome.made)
 
     await create_verb.realize(app, client, [spec], outcome, extend=add_work)
+    outputs = {} if outcome.result is None else outcome.result.outputs
+    done: restore_task.Output | None = outputs.get(node_id("restore", spec))
+    for line in () if done is None else done.left:
+        client.warn(f"not put back in pod {name!r}: {line}")
     if name not in outcome.errors:
         await app.world.works.unbury(address(spec))
         await app.store.kv_set(f"{BEGUN}{entry.pod_id}", None)
     return outcome
+
+
+def _renamed(branches: Mapping[str, str], old: str, new: str) -> dict[str, str]:
+    return {new if branch == old else branch: oid for branch, oid in branches.items()}
 
 
 async def _spec(

@@ -19,6 +19,7 @@ from rumpel.graphs import restore as restore_graph
 from rumpel.graphs import snapshot as snapshot_graph
 from rumpel.graphs.create import node_id
 from rumpel.model import RepoRef
+from rumpel.tasks import restore as restore_task
 from rumpel.tasks import snapshot as snapshot_task
 
 
@@ -68,7 +69,10 @@ async def restore(app: App, client: Client) -> dict[str, object]:
     result = await app.runner.run(restore_graph.restore(pod.spec, made_of, chosen.oid), client)
     for error in result.errors.values():
         raise error
-    saved = result.outputs[node_id("restore", pod.spec)].saved
+    done: restore_task.Output = result.outputs[node_id("restore", pod.spec)]
+    saved = done.saved
+    for line in done.left:
+        client.warn(f"not put back in pod {pod.name!r}: {line}")
     data = {
         **_row(pod.name, chosen),
         "saved": saved,

@@ -2,6 +2,8 @@
 
 A snapshot is made in the pod, comes in through the door like everything a pod sends (quarantine,
 fsck, limits), and is held by a ref that was written and read again before anybody relies on it.
+So is the work of each submodule the host has, in the submodule's own repository there; what ties
+them together is the main one, which tells them by name.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rumpel.adapters import git, git_door, git_trash, git_wire, pod_work, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.git_limits import Limits
+from rumpel.adapters.git_modules import Module
 from rumpel.adapters.git_trash import Deleted
 from rumpel.adapters.pod_work import Place
 from rumpel.errors import RumpelError
@@ -38,8 +41,11 @@ class WorkKeeper:
         host: Callable[[str], DockerHost],
         doors_dir: Path,
         limits: Callable[[RepoRef], Limits],
+        modules: Callable[[str], Iterable[Module]] = lambda _: (),
     ) -> None:
+        """`modules`: the submodules a pod has, by its id."""
         self._host, self._doors_dir, self._limits = host, doors_dir, limits
+        self._modules = modules
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def freeze(self, pod: PodAddress, access: Access) -> None:
@@ -56,47 +62,85 @@ class WorkKeeper:
         place = self._place(pod, access)
         async with self._lock(pod):
             limits = await threads.call(self._limits, pod.repo)
-            found = await pod_work.take(place, pod.pod, max_file_bytes=limits.object_bytes)
+            modules = await self._known(pod)
+            found = await pod_work.take(
+                place,
+                pod.pod,
+                max_file_bytes=limits.object_bytes,
+                modules=[(key, module.path) for key, module in modules.items()],
+            )
             if found is None:
                 return None
             try:
+                left = await self._hold_modules(pod, place, found, kind=kind, limits=limits)
                 repo = await _opened(pod)
                 await self._fetch(repo, pod, place, oid=found.oid, limits=limits)
                 snapshot = await git_trash.hold(
                     repo, pod.pod_id, found.oid, kind=kind, at=int(time.time())
                 )
-                left = await git_trash.left_out(repo, found.oid) if found.left else ()
+                own = await git_trash.left_out(repo, found.oid) if found.left else ()
             finally:
                 with contextlib.suppress(RumpelError):  # the next one removes it, too
-                    await pod_work.close(place)
-        return Taken(snapshot=snapshot, is_work=found.is_work, files=found.files, left=left)
+                    await pod_work.close(place, [key for key, _ in found.modules])
+        every = (found, *(item for _, item in found.modules))
+        return Taken(
+            snapshot=snapshot,
+            is_work=any(item.is_work for item in every) or bool(left),
+            files=sum(item.files for item in every),
+            left=(*own, *left),
+        )
 
-    async def put(self, pod: PodAddress, access: Access, oid: str) -> None:
+    async def _hold_modules(
+        self, pod: PodAddress, place: Place, found: pod_work.Taken, *, kind: str, limits: Limits
+    ) -> list[str]:
+        """Before the main one, which must not promise what is not there; what could not be held."""
+        left, by_key = list[str](), await self._known(pod)
+        for key, item in found.modules:
+            module = by_key[key]
+            try:
+                repo = await _opened(module)
+                await self._fetch(repo, pod, place, oid=item.oid, limits=limits, module=module)
+                await git_trash.hold(repo, pod.pod_id, item.oid, kind=kind, at=int(time.time()))
+                inside = await git_trash.left_out(repo, item.oid) if item.left else ()
+                left += [f"{line} (in submodule {module.path})" for line in inside]
+            except RumpelError as error:  # the rest of the work shall not go with it
+                left.append(f"submodule {module.path}: {error.message}")
+        return left
+
+    async def _known(self, pod: PodAddress) -> dict[str, Module]:
+        """Its submodules by key; one whose repository the host lost is like one it never had."""
+        modules = await threads.call(_there, self._modules(pod.pod_id))
+        return {module.key: module for module in modules}
+
+    async def put(self, pod: PodAddress, access: Access, oid: str) -> tuple[str, ...]:
         place = self._place(pod, access)
         async with self._lock(pod):
             repo = await _opened(pod)  # before there is a stream that nobody would close
-            stream = await place.host.exec_stream(
-                place.container_id,
-                [
-                    "git",
-                    "-c",
-                    "core.hooksPath=/dev/null",
-                    "-c",
-                    "receive.shallowUpdate=true",
-                    "receive-pack",
-                    f"{place.folder}/.git",
-                ],
-                user=place.user,
-                cwd="/",
-            )
-            await git_wire.push_from(
-                repo,
-                stream,
-                [f"+{oid}:{pod_work.RESTORE_REF}"],
-                prune=False,
-                timeout_s=PUSH_TIMEOUT_S,
-            )
+            wanted = await git_trash.modules_of(repo, oid)
+            await _send(repo, place, oid)
             await pod_work.put(place, oid, pod.pod)
+            by_key, left = await self._known(pod), list[str]()
+            for key, of_module in wanted.items():
+                why = await self._put_module(pod, place, by_key.get(key), of_module)
+                if why is not None:
+                    left.append(f"submodule {key.removeprefix('modules/')}: {why}")
+            return tuple(left)
+
+    async def _put_module(
+        self, pod: PodAddress, place: Place, module: Module | None, oid: str
+    ) -> str | None:
+        """None, or why not. What a snapshot says is a pod's word: only what is held counts."""
+        if module is None:
+            return "the host does not have it any more"
+        repo = await _opened(module)
+        held = await git_trash.snapshots(repo, pod.pod_id)
+        if oid not in {snapshot.oid for snapshot in held}:
+            return "its work is not held on the host"
+        if not await pod_work.has(place, (module.key, module.path)):
+            return "the pod has it not checked out"
+        await _send(repo, place, oid, module.key)
+        await pod_work.put(place, oid, pod.pod, (module.key, module.path))
+        return None
 
     async def bury(self, pod: PodAddress, entry: Deleted, *, was_seen: bool) -> None:
         repo = await _opened(pod)
@@ -108,14 +152,23 @@ class WorkKeeper:
         await git_trash.unbury(await _opened(pod), pod.pod_id)
 
     async def _fetch(
-        self, repo: git.Repo, pod: PodAddress, place: Place, *, oid: str, limits: Limits
+        self,
+        repo: git.Repo,
+        pod: PodAddress,
+        place: Place,
+        *,
+        oid: str,
+        limits: Limits,
+        module: Module | None = None,
     ) -> None:
         """Through a door of its own: it knows no earlier state, and the pod's keeps its own."""
-        door = self._doors_dir / pod.repo.repo_id / pod.pod_id / DOOR
+        owner = pod.repo if module is None else module.repo
+        door = self._doors_dir / owner.repo_id / pod.pod_id / DOOR
         await git_door.remove(door)
+        scratch = place.scratch("" if module is None else module.key)
         stream = await place.host.exec_stream(
             place.container_id,
-            ["git", "upload-pack", "--strict", place.scratch],
+            ["git", "upload-pack", "--strict", scratch],
             user=place.user,
             cwd="/",
             env={"GIT_PROTOCOL": "version=2"},
@@ -141,5 +194,22 @@ class WorkKeeper:
         )
 
 
-async def _opened(pod: PodAddress) -> git.Repo:
-    return await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
+async def _send(repo: git.Repo, place: Place, oid: str, key: str = "") -> None:
+    """A snapshot into the pod, at RESTORE_REF."""
+    config = ("-c", "core.hooksPath=/dev/null", "-c", "receive.shallowUpdate=true")
+    stream = await place.host.exec_stream(
+        place.container_id,
+        ["git", *config, "receive-pack", place.git_dir(key)],
+        user=place.user,
+        cwd="/",
+    )
+    refspecs = [f"+{oid}:{pod_work.RESTORE_REF}"]
+    await git_wire.push_from(repo, stream, refspecs, prune=False, timeout_s=PUSH_TIMEOUT_S)
+
+
+def _there(modules: Iterable[Module]) -> list[Module]:
+    return [module for module in modules if Path(module.repo.common_dir).is_dir()]
+
+
+async def _opened(owner: PodAddress | Module) -> git.Repo:
+    return await threads.call(git.reopen, owner.repo.work_tree, owner.repo.common_dir)

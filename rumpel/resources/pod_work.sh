@@ -22,8 +22,8 @@ rw_try() {
 }
 
 rw_open() {
-    # A scratch repository for workspace $1; those of requests that were cut off go.
-    rw_ws=$1 rw_git=$1/.git rw_scratch=$1/.git/rumpel/scratch
+    # A scratch repository for workspace $1 with git dir $2; those of requests that were cut off go.
+    rw_ws=$1 rw_git=$2 rw_scratch=$2/rumpel/scratch
     cd "$rw_ws" || rw_die "no workspace at $rw_ws"
     [ -d "$rw_git" ] || rw_die "no repository at $rw_git"
     rw_what='making room for a snapshot'
@@ -86,9 +86,49 @@ rw_quoted() {
 
 rw_take() {
     # $2: the pod's branch; $3: most bytes of a file; $4: most kilobytes of other repositories.
-    rw_open "$1"
+    # Then git dir (below the main one) and folder of each submodule the host has: the branches of
+    # those are imported, and their work becomes snapshots of their own, told first.
     umask 077
-    rw_branch=$2 rw_file_bytes=$3 rw_repo_kb=$4 rw_left='' rw_parents='' rw_rows='' rw_hidden=''
+    rw_top=$1 rw_branch=$2 rw_file_bytes=$3 rw_repo_kb=$4
+    rw_imported=$rw_nl rw_taken=$rw_nl rw_modules='' rw_unread='' rw_number=0
+    shift 4
+    while [ $# -gt 1 ]; do
+        rw_take_module "$1" "$2"
+        rw_number=$((rw_number + 1))
+        shift 2
+    done
+    rw_take_one "$rw_top" "$rw_top/.git"
+}
+
+rw_take_module() {
+    # One that cannot be read keeps nothing else from being held.
+    rw_dir=$rw_top/.git/$1 rw_imported=$rw_imported$rw_top/.git/$1$rw_nl
+    rw_is_out "$rw_top/$2" "$rw_dir" || return 0
+    rw_taken=$rw_taken$rw_dir$rw_nl
+    mkdir -p "$rw_dir/rumpel"
+    if rw_said=$(rw_modules='' rw_unread='' && rw_take_one "$rw_top/$2" "$rw_dir" \
+        2>"$rw_dir/rumpel/said"); then
+        [ "$rw_said" != clean ] || return 0
+        echo "module $rw_number $rw_said"
+        rw_said=${rw_said#snapshot }
+        rw_modules="$rw_modules${rw_said%% *} $1$rw_nl"
+    else
+        rw_unread="${rw_unread}submodule $2: $(tr '\n' ' ' <"$rw_dir/rumpel/said")$rw_nl"
+    fi
+}
+
+rw_is_out() {
+    # Does folder $1 use the git dir $2 of a submodule? Else git there would run in the parent.
+    [ -f "$1/.git" ] && IFS= read -r rw_line <"$1/.git" || return 1
+    rw_line=${rw_line#gitdir: }
+    case $rw_line in /*) ;; *) rw_line=$1/$rw_line ;; esac
+    rw_real=$(cd "$2" 2>/dev/null && pwd -P) && [ -n "$rw_real" ] || return 1
+    [ "$(cd "$rw_line" 2>/dev/null && pwd -P)" = "$rw_real" ]
+}
+
+rw_take_one() {
+    rw_open "$1" "$2"
+    rw_left=$rw_unread rw_parents='' rw_rows='' rw_hidden=''
     rw_take_head
     set --
     rw_take_repositories
@@ -99,7 +139,7 @@ rw_take() {
     rw_work=1
     if [ -z "$rw_busy$rw_left$rw_others" ] && rw_is_clean; then
         rw_work=0
-        if [ "$rw_head" = "refs/heads/$rw_branch" ]; then
+        if [ "$rw_head" = "refs/heads/$rw_branch" ] && [ -z "$rw_modules" ]; then
             rw_close
             echo clean
             return
@@ -121,7 +161,8 @@ rw_is_clean() {
     [ "$rw_files$rw_staged" != "$rw_base$rw_base" ] || return 0
     # A file that was written this very second is read again, without its filters.
     [ -z "$rw_hidden" ] || return 1
-    rw_out=$(git -C "$rw_ws" status --porcelain -unormal --ignore-submodules=none 2>&1) ||
+    # What a submodule has of its own is looked for there.
+    rw_out=$(git -C "$rw_ws" status --porcelain -unormal --ignore-submodules=dirty 2>&1) ||
         return 1
     [ -z "$rw_out" ]
 }
@@ -141,8 +182,8 @@ rw_take_head() {
 }
 
 rw_take_repositories() {
-    # Repositories inside this one: nested ones, changed submodules, linked worktrees. As a tar,
-    # for they have an object store, an index and work of their own.
+    # Repositories inside this one: nested ones, submodules the host does not have, linked
+    # worktrees. As a tar, for they have an object store, an index and work of their own.
     rw_others='' rw_other_rows='' rw_used=0 rw_number=0
     rw_list=$(git -C "$rw_ws" -c core.quotePath=false ls-files -o --exclude-standard 2>/dev/null |
         grep -E '/"?$')
@@ -154,19 +195,71 @@ END
     rw_list=$(git -C "$rw_ws" -c core.quotePath=false ls-files -s 2>/dev/null |
         sed -n "s/^160000 [0-9a-f]* 0$rw_tab//p")
     while IFS= read -r rw_path; do
-        [ -n "$rw_path" ] && [ -e "$rw_path/.git" ] && rw_has_work "$rw_path" || continue
+        [ -n "$rw_path" ] && [ -e "$rw_path/.git" ] || continue
         rw_dir=$(git -C "$rw_path" rev-parse --absolute-git-dir 2>/dev/null) || rw_dir=''
-        case $rw_dir in "$rw_git"/modules/*) ;; *) rw_dir='' ;; esac
-        rw_take_repository "$rw_path" "$rw_path" "$rw_dir"
+        case $rw_dir in "$rw_git"/modules/*) continue ;; esac
+        ! rw_has_work "$rw_path" || rw_take_repository "$rw_path" "$rw_path" ''
     done <<END
 $rw_list
 END
+    [ "$rw_git" != "$rw_top/.git" ] || rw_take_other_modules
     for rw_admin in "$rw_git"/worktrees/*; do
         [ -f "$rw_admin/gitdir" ] && IFS= read -r rw_path <"$rw_admin/gitdir" || continue
         rw_path=${rw_path%/.git}
         [ -d "$rw_path" ] && rw_has_work "$rw_path" || continue
         rw_take_repository "$rw_path" "worktree $rw_path" "$rw_admin"
     done
+}
+
+rw_take_other_modules() {
+    # Their git dirs count, not what is checked out: a stash is there without a folder, too.
+    rw_dirs='' rw_packed=/
+    rw_find_modules "$rw_git/modules"
+    while IFS= read -r rw_dir; do
+        [ -n "$rw_dir" ] || continue
+        case $rw_taken in *"$rw_nl$rw_dir$rw_nl"*) continue ;; esac
+        case $rw_dir in "$rw_packed"/*) continue ;; esac
+        rw_path=$(git config --file "$rw_dir/config" core.worktree) || rw_path=''
+        case $rw_path in /* | '') ;; *) rw_path=$rw_dir/$rw_path ;; esac
+        rw_path=$(cd "$rw_path" 2>/dev/null && pwd -P) && rw_is_out "$rw_path" "$rw_dir" &&
+            rw_path=${rw_path#"$(pwd -P)/"} || rw_path=''
+        rw_module_has_work "$rw_dir" "$rw_path" || continue
+        rw_take_repository "$rw_path" "${rw_dir#"$rw_git/"}" "$rw_dir"
+        rw_packed=$rw_dir
+    done <<END
+$rw_dirs
+END
+}
+
+rw_find_modules() {
+    # Git dirs below the folder $1, each on a line of rw_dirs; names have slashes.
+    for rw_path in "$1"/*; do
+        [ ! -L "$rw_path" ] && [ -d "$rw_path" ] || continue
+        case $rw_path in *"$rw_nl"*)
+            rw_left="${rw_left}submodules with a newline in their name$rw_nl"
+            continue
+            ;;
+        esac
+        if [ -f "$rw_path/HEAD" ] && [ -d "$rw_path/objects" ]; then
+            rw_dirs=$rw_dirs$rw_path$rw_nl
+            rw_find_modules "$rw_path/modules"
+        else
+            rw_find_modules "$rw_path"
+        fi
+    done
+}
+
+rw_module_has_work() {
+    # Is there anything in the git dir $1 of a submodule, or in its folder $2, that is only there?
+    if [ -n "$2" ]; then
+        rw_out=$(git -C "$2" status --porcelain -unormal --ignore-submodules=none 2>&1) || return 0
+        [ -z "$rw_out" ] || return 0
+    fi
+    rw_has=''
+    case $rw_imported in *"$rw_nl$1$rw_nl"*) rw_has=--branches ;; esac
+    rw_out=$(git --git-dir="$1" --work-tree="$1" rev-list --max-count=1 --exclude='refs/rumpel/*' \
+        --all --not --remotes $rw_has 2>&1) || return 0
+    [ -n "$rw_out" ]
 }
 
 rw_has_work() {
@@ -185,13 +278,14 @@ rw_has_work() {
 }
 
 rw_take_repository() {
-    # $1: its folder; $2: what to call it; $3: its administrative folder, if that is elsewhere.
+    # $1: its folder, if it has one; $2: what to call it; $3: its git dir, if that is elsewhere.
     rw_others=$rw_others.
     if rw_quoted "$2" || ! command -v tar >/dev/null || ! command -v du >/dev/null; then
         rw_left="${rw_left}repository $2$rw_nl"
         return
     fi
     case $1 in
+    '') rw_from=$rw_ws rw_place=rel && set -- "$2" ".${3#"$rw_ws"}" ;;
     /*) rw_from=/ rw_place=abs && set -- "$2" ".$1" ".$3" ;;
     *) rw_from=$rw_ws rw_place=rel && set -- "$2" "./$1" ${3:+".${3#"$rw_ws"}"} ;;
     esac
@@ -483,6 +577,10 @@ rw_write_commit() {
         rw_tree=$(printf %s "$rw_other_rows" | rw_raw mktree) || rw_die "$rw_what"
         rw_rows="${rw_rows}040000 tree $rw_tree${rw_tab}repositories$rw_nl"
     fi
+    if [ -n "$rw_modules" ]; then
+        rw_blob=$(printf %s "$rw_modules" | rw_raw hash-object -w --stdin) || rw_die "$rw_what"
+        rw_rows="${rw_rows}100644 blob $rw_blob${rw_tab}modules$rw_nl"
+    fi
     if [ -n "$rw_left" ]; then
         rw_blob=$(printf %s "$rw_left" | rw_raw hash-object -w --stdin) || rw_die "$rw_what"
         rw_rows="${rw_rows}100644 blob $rw_blob${rw_tab}left$rw_nl"
@@ -500,8 +598,9 @@ rw_write_commit() {
 # Putting back.
 
 rw_put() {
-    # $2: the snapshot, which refs/rumpel/restore holds; $3: the branch its own one is called now.
-    rw_open "$1"
+    # $2: the snapshot, which refs/rumpel/restore holds; $3: the branch its own one is called now;
+    # $4, $5: of a submodule, its git dir below the main one, and its folder.
+    rw_open "$1${5:+/$5}" "$1/.git${4:+/$4}"
     rw_what="reading snapshot $2"
     rw_snap=$2
     rw_about=$(git -C "$rw_ws" cat-file blob "$rw_snap:about") || rw_die "$rw_what"
@@ -645,5 +744,13 @@ shift
 case $rw_verb in
 take) rw_take "$@" ;;
 put) rw_put "$@" ;;
-close) rw_git=$1/.git rw_scratch=$1/.git/rumpel/scratch && rw_close ;;
+has) rw_is_out "$1/$3" "$1/.git/$2" && echo yes || echo no ;;
+close)
+    rw_top=$1/.git
+    for rw_dir; do
+        [ "$rw_dir" != "${rw_top%/.git}" ] || rw_dir=''
+        rw_git=$rw_top${rw_dir:+/$rw_dir} rw_scratch=$rw_top${rw_dir:+/$rw_dir}/rumpel/scratch
+        rw_close
+    done
+    ;;
 esac

@@ -44,6 +44,9 @@ class BrokenPod:
     def branches(self, _: str) -> dict[str, str]:
         return {"p": OID}
 
+    def deleted_modules(self, _: PodAddress) -> tuple[()]:
+        return ()
+
     async def keep(self, _: PodAddress) -> int:
         return 1
 

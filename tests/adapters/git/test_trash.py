@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rumpel.adapters import git_refs, git_trash
-from rumpel.adapters.git_trash import Deleted
+from rumpel.adapters.git_trash import Deleted, DeletedModule
 from rumpel.errors import Conflict, NotFound, RumpelError, UsageError
 from tests.adapters.git.conftest import SHA256, Pair
 
@@ -28,6 +28,19 @@ ENTRIES = st.builds(
     expires_at=st.floats(0, 1e10),
     files=st.integers(0, 10**9),
     left=st.lists(st.text(max_size=20), max_size=3).map(tuple),
+    modules=st.lists(
+        st.builds(
+            DeletedModule,
+            key=st.text(max_size=20),
+            work_tree=st.text(max_size=20),
+            common_dir=st.text(max_size=20),
+            branches=st.dictionaries(st.text(max_size=20), OIDS, max_size=3),
+        ),
+        max_size=3,
+    ).map(tuple),
+)
+MODULE = DeletedModule(
+    key="modules/lib", work_tree="/nowhere", common_dir="/nowhere/.git", branches={}
 )
 
 
@@ -86,7 +99,8 @@ async def test_the_way_of_a_pod_through_the_trash(pair: Pair) -> None:
     with pytest.raises(NotFound):
         git_trash.pick([other, found], "r")
     await git_trash.unbury(pair.repo, POD)
-    await git_trash.expire(pair.repo, ["ff", "never-there"])
+    never = entry(pair, pod_id="ee", modules=(MODULE,))
+    await git_trash.expire(pair.repo, [other, never])
     assert await git_trash.entries(pair.repo) == []
     assert pair.host.refs() == before
 
