@@ -67,6 +67,7 @@ class Imported:
 
 
 Publish = Callable[[Imported], Awaitable[None]]
+Writing = Callable[[], contextlib.AbstractAsyncContextManager[None]]
 
 
 async def import_pod(
@@ -80,6 +81,7 @@ async def import_pod(
     first: Mapping[str, str] | None = None,
     go: asyncio.Event | None = None,
     publish: Publish | None = None,
+    writing: Writing = contextlib.nullcontext,
 ) -> Imported:
     """Fetch all branches from the upload-pack behind `stream` (left open, used up).
 
@@ -87,7 +89,8 @@ async def import_pod(
     a limit, keeps the others from coming. `first`: the branches, as long as the door has none:
     those of a fresh pod need no import. `go`: everything up to the first question to the pod is
     done at once, the rest when it is set. `publish` is called as soon as the branches may be seen;
-    what it raises is raised. Raises Refused for what would be refused again,
+    what it raises is raised. `writing` is held while the door's list is replaced, and may raise.
+    Raises Refused for what would be refused again,
     RumpelError for what may be had later, TimedOut, HostUnreachable; the door and the user's
     repository then are as before.
     """
@@ -103,7 +106,7 @@ async def import_pod(
             known_refused=known_refused or {},
         )
         await intake.run()
-        return await _admit(repo, door, intake, weight, publish)
+        return await _admit(repo, door, intake, weight, publish=publish, writing=writing)
     finally:
         await threads.call(quarantine.remove)
 
@@ -146,7 +149,13 @@ class Weight:
 
 
 async def _admit(
-    repo: git.Repo, door: Path, intake: Intake, weight: Weight, publish: Publish | None
+    repo: git.Repo,
+    door: Path,
+    intake: Intake,
+    weight: Weight,
+    *,
+    publish: Publish | None,
+    writing: Writing,
 ) -> Imported:
     """Objects, then the list of branches, then the refs people see, then what nobody waits for."""
     quarantine = intake.quarantine
@@ -157,7 +166,8 @@ async def _admit(
     imported = Imported(found, tuple(sorted(rejected.items())), refusals, pending)
     is_news = found != quarantine.known or weight.found.on_disk > 0
     if is_news:
-        await threads.call(_write_state, door, found, weight.total)
+        async with writing():
+            await threads.call(_write_state, door, found, weight.total)
     if publish is not None:
         await publish(imported)
     if is_news:

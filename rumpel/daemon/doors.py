@@ -70,6 +70,7 @@ class Doors:
             reopen=lambda: self.upload_pack(state, git_dir),
             go=go,
             publish=publish,
+            writing=state.current,
             first=self._repo(ref).branches.get(pod.pod_id),
             known_refused={
                 name: (oid, why) for name, (oid, why, at) in known.items() if at > oldest

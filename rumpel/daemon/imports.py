@@ -130,7 +130,8 @@ class Imports:
         await self._large.bring(
             pod, state.access, door=doors.path(pod), pending=imported.lfs, limits=doors.limits
         )
-        await self._repo(pod.repo).publish(pod.pod_id, pod.pod, imported.branches)
+        async with state.current():
+            await self._repo(pod.repo).publish(pod.pod_id, pod.pod, imported.branches)
 
     def make_ready(self, state: PodSync) -> None:
         """Begin the next import over the stream that was parked just now."""

@@ -214,6 +214,7 @@ class LinkManager:
             return
         if state.loop is not None:
             state.loop.cancel()
+        await state.end()
         await self._drop(state)
 
     async def forget(self, pod: PodAddress) -> None:

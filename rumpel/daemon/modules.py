@@ -196,7 +196,8 @@ class Modules:
             ref: (*found, refused[ref][2] if ref in refused else now)
             for ref, found in imported.refusals.items()
         }
-        await self._publish(state.pod, module, imported.branches)
+        async with state.current():
+            await self._publish(state.pod, module, imported.branches)
         return tuple((f"{name}, branch {branch}", why) for branch, why in imported.rejected)
 
     async def _publish(self, pod: PodAddress, module: Module, branches: Mapping[str, str]) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+from collections.abc import AsyncIterator
 
 from rumpel.adapters.pod_link import PodLink
 from rumpel.adapters.stream import Stream
 from rumpel.daemon.ready import ReadyImport
+from rumpel.errors import HostUnreachable
 from rumpel.tasks.world import Access, PodAddress
 
 
@@ -43,6 +46,26 @@ class PodSync:
         """The same as `refused`, of each submodule."""
         self.rejected_in: dict[str, tuple[tuple[str, str], ...]] = {}
         """Of each submodule, what was refused of it and why."""
+        self._is_over = False
+        self._writing = asyncio.Lock()
+
+    @contextlib.asynccontextmanager
+    async def current(self) -> AsyncIterator[None]:
+        """While what was imported is written down or shown: nobody has taken over meanwhile.
+
+        An import that ends late may bring an older list than that of the last look. Raises
+        HostUnreachable; the pod is not asked inside.
+        """
+        async with self._writing:
+            if self._is_over:
+                raise HostUnreachable(f"the link into pod {self.pod.pod!r} was closed")
+            yield
+
+    async def end(self) -> None:
+        """From now on imports of this one write nothing."""
+        self._is_over = True
+        async with self._writing:
+            pass
 
     @property
     def is_parked(self) -> bool:
