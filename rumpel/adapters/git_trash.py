@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from rumpel.adapters import git, git_files, git_refs, git_run, threads
+from rumpel.adapters import git, git_files, git_refs, git_run, git_snapshot, threads
 from rumpel.adapters.git_refs import KEEP
 from rumpel.errors import Conflict, NotFound, RumpelError, UsageError
 from rumpel.names import is_pod_name
@@ -34,11 +34,6 @@ AUTOMATIC = ("stop", "restore", "review")
 """Kinds of snapshots nobody asked for: only the newest are kept."""
 MOST_AUTOMATIC = 10
 READ_TIMEOUT_S = 30.0
-MAX_TEXT_BYTES = 64 << 20
-MAX_LINES, MAX_LINE_CHARS = 50, 300
-"""Of what a pod says it left out: it is printed."""
-MAX_MODULES = 200
-MODULE = re.compile(r"([0-9a-f]{40}(?:[0-9a-f]{24})?) (modules/.{1,2000})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,62 +149,6 @@ def choose(found: list[Snapshot], wanted: str | None, *, pod: str) -> Snapshot:
     return next(iter(matching.values()))
 
 
-async def left_out(repo: git.Repo, oid: str) -> tuple[str, ...]:
-    """What the snapshot does not have: too large, or not to be read."""
-    text = await _text(repo, f"{oid}:left")
-    lines = [line[:MAX_LINE_CHARS] for line in text.split("\n") if line]
-    more = len(lines) - MAX_LINES
-    return (*lines[:MAX_LINES], *([f"and {more} more"] if more > 0 else []))
-
-
-async def modules_of(repo: git.Repo, oid: str) -> dict[str, str]:
-    """Key -> snapshot of the submodules that had work, as the pod told it."""
-    text = await _text(repo, f"{oid}:modules")
-    found = [MODULE.fullmatch(line) for line in text.split("\n")[:MAX_MODULES]]
-    return {match[2]: match[1] for match in found if match is not None}
-
-
-async def files_of(repo: git.Repo, oid: str) -> tuple[str, str]:
-    """(tree of the files, what was checked out: a ref, or empty) of a snapshot."""
-    done = await git_run.run(
-        repo.git_dir, "rev-parse", "--verify", "-q", f"{oid}:files", timeout_s=READ_TIMEOUT_S
-    )
-    return done.stdout.decode().strip(), (await _about(repo, oid)).get("head", "")
-
-
-async def _about(repo: git.Repo, oid: str) -> dict[str, str]:
-    text = await _text(repo, f"{oid}:about")
-    return dict(line.partition("=")[::2] for line in text.split("\n"))
-
-
-async def _text(repo: git.Repo, name: str) -> str:
-    """Of a blob; empty when there is none."""
-    return (await _texts(repo, [name]))[0]
-
-
-async def _texts(repo: git.Repo, names: list[str]) -> list[str]:
-    """Of several blobs, by one process."""
-    done = await git_run.run(
-        repo.git_dir,
-        "cat-file",
-        "--batch",
-        input="".join(f"{name}\n" for name in names).encode(),
-        timeout_s=READ_TIMEOUT_S,
-        max_output_bytes=MAX_TEXT_BYTES,
-    )
-    found, rest = list[str](), done.stdout
-    for _ in names:
-        head, _, rest = rest.partition(b"\n")
-        fields = head.split(b" ")
-        if fields[-1] == b"missing" or len(fields) != 3 or not fields[2].isdigit():
-            found.append("")
-            continue
-        size = int(fields[2])
-        found.append(rest[:size].decode("utf-8", "replace"))
-        rest = rest[size + 1 :]
-    return found
-
-
 # The trash.
 
 
@@ -277,7 +216,7 @@ async def bury(repo: git.Repo, entry: Deleted) -> None:
     )
     oid = done.stdout.decode().strip()
     await git_refs.hold(repo, {_deleted_ref(entry.pod_id): oid})
-    read = from_text(await _text(repo, oid))
+    read = from_text(await git_snapshot.text(repo, oid))
     if read != entry:
         raise RumpelError(f"pod {entry.pod!r} could not be put into the trash: it reads otherwise")
 
@@ -301,13 +240,13 @@ async def with_known_work(repo: git.Repo, entry: Deleted, *, was_seen: bool) -> 
         return _with_work_of(entry, before)
     if not held or not await _fits(repo, entry, held[0].oid):
         return entry
-    left = await left_out(repo, held[0].oid)
+    left = await git_snapshot.left_out(repo, held[0].oid)
     return replace(entry, snapshot=held[0].oid, left=_joined(left, entry.left))
 
 
 async def _fits(repo: git.Repo, entry: Deleted, oid: str) -> bool:
     """Was snapshot `oid` made on the branches of `entry`? Else it would move one of them back."""
-    about = await _about(repo, oid)
+    about = await git_snapshot.about(repo, oid)
     branch = about.get("head", "").removeprefix("refs/heads/")
     branch = entry.pod if branch == about.get("branch") else branch
     return entry.branches.get(branch) in (None, about.get("tip"))
@@ -327,7 +266,7 @@ async def entries(repo: git.Repo) -> list[Deleted]:
     refs = await threads.call(git.refs, repo, KEEP)
     # Not by its end alone: a branch, and so a commit of any size, may be called `deleted`.
     oids = [oid for ref, oid in refs.items() if DELETED.fullmatch(ref)]
-    found = [from_text(text) for text in await _texts(repo, oids)] if oids else []
+    found = [from_text(text) for text in await git_snapshot.texts(repo, oids)] if oids else []
     known = [entry for entry in found if entry is not None]
     return sorted(known, key=lambda entry: (-entry.deleted_at, entry.pod_id))
 

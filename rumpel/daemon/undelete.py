@@ -16,7 +16,8 @@ from rumpel.daemon.client import Client
 from rumpel.daemon.requests import Base, Target
 from rumpel.daemon.trash import BEGUN, describe, in_trash
 from rumpel.engine.graph import Graph
-from rumpel.errors import NameTaken
+from rumpel.engine.operation import Probe
+from rumpel.errors import Conflict, NameTaken
 from rumpel.graphs.create import address, create, node_id
 from rumpel.graphs.restore import add_restore
 from rumpel.model import PodSpec
@@ -31,6 +32,7 @@ async def undelete(app: App, client: Client) -> dict[str, object]:
     if wanted is None:
         rows = [describe(entry) for entry in found]
         return {"result": rows, "warnings": client.warnings, "exit_code": 0}
+    _refuse_alive(app, where, found, wanted)
     entry = git_trash.pick(found, wanted)
     name = names.check_pod_name(client.request.args["as"] or entry.pod)
     _refuse_taken(app, where, entry, name)
@@ -42,6 +44,26 @@ async def undelete(app: App, client: Client) -> dict[str, object]:
     if error is not None:
         return {"error": error.to_json(), "data": row, "warnings": client.warnings}
     return {"result": row, "warnings": client.warnings, "exit_code": 0}
+
+
+def _refuse_alive(app: App, where: Target, found: list[Deleted], wanted: str) -> None:
+    """A delete that was cut off leaves a pod that is there, whatever the trash says of it."""
+    pod = app.pods.find(where.ref.repo_id, wanted)
+    if pod is None or any(wanted in (entry.pod, entry.pod_id) for entry in found):
+        return
+    access = app.pods.access(pod.spec)
+    is_gone = access is None or isinstance(
+        app.world.container(pod.spec.host, access.container_id), Probe
+    )
+    if is_gone:
+        raise Conflict(
+            f"pod {wanted!r} was not deleted to the end: its container is gone, but not the pod",
+            hint=f"rumpel delete --force {wanted}   ends it, then undelete brings it back",
+        )
+    raise Conflict(
+        f"pod {wanted!r} is not deleted: there is nothing to bring back",
+        hint=f"rumpel enter {wanted}   goes on with it; rumpel delete {wanted}   deletes it",
+    )
 
 
 def _refuse_taken(app: App, where: Target, entry: Deleted, name: str) -> None:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from rumpel.adapters import git, git_door, git_trash, git_wire, pod_work, threads
+from rumpel.adapters import git, git_door, git_snapshot, git_trash, git_wire, pod_work, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.git_limits import Limits
 from rumpel.adapters.git_modules import Module
@@ -78,7 +78,7 @@ class WorkKeeper:
                 snapshot = await git_trash.hold(
                     repo, pod.pod_id, found.oid, kind=kind, at=int(time.time())
                 )
-                own = await git_trash.left_out(repo, found.oid) if found.left else ()
+                own = await git_snapshot.left_out(repo, found.oid) if found.left else ()
             finally:
                 with contextlib.suppress(RumpelError):  # the next one removes it, too
                     await pod_work.close(place, [key for key, _ in found.modules])
@@ -101,7 +101,7 @@ class WorkKeeper:
                 repo = await _opened(module)
                 await self._fetch(repo, pod, place, oid=item.oid, limits=limits, module=module)
                 await git_trash.hold(repo, pod.pod_id, item.oid, kind=kind, at=int(time.time()))
-                inside = await git_trash.left_out(repo, item.oid) if item.left else ()
+                inside = await git_snapshot.left_out(repo, item.oid) if item.left else ()
                 left += [f"{line} (in submodule {module.path})" for line in inside]
             except RumpelError as error:  # the rest of the work shall not go with it
                 left.append(f"submodule {module.path}: {error.message}")
@@ -116,7 +116,7 @@ class WorkKeeper:
         place = self._place(pod, access)
         async with self._lock(pod):
             repo = await _opened(pod)  # before there is a stream that nobody would close
-            wanted = await git_trash.modules_of(repo, oid)
+            wanted = await git_snapshot.modules_of(repo, oid)
             await _send(repo, place, oid)
             await pod_work.put(place, oid, pod.pod)
             by_key, left = await self._known(pod), list[str]()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rumpel.cache.store import Store
 from tests.support.project import DEFAULT_CONFIG, ProjectFactory
 from tests.support.reviewed import ONE, paths, review, risks
@@ -188,8 +190,17 @@ def test_uncommitted_files_are_shown_when_asked_for(rumpel_project: ProjectFacto
     project.inside("p", "git switch -qc other")
     project.run("review", "p", "--include-dirty", "--stat").assert_error(0, "'other'")
     project.run("stop", "p").assert_ok()
-    project.run("review", "p", "--include-dirty").assert_error(4, "stopped", "rumpel enter p")
-    project.run("delete", "--force", "p").assert_ok()
+    stopped = review(project, "p", "--include-dirty")
+    assert (stopped["uncommitted"], stopped["files"]) == (6, data["files"]), "as `stop` held it"
+    shown = project.run("review", "p", "--include-dirty", "--stat").assert_error(0, "it is stopped")
+    assert re.search(r"snapshot [0-9a-f]{12} from \d{4}-\d\d-\d\d \d\d:\d\d UTC", shown.stderr)
+    project.inside("p", "git add -A; git commit -qm all")
+    project.run("stop", "p").assert_ok()
+    project.run("review", "p", "--include-dirty", "--stat").assert_error(0, "committed to since")
+    project.run("create", "q").assert_ok()
+    project.run("stop", "q").assert_ok()
+    project.run("review", "q", "--include-dirty").assert_error(4, "no snapshot", "rumpel enter q")
+    project.run("delete", "--force", "p", "q").assert_ok()
 
 
 def test_the_graph_knows_it_and_nothing_runs_twice(rumpel_project: ProjectFactory) -> None:

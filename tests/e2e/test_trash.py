@@ -211,3 +211,29 @@ def test_the_entry_is_plain_data(rumpel_project: ProjectFactory) -> None:
     text = project.git("cat-file", "blob", ref)
     assert "canary-value" not in text
     assert json.loads(text)["pod"] == "p"
+
+
+@pytest.mark.parametrize("point", ["remove.effect-before", "remove.removed"])
+def test_a_delete_that_was_killed_before_its_end(
+    rumpel_project: ProjectFactory, point: str
+) -> None:
+    """The pod is in the trash already, and there."""
+    project = rumpel_project(FILES)
+    inside(project, "p", "git commit -q --allow-empty -m one; echo x >x")
+    oid = inside(project, "p", "git rev-parse HEAD")
+    project.run("daemon", "stop").assert_ok()
+    project.run("delete", "--force", "p", env={"RUMPEL_FAULT": f"{point}:1:kill"})
+    assert any(name.endswith("/deleted") for name in project.repo.refs("refs/rumpel/keep"))
+    assert entries(project) == []
+    if point == "remove.removed":
+        project.run("undelete", "p").assert_error(4, "its container is gone", "delete --force p")
+    else:
+        project.run("undelete", "p").assert_error(4, "is not deleted", "rumpel enter p")
+        assert inside(project, "p", "cat x; echo y >y") == "x", "it goes on"
+    project.run("delete", "--force", "p").assert_ok()
+    assert project.containers() == []
+    assert len(entries(project)) == 1
+    project.run("undelete", "p").assert_ok()
+    shown = inside(project, "p", "git rev-parse HEAD; ls x y 2>/dev/null || :").split()
+    assert shown == ([oid, "x"] if point == "remove.removed" else [oid, "x", "y"])
+    project.run("delete", "--force", "p").assert_ok()
