@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rumpel import names
 from rumpel.adapters import git, git_door, git_judge, lfs_stream, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.git_limits import Limits
+from rumpel.adapters.git_modules import Module
 from rumpel.adapters.lfs import Pointer, Store
 from rumpel.adapters.lfs_needed import needed
 from rumpel.errors import RumpelError
@@ -27,15 +27,13 @@ from rumpel.text import count
 
 log = logging.getLogger(__name__)
 
-OBJECTS = f"{names.SEED_PATH}/lfs/objects"
-
 
 class LargeFiles:
-    """What of the pods' large files is not on the host, by pod."""
+    """What of the pods' large files is not on the host, by pod and submodule (its key, or ``)."""
 
     def __init__(self, host: Callable[[str], DockerHost]) -> None:
         self._host = host
-        self._missing: dict[str, Mapping[Pointer, str]] = {}
+        self._missing: dict[tuple[str, str], Mapping[Pointer, str]] = {}
 
     async def bring(
         self,
@@ -45,34 +43,42 @@ class LargeFiles:
         door: Path,
         pending: Mapping[Pointer, str],
         limits: Callable[[RepoRef], Limits],
+        module: Module | None = None,
     ) -> None:
         """Fetch `pending` into the host's store; the door keeps what is still missing."""
         left: Mapping[Pointer, str] = {}
         if pending:
-            repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
+            owner, folder = pod.repo, pod.workspace_folder
+            if module is not None:
+                owner, folder = module.repo, f"{folder}/.git/{module.key}"
+            repo = await threads.call(git.reopen, owner.work_tree, owner.common_dir)
             store = await threads.call(Store, repo)
             most = await threads.call(limits, pod.repo)
             used = await threads.call(git_judge.used, door)
             allowed = lfs_stream.Limits(
                 object_bytes=most.object_bytes, total_bytes=max(0, most.quota_bytes - used)
             )
-            fetch = _Fetch(self._host(pod.host), pod, access, store, allowed)
+            fetch = _Fetch(self._host(pod.host), pod, access, folder, store, allowed)
             left = await fetch.run(pending)
             brought = sum(item.size for item in pending if item not in left)
             await threads.call(git_judge.note_used, door, used + brought)
         if left != pending:
             await threads.call(git_door.settle_lfs, door, left)
-        self._missing[pod.pod_id] = left
+        self._missing[pod.pod_id, "" if module is None else module.key] = left
+
+    def _whys(self, pod_id: str) -> list[str]:
+        """For each object that is not here, why not."""
+        own = [left for (of, _), left in self._missing.items() if of == pod_id]
+        return [why for left in own for why in left.values()]
 
     def unsaved(self, pod_id: str) -> int:
         """How many the pod has and the host has not."""
-        missing = self._missing.get(pod_id, {})
-        return sum(why != lfs_stream.GONE for why in missing.values())
+        return sum(why != lfs_stream.GONE for why in self._whys(pod_id))
 
     def notes(self, pod_id: str) -> list[str]:
-        missing = self._missing.get(pod_id, {})
-        gone = sum(why == lfs_stream.GONE for why in missing.values())
-        rest = sorted({why for why in missing.values() if why != lfs_stream.GONE})
+        whys = self._whys(pod_id)
+        gone = sum(why == lfs_stream.GONE for why in whys)
+        rest = sorted({why for why in whys if why != lfs_stream.GONE})
         notes = []
         if gone:
             notes.append(
@@ -84,7 +90,8 @@ class LargeFiles:
         return notes
 
     def forget(self, pod_id: str) -> None:
-        self._missing.pop(pod_id, None)
+        for key in [key for key in self._missing if key[0] == pod_id]:
+            del self._missing[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,8 @@ class _Fetch:
     host: DockerHost
     pod: PodAddress
     access: Access
+    folder: str
+    """Of the repository in the pod: its workspace or its git dir."""
     store: Store
     limits: lfs_stream.Limits
 
@@ -111,7 +120,7 @@ class _Fetch:
         return missing
 
     async def _ask(self, asked: list[Pointer]) -> dict[Pointer, str]:
-        argv = ["/bin/sh", "-c", lfs_stream.SEND, "sh", self.pod.workspace_folder]
+        argv = ["/bin/sh", "-c", lfs_stream.SEND, "sh", self.folder]
         argv += [item.oid for item in asked]
         access = self.access
         stream = await self.host.exec_stream(access.container_id, argv, user=access.user, cwd="/")
@@ -122,10 +131,11 @@ class _Fetch:
 
 
 class GatewayFiles:
-    """What one gateway has; asked once, then remembered."""
+    """What one seed has; asked once, then remembered."""
 
-    def __init__(self, host: DockerHost, container_id: str) -> None:
+    def __init__(self, host: DockerHost, container_id: str, path: str) -> None:
         self._host, self._container_id = host, container_id
+        self._objects = f"{path}/lfs/objects"
         self._known: set[str] | None = None
         self._lock = asyncio.Lock()
 
@@ -149,7 +159,7 @@ class GatewayFiles:
                 self._known.add(pointer.oid)
 
     async def _listed(self) -> set[str]:
-        script = f"cd {OBJECTS} 2>/dev/null && ls */*"
+        script = f"cd {self._objects} 2>/dev/null && ls */*"
         stream = await self._host.exec_stream(
             self._container_id, ["/bin/sh", "-c", script], user="0", cwd="/"
         )
@@ -162,7 +172,7 @@ class GatewayFiles:
         return set(said.decode("utf-8", "replace").split())
 
     async def _send(self, file: Path) -> None:
-        argv = ["/bin/sh", "-c", lfs_stream.TAKE, "sh", OBJECTS, file.name]
+        argv = ["/bin/sh", "-c", lfs_stream.TAKE, "sh", self._objects, file.name]
         stream = await self._host.exec_stream(self._container_id, argv, user="0", cwd="/")
         try:
             await lfs_stream.send(stream, file)

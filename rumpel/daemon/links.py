@@ -79,7 +79,9 @@ class LinkManager:
         doors = Doors(
             folder=doors_dir, limits=limits, repo=self.repo, upload_pack=self._upload_pack
         )
-        self.modules = Modules(store=store, doors=doors, repo=self.repo, gateways=self._gateways)
+        self.modules = Modules(
+            store=store, doors=doors, repo=self.repo, gateways=self._gateways, large=self.large
+        )
         self.imports = Imports(doors=doors, repo=self.repo, modules=self.modules, large=self.large)
         self._parking = Parking(
             idle=idle, pods=self._pods, imports=self.imports, upload_pack=self._upload_pack

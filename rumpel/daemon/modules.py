@@ -10,6 +10,7 @@ not say which repository moved, so the pod is asked for a digest of each, in one
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import posixpath
 import re
@@ -27,6 +28,7 @@ from rumpel.cache.store import Store
 from rumpel.daemon import setups
 from rumpel.daemon.doors import Doors
 from rumpel.daemon.gateways import Gateways
+from rumpel.daemon.large_files import LargeFiles
 from rumpel.daemon.podsync import PodSync
 from rumpel.daemon.repos import RepoSync
 from rumpel.errors import HostUnreachable, RumpelError
@@ -55,7 +57,9 @@ class Modules:
         doors: Doors,
         repo: Callable[[RepoRef], RepoSync],
         gateways: Gateways,
+        large: LargeFiles,
     ) -> None:
+        self._large = large
         self._store, self._doors, self._repo, self._gateways = store, doors, repo, gateways
         self._left_out: dict[str, tuple[str, ...]] = {}
 
@@ -185,7 +189,12 @@ class Modules:
         stream = await self._doors.upload_pack(state, git_dir)
         try:
             imported = await self._doors.import_from(
-                state, stream, refused, module=module.repo, git_dir=git_dir
+                state,
+                stream,
+                refused,
+                module=module.repo,
+                git_dir=git_dir,
+                publish=functools.partial(self._show, state, module),
             )
         except Refused as error:
             return ((name, error.message.removeprefix("refused: ")),)
@@ -196,9 +205,20 @@ class Modules:
             ref: (*found, refused[ref][2] if ref in refused else now)
             for ref, found in imported.refusals.items()
         }
-        async with state.current():
-            await self._publish(state.pod, module, imported.branches)
         return tuple((f"{name}, branch {branch}", why) for branch, why in imported.rejected)
+
+    async def _show(self, state: PodSync, module: Module, imported: git_door.Imported) -> None:
+        pod, doors = state.pod, self._doors
+        await self._large.bring(
+            pod,
+            state.access,
+            door=doors.path(pod, module.repo),
+            pending=imported.lfs,
+            limits=doors.limits,
+            module=module,
+        )
+        async with state.current():
+            await self._publish(pod, module, imported.branches)
 
     async def _publish(self, pod: PodAddress, module: Module, branches: Mapping[str, str]) -> None:
         sync = self._repo(module.repo)

@@ -82,7 +82,8 @@ class RepoSync:
         self._published: dict[str, str] | None = None
         self._lock = asyncio.Lock()
         self._gateways: dict[tuple[str, str], Gateway] = {}
-        self._large: dict[str, GatewayFiles] = {}
+        self._large: dict[tuple[str, str], GatewayFiles] = {}
+        """By container and seed."""
         self._sent: dict[tuple[str, str], Tips] = {}
         self._wanted: dict[tuple[str, str], set[str]] = {}
         self._push_lock = asyncio.Lock()
@@ -185,17 +186,16 @@ class RepoSync:
 
     def add_gateway(self, gateway: Gateway) -> None:
         self._gateways[gateway.seat] = gateway
-        if gateway.path == names.SEED_PATH:
-            files = GatewayFiles(gateway.host, gateway.container_id)
-            self._large.setdefault(gateway.container_id, files)
+        files = GatewayFiles(gateway.host, gateway.container_id, gateway.path)
+        self._large.setdefault((gateway.container_id, gateway.path), files)
 
     def gateway(self, host_name: str, path: str = names.SEED_PATH) -> Gateway | None:
         return self._gateways.get((host_name, path))
 
     def remove_gateway(self, host_name: str, path: str = names.SEED_PATH) -> None:
         gateway = self._gateways.pop((host_name, path), None)
-        if gateway is not None and path == names.SEED_PATH:
-            self._large.pop(gateway.container_id, None)
+        if gateway is not None:
+            self._large.pop((gateway.container_id, path), None)
         self._sent.pop((host_name, path), None)
         self._wanted.pop((host_name, path), None)
 
@@ -255,9 +255,8 @@ class RepoSync:
             refspecs.append("+HEAD:refs/rumpel/head")
         async with self._push_lock:
             at_head = () if head.oid is None else (head.oid,)
-            if gateway.path == names.SEED_PATH:
-                commits = [*tips[1].values(), *at_head, *extra]
-                await self.send_large(gateway.container_id, repo, commits)
+            commits = [*tips[1].values(), *at_head, *extra]
+            await self.send_large(gateway.container_id, repo, commits, gateway.path)
             stream = await gateway.host.exec_stream(
                 gateway.container_id,
                 ["/bin/sh", "-c", RECEIVE, "sh", target, gateway.path, made_with],
@@ -272,9 +271,15 @@ class RepoSync:
         self._sent[seat] = tips
         self._on_pushed(self.repo.repo_id, gateway.host_name)
 
-    async def send_large(self, container_id: str, repo: git.Repo, commits: Sequence[str]) -> None:
+    async def send_large(
+        self,
+        container_id: str,
+        repo: git.Repo,
+        commits: Sequence[str],
+        path: str = names.SEED_PATH,
+    ) -> None:
         """Content of large files that a checkout of `commits` needs, before they can be seen."""
-        large = self._large.get(container_id)
+        large = self._large.get((container_id, path))
         if large is not None:
             await large.send(repo, commits)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.test_submodules import add, wait
 from tests.support import large
 from tests.support.project import Project, ProjectFactory
 
@@ -163,3 +164,38 @@ def test_the_store_of_the_host_is_elsewhere(lfs_project: Project, where: str) ->
     project.wait_for_ref("p", oid)
     assert (store / "objects" / new[:2] / new[2:4] / new).stat().st_size == 2_000_000
     project.run("delete", "--force", "p", cwd=root).assert_ok()
+
+
+def test_submodules_have_large_files_too(lfs_project: Project) -> None:
+    """Each has its own store; what only the pod has is unsaved work."""
+    project = lfs_project
+    lib = add(project, "libs/lib")
+    large.track(lib, old=OLD)
+    store = project.root / ".git/modules/libs/lib/lfs"
+    large.put(store, OLD)
+    project.commit("lib has large files")
+    assert digest(project, "libs/lib/old.bin") == large.oid_of(OLD)
+    assert project.inside("p", "git status --porcelain; git -C libs/lib status --porcelain") == ""
+    large.put(store, HOST)
+    large.track(lib, old=OLD, host=HOST)
+    on_host = lib.oid("HEAD")
+    look = "git -C libs/lib rev-parse host/main"
+    project.wait_until(lambda: project.inside("p", look) == on_host, "the host's commit")
+    project.inside("p", "git -C libs/lib merge -q --ff-only host/main")
+    assert digest(project, "libs/lib/host.bin") == large.oid_of(HOST)
+    objects = store / "objects"
+    objects.rename(objects.with_name("aside"))
+    objects.write_text("in the way\n")
+    oid = project.inside("p", f"cd libs/lib; {TRACK}; git rev-parse HEAD")
+    wait(project, lib, "p", oid)
+    lib.git("merge", "-q", "rumpelpod/p")
+    project.inside("p", "git checkout -q -- .; git add libs/lib; git commit -qm bump")
+    project.run("stop", "p").assert_ok()
+    project.git("merge", "-q", "rumpelpod/p")
+    assert "1 large file (LFS) only in the pod" in notes(project)[0]
+    project.run("delete", "p").assert_error(4, "1 large file only there")
+    objects.unlink()
+    objects.with_name("aside").rename(objects)
+    name = digest(project, "libs/lib/new.bin")
+    project.run("delete", "p").assert_ok()
+    assert large.oid_of((objects / name[:2] / name[2:4] / name).read_bytes()) == name

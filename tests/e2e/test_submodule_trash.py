@@ -145,3 +145,25 @@ def test_one_the_host_does_not_have_comes_back(rumpel_project: ProjectFactory) -
     assert inside(project, "p", bare) == before
     assert inside(project, "p", "git status --porcelain", "libs/new") == ""
     project.run("delete", "--force", "p").assert_ok()
+
+
+def test_a_pin_that_no_branch_of_the_host_has(rumpel_project: ProjectFactory) -> None:
+    """The host's own, so no work of the pod: who touched nothing deletes without `--force`."""
+    project = rumpel_project()
+    outer = add(project, "outer")
+    source = Repo.create(project.home.path / "sources/inner", project.home.env)
+    source.commit("first of inner", {"in.txt": "inner\n"})
+    inner = attach(outer, source, "inner")
+    for module in (inner, outer):
+        module.git("switch", "-q", "--detach")
+        module.commit("on no branch", {"more.txt": "more\n"})
+    project.commit("pinned")
+    pin = inner.oid("HEAD")
+    assert inner.git("branch", "--all", "--contains", pin).count("main") == 0
+    project.run("create", "p", "q").assert_ok()
+    assert inside(project, "p", "git rev-parse HEAD", "outer/inner") == pin
+    project.run("delete", "p").assert_ok()
+    project.run("stop", "q").assert_ok()
+    assert project.run("snapshot", "--list", "q", "--json").assert_ok().data == []
+    inner.git("switch", "-q", "main")
+    project.run("delete", "q").assert_ok()
