@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from rumpel.cache.events import last_number
 from rumpel.cache.records import Intent, PodRow, Record, TrustRow, pod_of, record_of, trust_of
 from rumpel.cache.runs import counters
 
@@ -24,6 +25,7 @@ class Mirror(NamedTuple):
     intents: dict[int, Intent]
     last_run: int
     last_attempt: int
+    last_event: int
 
 
 def load(connection: sqlite3.Connection) -> Mirror:
@@ -41,6 +43,7 @@ def load(connection: sqlite3.Connection) -> Mirror:
         intents={row[0]: Intent._make(row) for row in connection.execute(_OPEN)},
         last_run=highest["run"],
         last_attempt=highest["attempt"],
+        last_event=last_number(connection),
     )
 
 

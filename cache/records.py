@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rumpel import jsonline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+PACKED_BYTES: Final = 4096
+"""A log longer than this is kept compressed."""
 
 
 @dataclass(slots=True)
@@ -165,8 +170,21 @@ def attempt_of(row: tuple[Any, ...]) -> Attempt:
         started_at=row[9],
         ended_at=row[10],
         error=None if row[11] is None else json.loads(row[11]),
-        log=row[12] or "",
+        log=text_of(row[12]),
     )
+
+
+def blob_of(text: str) -> tuple[str, str | bytes]:
+    """(digest, what is kept) of a log; a long one is packed. For the writer's thread."""
+    data = text.encode("utf-8", "replace")
+    digest = blake2b(data, digest_size=16).hexdigest()
+    return digest, zlib.compress(data, 1) if len(data) > PACKED_BYTES else data.decode()
+
+
+def text_of(kept: str | bytes | None) -> str:
+    if isinstance(kept, bytes):
+        return zlib.decompress(kept).decode()
+    return kept or ""
 
 
 def pod_of(row: tuple[Any, ...]) -> PodRow:

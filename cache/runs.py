@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from rumpel.cache import events
 from rumpel.cache.records import Attempt, RunRow, attempt_of, run_of
 
 if TYPE_CHECKING:
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 KEEP_RUNS: Final = 500
 KEEP_ATTEMPTS: Final = 20
 """Attempts kept for each node; the one its record came from is always kept."""
+KEEP_S: Final = 90 * 86400.0
+"""And nothing for longer than this."""
+
+
+def running(connection: sqlite3.Connection) -> list[RunRow]:
+    """Those that have not ended: going on, or left by a daemon that was killed."""
+    return [run_of(row) for row in connection.execute("SELECT * FROM run WHERE state = 'running'")]
 
 
 def recent_runs(
@@ -31,8 +39,14 @@ def recent_runs(
     return [run_of(row) for row in rows]
 
 
+ATTEMPT = (
+    "SELECT a.id, run_id, node_id, kind, number, fp, nonce, state, reasons, started_at, ended_at,"
+    " error, blob.data FROM attempt a LEFT JOIN blob ON blob.digest = a.log"
+)
+
+
 def attempts_of_run(connection: sqlite3.Connection, run_id: int) -> list[Attempt]:
-    rows = connection.execute("SELECT * FROM attempt WHERE run_id = ? ORDER BY id", (run_id,))
+    rows = connection.execute(f"{ATTEMPT} WHERE run_id = ? ORDER BY a.id", (run_id,))
     return [attempt_of(row) for row in rows]
 
 
@@ -42,42 +56,36 @@ def attempts_of_nodes(
     """Newest first, over all the nodes together."""
     marks = ",".join("?" * len(node_ids))
     rows = connection.execute(
-        f"SELECT * FROM attempt WHERE node_id IN ({marks}) ORDER BY id DESC LIMIT ?",  # noqa: S608 - marks are only "?"
+        f"{ATTEMPT} WHERE node_id IN ({marks}) ORDER BY a.id DESC LIMIT ?",
         (*node_ids, limit),
     )
     return [attempt_of(row) for row in rows]
 
 
-def events_of_run(
-    connection: sqlite3.Connection, run_id: int, *, after: int = 0
-) -> list[tuple[int, float, str, str, str]]:
-    """`(seq, at, kind, node_id, data as JSON text)` in order, from behind `after`."""
-    rows = connection.execute(
-        "SELECT seq, at, kind, node_id, data FROM event WHERE run_id = ? AND seq > ? ORDER BY seq",
-        (run_id, after),
-    )
-    return [tuple(row) for row in rows]
-
-
 def prune(
     connection: sqlite3.Connection,
     *,
+    now: float,
     keep_runs: int = KEEP_RUNS,
     keep_attempts: int = KEEP_ATTEMPTS,
+    keep_s: float = KEEP_S,
 ) -> None:
     """Drop old history. Records, open intents and what they point to are never touched."""
     connection.execute(
-        "DELETE FROM run WHERE state != 'running' AND id NOT IN"
-        " (SELECT id FROM run ORDER BY id DESC LIMIT ?)",
-        (keep_runs,),
+        "DELETE FROM run WHERE state != 'running' AND (ended_at < ? OR id NOT IN"
+        " (SELECT id FROM run ORDER BY id DESC LIMIT ?))",
+        (now - keep_s, keep_runs),
     )
-    connection.execute("DELETE FROM event WHERE run_id NOT IN (SELECT id FROM run)")
     connection.execute(
-        "DELETE FROM attempt WHERE id IN (SELECT id FROM (SELECT id, ROW_NUMBER() OVER"
-        " (PARTITION BY node_id ORDER BY id DESC) AS age FROM attempt) WHERE age > ?)"
-        " AND state != 'running' AND id NOT IN (SELECT attempt FROM node)",
-        (keep_attempts,),
+        "DELETE FROM attempt WHERE (ended_at < ? OR id IN (SELECT id FROM (SELECT id,"
+        " ROW_NUMBER() OVER (PARTITION BY node_id ORDER BY id DESC) AS age FROM attempt)"
+        " WHERE age > ?)) AND state != 'running' AND id NOT IN (SELECT attempt FROM node)",
+        (now - keep_s, keep_attempts),
     )
+    connection.execute(
+        "DELETE FROM blob WHERE digest NOT IN (SELECT log FROM attempt WHERE log IS NOT NULL)"
+    )
+    events.prune(connection)
 
 
 def counters(connection: sqlite3.Connection) -> dict[str, Any]:

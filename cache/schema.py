@@ -39,6 +39,14 @@ MIGRATIONS: Final = (
         items TEXT NOT NULL, PRIMARY KEY(repo_id, digest)) WITHOUT ROWID;
     CREATE TABLE kv(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     """,
+    # Logs by their digest, and one row of events for each group commit. History of before goes.
+    """
+    DROP TABLE event;
+    CREATE TABLE events(
+        last INTEGER PRIMARY KEY, first INTEGER NOT NULL, data TEXT NOT NULL);
+    CREATE TABLE blob(digest TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+    UPDATE attempt SET log = NULL;
+    """,
 )
 """One script per schema version; `user_version` counts the ones applied."""
 

@@ -7,12 +7,15 @@ is durable stands on what was queued before it.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from rumpel.cache import runs
+from rumpel.cache import events, runs
+from rumpel.cache.events import EventLog
 from rumpel.cache.mirror import load
 from rumpel.cache.records import (
     Attempt,
@@ -20,24 +23,25 @@ from rumpel.cache.records import (
     PodRow,
     Record,
     TrustRow,
+    blob_of,
     encode,
     record_row,
 )
-from rumpel.cache.writer import Writer
+from rumpel.cache.writer import Queued, Writer
 
 if TYPE_CHECKING:
-    import asyncio
     import sqlite3
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 T = TypeVar("T")
+Statement = tuple[str, tuple[Any, ...]]
 
 PUT_NODE = "INSERT OR REPLACE INTO node VALUES(?,?,?,?,?,?,?,?,?,?)"
 PUT_ATTEMPT = "INSERT INTO attempt VALUES(?,?,?,?,?,?,?,?,?,?,NULL,NULL,NULL)"
 END_ATTEMPT = "UPDATE attempt SET state=?, ended_at=?, error=?, log=? WHERE id=?"
 PUT_RUN = "INSERT OR REPLACE INTO run VALUES(?,?,?,?,?,?,?)"
-PUT_EVENT = "INSERT INTO event(run_id, at, kind, node_id, data) VALUES(?,?,?,?,?)"
+PUT_BLOB = "INSERT OR IGNORE INTO blob VALUES(?,?)"
 PUT_POD = "INSERT OR REPLACE INTO pod VALUES(?,?,?,?,?,?,?)"
 PUT_TRUST = "INSERT OR REPLACE INTO trust VALUES(?,?,?,?)"
 
@@ -52,9 +56,13 @@ class Store:
     ends when the change is durable (it happens also when nobody waits; shield a shared one).
     """
 
-    def __init__(self, path: Path, *, now: Callable[[], float] = time.time) -> None:
-        self._writer = Writer(path)
+    def __init__(
+        self, path: Path, *, now: Callable[[], float] = time.time, writer: Writer | None = None
+    ) -> None:
+        self._writer = writer or Writer(path)
+        self._writer.last_words = self._events
         self.now = now
+        self.log = EventLog(now, self._writer.nudge)
         self._records: dict[str, Record] = {}
         self._pods: dict[str, PodRow] = {}
         self._trust: dict[tuple[str, str], TrustRow] = {}
@@ -81,6 +89,7 @@ class Store:
         self._kv.update(mirror.kv)
         self._intents.update(mirror.intents)
         self._last_run, self._last_attempt = mirror.last_run, mirror.last_attempt
+        self.log.last = mirror.last_event
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
@@ -116,6 +125,7 @@ class Store:
         return self._last_attempt
 
     def begin_run(self, run_id: int, verb: str, subject: str) -> asyncio.Future[None]:
+        self.log.note(run_id, "run-began", verb=verb, subject=subject)
         row = (run_id, verb, subject, "running", self.now(), None, "{}")
         return self._execute((PUT_RUN, row))
 
@@ -132,7 +142,9 @@ class Store:
         """One row for the run with the state of every node, the cached ones included."""
         row = (run_id, verb, subject, state, started_at, self.now(), encode(nodes))
         if run_id % PRUNE_EVERY == 0:
-            self._writer.submit(runs.prune)
+            self._writer.submit(partial(runs.prune, now=self.now()))
+        odd = {name: state for name, state in nodes.items() if state not in ("ok", "cached")}
+        self.log.note(run_id, "run-ended", verb=verb, subject=subject, state=state, nodes=odd)
         return self._execute((PUT_RUN, row))
 
     def begin_attempt(self, attempt: Attempt) -> asyncio.Future[None]:
@@ -140,9 +152,14 @@ class Store:
         self._intents[attempt.id] = Intent(
             attempt.id, attempt.node_id, attempt.kind, attempt.nonce, attempt.started_at
         )
-        return self._execute(
-            (PUT_ATTEMPT, _attempt_row(attempt)),
+        self.log.note(
+            attempt.run_id,
+            "node-running",
+            attempt.node_id,
+            attempt=attempt.id,
+            number=attempt.number,
         )
+        return self._execute((PUT_ATTEMPT, _attempt_row(attempt)))
 
     def finish_attempt(
         self, attempt: Attempt, record: Record, *, log: str = ""
@@ -153,12 +170,12 @@ class Store:
         """
         self._records[record.node_id] = record
         self._intents.pop(attempt.id, None)
-        now = record.updated_at
-        return self._execute(
-            (PUT_NODE, record_row(record)),
-            (END_ATTEMPT, ("ok", now, None, log, attempt.id)),
-            (PUT_EVENT, _event_row(attempt, "node-ok", now)),
+        now = record.updated_at or self.now()
+        elapsed_s = round(record.elapsed_s, 6)
+        self.log.note(
+            attempt.run_id, "node-ok", attempt.node_id, attempt=attempt.id, elapsed_s=elapsed_s
         )
+        return self._end(attempt.id, "ok", now, None, log, (PUT_NODE, record_row(record)))
 
     def fail_attempt(
         self,
@@ -176,14 +193,36 @@ class Store:
         """
         now = self.now()
         self._intents.pop(attempt.id, None)
-        statements = [
-            (END_ATTEMPT, (state, now, encode(error), log, attempt.id)),
-            (PUT_EVENT, _event_row(attempt, f"node-{state}", now, error)),
-        ]
-        if marks_node:
-            failure = {"state": state, "attempt": attempt.id, "at": now, "error": dict(error)}
-            statements.append((PUT_NODE, record_row(self._mark(attempt, failure))))
-        return self._execute(*statements)
+        kept = encode(error)
+        self.log.note(
+            attempt.run_id,
+            f"node-{state}",
+            attempt.node_id,
+            attempt=attempt.id,
+            code=error.get("code"),
+            message=error.get("message"),
+        )
+        if not marks_node:
+            return self._end(attempt.id, state, now, kept, log)
+        failure = {"state": state, "attempt": attempt.id, "at": now, "error": dict(error)}
+        mark = (PUT_NODE, record_row(self._mark(attempt, failure)))
+        return self._end(attempt.id, state, now, kept, log, mark)
+
+    def _end(
+        self, attempt: int, state: str, at: float, error: str | None, log: str, *more: Statement
+    ) -> asyncio.Future[None]:
+        """The end of an attempt, its log by digest, and what follows from it."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            digest = None
+            if log:
+                digest, data = blob_of(log)
+                connection.execute(PUT_BLOB, (digest, data))
+            connection.execute(END_ATTEMPT, (state, at, error, digest, attempt))
+            for sql, parameters in more:
+                connection.execute(sql, parameters)
+
+        return self._writer.submit(job)
 
     def _mark(self, attempt: Attempt | Intent, failure: Mapping[str, Any]) -> Record:
         known = self._records.get(attempt.node_id)
@@ -205,16 +244,22 @@ class Store:
         """After a crash: every open intent becomes a failed node, every open run a crashed one."""
         left = tuple(self._intents.values())
         now = self.now()
-        statements: list[tuple[str, tuple[Any, ...]]] = [
+        statements: list[Statement] = [
             ("UPDATE run SET state='crashed', ended_at=? WHERE state='running'", (now,))
         ]
         for intent in left:
             failure = {"state": "crashed", "attempt": intent.attempt, "at": now, "error": error}
             statements += [
                 (PUT_NODE, record_row(self._mark(intent, failure))),
-                (END_ATTEMPT, ("crashed", now, encode(error), "", intent.attempt)),
+                (END_ATTEMPT, ("crashed", now, encode(error), None, intent.attempt)),
             ]
+            self.log.note(0, "node-crashed", intent.node_id, attempt=intent.attempt)
         self._intents.clear()
+        crashed = await self.query(runs.running)
+        for row in crashed:
+            self.log.note(
+                row.id, "run-ended", verb=row.verb, subject=row.subject, state="crashed", nodes={}
+            )
         await self._execute(*statements)
         return left
 
@@ -264,7 +309,23 @@ class Store:
             self._kv[key] = value
             await self._execute(("INSERT OR REPLACE INTO kv VALUES(?,?)", (key, encode(value))))
 
-    def _execute(self, *statements: tuple[str, tuple[Any, ...]]) -> asyncio.Future[None]:
+    def _events(self) -> Queued | None:
+        """The events of a batch, as its last transaction."""
+        taken = self.log.take()
+        if not taken:
+            return None
+
+        def ended(done: asyncio.Future[int]) -> None:
+            if done.exception() is None:
+                self.log.written(taken, done.result())
+            else:
+                self.log.refused(taken)
+
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(ended)
+        return Queued(lambda connection: events.put(connection, taken), future)
+
+    def _execute(self, *statements: Statement) -> asyncio.Future[None]:
         def job(connection: sqlite3.Connection) -> None:
             for sql, parameters in statements:
                 connection.execute(sql, parameters)
@@ -291,9 +352,3 @@ def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
         encode(attempt.reasons),
         attempt.started_at,
     )
-
-
-def _event_row(
-    attempt: Attempt, kind: str, at: float, data: Mapping[str, Any] | None = None
-) -> tuple[Any, ...]:
-    return (attempt.run_id, at, kind, attempt.node_id, "{}" if data is None else encode(data))

@@ -79,6 +79,8 @@ class Writer:
         """Transactions committed so far: the number of syncs, checkpoints apart."""
         self._queue: SimpleQueue[list[Queued] | None] = SimpleQueue()
         self._batch: list[Queued] = []
+        self.last_words: Callable[[], Queued | None] = lambda: None
+        """Asked when a batch is handed over, for what belongs at its end."""
         self._hops = 0
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -96,18 +98,29 @@ class Writer:
         """Queue one transaction, in order. The future ends when it is durable."""
         future: asyncio.Future[T] = self._loop.create_future()
         self._batch.append(Queued(job, future))
+        self.nudge()
+        return future
+
+    def nudge(self) -> None:
+        """A batch will be handed over, two turns of the loop after the first nudge."""
         if not self._hops:
             self._hops = 2
             self._loop.call_soon(self._hop)
-        return future
 
     def _hop(self) -> None:
         self._hops -= 1
         if self._hops:
             self._loop.call_soon(self._hop)
-        elif self._batch:
-            batch, self._batch = self._batch, []
-            self._queue.put(batch)
+            return
+        last = self.last_words()
+        batch, self._batch = self._batch, []
+        if last is not None:
+            batch.append(last)
+        if batch:
+            self._hand_over(batch)
+
+    def _hand_over(self, batch: list[Queued]) -> None:
+        self._queue.put(batch)
 
     async def stop(self) -> None:
         """Commit what is queued, then close."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rumpel.engine.slots import Ticket
     from rumpel.errors import RumpelError
 
-LOG_CHARS: Final = 32_000
+LOG_CHARS: Final = 256_000
 """The tail of a node's output that is kept with its attempt."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rumpel.cache import runs
+from rumpel.cache import events, runs
 from rumpel.cache.store import Store
 from rumpel.engine.events import Event, EventKind, NodeState
 from rumpel.engine.execute import Engine
@@ -238,10 +238,15 @@ async def test_history_tells_what_ran_and_why(engine: Engine, world: World) -> N
     assert entries[0].log == "making a\n"
     assert entries[0].reasons[0]["kind"] == "never-ran"
     assert entries[1].error is not None
-    events = await engine.store.query(runs.events_of_run, row.id)
-    assert sorted(kind for _, _, kind, _, _ in events) == ["node-failed", "node-ok", "node-ok"]
-    rest = await engine.store.query(runs.events_of_run, row.id, after=events[0][0])
-    assert rest == events[1:]
+    entries_of_log = await engine.store.query(events.after, 0)
+    assert sorted(entry.kind for entry in entries_of_log) == [
+        *("node-failed", "node-ok", "node-ok"),
+        *("node-running", "node-running", "node-running", "run-began", "run-ended"),
+    ]
+    assert {entry.run_id for entry in entries_of_log} == {row.id}
+    ended = entries_of_log[-1]
+    assert ended.data["state"] == "failed"
+    assert ended.data["nodes"] == {"fake/b": "failed", "fake/d": "upstream-failed"}
 
 
 async def test_an_empty_graph_is_done(engine: Engine) -> None:

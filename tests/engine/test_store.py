@@ -221,7 +221,7 @@ async def test_history_is_pruned_and_what_is_needed_stays(store: Store) -> None:
         await store.end_run(
             run_id, "create", f"p{number % 2}", state="ok", started_at=1.0, nodes={"busy": "ok"}
         )
-    await store.query(runs.prune, keep_runs=4, keep_attempts=5)
+    await store.query(runs.prune, now=time.time(), keep_runs=4, keep_attempts=5)
     assert [row.id for row in await store.query(runs.recent_runs)] == [10, 9, 8, 7]
     assert [row.id for row in await store.query(runs.recent_runs, subject="p1")] == [10, 8]
     assert len(await store.query(runs.attempts_of_nodes, ["busy"])) == 5
