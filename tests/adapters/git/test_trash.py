@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rumpel.adapters import git_refs, git_trash
+from rumpel.adapters import git_refs, git_snapshot, git_trash
 from rumpel.adapters.git_trash import Deleted, DeletedModule
 from rumpel.errors import Conflict, NotFound, RumpelError, UsageError
 from tests.adapters.git.conftest import SHA256, Pair
@@ -160,7 +160,7 @@ async def test_a_branch_called_deleted_is_no_entry(pair: Pair, monkeypatch: Any)
     await git_trash.bury(pair.repo, buried)
     oid = pair.host.commit("x" * 10_000)
     await git_refs.keep(pair.repo, "ff", {"deleted": oid, "a/deleted": oid})
-    monkeypatch.setattr(git_trash, "MAX_TEXT_BYTES", 5_000)
+    monkeypatch.setattr(git_snapshot, "MAX_TEXT_BYTES", 5_000)
     assert await git_trash.entries(pair.repo) == [buried]
 
 
