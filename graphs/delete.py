@@ -37,6 +37,7 @@ def delete(
                 force=force,
                 keep_s=keep_s,
                 can_look=guarded.out("can_look"),
+                stand_in=guarded.out("stand_in"),
                 was_stopped=guarded.out("was_stopped"),
                 tips=guarded.out("tips"),
                 lost=guarded.out("lost"),

@@ -1,10 +1,10 @@
 """Nothing of a pod would be lost if its container went now.
 
 Looks at the pod itself, every time: imports its commits, then asks for uncommitted files. A
-stopped container is started for it. Refuses when commits of any branch are on no branch of the
-host (rebased and squashed ones are recognised), when files are uncommitted, and when it cannot
-tell. With `force` it only imports what can be had. Nothing is disturbed by it: `keep` looks once
-more, when nothing can change any more.
+stopped container is started for it; for one that cannot start another one stands in. Refuses when
+commits of any branch are on no branch of the host (rebased and squashed ones are recognised), when
+files are uncommitted, and when it cannot tell. With `force` it only imports what can be had.
+Nothing is disturbed by it: `keep` looks once more, when nothing can change any more.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from dataclasses import dataclass, replace
 from rumpel import names
 from rumpel.adapters import git, git_merged, threads
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
-from rumpel.errors import RumpelError, Unmerged
+from rumpel.errors import HostUnreachable, RumpelError, TimedOut, Unmerged
+from rumpel.tasks import stand_in
 from rumpel.tasks.world import Access, PodAddress, SyncReport, World
 
 KIND = "guard"
 TITLE = "Checking for unsaved work"
-VERSION = 2
-POLICY = Policy(slots=("sync",), timeout_s=120.0)
+VERSION = 3
+POLICY = Policy(slots=("sync",), timeout_s=420.0)
 
 SHOWN = 10
 LOOK_TIMEOUT_S = 60.0
@@ -40,12 +41,24 @@ class Output:
     """What `keep` goes by."""
 
     can_look: bool
-    """The container runs and was asked."""
+    """A container runs and was asked."""
+    stand_in: str | None
+    """Its id, when it is not the pod's own."""
     was_stopped: bool
     tips: tuple[tuple[str, str], ...]
     """Branches that were found to be safe."""
     lost: tuple[str, ...]
     """Why it could not be asked; with `force` only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """A container that can be asked (None: there is none), and what that took."""
+
+    access: Access | None = None
+    was_stopped: bool = False
+    """It was started for that."""
+    stand_in: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,18 +84,19 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     world, pod = ctx.world, inputs.address
-    can_look, was_stopped, work = False, False, Work()
+    reached, work = Reached(), Work()
     lost: tuple[str, ...] = ()
     try:
-        can_look, was_stopped = await start(world, pod, inputs.access)
-        if can_look and inputs.access is not None:
-            await world.links.connect(pod, inputs.access)
+        reached = await start(world, pod, inputs.access)
+        if reached.access is not None:
+            await world.links.connect(pod, reached.access)
             report = await world.links.sync(pod)
             lost = rejected(report, force=inputs.force)
             work = replace(await look(world, pod), large_files=report.large_files)
     # What fails after the start, `keep` still tries: its snapshot needs no import.
     except RumpelError as error:
         if not inputs.force:
+            await let_go(world, pod, reached)
             raise unknown(pod, error) from error
         ctx.log(f"could not be asked: {error.message}")
         lost = (error.message,)
@@ -91,11 +105,16 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         try:
             await refuse(world, pod, branches=branches, work=work)
         except Unmerged:
-            if was_stopped:
-                await stop_again(world, pod, inputs.access)
+            await let_go(world, pod, reached)
             raise
     tips = tuple(sorted(branches.items()))
-    return Output(can_look=can_look, was_stopped=was_stopped, tips=tips, lost=lost)
+    return Output(
+        can_look=reached.access is not None,
+        stand_in=reached.stand_in,
+        was_stopped=reached.was_stopped,
+        tips=tips,
+        lost=lost,
+    )
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:
@@ -121,29 +140,56 @@ def rejected(report: SyncReport, *, force: bool) -> tuple[str, ...]:
     return found
 
 
-async def start(world: World, pod: PodAddress, access: Access | None) -> tuple[bool, bool]:
-    """(it can be asked, it was started for that). Raises RumpelError when nobody can tell."""
+async def start(world: World, pod: PodAddress, access: Access | None) -> Reached:
+    """Raises RumpelError when nobody can tell."""
     if access is None or not access.is_set_up:
         if world.links.branches(pod.pod_id):  # it was set up once
             await _refuse_volumes(world, pod)
-        return False, False
+        return Reached()
     state = world.container(pod.host, access.container_id)
     if isinstance(state, Probe):
         if state.state == "unknown":
             raise RumpelError(state.detail)
         await _refuse_volumes(world, pod)
-        return False, False
+        return Reached()
     host = world.host(pod.host)
     if state.status == "created":
         await _refuse_volumes(world, pod)
-        return False, False
+        return Reached()
     if state.status == "paused":
         await host.unpause(access.container_id)
     elif state.status != "running":
+        return await _started(world, pod, access)
+    return Reached(access=access)
+
+
+async def _started(world: World, pod: PodAddress, access: Access) -> Reached:
+    """Also of one that cannot start, or ends at once: another one stands in for it."""
+    try:
         await world.links.prepare(pod, access)
-        await host.start(access.container_id)
-        return True, True
-    return True, False
+        await world.host(pod.host).start(access.container_id)
+        state = await world.started(pod.host, access.container_id)
+        if state is not None and state.status == "running":
+            return Reached(access=access, was_stopped=True)
+        why = "it ended at once"
+    except (HostUnreachable, TimedOut):
+        raise
+    except RumpelError as error:
+        why = error.message
+    await world.links.close(pod.pod_id)
+    try:
+        found = await stand_in.make(world, pod, access)
+        return Reached(access=found, stand_in=found.container_id)
+    except RumpelError as error:
+        await stand_in.dismiss(world, pod)
+        raise RumpelError(f"{why}; nor can another container read it: {error.message}") from error
+
+
+async def let_go(world: World, pod: PodAddress, reached: Reached) -> None:
+    """The pod stays as it was."""
+    await stand_in.dismiss(world, pod)
+    if reached.was_stopped:
+        await stop_again(world, pod, reached.access)
 
 
 async def look(world: World, pod: PodAddress) -> Work:

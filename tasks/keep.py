@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from rumpel.adapters.git_trash import Deleted
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import RumpelError
-from rumpel.tasks import guard
+from rumpel.tasks import guard, stand_in
 from rumpel.tasks.world import Access, PodAddress, SyncReport, Taken, World
 
 KIND = "keep"
 TITLE = "Keeping work"
-VERSION = 2
+VERSION = 3
 POLICY = Policy(slots=("sync",), timeout_s=600.0)
 
 
@@ -33,6 +33,7 @@ class Inputs:
     keep_s: float
     """How long it can be had back; 0 = the pod does not go into the trash."""
     can_look: bool
+    stand_in: str | None
     was_stopped: bool
     tips: tuple[tuple[str, str], ...]
     lost: tuple[str, ...]
@@ -60,11 +61,12 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     world, pod = ctx.world, inputs.address
     taken: Taken | None = None
     lost, was_seen = inputs.lost, False
-    if inputs.can_look and inputs.access is not None:
+    access = _access(inputs)
+    if access is not None:
         try:
-            await world.works.freeze(pod, inputs.access)
+            await world.works.freeze(pod, access)
             ctx.fault("frozen")
-            taken, lost = await _last_look(ctx, inputs, inputs.access)
+            taken, lost = await _last_look(ctx, inputs, access)
             was_seen = True
         except RumpelError as error:
             if not inputs.force:
@@ -75,6 +77,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     ctx.fault("held")
     if inputs.keep_s > 0:
         await world.works.bury(pod, _entry(world, inputs, taken, lost), was_seen=was_seen)
+    await stand_in.dismiss(world, pod)
     return Output(
         kept=kept,
         snapshot=None if taken is None else taken.snapshot.oid,
@@ -85,6 +88,9 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:
     """The pod goes on."""
+    if inputs.address.pod_id in ctx.world.stand_ins:
+        await stand_in.dismiss(ctx.world, inputs.address)
+        return
     if inputs.access is None or not inputs.can_look:
         return
     await ctx.world.works.thaw(inputs.address, inputs.access)
@@ -92,6 +98,13 @@ async def undo(ctx: Context[World], inputs: Inputs) -> None:
         await guard.stop_again(ctx.world, inputs.address, inputs.access)
     else:
         await ctx.world.links.connect(inputs.address, inputs.access)
+
+
+def _access(inputs: Inputs) -> Access | None:
+    """Of the container that `guard` has asked."""
+    if inputs.access is None or not inputs.can_look:
+        return None
+    return stand_in.into(inputs.access, inputs.stand_in)
 
 
 async def _last_look(

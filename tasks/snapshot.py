@@ -1,7 +1,8 @@
 """The uncommitted work of a pod, as it is now, is held in the user's repository.
 
 Files, index, stashes and what is in progress become one commit below refs/rumpel/keep/; nothing
-in the pod changes. A stopped container is started for it and stopped again.
+in the pod changes. A stopped container is started for it and stopped again; one that cannot start
+is looked into all the same.
 """
 
 from __future__ import annotations
@@ -43,14 +44,13 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     world, pod = ctx.world, inputs.address
-    can_look, was_stopped = await guard.start(world, pod, inputs.access)
-    if not can_look or inputs.access is None:
+    reached = await guard.start(world, pod, inputs.access)
+    if reached.access is None:
         raise Conflict(f"pod {pod.pod!r} has no workspace to take a snapshot of")
     try:
-        taken = await world.works.take(pod, inputs.access, "manual")
+        taken = await world.works.take(pod, reached.access, "manual")
     finally:
-        if was_stopped:
-            await guard.stop_again(world, pod, inputs.access)
+        await guard.let_go(world, pod, reached)
     ctx.fault("taken")
     if taken is None:
         return Output(oid=None, files=0, left=())

@@ -211,6 +211,8 @@ class World:
     """A 0700 folder of the daemon for build contexts and seeds."""
     crashed: set[str] = field(default_factory=set)
     """Nodes a killed daemon was running: what they started in a pod may still run."""
+    stand_ins: set[str] = field(default_factory=set)
+    """Ids of pods that are looked into by a `stand_in`."""
 
     def host(self, name: str) -> DockerHost:
         """Raises HostUnreachable when the engine is not connected."""

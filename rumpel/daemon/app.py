@@ -29,6 +29,7 @@ from rumpel.engine.execute import Engine
 from rumpel.errors import HostUnreachable, RumpelError
 from rumpel.graphs.create import address
 from rumpel.model import PodSpec, RepoRef
+from rumpel.tasks import stand_in
 from rumpel.tasks.world import Access, World
 
 log = logging.getLogger(__name__)
@@ -173,6 +174,7 @@ class App:
         if await self._adopt(host):
             await self._link_up()
         await prebuilds.sweep(self, host)
+        await stand_in.sweep(self.world, host)
         await seeds.sweep(self, host)
 
     async def _link_up(self) -> None:

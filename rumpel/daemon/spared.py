@@ -12,6 +12,7 @@ from rumpel.engine.execute import RunResult
 from rumpel.errors import RumpelError
 from rumpel.graphs.create import address, node_id
 from rumpel.model import PodSpec
+from rumpel.tasks import stand_in
 from rumpel.tasks.world import Access
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,10 @@ async def go_on(app: App, specs: Iterable[PodSpec], result: RunResult | None) ->
 async def _one(app: App, spec: PodSpec) -> None:
     """`keep` undoes what it did when it fails itself; not so when what comes after it fails."""
     access = app.pods.access(spec)
+    try:
+        await stand_in.dismiss(app.world, address(spec))
+    except RumpelError as error:  # the next start of the daemon sweeps it
+        log.warning("what stood in for pod %s is still there: %s", spec.pod, error.message)
     if access is None or app.pods.record("keep", spec) is None:
         return
     try:

@@ -61,7 +61,11 @@ class BrokenPod:
 
 def context(pod: BrokenPod) -> Any:
     world = SimpleNamespace(
-        links=pod, works=pod, container=lambda *_: SimpleNamespace(status="running"), host=str
+        stand_ins=set(),
+        links=pod,
+        works=pod,
+        container=lambda *_: SimpleNamespace(status="running"),
+        host=str,
     )
     return SimpleNamespace(world=world, log=str, fault=str)
 
@@ -75,6 +79,7 @@ def inputs(*, force: bool) -> keep.Inputs:
         force=force,
         keep_s=60.0,
         can_look=True,
+        stand_in=None,
         was_stopped=False,
         tips=(),
         lost=(),
