@@ -120,6 +120,13 @@ async def snapshots(repo: git.Repo, pod_id: str) -> list[Snapshot]:
     )
 
 
+async def holders(repo: git.Repo, oid: str) -> set[str]:
+    """Ids of the pods whose snapshot this commit is."""
+    found = await threads.call(git.refs, repo, KEEP)
+    parsed = (parse(name, oid) for name, held in found.items() if held == oid)
+    return {item.pod_id for item in parsed if item is not None}
+
+
 def parse(ref: str, oid: str) -> Snapshot | None:
     """A snapshot from its ref; None for any other ref."""
     match = SNAPSHOT.fullmatch(ref.removeprefix(KEEP))

@@ -35,6 +35,8 @@ class Origin:
     pod: Pod
     branches: dict[str, str]
     snapshot: str | None
+    modules: dict[str, dict[str, str]]
+    """Branches of its submodules, by key."""
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
@@ -125,7 +127,13 @@ async def _take(app: App, client: Client, pod: Pod) -> Origin:
     taken = result.outputs[node]
     for line in taken.left:
         client.warn(f"not in the fork of pod {pod.name!r}: {line}")
-    return Origin(pod=pod, branches=dict(app.links.branches(pod.pod_id)), snapshot=taken.oid)
+    modules = app.links.deleted_modules(address(spec))
+    return Origin(
+        pod=pod,
+        branches=dict(app.links.branches(pod.pod_id)),
+        snapshot=taken.oid,
+        modules={module.key: module.branches for module in modules},
+    )
 
 
 async def _announce(
@@ -155,10 +163,14 @@ async def _announce(
 
 
 async def _note(app: App, origin: Origin, spec: PodSpec) -> None:
-    own = origin.pod.name
-    branches = {spec.pod if name == own else name: oid for name, oid in origin.branches.items()}
+    def renamed(branches: dict[str, str]) -> dict[str, str]:
+        own = origin.pod.name
+        return {spec.pod if name == own else name: oid for name, oid in branches.items()}
+
+    modules = {key: renamed(branches) for key, branches in origin.modules.items()}
     await asyncio.gather(
-        app.store.kv_set(f"fresh/{spec.pod_id}", branches),
+        app.store.kv_set(f"fresh/{spec.pod_id}", renamed(origin.branches)),
+        app.links.modules.bring_back(spec.pod_id, modules),
         app.store.kv_set(
             f"{create_verb.PENDING}{spec.pod_id}",
             {"of": origin.pod.pod_id, "snapshot": origin.snapshot},

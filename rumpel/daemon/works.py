@@ -120,27 +120,27 @@ class WorkKeeper:
             await _send(repo, place, oid)
             await pod_work.put(place, oid, pod.pod)
             by_key, left = await self._known(pod), list[str]()
+            # Of another pod only where this one is made from its snapshot.
+            owners = await git_trash.holders(repo, oid) if wanted else set[str]()
+            owners = {pod.pod_id} if pod.pod_id in owners else owners
             for key, of_module in wanted.items():
-                why = await self._put_module(pod, place, by_key.get(key), of_module)
-                if why is not None:
+                module = by_key.get(key)
+                why = "the host does not have it any more"
+                if module is not None:
+                    why = await _why_not_held(module, owners, of_module)
+                if module is not None and not why:
+                    why = await self._put_module(pod, place, module, of_module)
+                if why:
                     left.append(f"submodule {key.removeprefix('modules/')}: {why}")
             return tuple(left)
 
-    async def _put_module(
-        self, pod: PodAddress, place: Place, module: Module | None, oid: str
-    ) -> str | None:
-        """None, or why not. What a snapshot says is a pod's word: only what is held counts."""
-        if module is None:
-            return "the host does not have it any more"
-        repo = await _opened(module)
-        held = await git_trash.snapshots(repo, pod.pod_id)
-        if oid not in {snapshot.oid for snapshot in held}:
-            return "its work is not held on the host"
+    async def _put_module(self, pod: PodAddress, place: Place, module: Module, oid: str) -> str:
+        """Nothing, or why not."""
         if not await pod_work.has(place, (module.key, module.path)):
             return "the pod has it not checked out"
-        await _send(repo, place, oid, module.key)
+        await _send(await _opened(module), place, oid, module.key)
         await pod_work.put(place, oid, pod.pod, (module.key, module.path))
-        return None
+        return ""
 
     async def bury(self, pod: PodAddress, entry: Deleted, *, was_seen: bool) -> None:
         repo = await _opened(pod)
@@ -192,6 +192,15 @@ class WorkKeeper:
             user=access.user,
             folder=pod.workspace_folder,
         )
+
+
+async def _why_not_held(module: Module, owners: Iterable[str], oid: str) -> str:
+    """What a snapshot says is a pod's word: only what is held of these pods counts."""
+    repo = await _opened(module)
+    for owner in owners:
+        if any(item.oid == oid for item in await git_trash.snapshots(repo, owner)):
+            return ""
+    return "its work is not held on the host"
 
 
 async def _send(repo: git.Repo, place: Place, oid: str, key: str = "") -> None:

@@ -97,12 +97,15 @@ rp_loose() {
     rp_find_modules "$2/.git/modules"
     rp_git=$2/.git
     rp_add_loose
+    rp_hides=$(rp_hidden "$2")
     while IFS= read -r rp_git; do
-        [ -z "$rp_git" ] || rp_add_loose
+        [ -n "$rp_git" ] || continue
+        rp_add_loose
+        [ "$rp_hides" = 1 ] || ! rp_is_checked_out || rp_hides=$(rp_hidden "$rp_tree")
     done <<END
 $rp_found
 END
-    rp_trees="$rp_trees hidden=$(rp_hidden "$2")"
+    rp_trees="$rp_trees hidden=$rp_hides"
     rp_ok "commits=$((rp_commits)) stashes=$((rp_stashes)) trees=$rp_trees"
 }
 

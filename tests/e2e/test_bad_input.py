@@ -192,3 +192,15 @@ def test_a_client_killed_in_mid_create(rumpel_project: ProjectFactory) -> None:
         lambda: project.exec("p", "test", "-e", "/tmp/done", check=False).code == 0,
         "the work went on",
     )
+
+
+def test_delete_ends_a_create_whose_client_was_killed(rumpel_project: ProjectFactory) -> None:
+    """Spec 21: nobody waits for a launch that nobody wants any more."""
+    project = rumpel_project(config={**CONFIG, "onCreateCommand": "sleep 600"})
+    process: subprocess.Popen[bytes] = project.start("create", "p")
+    project.wait_until(lambda: len(project.containers("p")) == 1, "the container is there")
+    process.kill()
+    done = project.run("delete", "--force", "p").assert_ok()
+    assert done.elapsed_s < 15
+    assert project.containers() == []
+    assert project.run("list", "-q").stdout == ""

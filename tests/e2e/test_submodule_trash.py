@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.e2e.test_submodules import COMMIT, add, attach, inside, wait
@@ -90,6 +92,10 @@ def test_snapshot_and_restore_of_submodules(nested: tuple[Project, Repo, Repo, R
     oid = project.run("snapshot", "p").assert_ok().stdout.strip()
     assert project.run("snapshot", "p").assert_ok().stdout.strip() == oid, "nothing changed"
     assert picture(project) == before
+    project.run("fork", "p", "f").assert_ok()
+    assert [re.sub(r"\bf$|heads/f\b", "?", line) for line in picture(project, "f")] == [
+        re.sub(r"\bp$|heads/p\b", "?", line) for line in before
+    ], "a fork has it, too"
     inside(project, "p", "git reset -q --hard; git clean -fdq; echo new >new", "outer/deep/inner")
     project.run("restore", "p", oid).assert_ok()
     assert picture(project) == before
@@ -97,12 +103,17 @@ def test_snapshot_and_restore_of_submodules(nested: tuple[Project, Repo, Repo, R
     assert [row["kind"] for row in listed] == ["restore", "manual"]
     project.run("restore", "p", listed[0]["id"]).assert_ok()
     assert inside(project, "p", "cat new", "outer/deep/inner") == "new"
-    project.run("stop", "p").assert_ok()
+    project.run("create", "q").assert_ok()
+    hide = "git update-index --assume-unchanged in.txt; echo hidden >in.txt; git status -s"
+    assert inside(project, "q", hide, "plain") == ""
+    project.run("stop", "p", "q").assert_ok()
+    (held,) = project.run("snapshot", "--list", "q", "--json").assert_ok().data
+    assert held["kind"] == "stop", "a file that git is told to look away from"
     project.docker.api.remove_container(project.container_id("p"), v=True, force=True)
     project.run("create", "p").assert_ok()
     project.run("restore", "p").assert_ok()
     assert inside(project, "p", "cat new", "outer/deep/inner") == "new", "stop held it"
-    project.run("delete", "--force", "p").assert_ok()
+    project.run("delete", "--force", "p", "q", "f").assert_ok()
 
 
 @pytest.mark.parametrize("late", ["echo x >late", "git commit -q --allow-empty -m late"])
