@@ -7,7 +7,11 @@ import pytest
 from tests.support.project import Project, ProjectFactory
 
 HOLD = {"RUMPEL_FAULT": "keep.held:1:kill"}
-WRITER = "i=0; while :; do i=$((i+1)); echo $i >/workspaces/repo/counter; sleep 0.01; done"
+# Whole at every moment: it may be frozen at any.
+WRITER = (
+    "i=0; while :; do i=$((i+1)); echo $i >/tmp/c; mv /tmp/c /workspaces/repo/counter; "
+    "sleep 0.01; done"
+)
 
 
 def inside(project: Project, script: str) -> str:
