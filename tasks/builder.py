@@ -77,6 +77,8 @@ class GitState:
     entries: frozenset[str]
     running: str
     config: tuple[str, ...]
+    files: int = 0
+    """In the index."""
 
 
 async def start(ctx: Context[World], setting: Setting, image_id: str) -> str:
@@ -163,17 +165,24 @@ async def environment(
 
 
 async def look(ctx: Context[World], setting: Setting, box: str) -> GitState:
-    """Raises RumpelError for what is no state at all."""
     done = await _script(ctx, setting, box, "look", token(ctx))
-    parts = done.stdout.decode("utf-8", "surrogateescape").split("\0")
-    if parts[:9:2] != ["head", "refs", "entries", "running", "config"]:
-        raise RumpelError("the builder did not tell the state of its repository")
+    if done.is_cut:
+        raise Unfit("its repository has too many refs or settings to be compared")
+    return parse(done.stdout)
+
+
+def parse(said: bytes) -> GitState:
+    """Raises Unfit for what is no state at all: commands of a repository ran there."""
+    parts = said.decode("utf-8", "surrogateescape").split("\0")
+    if parts[:11:2] != ["head", "refs", "entries", "running", "files", "config"]:
+        raise Unfit("the builder did not tell the state of its repository")
     return GitState(
         head=parts[1].strip(),
         refs=parts[3],
         entries=frozenset(parts[5].splitlines()),
         running=parts[7].strip(),
-        config=tuple(entry for entry in parts[9:] if entry),
+        files=int(parts[9]) if parts[9].strip().isdigit() else 0,
+        config=tuple(entry for entry in parts[11:] if entry),
     )
 
 

@@ -75,8 +75,8 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     made = _prebuilt(ctx.world, inputs)
     if made is not None:
-        ctx.log(f"done beforehand by prebuild {made.key[:12]}, in {made.elapsed_s:.1f} s")
-        by = f"prebuild {made.key[:12]}"
+        by = f"prebuild {made.key[:12]}, in {made.elapsed_s:.1f} s"
+        ctx.log(f"done by {by}")
         return Output(container_id=inputs.container_id, ran=_ran_before(made), by=by)
     where = shell.Where(
         host=inputs.host,

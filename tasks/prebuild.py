@@ -10,6 +10,7 @@ a while. Engine API: `POST /commit`.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from rumpel import names
 from rumpel.adapters.docker_types import ImageInfo
 from rumpel.cache.fingerprint import digest
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed
-from rumpel.errors import CommandFailed, Conflict, NotFound
+from rumpel.errors import CommandFailed, Conflict, HostUnreachable, NotFound, RumpelError
 from rumpel.model import ContainerSpec, HookSpec, RepoRef
 from rumpel.tasks import builder, lifecycle, prebuilt
 from rumpel.tasks.builder import Unfit
 from rumpel.tasks.prebuilt import Prebuilt
+from rumpel.tasks.shell import Where
 from rumpel.tasks.world import World
 
 KIND = "prebuild"
@@ -36,6 +38,8 @@ KEPT = 3
 """Images of one repository on one host."""
 MAX_LAYERS = 120
 """An engine takes 127 at most, and a prebuild adds two."""
+MANY_FILES = 1000
+"""A pod looks through so many in some hundredths of a second."""
 HOUR_S = 3600.0
 
 
@@ -116,11 +120,12 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         raise NotFound(f"image {inputs.image_id} is gone")
     try:
         return await _make(ctx, inputs, base, key)
-    except Unfit as reason:
-        ctx.log(f"each pod runs the commands itself: {reason.message}")
-        return Output(
-            image_id=inputs.image_id, unfit=reason.message, has_failed=reason.may_go_another_time
-        )
+    except HostUnreachable:
+        raise
+    except RumpelError as error:  # nothing of this may keep a pod from being made
+        ctx.log(f"each pod runs the commands itself: {error.message}")
+        is_final = isinstance(error, Unfit) and not error.may_go_another_time
+        return Output(image_id=inputs.image_id, unfit=error.message, has_failed=not is_final)
     finally:
         await remove_builders(ctx.world, inputs.host, node_id=ctx.node_id)
 
@@ -176,10 +181,13 @@ async def _make(ctx: Context[World], inputs: Inputs, base: ImageInfo, key: str) 
     box = await builder.start(ctx, setting, inputs.image_id)
     await builder.set_up(ctx, setting, box, inputs.oid)
     ctx.fault("builder-ready")
-    before = await builder.look(ctx, setting, box)
-    elapsed_s = await _run_commands(ctx, inputs, setting, box)
+    before, (where, env) = await asyncio.gather(
+        builder.look(ctx, setting, box), builder.environment(ctx, setting, box)
+    )
+    elapsed_s = await _run_commands(ctx, inputs, where, env)
     ctx.fault("commands-ran")
-    config = builder.judge(before, await builder.look(ctx, setting, box))
+    after = await builder.look(ctx, setting, box)
+    config = builder.judge(before, after)
     made = Prebuilt(
         key=key,
         tree=inputs.tree,
@@ -189,17 +197,17 @@ async def _make(ctx: Context[World], inputs: Inputs, base: ImageInfo, key: str) 
         elapsed_s=elapsed_s,
     )
     await builder.leave(ctx, setting, box, [made.key, made.tree, config])
-    image_id = await _commit(ctx, setting, box, base, made)
+    is_large = after.files > MANY_FILES
+    image_id = await _commit(ctx, setting, box, base, made, is_large=is_large)
     await ctx.world.saw_image(inputs.host)
     await _forget_old(ctx.world, setting, image_id)
     return _output(image_id, made)
 
 
 async def _run_commands(
-    ctx: Context[World], inputs: Inputs, setting: builder.Setting, box: str
+    ctx: Context[World], inputs: Inputs, where: Where, env: dict[str, str]
 ) -> float:
     """Seconds they took."""
-    where, env = await builder.environment(ctx, setting, box)
     begun = time.monotonic()
     for hook in inputs.hooks:
         try:
@@ -229,18 +237,25 @@ async def _commit(
     box: str,
     base: ImageInfo,
     made: Prebuilt,
+    *,
+    is_large: bool,
 ) -> str:
-    """Two layers: git's index knows files by what only the first one settles, such as inodes."""
-    host = ctx.world.host(setting.host)
-    first = await host.commit(box, "", _image_config(ctx, setting, base, {}))
-    ctx.fault("committed")
-    await host.remove(box, force=True, volumes=True)
-    second = await builder.start(ctx, setting, first)
-    await builder.refresh(ctx, setting, second)
+    """git's index knows a file by what is settled in the image only, such as its inode.
+
+    Of many files that is put right in a second layer, else in each pod.
+    """
+    host, ref = ctx.world.host(setting.host), tag(setting.repo, made.key)
     label = {prebuilt.LABEL: prebuilt.label(made, ctx.world.home_id)}
-    ref = tag(setting.repo, made.key)
-    image_id = await host.commit(second, ref, _image_config(ctx, setting, base, label))
-    ctx.fault("tagged")
+    final = _image_config(ctx, setting, base, label)
+    if is_large:
+        first = await host.commit(box, "", _image_config(ctx, setting, base, {}))
+        ctx.fault("half-committed")
+        box, _ = await asyncio.gather(
+            builder.start(ctx, setting, first), host.remove(box, force=True, volumes=True)
+        )
+        await builder.refresh(ctx, setting, box)
+    image_id = await host.commit(box, ref, final)
+    ctx.fault("committed")
     return image_id
 
 

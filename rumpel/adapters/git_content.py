@@ -5,8 +5,8 @@ Blocking: call it through `threads.call`.
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
-import re
 from collections.abc import Sequence
 
 from rumpel.adapters import git, git_run, proc
@@ -22,28 +22,38 @@ def tree_of(repo: git.Repo, commit: str) -> str:
 
 def digest_of(repo: git.Repo, commit: str, patterns: Sequence[str]) -> str:
     """Of names, modes and contents of all files that a pattern names; links by their target."""
-    wanted = [pattern_regex(pattern) for pattern in patterns]
     hasher = hashlib.blake2b(digest_size=16)
     for line in _ask(repo, "ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0"):
         path = line.partition(b"\t")[2].decode("utf-8", "surrogateescape")
-        if path and any(regex.fullmatch(path) for regex in wanted):
+        if path and any(matches(pattern, path) for pattern in patterns):
             hasher.update(line + b"\0")
     return hasher.hexdigest()
 
 
-def pattern_regex(pattern: str) -> re.Pattern[str]:
-    """`*` and `?` stay inside one folder, `**` does not; a folder means all that is below it.
+def matches(pattern: str, path: str) -> bool:
+    """As in .gitignore: without a slash in any folder, `**` is any folders, a folder is all in it.
 
-    A pattern without a slash is looked for in every folder, as in .gitignore.
+    In steps, one a folder: what a repository writes here must not take for ever.
     """
-    text = pattern.strip("/")
-    is_anywhere = "/" not in pattern.rstrip("/")
-    found = "(?:.*/)?" if is_anywhere else ""
-    for part in re.findall(r"\*\*/|\*\*|\*|\?|[^*?]+", text):
-        found += {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(
-            part, re.escape(part)
-        )
-    return re.compile(f"{found}(?:/.*)?", re.DOTALL)
+    wanted = pattern.strip("/").split("/")
+    if "/" not in pattern.rstrip("/"):
+        wanted = ["**", *wanted]
+    reached = _past_folders(wanted, {0})
+    for part in path.split("/"):
+        if len(wanted) in reached:
+            return True
+        stays = {at for at in reached if wanted[at] == "**"}
+        steps = {at + 1 for at in reached - stays if fnmatch.fnmatchcase(part, wanted[at])}
+        reached = _past_folders(wanted, stays | steps)
+    return len(wanted) in reached
+
+
+def _past_folders(wanted: list[str], reached: set[int]) -> set[int]:
+    """`**` is also no folder at all."""
+    for at in range(len(wanted)):
+        if at in reached and wanted[at] == "**":
+            reached.add(at + 1)
+    return reached
 
 
 def _ask(repo: git.Repo, *args: str) -> bytes:

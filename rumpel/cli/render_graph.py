@@ -142,7 +142,7 @@ def summary(node: Node) -> str:
         return text.safe(str(error.get("message") or "").split("\n")[0])
     reasons = node.get("reasons") or []
     if not reasons:
-        return ""
+        return f"done by {text.safe(str(node['by']))}" if node.get("by") else ""
     more = len(reasons) - 1
     return reason(reasons[0]) + (f" (and {text.count(more, 'more reason')})" if more else "")
 
@@ -198,6 +198,8 @@ def why(node: Node, nodes: Sequence[Node], edges: Iterable[Edge], *, now: float)
     if node.get("title"):
         lines.append(f"  what      {text.safe(str(node['title']))}")
     lines += _history(node, now)
+    if node.get("by"):
+        lines.append(f"  done by   {text.safe(str(node['by']))}")
     needs = parents(nodes, edges).get(str(node["id"]), [])
     if needs:
         lines.append(f"  needs     {', '.join(text.safe(need) for need in needs)}")

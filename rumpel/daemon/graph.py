@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from rumpel import paths
-from rumpel.daemon import requests, review, undelete, work
+from rumpel.daemon import prebuilds, requests, review, undelete, work
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
@@ -66,6 +66,7 @@ def describe(app: App, plan: Plan) -> dict[str, Any]:
             node["state"] = "running"
         node["duration_s"] = None if record is None else round(record.elapsed_s, 3)
         node["updated_at"] = None if record is None else record.updated_at
+        node["by"] = None if record is None else (record.output or {}).get("by") or None
         node["error"] = None if record is None or not record.failure else record.failure["error"]
     found["edges"] = [[edge["from"], edge["to"]] for edge in found["edges"]]
     return found
@@ -109,7 +110,7 @@ async def _graph(app: App, client: Client, where: Target, name: str | None, verb
         for pod in pods:
             graph.merge((await review.plan(app, where, pod)).graph)
         return graph
-    return await _create(client, where, pods)
+    return await _create(app, client, where, pods)
 
 
 async def _pod_or_draft(app: App, client: Client, where: Target, name: str) -> list[Pod]:
@@ -124,7 +125,7 @@ async def _pod_or_draft(app: App, client: Client, where: Target, name: str) -> l
         return [Pod(spec=spec, created_at=0.0)]
 
 
-async def _create(client: Client, where: Target, pods: list[Pod]) -> Graph:
+async def _create(app: App, client: Client, where: Target, pods: list[Pod]) -> Graph:
     """With the configuration as it is on disk now."""
     graph = Graph("create")
     for pod in pods:
@@ -132,7 +133,9 @@ async def _create(client: Client, where: Target, pods: list[Pod]) -> Graph:
         start = Base(branch=pod.spec.base_branch, oid=pod.spec.base_oid)
         spec = await requests.pod_spec(where, dev, pod=pod.name, pod_id=pod.pod_id, start=start)
         spec = replace(spec, forwards=pod.spec.forwards)
-        graph.merge(create([spec], bases=await requests.bases_of(spec)))
+        bases = await requests.bases_of(spec)
+        contents = await prebuilds.contents(app, [spec], bases)
+        graph.merge(create([spec], bases=bases, contents=contents))
     return graph
 
 

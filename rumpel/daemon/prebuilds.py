@@ -1,8 +1,9 @@
 """Which new pods start from a prebuild, and what is left of one when a daemon was killed.
 
-A prebuild is worth it when its image is there, when one request makes several pods, or when the
-commands are known to take long. The very first pod of a repository runs them itself, as it always
-did: nobody waits for an image that may never be used again.
+A prebuild is worth it when its image is there, when one request makes several pods, when a pod of
+the same content was made before and its commands took a while, or when they take so long that an
+image more is nothing. The first pod of a repository runs them itself, as it always did: nobody
+waits for an image that may never be used again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from rumpel.daemon.app import App
 
 SEVERAL = 2
+LONG_S = 20.0
+"""An image costs one or two seconds."""
 MAX_KNOWN = 16
+MAX_SEEN = 16
 
 Bases = dict[str, tuple[str, ...]]
 
@@ -43,13 +47,14 @@ async def contents(app: App, specs: Sequence[PodSpec], bases: Bases) -> dict[str
 
 def _may(app: App, spec: PodSpec) -> bool:
     """It is wanted, possible, and there is no container yet that the pod is in."""
-    wish = spec.prebuild
+    wish, view = spec.prebuild, app.world.snapshot(spec.host)
     return (
-        wish is not None
+        view is not None
+        and wish is not None
         and not wish.barrier
         and bool(first_hooks(spec))
         and spec.base_oid is not None
-        and find_container(app.snapshots[spec.host].containers.values(), spec.pod_id) is None
+        and find_container(view.containers.values(), spec.pod_id) is None
         and not app.links.branches(spec.pod_id)
     )
 
@@ -106,30 +111,51 @@ def _agree(one: PodSpec, other: PodSpec) -> bool:
 def _pays(app: App, specs: list[PodSpec], chosen: dict[str, Content], bases: Bases) -> bool:
     first = specs[0]
     is_always = first.prebuild is not None and not first.prebuild.least_s
-    if is_always or len(specs) >= SEVERAL or _key(first) in _known(app, first):
+    if is_always or len(specs) >= SEVERAL:
+        return True
+    seconds, seen = _known(app, first).get(_key(first), (0.0, ()))
+    if seconds >= LONG_S or _name(chosen[first.pod_id]) in seen:
         return True
     plan = app.engine.plan(create([first], bases=bases, contents=chosen))
     return plan[node_id("prebuild", first, shared=True)].verdict is Verdict.FRESH
 
 
-async def learn(app: App, specs: Iterable[PodSpec], result: RunResult) -> None:
-    """Commands that took long are run beforehand the next time."""
-    for spec in specs:
-        wish, hooks = spec.prebuild, first_hooks(spec)
-        if wish is None or wish.barrier or not hooks or _key(spec) in _known(app, spec):
-            continue
-        own = [f"{node_id('lifecycle', spec)}/{hook.name}" for hook in hooks]
-        if any(result.states.get(name) is not NodeState.OK for name in own):
-            continue
-        ran = [app.store.records[name] for name in own if name in app.store.records]
-        if sum(record.elapsed_s for record in ran) >= wish.least_s:
-            known = [*_known(app, spec), _key(spec)][-MAX_KNOWN:]
-            await app.store.kv_set(_slow(spec), known)
+async def learn(app: App, specs: Sequence[PodSpec], result: RunResult) -> None:
+    """Commands that took a while are run beforehand the next time."""
+    slow = [spec for spec in specs if _took_s(app, spec, result) >= _least_s(spec) > 0]
+    for spec in slow[:1]:
+        known = _known(app, spec)
+        content = (await threads.call(_contents, [spec])).get(spec.pod_id)
+        _, seen = known.pop(_key(spec), (0.0, ()))
+        names_seen = dict.fromkeys([*seen, *([_name(content)] if content else [])])
+        known[_key(spec)] = (_took_s(app, spec, result), list(names_seen)[-MAX_SEEN:])
+        await app.store.kv_set(_slow(spec), dict(list(known.items())[-MAX_KNOWN:]))
 
 
-def _known(app: App, spec: PodSpec) -> list[str]:
-    found: list[str] = app.store.kv_get(_slow(spec), [])
-    return found
+def _least_s(spec: PodSpec) -> float:
+    wish = spec.prebuild
+    return 0.0 if wish is None or wish.barrier else wish.least_s
+
+
+def _took_s(app: App, spec: PodSpec, result: RunResult) -> float:
+    """Of the commands in this request, wherever they ran; 0 when they did not, or failed."""
+    made = node_id("prebuild", spec, shared=True)
+    if result.states.get(made) is NodeState.OK:
+        return float(result.outputs[made].elapsed_s)
+    own = [f"{node_id('lifecycle', spec)}/{hook.name}" for hook in first_hooks(spec)]
+    if any(result.states.get(name) is not NodeState.OK for name in own):
+        return 0.0
+    return sum(app.store.records[name].elapsed_s for name in own if name in app.store.records)
+
+
+def _known(app: App, spec: PodSpec) -> dict[str, tuple[float, Sequence[str]]]:
+    """Commands that took a while: how long, and on which contents."""
+    found: dict[str, tuple[float, Sequence[str]]] = app.store.kv_get(_slow(spec), {})
+    return dict(found)
+
+
+def _name(content: Content) -> str:
+    return content.inputs or content.tree
 
 
 def _slow(spec: PodSpec) -> str:

@@ -441,8 +441,10 @@ rp_adopt() {
 
 rp_take_prebuilt() {
     # All that the commands left stays: changed, untracked and ignored files, hooks, the index.
+    # It is refreshed first, for in an image every file is another one: quick when it was there.
     rp_what="taking over $rp_ws" rp_was=''
     rp_try rm -f "$rp_git/index.lock"
+    git -C "$rp_ws" update-index -q --unmerged --refresh >/dev/null 2>&1
     { read -r rp_was && read -r rp_was; } <"$rp_git/rumpel/prebuilt"
     if [ "$(git -C "$rp_ws" rev-parse -q --verify "$rp_oid^{tree}")" != "$rp_was" ]; then
         rp_note="$rp_note moved"

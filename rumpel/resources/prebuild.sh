@@ -19,6 +19,9 @@ look)
     ls -A . || exit
     printf '\0running\0'
     grep -ls "RUMPEL_EXEC=$3" /proc/[0-9]*/environ
+    printf '\0files\0'
+    cd .. && git ls-files 2>/dev/null | wc -l
+    cd .git || exit
     printf '\0config\0'
     git config -f config --list -z
     ;;

@@ -53,10 +53,13 @@ class Sweep:
         name = f"repo-{self._count}"
         return self._make({".devcontainer/Dockerfile": dockerfile}, config=config, name=name)
 
-    def points(self, *argv: str, before: Callable[[Project], object]) -> list[str]:
-        """Each once, in the order they were met; the same for every test of a verb."""
-        if argv[0] in FOUND:
-            return FOUND[argv[0]]
+    def points(
+        self, *argv: str, before: Callable[[Project], object], key: str | None = None
+    ) -> list[str]:
+        """Each once, in the order they were met; the same for every test of a verb (or `key`)."""
+        key = key or argv[0]
+        if key in FOUND:
+            return FOUND[key]
         project = self.project()
         before(project)
         project.run("daemon", "stop")
@@ -65,7 +68,7 @@ class Sweep:
         project.run("delete", "--force", "p")
         project.run("daemon", "stop").assert_ok()
         assert len(found) > 4, found
-        FOUND[argv[0]] = found
+        FOUND[key] = found
         return found
 
     def chosen(self, found: list[str], share: int) -> list[str]:
@@ -176,6 +179,41 @@ def test_create(
         done = project.run(*again)
         assert done.code == 0, f"{point}: {done}"
         assert_one_pod(project)
+        sweep.end(project)
+
+
+@pytest.mark.timeout(1800 if LONG else 120)
+@pytest.mark.slow
+@pytest.mark.parametrize("then", ["create", "delete"])
+def test_prebuild(
+    rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record, then: str
+) -> None:
+    """No builder outlives the next daemon, and an image is there whole or not at all."""
+
+    def always(project: Project) -> None:
+        project.write({".rumpelpod.json": {"prebuild": {"minDuration": 0}}})
+
+    sweep = Sweep(rumpel_project, tmp_path)
+    found = sweep.points("create", "p", before=always, key="prebuild")
+    own = [point for point in found if point.startswith("prebuild.")]
+    points = sweep.chosen(own, share=2)
+    record_property("kills", len(points))
+    for point in points:
+        project = sweep.project(point)
+        always(project)
+        sweep.killed(project, point, "create", "p")
+        if then == "delete":
+            assert project.run("delete", "p").code == 0, point
+            assert_nothing_left(project)
+            continue
+        done = project.run("create", "p")
+        assert done.code == 0, f"{point}: {done}"
+        assert_one_pod(project)
+        kinds = [label_of(project), f"{names.LABEL_KIND}=prebuilt"]
+        images = project.docker.api.images(filters={"label": kinds})
+        assert all(image["RepoTags"] for image in images), f"{point}: half an image"
+        made_of = project.docker.inspect(project.container_id("p"))["Image"]
+        assert made_of in [image["Id"] for image in images], point
         sweep.end(project)
 
 

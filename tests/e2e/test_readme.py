@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+from tests.support.engine import MINI_IMAGE
 from tests.support.home import program
 from tests.support.project import ProjectFactory
 
@@ -48,6 +49,21 @@ def test_review_and_merge(rumpel_project: ProjectFactory) -> None:
     assert said == "Fix the login"
     assert not (project.root / "DESCRIPTION").exists()
     project.run("delete", "fix-login").assert_ok()
+
+
+def test_slow_set_up_paid_once(rumpel_project: ProjectFactory) -> None:
+    slow = "sleep 1; cat /proc/sys/kernel/random/uuid >/tmp/ran"
+    project = rumpel_project(
+        {".rumpelpod.json": '{"prebuild": {"minDuration": "1s"}}'},
+        config={"image": MINI_IMAGE, "runArgs": ["--network=none"], "onCreateCommand": slow},
+    )
+    said = ""
+    for line in commands("Slow set-up, paid once"):
+        words = shlex.split(line)
+        said = project.run(*words[1:]).assert_ok().stdout
+    assert "done by   prebuild " in said
+    pods = project.run("list", "-q").assert_ok().stdout.split()
+    assert len({project.exec(pod, "cat", "/tmp/ran").stdout for pod in pods}) == 1
 
 
 def test_every_command_is_in_the_readme_and_every_one_named_exists(

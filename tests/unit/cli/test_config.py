@@ -37,6 +37,15 @@ def test_each_layer_beats_the_one_below() -> None:
     }
 
 
+def test_prebuild_is_a_switch_or_an_object() -> None:
+    usual = resolve().get("prebuild")
+    assert usual == {"on": True, "inputs": (), "maxAge": 7 * 86400, "minDuration": 3.0}
+    assert resolve(env={"RUMPEL_PREBUILD": "no"}).get("prebuild") == {**usual, "on": False}
+    given = {"inputs": ["lock"], "maxAge": "2h", "minDuration": 0}
+    found = resolve(repo={"prebuild": given}).get("prebuild")
+    assert found == {"on": True, "inputs": ("lock",), "maxAge": 7200, "minDuration": 0}
+
+
 def test_lists_and_labels_from_variables() -> None:
     env = {"RUMPEL_COPY_IN": ".env, conf/*.local,", "RUMPEL_LABELS": "team=web,run=a=b"}
     settings = resolve(env=env)
@@ -58,6 +67,10 @@ def test_lists_and_labels_from_variables() -> None:
         ({"pidsLimit": "x"}, "whole number"),
         ({"hooksTimeout": "soon"}, "duration"),
         ({"hooksTimeout": 0}, "duration"),
+        ({"prebuild": "maybe"}, "true or false"),
+        ({"prebuild": {"input": ["a"]}}, "its keys are inputs, maxAge, minDuration"),
+        ({"prebuild": {"maxAge": "old"}}, "duration"),
+        ({"prebuild": {"inputs": 3}}, "a list of texts"),
         ({"parallel": 0}, "from 1 to"),
         ({"labels": ["a"]}, "object of texts"),
         ({"labels": {"rumpel.pod": "x"}}, "rumpel"),

@@ -1,0 +1,140 @@
+"""What a prebuild takes over of a repository, what it says of itself, and when it is stale."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rumpel.model import ContainerSpec, HookSpec, ImageSpec, PodSpec, PrebuildSpec, RepoRef
+from rumpel.tasks import builder, prebuild, prebuilt
+from rumpel.tasks.builder import GitState, Unfit
+
+BEFORE = GitState(
+    head="ref: refs/heads/prebuild",
+    refs="1234 refs/heads/prebuild\n",
+    entries=frozenset({"HEAD", "config", "objects", "refs"}),
+    running="",
+    config=("core.bare\nfalse", "remote.host.url\n/rumpel/host.git"),
+)
+MADE = prebuilt.Prebuilt(
+    key="k" * 32, tree="t" * 40, has_inputs=False, commands={"a": "b"}, made_at=1.5, elapsed_s=10.0
+)
+REPO = RepoRef(repo_id="r" * 32, common_dir="/r/.git", work_tree="/r", object_format="sha1")
+INPUTS = prebuild.Inputs(
+    host="local",
+    repo=REPO,
+    image_id="sha256:1",
+    user="dev",
+    seed_volume="seed",
+    spec=ContainerSpec(workspace_folder="/w", env={"A": "1"}),
+    hooks=(HookSpec(name="onCreateCommand", steps=(("", ("/bin/sh", "-c", "x")),)),),
+    remote_env={"B": "2"},
+    env_probe="none",
+    oid="o" * 40,
+    tree="t" * 40,
+    max_age_s=60.0,
+    least_s=1.0,
+)
+
+
+def test_nothing_changed_in_git() -> None:
+    more = replace(BEFORE, entries=BEFORE.entries | {"ORIG_HEAD", "hooks", "index"})
+    assert builder.judge(BEFORE, more) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"running": "/proc/7/environ"}, "process"),
+        ({"head": "ref: refs/heads/other"}, "branches"),
+        ({"refs": "5678 refs/heads/prebuild\n"}, "branches"),
+        ({"entries": BEFORE.entries | {"MERGE_HEAD"}}, "MERGE_HEAD"),
+        ({"entries": BEFORE.entries | {"modules"}}, "modules"),
+        ({"config": BEFORE.config[1:]}, "settings"),
+    ],
+)
+def test_what_cannot_be_carried_is_named(change: dict[str, Any], word: str) -> None:
+    with pytest.raises(Unfit, match=word):
+        builder.judge(BEFORE, replace(BEFORE, **change))
+
+
+def test_settings_come_through_as_they_were(tmp_path: Path) -> None:
+    """git itself reads what is written for it."""
+    entries = (
+        "core.hookspath\n.husky",
+        'alias.say\n!echo "a \\ b"\n\tmore  ',
+        'url.https://example.org/a"b\\c.insteadof\nx:',
+        "branch.a.b.merge\nrefs/heads/a.b",
+        "rumpel.flag",
+        "remote.host.fetch\n+refs/x/*:refs/x/*",
+        "remote.host.fetch\n+refs/y/*:refs/y/*",
+        "rumpel.hash\na # b ; c",
+    )
+    changed = replace(BEFORE, config=(*BEFORE.config, *entries))
+    path = tmp_path / "config"
+    path.write_text(builder.judge(BEFORE, changed) + "\n")
+    found = subprocess.run(
+        ["git", "config", "-f", str(path), "--list", "-z"], capture_output=True, check=True
+    ).stdout.decode()
+    assert tuple(found.split("\0")[:-1]) == entries
+
+
+def test_a_label_is_only_believed_when_it_is_ours() -> None:
+    text = prebuilt.label(MADE, "home-1")
+    assert prebuilt.read({prebuilt.LABEL: text}, "home-1") == MADE
+    assert prebuilt.read({prebuilt.LABEL: text}, "home-2") is None
+    assert prebuilt.read({prebuilt.LABEL: text.replace("10.0", "11.0")}, "home-1") is None
+    assert prebuilt.read({prebuilt.LABEL: "x"}, "home-1") is None
+    assert prebuilt.read({}, "home-1") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "component"),
+    [
+        ({"image_id": "sha256:2"}, "image.id"),
+        ({"user": "root"}, "remoteUser"),
+        ({"hooks": (replace(INPUTS.hooks[0], steps=()),)}, "onCreateCommand"),
+        ({"remote_env": {"B": "3"}}, "remoteEnv"),
+        ({"env_probe": "loginShell"}, "userEnvProbe"),
+        ({"spec": replace(INPUTS.spec, env={"A": "2"})}, "containerEnv"),
+        ({"spec": replace(INPUTS.spec, workspace_folder="/x")}, "workspaceFolder"),
+        ({"spec": replace(INPUTS.spec, host_config={"Privileged": True})}, "runArgs"),
+        ({"tree": "u" * 40}, "tree"),
+        ({"inputs": "d"}, "prebuild.inputs"),
+        ({"oid": "p" * 40}, None),
+        ({"seed_volume": "other"}, None),
+        ({"max_age_s": 1.0, "least_s": 9.0}, None),
+        ({"inputs": "", "repo": replace(REPO, work_tree="/moved")}, None),
+    ],
+)
+def test_exactly_what_changed_makes_it_stale(change: dict[str, Any], component: str | None) -> None:
+    before, after = (prebuild.fingerprint(one) for one in (INPUTS, replace(INPUTS, **change)))
+    differing = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    differing -= {"tree"} if component == "prebuild.inputs" else set()
+    assert differing == ({component} if component else set())
+
+
+def test_values_of_the_environment_are_not_in_it() -> None:
+    text = repr(prebuild.fingerprint(replace(INPUTS, remote_env={"B": "canary-1"})))
+    assert "canary-1" not in text
+
+
+def test_what_a_pod_wants_survives_the_database() -> None:
+    wish = PrebuildSpec(inputs=("a", "b"), max_age_s=1.0, least_s=2.0, barrier="why")
+    for given in (wish, None):
+        spec = PodSpec(
+            repo=REPO,
+            host="local",
+            pod="p",
+            pod_id="i",
+            base_branch=None,
+            base_oid=None,
+            image=ImageSpec(ref="x"),
+            container=INPUTS.spec,
+            prebuild=given,
+        )
+        assert PodSpec.from_json(spec.to_json()) == spec
