@@ -63,6 +63,20 @@ def address(spec: PodSpec) -> PodAddress:
 def _add_pod(
     graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]], content: Content | None
 ) -> None:
+    inputs = made_of(graph, spec, bases, content)
+    started = graph.add(container, node_id("container", spec), inputs, pod=spec.pod)
+    cloned, _ = add_workspace(graph, spec, started)
+    add_hooks(graph, spec, started, cloned)
+    add_ports(graph, spec, started)
+
+
+def made_of(
+    graph: Graph,
+    spec: PodSpec,
+    bases: dict[str, tuple[str, ...]],
+    content: Content | None = None,
+) -> container.Inputs:
+    """Image, tools and seed of a pod; what its container is made of."""
     base = _add_image(graph, spec, bases)
     tooled = _add_tools(graph, spec, base)
     seeded = graph.add(
@@ -73,26 +87,20 @@ def _add_pod(
     start_image = ""
     if content is not None:
         start_image = _add_prebuild(graph, spec, content, tooled, seeded).out("image_id")
-    started = graph.add(
-        container,
-        node_id("container", spec),
-        container.Inputs(
-            repo=spec.repo,
-            host=spec.host,
-            pod=spec.pod,
-            pod_id=spec.pod_id,
-            image_id=tooled.out("image_id"),
-            image_user=base.out("user"),
-            user=tooled.out("user"),
-            seed_volume=seeded.out("volume"),
-            spec=spec.container,
-            base_branch=spec.base_branch,
-            base_oid=spec.base_oid,
-            start_image=start_image,
-        ),
+    return container.Inputs(
+        repo=spec.repo,
+        host=spec.host,
         pod=spec.pod,
+        pod_id=spec.pod_id,
+        image_id=tooled.out("image_id"),
+        image_user=base.out("user"),
+        user=tooled.out("user"),
+        seed_volume=seeded.out("volume"),
+        spec=spec.container,
+        base_branch=spec.base_branch,
+        base_oid=spec.base_oid,
+        start_image=start_image,
     )
-    add_workspace(graph, spec, started)
 
 
 def _add_tools(graph: Graph, spec: PodSpec, base: Handle) -> Handle:
@@ -165,8 +173,8 @@ def _add_image(graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]]) -
     )
 
 
-def add_workspace(graph: Graph, spec: PodSpec, started: Handle) -> None:
-    """Everything that happens inside a container that runs."""
+def add_workspace(graph: Graph, spec: PodSpec, started: Handle) -> tuple[Handle, Handle]:
+    """The clone in a container that runs, and its link to the host."""
     where = address(spec)
     cloned = graph.add(
         clone,
@@ -181,7 +189,7 @@ def add_workspace(graph: Graph, spec: PodSpec, started: Handle) -> None:
         ),
         pod=spec.pod,
     )
-    graph.add(
+    synced = graph.add(
         sync,
         node_id("sync", spec),
         sync.Inputs(
@@ -194,26 +202,43 @@ def add_workspace(graph: Graph, spec: PodSpec, started: Handle) -> None:
         ),
         pod=spec.pod,
     )
-    _add_hooks(graph, spec, started, cloned)
+    return cloned, synced
+
+
+def add_ports(
+    graph: Graph, spec: PodSpec, started: Handle, *, after: Iterable[Handle] = ()
+) -> None:
     for one in spec.open_ports:
-        add_port(graph, spec, one, started.out("container_id"), started.out("user"))
+        add_port(graph, spec, one, started.out("container_id"), started.out("user"), after=after)
 
 
 def port_id(spec: PodSpec, one: PortSpec) -> str:
     return f"{node_id('port', spec)}/{one.key}"
 
 
-def add_port(graph: Graph, spec: PodSpec, one: PortSpec, container_id: str, user: str) -> None:
+def add_port(
+    graph: Graph,
+    spec: PodSpec,
+    one: PortSpec,
+    container_id: str,
+    user: str,
+    *,
+    after: Iterable[Handle] = (),
+) -> None:
     graph.add(
         port,
         port_id(spec, one),
         port.Inputs(address=address(spec), container_id=container_id, user=user, port=one),
+        after=after,
         pod=spec.pod,
         title=f"Forwarding port {one.key}",
     )
 
 
-def _add_hooks(graph: Graph, spec: PodSpec, started: Handle, cloned: Handle) -> None:
+def add_hooks(
+    graph: Graph, spec: PodSpec, started: Handle, cloned: Handle, *, after: Iterable[Handle] = ()
+) -> None:
+    """The lifecycle commands, one after the other."""
     previous = cloned.out("oid")
     for hook in spec.hooks:
         if hook.name not in (*ONCE, EACH_START):
@@ -234,6 +259,7 @@ def _add_hooks(graph: Graph, spec: PodSpec, started: Handle, cloned: Handle) -> 
                 previous=previous,
                 has_moved=cloned.out("has_moved"),
             ),
+            after=after,
             pod=spec.pod,
             title=f"Running {hook.name}",
         )

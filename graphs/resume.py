@@ -7,7 +7,7 @@ does, because after a restart of the engine nobody else starts its gateway.
 from __future__ import annotations
 
 from rumpel.engine.graph import Graph
-from rumpel.graphs.create import add_workspace, node_id
+from rumpel.graphs.create import add_hooks, add_ports, add_workspace, node_id
 from rumpel.model import PodSpec
 from rumpel.tasks import container, seed
 
@@ -23,5 +23,7 @@ def resume(spec: PodSpec, made_of: container.Inputs) -> Graph:
     started = graph.add(
         container, node_id("container", spec), made_of, after=[seeded], pod=spec.pod
     )
-    add_workspace(graph, spec, started)
+    cloned, _ = add_workspace(graph, spec, started)
+    add_hooks(graph, spec, started, cloned)
+    add_ports(graph, spec, started)
     return graph

@@ -54,6 +54,15 @@ def container_name(repo_basename: str, pod: str, pod_id: str) -> str:
     return f"rumpel-{slug(repo_basename)}-{pod}-{pod_id[:6]}"
 
 
+COMING, ASIDE = "-new", "-old"
+"""Ends of the names of a pod's next container, and of its last one: see tasks.replace."""
+
+
+def place_in_line(name: str) -> int:
+    """Of several containers of a pod the least one is the pod's own."""
+    return 2 if name.endswith(ASIDE) else 1 if name.endswith(COMING) else 0
+
+
 def seed_volume_name(repo_basename: str, repo_id: str, home_id: str) -> str:
     return f"rumpel-{slug(repo_basename)}-{repo_id[:12]}-{home_id[:6]}-git"
 

@@ -46,7 +46,7 @@ NODE_STATES = (
     "blocked",
 )
 CONTROLS = ("cancel", "detach", "exit", "consent", "resize", "signal")
-FULL_ENV_VERBS = frozenset({"create", "enter", "graph", "config", "fork", "undelete"})
+FULL_ENV_VERBS = frozenset({"create", "enter", "recreate", "graph", "config", "fork", "undelete"})
 
 STR, INT, BOOL, NAMES = "string", "number", "true or false", "list of strings"
 
@@ -70,6 +70,16 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "rows": (INT, None),
         "cols": (INT, None),
         "term": (STR, None),
+    },
+    "recreate": {
+        "name": (STR, ""),
+        "plan": (BOOL, False),
+        "force": (BOOL, False),
+        "keep": (NAMES, ()),
+        "clean": (BOOL, False),
+        "refresh": (NAMES, ()),
+        "config": (STR, None),
+        "trust": (BOOL, False),
     },
     "exec-exit": {"exec": (STR, "")},
     "list": {"all": (BOOL, False), "quiet": (BOOL, False)},

@@ -51,6 +51,8 @@ class Inputs:
     """What the container was made of, when its label is all that is known (daemon.adopt)."""
     start_image: str = ""
     """`image_id` with the result of a prebuild; no part of what makes a container stale."""
+    made: str = ""
+    """The container that `replace` made for it: it is this one, or none is known yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +115,9 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     ctx.fault("started")
     state = await ctx.world.started(inputs.host, container_id)
     if state is None:
-        raise RumpelError(f"the container of pod {inputs.pod!r} was removed while it was started")
+        raise removed_meanwhile(inputs)
     if state.status != "running":
-        raise CommandFailed(
-            f"the container of pod {inputs.pod!r} ended at once with {state.exit_code}",
-            hint="set overrideCommand to true in devcontainer.json, or fix the image's command",
-            details={"tail": (await host.logs(container_id)).decode(errors="replace")},
-        )
+        raise await ended_at_once(ctx.world, inputs, state)
     return Output(
         container_id=container_id,
         started_at=state.started_at,
@@ -133,6 +131,18 @@ async def undo(ctx: Context[World], inputs: Inputs) -> None:
     found = await _find(ctx.world, inputs)
     if found is not None and found.status == "created":
         await ctx.world.host(inputs.host).remove(found.id, force=True, volumes=True)
+
+
+def removed_meanwhile(inputs: Inputs) -> RumpelError:
+    return RumpelError(f"the container of pod {inputs.pod!r} was removed while it was started")
+
+
+async def ended_at_once(world: World, inputs: Inputs, state: ContainerState) -> CommandFailed:
+    return CommandFailed(
+        f"the container of pod {inputs.pod!r} ended at once with {state.exit_code}",
+        hint="set overrideCommand to true in devcontainer.json, or fix the image's command",
+        details={"tail": (await world.host(inputs.host).logs(state.id)).decode(errors="replace")},
+    )
 
 
 def address(inputs: Inputs) -> PodAddress:
@@ -241,20 +251,24 @@ def _memo(inputs: Inputs) -> str:
 
 async def _create(ctx: Context[World], inputs: Inputs) -> tuple[str, ContainerState | None]:
     """(id, the container that was there after all: of a request whose answer was never read)."""
-    _refuse_sealed(inputs)
-    await _volumes(ctx, inputs)
+    name = names.container_name(inputs.repo.basename, inputs.pod, inputs.pod_id)
     try:
-        made = await ctx.world.host(inputs.host).create_container(
-            names.container_name(inputs.repo.basename, inputs.pod, inputs.pod_id),
-            create_body(inputs, _labels(ctx, inputs)),
-            platform=inputs.spec.platform,
-        )
+        made = await make(ctx, inputs, name)
     except NameTaken:
         found = await _find(ctx.world, inputs)
         if found is None or not await _usable(ctx, inputs, found):
             raise
         return found.id, found
     return made, None
+
+
+async def make(ctx: Context[World], inputs: Inputs, name: str) -> str:
+    """Create, not start; the id. Raises NameTaken."""
+    _refuse_sealed(inputs)
+    await _volumes(ctx, inputs)
+    return await ctx.world.host(inputs.host).create_container(
+        name, create_body(inputs, _labels(ctx, inputs)), platform=inputs.spec.platform
+    )
 
 
 def _refuse_sealed(inputs: Inputs) -> None:
@@ -292,7 +306,9 @@ async def _find(world: World, inputs: Inputs) -> ContainerState | None:
     found = await world.host(inputs.host).containers(
         world.label_filter("pod", pod_id=inputs.pod_id)
     )
-    return found[0] if found else None
+    if inputs.made:
+        found = [state for state in found if state.id == inputs.made]
+    return min(found, key=lambda state: names.place_in_line(state.name), default=None)
 
 
 async def _usable(ctx: Context[World], inputs: Inputs, found: ContainerState) -> bool:
@@ -305,8 +321,8 @@ async def _usable(ctx: Context[World], inputs: Inputs, found: ContainerState) ->
     raise Conflict(
         f"the configuration of pod {inputs.pod!r} changed since its container was made; "
         "the container was kept",
-        hint=f"rumpel graph {inputs.pod}   shows what changed; "
-        f"rumpel delete {inputs.pod} && rumpel create {inputs.pod}   makes it anew",
+        hint=f"rumpel recreate {inputs.pod}   makes a new one with all work in it; "
+        f"rumpel recreate --plan {inputs.pod}   shows what changed",
     )
 
 

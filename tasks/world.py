@@ -262,6 +262,10 @@ class World:
         """A container of ours that was started just now; None when it is gone already."""
         return await self.snapshots[host].started(container_id)
 
+    async def looked(self, host: str, container_id: str) -> None:
+        """Something was done to a container: let the view have it before anybody plans."""
+        await self.snapshots[host].refresh(container_id)
+
     def container(self, host: str, container_id: str) -> ContainerState | Probe:
         """The state of a container, or the probe that says why there is none."""
         snapshot = self.snapshot(host)

@@ -7,6 +7,7 @@ only RumpelError. Nothing is cached here: the warm view is `docker_snapshot`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -148,11 +149,22 @@ class DockerHost:
         """Every container, running or not, that carries the label(s) (`key` or `key=value`)."""
         return await docker_containers.states(self.http, _list(label))
 
+    def get_archive(
+        self, container: str, path: str
+    ) -> contextlib.AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """What lies at `path` of a container that does not run, as a tar."""
+        return docker_containers.get_archive(self.http, container, path)
+
     async def put_archive(
-        self, container: str, path: str, tar: bytes | Path | AsyncIterator[bytes]
+        self,
+        container: str,
+        path: str,
+        tar: bytes | Path | AsyncIterator[bytes],
+        *,
+        overwrite: bool = False,
     ) -> None:
         """Unpack a tar into the folder `path` of a container that was never started."""
-        await docker_containers.put_archive(self.http, container, path, tar)
+        await docker_containers.put_archive(self.http, container, path, tar, overwrite=overwrite)
 
     # streams and processes
 

@@ -7,6 +7,7 @@ idempotent: what is already so is not an error, because a rerun after a crash as
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -174,19 +175,43 @@ async def inspect_or_none(http: HttpClient, container: str) -> types.ContainerDe
         return None
 
 
+@contextlib.asynccontextmanager
+async def get_archive(
+    http: HttpClient, container: str, path: str
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """What lies at `path`, in volumes too, as a tar in lexical order; mtimes in whole seconds.
+
+    Of a container that does not run: what runs in it could lead the engine elsewhere
+    (notes/reliability.md C2). NotFound: no container, or nothing at that path.
+    """
+    async with http.stream(
+        "GET",
+        f"/containers/{segment(container)}/archive",
+        query={"path": path},
+        head_timeout_s=ARCHIVE_TIMEOUT_S,
+        what=f"{path} in {_named(container)}",
+    ) as pieces:
+        yield pieces
+
+
 async def put_archive(
-    http: HttpClient, container: str, path: str, tar: bytes | Path | AsyncIterator[bytes]
+    http: HttpClient,
+    container: str,
+    path: str,
+    tar: bytes | Path | AsyncIterator[bytes],
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Unpack an uncompressed tar into the folder `path`, in volumes too; owners as in the tar.
 
     Only before the first start: on a container that ran, its own files decide where the engine
-    writes (notes/reliability.md C2).
+    writes (notes/reliability.md C2). `overwrite`: a folder may become a file, and back.
     """
     source: Source = file_chunks(tar) if isinstance(tar, Path) else tar
     await http.request(
         "PUT",
         f"/containers/{segment(container)}/archive",
-        query={"path": path, "noOverwriteDirNonDir": True, "copyUIDGID": True},
+        query={"path": path, "noOverwriteDirNonDir": not overwrite, "copyUIDGID": True},
         source=source,
         timeout_s=ARCHIVE_TIMEOUT_S,
         what=_named(container),

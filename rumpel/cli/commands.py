@@ -6,6 +6,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "enter": ("enter", "open a shell in a pod, or run a command there; makes the pod if missing"),
     "create": ("create", "make pods, or bring existing ones up to date, without entering"),
     "fork": ("fork", "make new pods with all the work of another one"),
+    "recreate": ("recreate", "bring a pod up to its configuration, with all work in it"),
     "list": ("list", "show the pods of this repository"),
     "review": ("review", "show what a pod changed, risky files first"),
     "merge": ("merge", "merge a pod's branch into the current one; checks for conflicts first"),

@@ -110,12 +110,14 @@ class Plain:
             option = self._options.get(name)
             if option is None or (equals and not (name.startswith("--") and value)):
                 raise ValueError(word)
-            if option.action == "store":
+            if option.action in ("store", "append"):
                 if not equals:
                     value, at = (words[at] if at < len(words) else "-"), at + 1
                 if value.startswith("-"):
                     raise ValueError(value)
-                values[option.dest] = option.read(value)
+                read = option.read(value)
+                is_one = option.action == "store"
+                values[option.dest] = read if is_one else [*values[option.dest], read]
             elif equals:
                 raise ValueError(word)
             else:

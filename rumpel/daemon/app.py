@@ -18,7 +18,7 @@ from rumpel.adapters import git
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.cache.store import Store
-from rumpel.daemon import adopt, limits, prebuilds, seeds, trash
+from rumpel.daemon import adopt, limits, prebuilds, replacing, seeds, trash
 from rumpel.daemon.background import Background
 from rumpel.daemon.links import LinkManager
 from rumpel.daemon.pods import Pod, Pods, find_container, repo_ref
@@ -54,11 +54,11 @@ class App:
         self.creating: dict[str, int] = {}
         """Pods that are made now, and for how many requests."""
         self.repo_gates: dict[str, asyncio.Lock] = {}
+        self.replacing: dict[str, asyncio.Event] = {}
         self.stopping, self._opening = asyncio.Event(), asyncio.Lock()
         self.hosts: dict[str, DockerHost] = {}
         self.snapshots: dict[str, HostSnapshot] = {}
-        self.requests, parallel = 0, max(2, 2 * (os.cpu_count() or 1))
-        idle = asyncio.Event()
+        self.requests, idle, parallel = 0, asyncio.Event(), max(2, 2 * (os.cpu_count() or 1))
         self.ports = self._port_keeper(idle)
         links = self.links = LinkManager(
             background=background,
@@ -143,6 +143,7 @@ class App:
                 await self.links.restore(address(pod.spec))
             except RumpelError as error:  # one bad door must not keep the daemon from starting
                 log.warning("pod %s: %s", pod.name, error.message)
+        replacing.close_gates(self)
         self.background.spawn(self.links.republish(), "published branches")
         self.background.spawn(trash.expire_for_ever(self), "trash")
         if self.pods.all() or seeds.is_known(self) or self.lost.is_likely:
@@ -158,6 +159,7 @@ class App:
         while True:
             try:
                 await self.host(LOCAL)
+                await replacing.settle_all(self)
                 await self._adopt(LOCAL)
                 await self._link_up()
                 break

@@ -119,7 +119,7 @@ async def realize(
             return
         outcome.result = await app.runner.run(graph, client)
         await faults.reach("create.made")
-        await _remember(app, specs, outcome.result)
+        await remember(app, specs, outcome.result)
         await prebuilds.learn(app, specs, outcome.result)
         await _forget_pending(app, pending, outcome.result)
         await forward.settle(app, client, specs, outcome.result)
@@ -200,7 +200,7 @@ async def _spec(
     return replace(spec, host=known.spec.host, forwards=known.spec.forwards)
 
 
-async def _remember(app: App, specs: list[PodSpec], result: RunResult) -> None:
+async def remember(app: App, specs: list[PodSpec], result: RunResult) -> None:
     """What each container was made of, so that entering needs no configuration.
 
     All at once: the writes then share their syncs.

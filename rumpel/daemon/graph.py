@@ -160,3 +160,9 @@ def _one(nodes: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
     if not found:
         raise NotFound(f"no node {wanted!r} in this graph", hint=f"one of {listed}")
     raise UsageError(f"several nodes are called {wanted!r}: {listed}")
+
+
+def one(node_ids: list[str], wanted: str) -> str:
+    """A node by full id, kind, or the last part of its id. Raises NotFound, UsageError."""
+    rows = [{"id": item, "kind": item.partition("/")[0]} for item in node_ids]
+    return str(_one(rows, wanted)["id"])

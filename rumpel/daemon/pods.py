@@ -29,7 +29,7 @@ KEPT_BY_ID = (
 OWN_KINDS = (
     *("container", "clone", "sync", "commits", "imported", "uncommitted", "range"),
     "risk",
-    *("stop", "guard", "keep", "remove", "snapshot", "restore"),
+    *("stop", "guard", "keep", "remove", "snapshot", "restore", "replace", "retire"),
 )
 """Kinds of nodes that belong to one pod, besides its lifecycle commands."""
 
@@ -200,7 +200,11 @@ def find_container(containers: Iterable[ContainerState], pod_id: str) -> Contain
         if state.labels.get(names.LABEL_POD_ID) == pod_id
         and state.labels.get(names.LABEL_KIND) == "pod"
     ]
-    return min(found, key=lambda state: state.status == "created", default=None)
+    return min(
+        found,
+        key=lambda state: (names.place_in_line(state.name), state.status == "created"),
+        default=None,
+    )
 
 
 def with_repo(spec: PodSpec, repo: RepoRef) -> PodSpec:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Collection
 
 from rumpel.daemon.client import Client
 from rumpel.engine.execute import Engine, RunResult
@@ -22,19 +23,26 @@ class Runner:
         """`idle` is set while no graph runs."""
         self.engine, self.idle = engine, idle
         self.idle.set()
-        self._active: set[asyncio.Task[RunResult]] = set()
+        self._active: dict[asyncio.Task[RunResult], Graph] = {}
 
     @property
     def active(self) -> int:
         return len(self._active)
 
-    async def run(self, graph: Graph, client: Client) -> RunResult:
+    async def run(
+        self, graph: Graph, client: Client, *, refresh: Collection[str] = ()
+    ) -> RunResult:
         """Raises Interrupted when the client cancelled; the undo has happened by then."""
         task = asyncio.get_running_loop().create_task(
-            self.engine.run(graph, emit=client.on_event, is_interactive=client.request.tty),
+            self.engine.run(
+                graph,
+                emit=client.on_event,
+                is_interactive=client.request.tty,
+                refresh=refresh,
+            ),
             name=f"run {graph.verb}",
         )
-        self._active.add(task)
+        self._active[task] = graph
         self.idle.clear()
         task.add_done_callback(self._ended)
         cancelled = asyncio.ensure_future(client.cancelled.wait())
@@ -49,6 +57,11 @@ class Runner:
         finally:
             cancelled.cancel()
 
+    async def until_free(self, is_in_the_way: Callable[[Graph], bool]) -> None:
+        """Wait for the runs of such graphs."""
+        while busy := [task for task, graph in self._active.items() if is_in_the_way(graph)]:
+            await asyncio.wait(busy)
+
     async def stop(self) -> None:
         """Cancel everything that runs and wait for the undo."""
         for task in list(self._active):
@@ -56,6 +69,6 @@ class Runner:
         await asyncio.gather(*self._active, return_exceptions=True)
 
     def _ended(self, task: asyncio.Task[RunResult]) -> None:
-        self._active.discard(task)
+        self._active.pop(task, None)
         if not self._active:
             self.idle.set()

@@ -19,6 +19,8 @@ from rumpel.daemon import (
     forward,
     graph,
     merge,
+    recreate,
+    replacing,
     review,
     stop,
     system,
@@ -44,6 +46,7 @@ VERBS: dict[str, Verb] = {
     "ports": forward.ports,
     "forward-port": forward.run,
     "merge": merge.run,
+    "recreate": recreate.run,
     "stop": stop.stop,
     "delete": stop.delete,
     "review": review.run,
@@ -143,6 +146,7 @@ async def _run(app: App, client: Client) -> dict[str, object]:
     """The error boundary: whatever a verb raises becomes the last line of the request."""
     try:
         await app.until_known()
+        await replacing.turn(app, client.request)
         return await VERBS[client.request.verb](app, client)
     except RumpelError as error:
         failed: RumpelError = error

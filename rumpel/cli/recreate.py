@@ -1,0 +1,117 @@
+"""`rumpel recreate`: bring a pod up to its configuration, and keep all work in it."""
+
+from __future__ import annotations
+
+from rumpel import names, text, ui
+from rumpel.cli import session
+from rumpel.cli.answer import show
+from rumpel.cli.interrupt import Interrupts
+from rumpel.cli.options import add_pod_making
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rumpel.cli.options import Options
+    from rumpel.cli.plain import Arguments, Declared
+
+DESCRIPTION = (
+    "Make a pod what its configuration says now. What changed decides what is done:\n"
+    "nothing, lifecycle commands again, a new container, or a new image. Commits,\n"
+    "branches, stashes, index, changed and untracked files and what is in progress\n"
+    "stay, byte for byte; ignored files go, but for keepIgnored (.env, .env.*,\n"
+    ".envrc) and --keep. The old container goes when the new one was found good; if\n"
+    "anything fails before, it is started again."
+)
+EXAMPLES = (
+    ("rumpel recreate fix-login", "after devcontainer.json changed"),
+    ("rumpel recreate fix-login --plan", "what would be done, and why"),
+    ("rumpel recreate fix-login --keep target", "ignored files that stay"),
+    ("rumpel recreate fix-login --force", "a new container in any case"),
+    ("rumpel recreate fix-login --refresh image", "do one step again"),
+)
+DONE = {
+    "nothing": "up to date",
+    "later": "up to date; what is run in it next has the new environment",
+    "lifecycle": "lifecycle commands ran",
+    "start": "started",
+    "new container": "new container",
+    "new image": "new image",
+}
+WOULD = {
+    "nothing": "nothing to do: it is up to date",
+    "later": "nothing to do: what is run in it next has the new environment",
+    "lifecycle": "would run lifecycle commands",
+    "start": "would start it",
+    "new container": "would make a new container",
+    "new image": "would make a new image, and a new container when it is another one",
+}
+
+
+def add_arguments(parser: Declared) -> None:
+    parser.add_argument("name", metavar="NAME", help="the pod")
+    parser.add_argument("--plan", action="store_true", help="only tell what would be done, and why")
+    parser.add_argument(
+        "--force", action="store_true", help="make a new container also when nothing changed"
+    )
+    parser.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="ignored file or folder (or pattern) that stays; may be repeated",
+    )
+    parser.add_argument(
+        "--clean", action="store_true", help="a new container without any ignored file"
+    )
+    parser.add_argument(
+        "--refresh",
+        action="append",
+        default=[],
+        metavar="STEP",
+        help="do this step again (rumpel graph NAME shows them); may be repeated",
+    )
+    add_pod_making(parser)
+
+
+def run(args: Arguments, passed: list[str], options: Options) -> int:
+    names.check_pod_name(args.name)
+    request: dict[str, object] = {
+        "name": args.name,
+        "plan": args.plan,
+        "force": args.force,
+        "keep": args.keep,
+        "clean": args.clean,
+        "refresh": args.refresh,
+        "config": args.config,
+        "trust": args.trust,
+    }
+    with Interrupts(look=f"rumpel graph {args.name}") as interrupts:
+        answer = session.ask(options, "recreate", request, interrupts=interrupts)
+    return show(options, "recreate", answer, lambda row: render(row, args, options))
+
+
+def render(row: dict[str, Any], args: Arguments, options: Options) -> None:
+    name = text.safe(str(row["name"]))
+    if options.quiet:
+        ui.out(name)
+        return
+    words = WOULD if args.plan else DONE
+    ui.out(f"{name}: {words[row['action']]}")
+    if args.plan:
+        for reason in row["reasons"]:
+            ui.out(f"  {_reason(reason)}")
+
+
+def _reason(reason: dict[str, Any]) -> str:
+    step = text.safe(str(reason["node"]).partition("/")[0])
+    subject = text.safe(str(reason["subject"]))
+    if reason["kind"] != "input":
+        return f"{step}: {reason['kind']} {subject}"
+    before, after = (_short(reason[side]) for side in ("before", "after"))
+    return f"{step}: {subject} {before} -> {after}"
+
+
+def _short(value: object) -> str:
+    shown = text.safe(str(value))
+    return shown if len(shown) <= 60 else f"{shown[:59]}…"

@@ -1,0 +1,168 @@
+"""`recreate`: what changed in the configuration decides what is done; no work is ever lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rumpel import names
+from rumpel.daemon import create as create_verb
+from rumpel.daemon import forward, replacing, requests
+from rumpel.daemon import graph as graph_verb
+from rumpel.daemon.app import App
+from rumpel.daemon.client import Client
+from rumpel.daemon.pods import Pod
+from rumpel.daemon.requests import Base, Target
+from rumpel.daemon.view import listing
+from rumpel.engine import faults
+from rumpel.engine.events import DONE
+from rumpel.engine.graph import Graph
+from rumpel.engine.operation import ReasonKind
+from rumpel.engine.plan import Plan, Verdict
+from rumpel.errors import NotFound
+from rumpel.graphs.create import create, node_id
+from rumpel.graphs.recreate import recreate
+from rumpel.model import PodSpec
+
+LATER = ("remote_env", "env_probe", "shares_branches")
+"""Parts of a pod that are used the next time something is run in it, and by no node."""
+
+
+async def run(app: App, client: Client) -> dict[str, object]:
+    where = await requests.target(client)
+    pod = _pod(app, where, client.request.args["name"])
+    await app.host(pod.spec.host)
+    await replacing.undisturbed(app, pod.pod_id)
+    spec = await new_spec(app, client, where, pod)
+    graph = create([spec], bases=await requests.bases_of(spec))
+    refresh = [
+        graph_verb.one(list(graph.nodes), wanted) for wanted in client.request.args["refresh"]
+    ]
+    plan = app.engine.plan(graph, refresh=refresh)
+    is_forced = _is_forced(client, spec, refresh)
+    if client.request.args["plan"]:
+        return _answer(client, {**_row(app, pod), **planned(app, plan, pod, spec, is_forced)})
+    done = planned(app, plan, pod, spec, is_forced)
+    if plan.is_fresh and not is_forced:
+        if spec.to_json() != pod.spec.to_json():
+            await app.pods.put(spec, created_at=pod.created_at)
+        await forward.settle(app, client, [spec])
+        return _answer(client, {**_row(app, pod), **done})
+    async with replacing.alone(app, pod):
+        await _run(app, client, where, pod, spec, graph=graph, plan=plan, refresh=refresh)
+    return _answer(client, {**_row(app, pod), **done})
+
+
+def _pod(app: App, where: Target, name: str) -> Pod:
+    found = app.pods.find(where.ref.repo_id, names.check_pod_name(name))
+    if found is None:
+        raise NotFound(
+            f"pod {name!r} does not exist in this repository",
+            hint=f"rumpel create {name}   makes it; rumpel list   shows those there are",
+        )
+    return found
+
+
+async def new_spec(app: App, client: Client, where: Target, pod: Pod) -> PodSpec:
+    """The pod as the configuration wants it now; it keeps its host and where it came from."""
+    config_file = client.request.args["config"] or pod.spec.config_file
+    dev = await requests.dev_config(
+        where, client, pod=pod.name, pod_id=pod.pod_id, config_file=config_file
+    )
+    for warning in (*where.settings.warnings, *dev.warnings):
+        client.warn(warning)
+    await requests.consented(app.store, where, client, dev)
+    start = Base(branch=pod.spec.base_branch, oid=pod.spec.base_oid)
+    spec = await requests.pod_spec(where, dev, pod=pod.name, pod_id=pod.pod_id, start=start)
+    return replace(spec, host=pod.spec.host, forwards=pod.spec.forwards)
+
+
+def _is_forced(client: Client, spec: PodSpec, refresh: list[str]) -> bool:
+    args = client.request.args
+    return bool(args["force"] or args["clean"] or node_id("container", spec) in refresh)
+
+
+def planned(app: App, plan: Plan, pod: Pod, spec: PodSpec, is_forced: bool) -> dict[str, Any]:
+    """`action`, and why: what the row says before or after."""
+    later = [name for name in LATER if getattr(spec, name) != getattr(pod.spec, name)]
+    found = graph_verb.describe(app, plan)
+    reasons = [
+        {"node": node["id"], **reason}
+        for node in found["nodes"]
+        for reason in node["reasons"]
+        if reason["kind"] not in (ReasonKind.UPSTREAM, ReasonKind.PROBE)
+    ]
+    return {
+        "action": action(plan, spec, later=bool(later), is_forced=is_forced),
+        "later": later,
+        "reasons": reasons,
+    }
+
+
+def action(plan: Plan, spec: PodSpec, *, later: bool, is_forced: bool) -> str:
+    """The greatest thing that is to be done."""
+    verdict = plan[node_id("image", spec, shared=True)].verdict
+    if verdict is not Verdict.FRESH:
+        return "new image"
+    if is_forced or needs_container(plan, spec):
+        return "new container"
+    if not plan.is_fresh:
+        hooks = [item for item in plan.nodes if item.startswith("lifecycle/")]
+        is_hook = any(plan[item].verdict is not Verdict.FRESH for item in hooks)
+        return "lifecycle" if is_hook else "start"
+    return "later" if later else "nothing"
+
+
+def needs_container(plan: Plan, spec: PodSpec) -> bool:
+    """May the container be another one afterwards? One that is only stopped is started."""
+    found = plan[node_id("container", spec)]
+    if found.verdict is Verdict.FRESH:
+        return False
+    return any(reason.kind is not ReasonKind.PROBE for reason in found.reasons)
+
+
+async def _run(
+    app: App,
+    client: Client,
+    where: Target,
+    pod: Pod,
+    spec: PodSpec,
+    *,
+    graph: Graph,
+    plan: Plan,
+    refresh: list[str],
+) -> None:
+    """Raises the error of the node that failed; the pod is then as it was, or goes on there."""
+    args = client.request.args
+    is_forced = _is_forced(client, spec, refresh)
+    is_swap = is_forced or needs_container(plan, spec)
+    was = replacing.before(app, pod)
+    if is_swap:
+        kept = () if args["clean"] else (*where.settings.get("keepIgnored"), *args["keep"])
+        bases = await requests.bases_of(spec)
+        graph = recreate(spec, was, kept=kept, force=is_forced, bases=bases)
+        await replacing.note(app, pod, spec, was)
+        await faults.reach("recreate.noted")
+    app.creating[pod.pod_id] = app.creating.get(pod.pod_id, 0) + 1
+    try:
+        result = await app.runner.run(graph, client, refresh=refresh)
+        if not is_swap or result.states[node_id("retire", spec)] in DONE:
+            await faults.reach("recreate.swapped")
+            await create_verb.remember(app, [spec], result)
+            await replacing.forget(app, pod.pod_id)
+        await forward.settle(app, client, [spec], result)
+    finally:
+        await replacing.settle(app, pod)
+        app.creating[pod.pod_id] -= 1
+        if not app.creating[pod.pod_id]:
+            del app.creating[pod.pod_id]
+    forward.raise_unless_port(client, result)
+
+
+def _row(app: App, pod: Pod) -> dict[str, Any]:
+    found = app.pods.by_id(pod.pod_id) or pod
+    return listing(app, [found])[0]
+
+
+def _answer(client: Client, row: dict[str, Any]) -> dict[str, object]:
+    return {"result": row, "warnings": client.warnings, "exit_code": 0}

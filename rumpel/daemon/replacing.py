@@ -1,0 +1,179 @@
+"""A pod whose container is being replaced: nobody else works on it, and a kill is made good.
+
+What is needed to take a replacement back, or to know a finished one, is written down before the
+first effect. At the next start that decides, together with the names of the containers (see
+tasks.replace), which of the two is the pod.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rumpel.cache.records import Attempt, Record
+from rumpel.daemon import adopt
+from rumpel.daemon.pods import Pod, find_container
+from rumpel.engine.graph import Graph
+from rumpel.errors import RumpelError
+from rumpel.graphs.create import address
+from rumpel.graphs.recreate import Before
+from rumpel.model import PodSpec
+from rumpel.tasks import container, replace
+from rumpel.tasks.world import Access
+
+if TYPE_CHECKING:
+    from rumpel.daemon.app import App
+    from rumpel.protocol import Request
+
+log = logging.getLogger(__name__)
+
+JOURNAL = "replacing/"
+LOOKING = ("list", "graph", "config", "daemon-status", "daemon-stop", "exec-exit")
+RECORDS = ("container", "clone", "sync")
+"""Their records know of the new container before it has the old one's place."""
+
+
+async def undisturbed(app: App, pod_id: str) -> None:
+    """Wait while the pod's container is replaced: then its event is in `app.replacing`."""
+    while (gate := app.replacing.get(pod_id)) is not None:
+        await gate.wait()
+
+
+async def turn(app: App, request: Request) -> None:
+    """Let a request that is about such a pod wait; who only looks at pods need not."""
+    if not app.replacing or request.verb in LOOKING:
+        return
+    named = {request.args.get("name"), *(request.args.get("names") or ())}
+    for pod in app.pods.all():
+        if pod.name in named or request.args.get("all"):
+            await undisturbed(app, pod.pod_id)
+
+
+@contextlib.asynccontextmanager
+async def alone(app: App, pod: Pod) -> AsyncIterator[None]:
+    """Nobody else begins anything with the pod; what was begun ends first."""
+    await undisturbed(app, pod.pod_id)
+    gate = app.replacing[pod.pod_id] = asyncio.Event()
+    try:
+        await app.runner.until_free(lambda graph: _is_about(graph, pod.spec))
+        yield
+    finally:
+        app.replacing.pop(pod.pod_id, None)
+        gate.set()
+
+
+def _is_about(graph: Graph, spec: PodSpec) -> bool:
+    own = f"/{spec.repo.repo_id[:12]}/{spec.pod}"
+    return any(name.endswith(own) or f"{own}/" in name for name in graph.nodes)
+
+
+def before(app: App, pod: Pod) -> Before:
+    """The pod as the warm view has it."""
+    snapshot = app.world.snapshot(pod.spec.host)
+    found = find_container(snapshot.containers.values(), pod.pod_id) if snapshot else None
+    return Before(
+        access=app.pods.access(pod.spec),
+        folder=pod.spec.container.workspace_folder,
+        is_running=found is not None and found.status in ("running", "paused", "restarting"),
+    )
+
+
+async def note(app: App, pod: Pod, spec: PodSpec, was: Before) -> None:
+    """Durable, before anything is done."""
+    records = [app.pods.record(kind, pod.spec) for kind in RECORDS]
+    entry = {
+        "definition": spec.to_json(),
+        "access": None if was.access is None else asdict(was.access),
+        "was_running": was.is_running,
+        "records": [_record_json(record) for record in records if record is not None],
+    }
+    await app.store.kv_set(JOURNAL + pod.pod_id, entry)
+
+
+async def forget(app: App, pod_id: str) -> None:
+    await app.store.kv_set(JOURNAL + pod_id, None)
+
+
+async def settle(app: App, pod: Pod) -> None:
+    """The pod is the one or the other container again, and everything we wrote down says so."""
+    entry = app.store.kv_get(JOURNAL + pod.pod_id)
+    if entry is None:
+        return
+    old = None if entry["access"] is None else Access(**entry["access"])
+    await replace.settle(app.world, address(pod.spec), old=old, start=entry["was_running"])
+    found = await replace.containers(app.world, address(pod.spec))
+    if found and old is not None and found[0].id != old.container_id:
+        await _know_new(app, pod, entry, found[0].id)
+    else:
+        for record in entry["records"]:
+            await _put_back(app, record)
+    await forget(app, pod.pod_id)
+
+
+async def settle_all(app: App) -> None:
+    """After a start of the daemon: what a killed one left. Its pods' gates are closed meanwhile."""
+    for pod in app.pods.all():
+        if app.store.kv_get(JOURNAL + pod.pod_id) is None:
+            continue
+        try:
+            await settle(app, pod)
+        except RumpelError as error:
+            log.warning("pod %s may be left half replaced: %s", pod.name, error.message)
+        finally:
+            open_gate(app, pod.pod_id)
+
+
+def close_gates(app: App) -> None:
+    for pod in app.pods.all():
+        if app.store.kv_get(JOURNAL + pod.pod_id) is not None:
+            app.replacing[pod.pod_id] = asyncio.Event()
+
+
+def open_gate(app: App, pod_id: str) -> None:
+    gate = app.replacing.pop(pod_id, None)
+    if gate is not None:
+        gate.set()
+
+
+async def _know_new(app: App, pod: Pod, entry: dict[str, Any], container_id: str) -> None:
+    """The swap was done, but its daemon did not live to write down what the pod is now."""
+    detail = await app.world.host(pod.spec.host).inspect(container_id)
+    memo = adopt.memo_of(detail)
+    spec = PodSpec.from_json(entry["definition"])
+    await app.pods.put(spec, created_at=pod.created_at)
+    made_of = {key: memo.get(key, "") for key in ("image_user", "user", "seed_volume")}
+    label = detail.state.labels.get(container.LABEL_SPEC, "")
+    await app.pods.remember_made_of(
+        spec, {**made_of, "image_id": detail.state.image_id, "spec_label": label}
+    )
+
+
+def _record_json(record: Record) -> dict[str, Any]:
+    return {
+        "node_id": record.node_id,
+        "kind": record.kind,
+        "version": record.version,
+        "components_text": record.components_text,
+        "fp": record.fp,
+        "output_text": record.output_text,
+        "elapsed_s": record.elapsed_s,
+        "updated_at": record.updated_at,
+    }
+
+
+async def _put_back(app: App, saved: dict[str, Any]) -> None:
+    attempt = Attempt(
+        id=app.store.next_attempt_id(),
+        run_id=0,
+        node_id=saved["node_id"],
+        kind=saved["kind"],
+        number=1,
+        fp=saved["fp"],
+        nonce="",
+        started_at=saved["updated_at"],
+    )
+    await app.store.finish_attempt(attempt, Record(**saved, attempt=attempt.id))

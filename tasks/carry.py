@@ -1,0 +1,248 @@
+"""The files of a workspace on their way from a pod's old container into its new one.
+
+No operation of its own: `replace` uses it. The old container does not run, the new one was never
+started, so nobody writes meanwhile, and running, stopped and broken pods are read the same way: by
+the engine's archive call. What arrived is read once more and compared, byte for byte.
+Ignored files stay behind unless a pattern names them, or they are a repository.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rumpel.adapters.docker_api import DockerHost
+from rumpel.adapters.docker_types import ContainerDetail
+from rumpel.adapters.tar_copy import Choice, Copy, Owners, drain
+from rumpel.errors import NotFound, RumpelError
+
+LIST_TIMEOUT_S = 120.0
+MAX_LIST_BYTES = 64 << 20
+PASSAGES = 4
+"""Each one more takes along what the last one saw too late."""
+GIT = ("git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false")
+IGNORED = ("ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory")
+STAMPS = """
+cd "$1" && TZ=UTC0 find . -path ./.git/objects -prune -o -exec stat -c '%Y %y %n' {} + 2>/dev/null
+"""
+REMOVE = 'cd "$1" && xargs -0 rm -f --'
+REMOVE_FOLDERS = 'cd "$1" && xargs -0 rmdir -- 2>/dev/null; :'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A workspace in a container."""
+
+    host: DockerHost
+    container_id: str
+    folder: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """What came over, and what the new container had besides."""
+
+    items: Mapping[bytes, bytes]
+    extras: frozenset[bytes]
+    skipped: frozenset[bytes]
+
+
+async def ignored(place: Place) -> frozenset[bytes]:
+    """What git ignores in a workspace that runs, whole folders as one."""
+    done = await place.host.exec_run(
+        place.container_id,
+        [*GIT, "-C", place.folder, *IGNORED],
+        user=place.user,
+        cwd="/",
+        env={"GIT_OPTIONAL_LOCKS": "0"},
+        timeout_s=LIST_TIMEOUT_S,
+        max_output_bytes=MAX_LIST_BYTES,
+    )
+    if done.code or done.is_cut:
+        said = " ".join(done.stderr.decode("utf-8", "replace").split())[-500:]
+        raise RumpelError(f"git does not tell the ignored files of the pod: {said}")
+    return frozenset(item.rstrip(b"/") for item in done.stdout.split(b"\0") if item)
+
+
+async def stamps(place: Place) -> dict[bytes, tuple[int, int]]:
+    """The mtimes of a workspace that runs, with their nanoseconds; empty where nobody can tell."""
+    done = await place.host.exec_run(
+        place.container_id,
+        ["/bin/sh", "-c", STAMPS, "sh", place.folder],
+        user=place.user,
+        cwd="/",
+        timeout_s=LIST_TIMEOUT_S,
+        max_output_bytes=MAX_LIST_BYTES,
+    )
+    found = {}
+    for line in done.stdout.split(b"\n"):
+        fields = line.split(b" ", 4)
+        if len(fields) == 5 and fields[0].isdigit() and b"." in fields[2]:
+            fraction = fields[2].partition(b".")[2]
+            if len(fraction) == 9 and fraction.isdigit():
+                found[fields[4].removeprefix(b"./")] = (int(fields[0]), int(fraction))
+    return found
+
+
+def choice(
+    old: ContainerDetail,
+    new: ContainerDetail,
+    *,
+    folders: tuple[str, str],
+    kept: tuple[str, ...],
+    ignored: Iterable[bytes],
+) -> Choice | None:
+    """What is to be carried from the folder of the old to that of the new container.
+
+    None when both have the whole workspace on the same mount.
+    """
+    before = {_below(folders[0], mount): _source(mount) for mount in old.mounts}
+    attached, hiding = set(), set()
+    for mount in new.mounts:
+        at = _below(folders[1], mount)
+        if at is None:
+            continue
+        if before.get(at) == _source(mount):
+            attached.add(at.encode())
+        else:
+            hiding.add(at.encode())
+    if b"" in attached:
+        return None
+    return Choice(
+        ignored=frozenset(ignored),
+        kept=kept,
+        attached=frozenset(attached),
+        hiding=frozenset(hiding - {b""}),
+    )
+
+
+async def over(
+    old: Place, new: Place, chosen: Choice, *, times: Mapping[bytes, tuple[int, int]], owned: bool
+) -> Carried:
+    """Carry, read it again, compare. `owned`: its user may have another number now."""
+    owners = await _owners(old, new) if owned else None
+    for _ in range(PASSAGES):
+        below = new.folder.strip("/").encode() + b"/"
+        sent = Copy(choice=chosen, below=below, owners=owners, times=times)
+        try:
+            async with old.host.get_archive(old.container_id, f"{old.folder}/.") as pieces:
+                await new.host.put_archive(
+                    new.container_id, "/", sent.pieces(pieces), overwrite=True
+                )
+        except NotFound:
+            raise RumpelError(f"there is no workspace at {old.folder} any more") from None
+        if not sent.missing:
+            break
+        chosen = replace(chosen, needed=chosen.needed | sent.missing)
+    got = await _read(new, Choice(attached=chosen.attached))
+    differing = [path for path, digest in sent.items.items() if got.items.get(path) != digest]
+    if differing:
+        shown = ", ".join(repr(path.decode(errors="replace")) for path in sorted(differing)[:5])
+        raise RumpelError(f"{len(differing)} files did not arrive as they were: {shown}")
+    return Carried(
+        items=sent.items,
+        extras=frozenset(got.items.keys() - sent.items.keys()),
+        skipped=frozenset(sent.skipped),
+    )
+
+
+async def _owners(old: Place, new: Place) -> Owners | None:
+    """Who owns the workspace folder, in both; None when that is the same."""
+    before, now = await _root(old), await _root(new)
+    return None if before == now else Owners(before, now)
+
+
+async def _root(place: Place) -> tuple[int, int]:
+    copy = Copy()
+    async with place.host.get_archive(place.container_id, f"{place.folder}/.") as pieces:
+        passed = copy.pieces(pieces)
+        await anext(passed)
+        await passed.aclose()
+    if copy.root is None:
+        raise RumpelError("the engine does not tell the owner of the workspace")
+    return copy.root
+
+
+async def _read(place: Place, chosen: Choice) -> Copy:
+    copy = Copy(choice=chosen)
+    async with place.host.get_archive(place.container_id, f"{place.folder}/.") as pieces:
+        await drain(copy.pieces(pieces))
+    return copy
+
+
+async def tidy(place: Place, carried: Carried, kept: tuple[str, ...]) -> bool:
+    """In the new container, which runs by now: take away what should not be there.
+
+    Ignored files that came along because nobody could be asked, and what the image brought that
+    the pod had removed. False when something that stayed behind is not ignored after all.
+    """
+    now = await ignored(place)
+    if not carried.skipped <= now:
+        return False
+    files, folders = unwanted(carried, now, Choice(ignored=now, kept=kept))
+    await _remove(place, REMOVE, files)
+    await _remove(place, REMOVE_FOLDERS, folders)
+    return True
+
+
+async def _remove(place: Place, script: str, paths: list[bytes]) -> None:
+    if not paths:
+        return
+    done = await place.host.exec_run(
+        place.container_id,
+        ["/bin/sh", "-c", script, "sh", place.folder],
+        user="0",
+        cwd="/",
+        input=b"".join(b"./%b\0" % path for path in paths),
+        timeout_s=LIST_TIMEOUT_S,
+    )
+    if done.code:
+        said = " ".join(done.stderr.decode("utf-8", "replace").split())[-500:]
+        raise RumpelError(f"what the pod does not have could not be removed: {said}")
+
+
+def unwanted(
+    carried: Carried, ignored: frozenset[bytes], chosen: Choice
+) -> tuple[list[bytes], list[bytes]]:
+    """Pure. Files, and folders from the deepest on, to be removed in the new container."""
+    repositories = {
+        path.rstrip(b"/").rpartition(b"/")[0]
+        for path in carried.items
+        if path.rstrip(b"/").endswith(b"/.git")
+    }
+    chosen = replace(chosen, needed=frozenset(repositories))
+    doomed = [
+        path for path in carried.items if _is_ignored(ignored, path) and not chosen.is_kept(path)
+    ]
+    doomed += [
+        path
+        for path in carried.extras
+        if path.startswith(b".git/") or not _is_ignored(ignored, path)
+    ]
+    files = [path for path in doomed if not path.endswith(b"/")]
+    folders = [path.rstrip(b"/") for path in doomed if path.endswith(b"/")]
+    return sorted(files), sorted(folders, reverse=True)
+
+
+def _is_ignored(ignored: frozenset[bytes], path: bytes) -> bool:
+    end = len(path)
+    while end > 0:
+        if path[:end] in ignored:
+            return True
+        end = path.rfind(b"/", 0, end)
+    return False
+
+
+def _below(folder: str, mount: Mapping[str, Any]) -> str | None:
+    """Where a mount lies in the workspace; empty: the workspace lies in it. None: neither."""
+    at = str(mount.get("Destination", "")).rstrip("/")
+    if folder == at or folder.startswith(f"{at}/"):
+        return ""
+    return at.removeprefix(f"{folder}/") if at.startswith(f"{folder}/") else None
+
+
+def _source(mount: Mapping[str, Any]) -> tuple[str, str]:
+    kind = str(mount.get("Type", ""))
+    return kind, str(mount.get("Name" if kind == "volume" else "Source", ""))

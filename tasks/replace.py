@@ -1,0 +1,222 @@
+"""The pod has a container that is made of what it should be made of, with all work in it.
+
+The old one is stopped, and stays: the new one is made beside it under the name `NAME-new`, the
+workspace is carried over and compared, then it is started. Until `retire` gives it the old one's
+name, whatever goes wrong is undone by removing the new one and starting the old one again: what
+their names say is all that is needed for that. Nothing happens where the container is right
+already. Engine API: `/stop`, `/create`, `/archive`, `/start`, `/rename`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from rumpel import names
+from rumpel.adapters.docker_types import ContainerState
+from rumpel.engine.operation import Context, Json, Policy, Probe, changed
+from rumpel.errors import Conflict, NameTaken, RumpelError
+from rumpel.tasks import carry, container
+from rumpel.tasks.world import Access, PodAddress, World
+
+KIND = "replace"
+TITLE = "Replacing container"
+VERSION = 1
+POLICY = Policy(slots=("create",), timeout_s=3600.0)
+
+GRACE_S = 10
+TIMES_TRIED = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs(container.Inputs):
+    """What the new one is made of, and how to reach the old one."""
+
+    old: Access | None
+    old_folder: str
+    kept: tuple[str, ...]
+    """Patterns of ignored files that come along."""
+    was_running: bool
+    force: bool
+    """Also when nothing it is made of has changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    container_id: str
+    """Empty: the pod has none, and nothing was carried."""
+    files: int
+
+
+def fingerprint(inputs: Inputs) -> dict[str, Json]:
+    return {**container.fingerprint(inputs), "force": inputs.force}
+
+
+def check(world: World, inputs: Inputs, output: Output) -> Probe:
+    return changed("asked for every time")
+
+
+async def run(ctx: Context[World], inputs: Inputs) -> Output:
+    await settle(ctx.world, container.address(inputs), old=inputs.old, start=inputs.was_running)
+    found = await containers(ctx.world, container.address(inputs))
+    if not found:
+        return Output(container_id="", files=0)
+    old = found[0]
+    is_right = old.labels.get(container.LABEL_SPEC) == container.spec_digest(inputs)
+    if (is_right and not inputs.force) or old.status == "created" or inputs.old is None:
+        return Output(container_id=old.id, files=0)
+    for attempt in range(TIMES_TRIED):
+        made = await _replace(ctx, inputs, old, inputs.old, may_skip=attempt == 0)
+        if made is not None:
+            return made
+        await _remove_coming(ctx.world, container.address(inputs))
+    raise RumpelError("the workspace changed while it was carried over")
+
+
+async def undo(ctx: Context[World], inputs: Inputs) -> None:
+    """The pod is as it was."""
+    await settle(ctx.world, container.address(inputs), old=inputs.old, start=inputs.was_running)
+
+
+async def containers(world: World, pod: PodAddress) -> list[ContainerState]:
+    """Those of the pod; its own one first."""
+    found = await world.host(pod.host).containers(world.label_filter("pod", pod_id=pod.pod_id))
+    return sorted(found, key=lambda state: names.place_in_line(state.name))
+
+
+async def settle(world: World, pod: PodAddress, *, old: Access | None, start: bool) -> bool:
+    """What an interrupted replacement left: finished when the swap had begun, else taken back.
+
+    Idempotent, and by names alone: `NAME-old` is there only when the new one was found good.
+    Answers whether it was taken back.
+    """
+    found = {names.place_in_line(state.name): state for state in await containers(world, pod)}
+    if 2 in found and (0 in found or 1 in found):
+        await swap(world, pod, (found.get(0) or found[1]).id)
+        return False
+    if 1 in found and 0 in found:
+        await world.links.close(pod.pod_id)
+        await world.host(pod.host).remove(found[1].id, force=True, volumes=True)
+    elif 1 in found or 2 in found:  # the other one was removed by hand
+        (left,) = found.values()
+        await world.host(pod.host).rename(left.id, _own_name(left.name))
+        return False
+    if start and old is not None and 0 in found and found[0].status != "running":
+        await _start_again(world, pod, old)
+    return True
+
+
+async def swap(world: World, pod: PodAddress, container_id: str) -> int:
+    """The new one takes the place of the others, which go; answers how many."""
+    host, found = world.host(pod.host), await containers(world, pod)
+    others = [state for state in found if state.id != container_id]
+    (new,) = [state for state in found if state.id == container_id]
+    for state in others:
+        if names.place_in_line(state.name) == 0:
+            await host.rename(state.id, state.name + names.ASIDE)
+    if names.place_in_line(new.name):
+        await host.rename(new.id, _own_name(new.name))
+    for state in others:
+        await host.remove(state.id, force=True, volumes=True)
+    return len(others)
+
+
+def _own_name(name: str) -> str:
+    return name.removesuffix(names.COMING).removesuffix(names.ASIDE)
+
+
+async def _start_again(world: World, pod: PodAddress, old: Access) -> None:
+    await world.links.prepare(pod, old)
+    await world.host(pod.host).start(old.container_id)
+    await world.started(pod.host, old.container_id)
+    if old.is_set_up:
+        await world.links.connect(pod, old)
+
+
+async def _remove_coming(world: World, pod: PodAddress) -> None:
+    for state in await containers(world, pod):
+        if names.place_in_line(state.name) == 1:
+            await world.links.close(pod.pod_id)
+            await world.host(pod.host).remove(state.id, force=True, volumes=True)
+
+
+async def _replace(
+    ctx: Context[World], inputs: Inputs, old: ContainerState, access: Access, *, may_skip: bool
+) -> Output | None:
+    """None: what stayed behind as ignored is not; once more, with all of it."""
+    world, pod = ctx.world, container.address(inputs)
+    place = carry.Place(
+        host=world.host(inputs.host),
+        container_id=old.id,
+        folder=inputs.old_folder,
+        user=access.user,
+    )
+    can_ask = may_skip and old.status == "running" and access.is_set_up
+    skipped, times = frozenset[bytes](), dict[bytes, tuple[int, int]]()
+    if can_ask:
+        skipped, times = await asyncio.gather(carry.ignored(place), carry.stamps(place))
+    new_id, _ = await asyncio.gather(_create(ctx, inputs, old), _halt(ctx, inputs, old))
+    ctx.fault("created")
+    new = carry.Place(
+        host=place.host,
+        container_id=new_id,
+        folder=inputs.spec.workspace_folder,
+        user=inputs.user,
+    )
+    carried = None
+    if access.is_set_up:
+        carried = await _carry(inputs, place, new, skipped=skipped, times=times)
+    ctx.fault("carried")
+    await world.links.prepare(pod, container.access(inputs, new_id))
+    await place.host.start(new_id)
+    ctx.fault("started")
+    state = await world.started(inputs.host, new_id)
+    if state is None:
+        raise container.removed_meanwhile(inputs)
+    if state.status != "running":
+        raise await container.ended_at_once(world, inputs, state)
+    if carried is not None and not await carry.tidy(new, carried, inputs.kept):
+        return None
+    ctx.fault("tidied")
+    return Output(container_id=new_id, files=0 if carried is None else len(carried.items))
+
+
+async def _create(ctx: Context[World], inputs: Inputs, old: ContainerState) -> str:
+    try:
+        return await container.make(ctx, inputs, name=_own_name(old.name) + names.COMING)
+    except NameTaken as error:
+        raise Conflict(
+            f"pod {inputs.pod!r} is being recreated by somebody else: {error.message}"
+        ) from error
+
+
+async def _halt(ctx: Context[World], inputs: Inputs, old: ContainerState) -> None:
+    """Nothing runs in it any more; its link would only hear of it."""
+    world, host = ctx.world, ctx.world.host(inputs.host)
+    if old.status == "paused":
+        await host.unpause(old.id)
+    await world.links.close(inputs.pod_id)
+    if old.status not in ("exited", "dead"):
+        await host.stop(old.id, grace_s=GRACE_S)
+    await world.looked(inputs.host, old.id)
+    ctx.fault("halted")
+
+
+async def _carry(
+    inputs: Inputs,
+    old: carry.Place,
+    new: carry.Place,
+    *,
+    skipped: frozenset[bytes],
+    times: dict[bytes, tuple[int, int]],
+) -> carry.Carried | None:
+    before, now = await asyncio.gather(
+        old.host.inspect(old.container_id), new.host.inspect(new.container_id)
+    )
+    chosen = carry.choice(
+        before, now, folders=(old.folder, new.folder), kept=inputs.kept, ignored=skipped
+    )
+    if chosen is None:
+        return None
+    is_other = old.user != new.user or before.state.image_id != now.state.image_id
+    return await carry.over(old, new, chosen, times=times, owned=is_other)

@@ -1,0 +1,48 @@
+"""The pod's new container has the place of the old one, which is gone.
+
+Comes after `sync`: the new one was verified, its link works, and its commits are on the host. From
+the first rename on there is no way back, only forward. Engine API: `/rename`, `DELETE`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rumpel.engine.operation import Context, Json, Policy, Probe, changed
+from rumpel.tasks import replace
+from rumpel.tasks.world import PodAddress, World
+
+KIND = "retire"
+TITLE = "Removing old container"
+VERSION = 1
+POLICY = Policy(slots=("stop",), timeout_s=180.0, retries=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    address: PodAddress
+    container_id: str
+    """The one that stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    removed: int
+
+
+def fingerprint(inputs: Inputs) -> dict[str, Json]:
+    return {"container.id": inputs.container_id}
+
+
+def check(world: World, inputs: Inputs, output: Output) -> Probe:
+    return changed("asked for every time")
+
+
+async def run(ctx: Context[World], inputs: Inputs) -> Output:
+    removed = await replace.swap(ctx.world, inputs.address, inputs.container_id)
+    await ctx.world.looked(inputs.address.host, inputs.container_id)
+    return Output(removed=removed)
+
+
+async def undo(ctx: Context[World], inputs: Inputs) -> None:
+    """Nothing to do: run again, it goes on."""
