@@ -47,6 +47,8 @@ rw_open() {
         else
             printf '\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = %s\n' "$rw_format"
         fi
+        # It is fetched at once, and whole or not at all: a sync for each file would take seconds.
+        printf '[core]\n\tfsync = none\n'
         printf '[gc]\n\tauto = 0\n[advice]\n\taddEmbeddedRepo = false\n'
     } >"$rw_scratch/config"
     # Relative: a path may have any byte.
@@ -344,7 +346,9 @@ END
     done <<END
 $rw_list
 END
-    rw_raw add -A --ignore-errors -- . "$@" >"$rw_scratch/said" 2>&1 || {
+    # Into one pack; a file that shrinks while it is read ends that, so then once more, one by one.
+    rw_raw -c core.bigFileThreshold=1 add -A -- . "$@" >/dev/null 2>&1 ||
+        rw_raw add -A --ignore-errors -- . "$@" >"$rw_scratch/said" 2>&1 || {
         rw_said=$(sed -n 's/^error: //p' "$rw_scratch/said" | grep -v '^unable to index file')
         [ -n "$rw_said" ] || rw_die "$rw_what: $(cat "$rw_scratch/said")"
         rw_left="$rw_left$rw_said$rw_nl"

@@ -54,7 +54,11 @@ class Sweep:
         return self._make({".devcontainer/Dockerfile": dockerfile}, config=config, name=name)
 
     def points(
-        self, *argv: str, before: Callable[[Project], object], key: str | None = None
+        self,
+        *argv: str,
+        before: Callable[[Project], object],
+        key: str | None = None,
+        pods: tuple[str, ...] = ("p",),
     ) -> list[str]:
         """Each once, in the order they were met; the same for every test of a verb (or `key`)."""
         key = key or argv[0]
@@ -65,7 +69,7 @@ class Sweep:
         project.run("daemon", "stop")
         project.run(*argv, env={"RUMPEL_FAULT_LOG": str(self._log)}).assert_ok()
         found = list(dict.fromkeys(self._log.read_text().split()))
-        project.run("delete", "--force", "p")
+        project.run("delete", "--force", *pods)
         project.run("daemon", "stop").assert_ok()
         assert len(found) > 4, found
         FOUND[key] = found

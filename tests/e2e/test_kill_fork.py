@@ -1,0 +1,33 @@
+"""The daemon dies at every fault point of a fork; the same fork again finishes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_kill_sweep import LONG, Record, Sweep, assert_dirty, make_dirty
+from tests.support.project import ProjectFactory
+
+
+@pytest.mark.timeout(3600 if LONG else 180)
+@pytest.mark.slow
+def test_fork(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
+    sweep = Sweep(rumpel_project, tmp_path)
+    points = sweep.chosen(
+        sweep.points("fork", "p", "q", before=make_dirty, pods=("p", "q")), share=2
+    )
+    record_property("kills", len(points))
+    for point in points:
+        project = sweep.project(point)
+        oid = make_dirty(project)
+        sweep.killed(project, point, "fork", "p", "q")
+        done = project.run("fork", "p", "q")
+        assert done.code in (0, 4), f"{point}: {done}"  # 4: it was finished
+        files = "git status --porcelain; cat staged untracked; git show :staged; git rev-parse HEAD"
+        expected = ["AM staged", "?? untracked", "staged", "more", "new", "staged", oid]
+        assert project.inside("q", files).splitlines() == expected, point
+        assert_dirty(project, oid, point)
+        project.wait_for_ref("q", oid)
+        project.run("delete", "--force", "q").assert_ok()
+        sweep.end(project)
