@@ -9,7 +9,6 @@ import statistics
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from both_ways import container_of_repo
 from world import DEV, Figure, Raw, Rumpel, timed
@@ -33,7 +32,9 @@ while (accept(my $client, $listener)) {
     next if fork; my $block = 'x' x 65536; my $count = 0;
     sysread $client, my $wish, 100;
     if ($wish =~ /^down (\\d+)/) {
-        for (my $left = $1; $left > 0;) { $left -= syswrite $client, $block, $left < 65536 ? $left : 65536 }
+        for (my $left = $1; $left > 0;) {
+            $left -= syswrite $client, $block, $left < 65536 ? $left : 65536;
+        }
     } elsif ($wish =~ /^up/) {
         while (my $got = sysread $client, $block, 65536) { $count += $got }
         syswrite $client, $count;
@@ -139,7 +140,8 @@ def docker_exec(container: str, wish: bytes) -> None:
     script = f"exec 3<>/dev/tcp/127.0.0.1/{PORT}; cat <&3 & cat >&3; wait"
     argv = ["docker", "exec", "-i", container, "bash", "-c", script]
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     process.stdin.write(wish)
     process.stdin.flush()
     wanted = len(wish) if wish == b"echo\n" else BULK

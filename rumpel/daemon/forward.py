@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rumpel.daemon import requests, view
@@ -22,6 +23,10 @@ from rumpel.model import PodSpec, PortSpec
 from rumpel.tasks import port as port_task
 
 MAX_LABEL = forwards.MAX_LABEL
+FIELDS = ("forwardPorts", "portsAttributes", "otherPortsAttributes")
+
+_read: dict[tuple[object, ...], tuple[PortSpec, ...]] = {}
+"""What files said of ports: entering reads a file again when it has changed."""
 
 
 async def ports(app: App, client: Client) -> dict[str, object]:
@@ -73,6 +78,9 @@ def listing(app: App, pod: Pod) -> list[dict[str, Any]]:
 
 async def refreshed(app: App, client: Client, where: Target, pod: Pod) -> PodSpec:
     """The pod with the ports that its configuration names now: they need no other container."""
+    file = None if client.request.args["config"] else _file(where, pod)
+    if file is not None and _read.get(file) == pod.spec.ports:
+        return pod.spec
     try:
         dev = await requests.dev_config(
             where, client, pod=pod.name, pod_id=pod.pod_id, config_file=pod.spec.config_file
@@ -80,9 +88,25 @@ async def refreshed(app: App, client: Client, where: Target, pod: Pod) -> PodSpe
     except ConfigError as error:
         client.warn(f"{error.message} (nothing of it is used now)")
         return pod.spec
+    if file is not None and not any("${" in repr(dev.raw.get(name)) for name in FIELDS):
+        if len(_read) > 1000:
+            _read.clear()
+        _read[file] = dev.ports
     if dev.ports == pod.spec.ports:
         return pod.spec
     return (await app.pods.put(replace(pod.spec, ports=dev.ports), created_at=pod.created_at)).spec
+
+
+def _file(where: Target, pod: Pod) -> tuple[object, ...] | None:
+    """The file the pod was made from, as it is on disk now."""
+    if pod.spec.config_file is None:
+        return None
+    path = Path(where.root, pod.spec.config_file)
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return str(path), found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 async def settle(

@@ -34,9 +34,12 @@ sub addresses {
     }
     return @found;
 }
-my $sock;
-for my $address (addresses()) { last if $sock = dial($address) }
-fail($! || 'no such host') unless $sock;
+my ($sock, $why);
+for my $address (addresses()) {
+    last if $sock = dial($address);
+    $why ||= "$!";
+}
+fail($why || 'no such host') unless $sock;
 setsockopt $sock, 6, 1, 1;    # IPPROTO_TCP, TCP_NODELAY
 for my $handle (*STDIN, *STDOUT, $sock) {
     fcntl $handle, F_SETFL, fcntl($handle, F_GETFL, 0) | O_NONBLOCK;
@@ -74,7 +77,11 @@ while (1) {
     select $r, $w, undef, undef;
     if (vec $r, 0, 1) {
         my $n = sysread STDIN, $raw, $MOST, length $raw;
-        exit 1 if defined $n ? !$n : !is_busy();
+        if (defined $n ? !$n : !is_busy()) {
+            # Nothing complete for the service, either: a reset.
+            setsockopt $sock, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0;
+            exit 1;
+        }
     }
     if (vec $r, $net, 1) {
         my $n = sysread $sock, $down, $MOST;

@@ -10,7 +10,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 
 find_kind() {
     if has perl && perl -MSocket -MFcntl -MErrno -e 'exit !Socket->can("getaddrinfo")' 2>/dev/null; then kind=perl
-    elif has python3 && python3 -I -S -c 'import select, signal, socket' 2>/dev/null; then kind=python3
+    elif has python3 && python3 -I -S -c 'import select, signal, socket, struct' 2>/dev/null; then kind=python3
     elif has socat; then kind=socat
     elif has nc; then
         # OpenBSD's passes the end of its input on only when told to.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ DIES_WITHIN_S = 10.0
 FOUND: dict[str, list[str]] = {}
 """The points of each verb."""
 MOMENTS = 20
+PORT = 39_700
 Record = Callable[[str, object], None]
 """`record_property`: scripts/long puts the numbers into its table."""
 
@@ -48,6 +50,7 @@ class Sweep:
             # It is part of the tools layer, which all repositories share.
             "workspaceFolder": f"/ws/{key.lower()}",
             "onCreateCommand": "echo ran >>/tmp/on-create",
+            "forwardPorts": [PORT],
         }
         dockerfile = f"FROM {MINI_IMAGE}\nLABEL made-by={key}\n"
         name = f"repo-{self._count}"
@@ -112,6 +115,7 @@ def assert_one_pod(project: Project) -> None:
     assert len(project.docker.volumes(label)) == 1
     project.wait_for_ref("p", project.repo.oid("HEAD"), timeout_s=20)
     assert set(project.repo.published()) == {"p", "p@p"}
+    assert_forwarded(project, str(PORT))
     ran = project.run("enter", "p", "--", "cat", "/tmp/on-create").assert_ok().stdout
     assert ran.startswith("ran\n")
     project.wait_for_ref("p", commit_in(project))
@@ -122,6 +126,14 @@ def assert_one_pod(project: Project) -> None:
         return project.run("enter", "p", "--", "sh", "-c", fetched).stdout.strip() == onward
 
     project.wait_until(arrived, "the host's commit arrives in the pod")
+
+
+def assert_forwarded(project: Project, *keys: str) -> None:
+    """At ports of this machine that take connections."""
+    rows = project.run("ports", "p", "--json").assert_ok().data
+    assert [(row["key"], row["state"]) for row in rows] == [(key, "open") for key in keys]
+    for row in rows:
+        socket.create_connection(("127.0.0.1", row["local_port"]), timeout=5).close()
 
 
 def assert_nothing_left(project: Project) -> None:
@@ -373,6 +385,31 @@ def test_stop(rumpel_project: ProjectFactory, tmp_path: Path, record_property: R
         project.wait_for_ref("p", oid)
         assert_dirty(project, oid, point)
         assert project.containers("p")[0]["Labels"][names.LABEL_POD] == "p"
+        sweep.end(project)
+
+
+@pytest.mark.timeout(1800 if LONG else 120)
+@pytest.mark.slow
+def test_forward_port(
+    rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record
+) -> None:
+    def make(project: Project) -> None:
+        project.run("create", "p").assert_ok()
+
+    sweep, argv = Sweep(rumpel_project, tmp_path), ("forward-port", f"p:{PORT + 1}")
+    points = sweep.chosen(sweep.points(*argv, before=make), share=2)
+    record_property("kills", len(points))
+    for point in points:
+        project = sweep.project(point)
+        make(project)
+        container = project.container_id("p")
+        sweep.killed(project, point, *argv)
+        done = project.run(*argv)
+        assert done.code == 0, f"{point}: {done}"
+        local = done.stdout.strip()
+        assert project.run(*argv).assert_ok().stdout.strip() == local, f"{point}: it moved"
+        assert_forwarded(project, str(PORT), str(PORT + 1))
+        assert project.container_id("p") == container, point
         sweep.end(project)
 
 

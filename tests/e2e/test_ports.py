@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
+
+import pytest
 
 from tests.support.engine import DEV_IMAGE
-from tests.support.project import Project, ProjectFactory
-
-NETLESS = ("--network=none",)
+from tests.support.project import DEFAULT_CONFIG, Project, ProjectFactory
 
 # Answers each line with the same in capitals; after the client's end says how many bytes came.
 SERVICE = """
@@ -49,17 +50,168 @@ def rows(project: Project, pod: str) -> dict[str, dict[str, object]]:
     return {str(row["key"]): row for row in found}
 
 
-def test_forward_ports(rumpel_project: ProjectFactory, dev_image: str) -> None:
-    project = rumpel_project(
-        config={
-            "image": DEV_IMAGE,
-            "runArgs": [*NETLESS],
-            "forwardPorts": [39300],
-            "portsAttributes": {"39300": {"label": "web"}},
-        }
-    )
-    project.run("create", "a", "b").assert_ok()
+CONFIG = {
+    "image": DEV_IMAGE,
+    "runArgs": ["--network=none"],
+    "forwardPorts": [39300, 80],
+    "portsAttributes": {"39300": {"label": "web", "protocol": "http", "onAutoForward": "ignore"}},
+    "otherPortsAttributes": {"label": "other"},
+}
+
+
+def local(project: Project, pod: str, key: str = "39300") -> int:
+    found = rows(project, pod)[key]["local_port"]
+    assert isinstance(found, int)
+    return found
+
+
+def listeners() -> dict[int, str]:
+    """Port -> hexadecimal address of everything that listens on this machine by IPv4."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    pairs = [line[1].split(":") for line in lines if line[3] == "0A"]
+    return {int(port, 16): address for address, port in pairs}
+
+
+def configure(project: Project, **changes: object) -> None:
+    project.write({".devcontainer/devcontainer.json": {**CONFIG, **changes}})
+
+
+@pytest.mark.timeout(180)
+def test_ports_of_two_pods(rumpel_project: ProjectFactory, dev_image: str) -> None:
+    project = rumpel_project(config=CONFIG)
+    created = project.run("create", "a").assert_ok()
+    assert "forwardPorts" not in created.stderr, "it is honoured"
+    project.run("create", "b").assert_ok()
+    container = project.container_id("a")
+    first, second = local(project, "a"), local(project, "b")
+    assert first != second
+    row = rows(project, "a")["39300"]
+    assert (row["label"], row["state"], row["container_port"]) == ("web", "open", 39300)
+    assert row["address"] == f"http://127.0.0.1:{first}"
+    assert local(project, "a", "80") >= 1024
+    assert rows(project, "a")["80"]["label"] == "other"
+    assert {listeners()[port] for port in (first, second)} == {"0100007F"}, "loopback only"
     serve(project, "a", 39300)
-    local = rows(project, "a")["39300"]["local_port"]
-    assert isinstance(local, int)
-    assert ask(local) == b"HELLO\nend 6"
+    assert ask(first) == b"HELLO\nend 6"
+    with pytest.raises(ConnectionResetError):
+        ask(second)
+    assert "refused" in str(rows(project, "b")["39300"]["reason"])
+
+    # A new port in the configuration changes that node and nothing else.
+    configure(project, forwardPorts=[39300, 80, 39305])
+    plan = project.run("graph", "a", "--json").assert_ok().data["nodes"]
+    assert [node["id"].rsplit("/", 1)[-1] for node in plan if node["state"] != "cached"] == [
+        "39305"
+    ]
+    project.run("create", "a").assert_ok()
+    added = local(project, "a", "39305")
+    configure(project, forwardPorts=[39300, 80])
+    project.run("enter", "a", "--", "true").assert_ok()
+    assert added not in listeners()
+    assert set(rows(project, "a")) == {"39300", "80"}
+    assert project.container_id("a") == container
+
+    # A dead daemon takes nothing with it that does not come back.
+    project.home.kill_daemon()
+    project.run("list").assert_ok()
+    project.wait_until(lambda: first in listeners(), "the port is open again")
+    assert ask(first) == b"HELLO\nend 6"
+
+    # Stopped, it is closed; running again, it is where it was.
+    project.run("stop", "a").assert_ok()
+    assert first not in listeners()
+    assert rows(project, "a")["39300"]["state"] == "closed"
+    assert local(project, "a") == first
+    project.run("enter", "a", "--", "true").assert_ok()
+    assert local(project, "a") == first
+    serve(project, "a", 39300)
+    assert ask(first) == b"HELLO\nend 6"
+
+    stalled_and_killed(project, first)
+    project.run("delete", "--force", "a", "b").assert_ok()
+    assert not {first, second} & listeners().keys()
+
+
+def send_until_full(conn: socket.socket) -> None:
+    for _ in range(1000):
+        conn.sendall(b"x" * 65535 + b"\n")
+
+
+def read_to_the_end(conn: socket.socket) -> None:
+    while conn.recv(1 << 16):
+        pass
+
+
+def stalled_and_killed(project: Project, port: int) -> None:
+    """One that reads nothing holds up nobody; a container that dies breaks off what it carried."""
+    with socket.create_connection(("127.0.0.1", port)) as stalled:
+        stalled.settimeout(1.0)
+        with pytest.raises(TimeoutError):
+            send_until_full(stalled)
+        assert ask(port) == b"HELLO\nend 6"
+        project.docker.api.kill(project.container_id("a"))
+        stalled.settimeout(20)
+        with pytest.raises(ConnectionError):  # what was cut off must not look complete
+            read_to_the_end(stalled)
+    project.wait_until(lambda: port not in listeners(), "the port is closed")
+
+
+@pytest.mark.timeout(180)
+def test_forward_port(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    project.run("create", "p").assert_ok()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = int(taken.getsockname()[1])
+        moved = project.run("forward-port", f"p:{number}").assert_ok()
+        address = moved.stdout.strip()
+        assert address.startswith("127.0.0.1:")
+        assert address != f"127.0.0.1:{number}"
+        assert "taken by another program" in moved.stderr
+        refused = project.run("forward-port", "p:39801", str(number))
+        refused.assert_error(4, "taken by another program")
+    assert set(rows(project, "p")) == {str(number)}
+    again = project.run("forward-port", f"p:{number}", "--label", "mine").assert_ok()
+    assert again.stdout.strip() == address
+    assert rows(project, "p")[str(number)]["label"] == "mine"
+    project.home.kill_daemon()
+    project.run("list").assert_ok()
+    project.wait_until(
+        lambda: int(address.rsplit(":", 1)[1]) in listeners(), "the port is open again"
+    )
+    project.run("forward-port", "--remove", f"p:{number}").assert_ok()
+    assert rows(project, "p") == {}
+    project.run("forward-port", "--remove", f"p:{number}").assert_error(3, "not forwarded")
+    project.run("forward-port", "p").assert_error(2, "POD:PORT")
+    project.run("forward-port", "p:x").assert_error(2, "not a port")
+    project.run("forward-port", "nobody:80").assert_error(3, "nobody")
+
+    # One that has to be had, and is not there to be had, fails alone: the pod can be entered.
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = int(taken.getsockname()[1])
+        wanted = {str(number): {"requireLocalPort": True}}
+        config = {**DEFAULT_CONFIG, "forwardPorts": [number], "portsAttributes": wanted}
+        project.write({".devcontainer/devcontainer.json": config})
+        project.run("create", "p").assert_error(4, "taken by another program")
+        entered = project.run("enter", "p", "--", "echo", "in").assert_ok()
+        assert entered.stdout == "in\n"
+        assert "taken by another program" in entered.stderr
+        assert rows(project, "p")[str(number)]["state"] == "failed"
+    project.run("create", "p").assert_ok()
+    assert local(project, "p", str(number)) == number
+    project.run("stop", "p").assert_ok()
+    project.run("forward-port", "p:39802").assert_error(4, "stopped", "rumpel enter p")
+
+
+def test_a_pod_on_the_network_of_the_host(rumpel_project: ProjectFactory, dev_image: str) -> None:
+    """The port of the service is taken by the service itself."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number = int(free.getsockname()[1])
+    config = {"image": DEV_IMAGE, "runArgs": ["--network=host"]}
+    project = rumpel_project(config=config)
+    project.run("create", "p", "--trust").assert_ok()
+    serve(project, "p", number)
+    address = project.run("forward-port", f"p:{number}").assert_ok().stdout.strip()
+    port = int(address.rsplit(":", 1)[1])
+    assert port != number
+    assert ask(port) == b"HELLO\nend 6"
+    project.run("delete", "--force", "p").assert_ok()
