@@ -196,6 +196,8 @@ class Engine:
     async def _fly(self, flight: Flight) -> None:
         try:
             outcome = await self._pilot.fly(flight)
+        except GeneratorExit:
+            raise  # the loop is gone, and with it all that could be told
         except BaseException as error:
             self._land(flight, Outcome(NodeState.FAILED, error=bug(error)))
             raise
@@ -218,8 +220,13 @@ class Engine:
 
     async def _abandon(self, run: GraphRun) -> None:
         undone = [flight.task for flight in run.cancel() if flight.task is not None]
-        if undone:
-            await asyncio.wait(undone)
+        try:
+            if undone:
+                await asyncio.wait(undone)
+        except asyncio.CancelledError:  # a second one does not wait; the run has ended for it
+            self._end(run)
+            run.emit(EventKind.RUN_ENDED)
+            raise
         await self._noted(run, self._end(run))
         run.emit(EventKind.RUN_ENDED)
 

@@ -202,12 +202,12 @@ class Try:
         return Outcome(NodeState.OK, output=action.output, written=written)
 
     async def _ended(self, state: NodeState, error: RumpelError) -> Outcome:
-        written = None
         try:
             await self.undo()
-        finally:  # also when the loop is being torn down
-            if self.is_begun:
-                written = self._note(str(state), error)
+        except asyncio.CancelledError:  # the loop is being torn down
+            self._note(str(state), error)
+            raise
+        written = self._note(str(state), error) if self.is_begun else None
         return Outcome(state, error=error, written=written)
 
     def _note(self, state: str, error: RumpelError) -> asyncio.Future[None]:

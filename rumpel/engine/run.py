@@ -132,9 +132,10 @@ class GraphRun:
 
     def progress(self, flight: Flight, kind: EventKind, text: str = "") -> None:
         """A flight of this run went on."""
-        self._move(flight.node, flight.state)
+        node = self.graph.nodes[flight.node.id]  # the flight has that of who launched it
+        self._move(node, flight.state)
         reasons = flight.decision.reasons if kind is EventKind.RUNNING else ()
-        self._tell(flight.node, kind, text=text, reasons=reasons, elapsed_s=flight.elapsed_s)
+        self._tell(node, kind, text=text, reasons=reasons, elapsed_s=flight.elapsed_s)
 
     def landed(self, flight: Flight, outcome: Outcome) -> None:
         """A flight of this run ended."""
@@ -142,7 +143,7 @@ class GraphRun:
         if outcome.written is not None:
             self._written[flight.node.id] = outcome.written
         self._settle(
-            flight.node,
+            self.graph.nodes[flight.node.id],
             outcome.state,
             output=outcome.output,
             error=outcome.error,

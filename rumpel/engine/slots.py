@@ -75,7 +75,7 @@ class Slots:
             on_wait(self.lacking(ticket))
         try:
             await granted
-        except BaseException:
+        except asyncio.CancelledError:
             self.drop(ticket)
             raise
 
