@@ -175,10 +175,20 @@ async def _replace(
         raise container.removed_meanwhile(inputs)
     if state.status != "running":
         raise await container.ended_at_once(world, inputs, state)
-    if carried is not None and not await carry.tidy(new, carried, inputs.kept):
+    if carried is not None and not await _tidy(world, inputs, new, carried):
         return None
     ctx.fault("tidied")
     return Output(container_id=new_id, files=0 if carried is None else len(carried.items))
+
+
+async def _tidy(world: World, inputs: Inputs, new: carry.Place, carried: carry.Carried) -> bool:
+    try:
+        return await carry.tidy(new, carried, inputs.kept)
+    except RumpelError as error:
+        detail = await new.host.find(new.container_id)
+        if detail is not None and detail.state.status != "running":
+            raise await container.ended_at_once(world, inputs, detail.state) from error
+        raise
 
 
 async def _create(ctx: Context[World], inputs: Inputs, old: ContainerState) -> str:

@@ -107,9 +107,12 @@ def action(plan: Plan, spec: PodSpec, *, later: bool, is_forced: bool) -> str:
     if is_forced or needs_container(plan, spec):
         return "new container"
     if not plan.is_fresh:
-        hooks = [item for item in plan.nodes if item.startswith("lifecycle/")]
-        is_hook = any(plan[item].verdict is not Verdict.FRESH for item in hooks)
-        return "lifecycle" if is_hook else "start"
+        stale = {
+            item.partition("/")[0]
+            for item, found in plan.nodes.items()
+            if found.verdict is not Verdict.FRESH
+        }
+        return "lifecycle" if "lifecycle" in stale else "ports" if stale == {"port"} else "start"
     return "later" if later else "nothing"
 
 

@@ -7,6 +7,7 @@ The normal run takes a share of the points; RUMPEL_LONG=1 (scripts/long) takes t
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import socket
@@ -18,7 +19,7 @@ import pytest
 
 from rumpel import names
 from tests.support.engine import MINI_IMAGE
-from tests.support.project import Project, ProjectFactory
+from tests.support.project import CONFIG_NAMES, Project, ProjectFactory
 
 LONG = bool(os.environ.get("RUMPEL_LONG"))
 """Read when imported: no test sees the caller's variables."""
@@ -385,6 +386,37 @@ def test_stop(rumpel_project: ProjectFactory, tmp_path: Path, record_property: R
         project.wait_for_ref("p", oid)
         assert_dirty(project, oid, point)
         assert project.containers("p")[0]["Labels"][names.LABEL_POD] == "p"
+        sweep.end(project)
+
+
+@pytest.mark.timeout(3600 if LONG else 180)
+@pytest.mark.slow
+def test_recreate(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
+    """It is taken back or finished, at the next command; the pod has all its work meanwhile."""
+
+    def change(project: Project) -> str:
+        oid = make_dirty(project)
+        path = project.root / CONFIG_NAMES[0]
+        path.write_text(json.dumps({**json.loads(path.read_text()), "containerEnv": {"A": "b"}}))
+        return oid
+
+    sweep = Sweep(rumpel_project, tmp_path)
+    found = sweep.points("recreate", "p", before=change)
+    points = sweep.chosen(found, share=2)
+    record_property("kills", len(points))
+    for point in points:
+        project = sweep.project(point)
+        oid = change(project)
+        sweep.killed(project, point, "recreate", "p")
+        assert_dirty(project, oid, point)
+        assert len(project.containers("p")) == 1, point
+        done = project.run("recreate", "p")
+        assert done.code == 0, f"{point}: {done}"
+        assert_dirty(project, oid, point)
+        shown = project.run("enter", "p", "--", "sh", "-c", "echo $A").assert_ok().stdout
+        assert shown == "b\n", point
+        assert len(project.containers("p")) == 1, point
+        project.wait_for_ref("p", commit_in(project))
         sweep.end(project)
 
 
