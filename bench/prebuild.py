@@ -40,11 +40,13 @@ def many(rumpel: Rumpel, raw: Raw, rounds: int, *, count: int = 20) -> list[Figu
         f"{SECONDS} s + one raw commit + 1.3 x {count} raw create + start",
         1.0,
     )
-    return [
+    found = [
         figure,
         Figure("times that command ran for them", runs, "", bar=1),
         *later(rumpel, repo),
     ]
+    raw.wait(forget_images(rumpel, raw))
+    return found
 
 
 def later(rumpel: Rumpel, repo: Path, rounds: int = 7) -> list[Figure]:
@@ -79,6 +81,12 @@ async def commit(raw: Raw, image: str) -> float:
     took_ms = (time.perf_counter() - begun) * 1e3
     await raw.host.remove_image(made, force=True)
     return took_ms
+
+
+async def forget_images(rumpel: Rumpel, raw: Raw) -> None:
+    home = (rumpel.folder / "s" / "rumpel" / "home-id").read_text().strip()
+    for image in await raw.host.images([f"rumpel.home={home}", "rumpel.kind=prebuilt"]):
+        await raw.host.remove_image(image, force=True)
 
 
 def ran(rumpel: Rumpel, raw: Raw, pod: str) -> bytes:

@@ -37,6 +37,8 @@ NOT_FOR_BUILDERS = frozenset(
     }
 )
 """Of a pod's HostConfig: it would not be in the image, or there is one of it only."""
+SECTIONS = ["head", "refs", "entries", "running", "files", "same", "made"]
+"""Of what `look` prints; `now` is the last."""
 CARRIED = frozenset(
     {
         *("HEAD", "config", "description", "hooks", "index", "info", "lfs", "logs", "objects"),
@@ -70,15 +72,21 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class GitState:
-    """A repository as `look` in resources/prebuild.sh tells it."""
+    """A repository after the commands, as `look` in resources/prebuild.sh tells it."""
 
     head: str
-    refs: str
+    refs: tuple[str, ...]
+    """Without those that a set-up makes anew."""
     entries: frozenset[str]
+    """Of `.git`."""
     running: str
-    config: tuple[str, ...]
-    files: int = 0
+    files: int
     """In the index."""
+    is_same: bool
+    """git's configuration, to the byte; then what a pod takes over is all that is left."""
+    made: tuple[str, ...]
+    """Settings that the set-up made."""
+    now: tuple[str, ...]
 
 
 async def start(ctx: Context[World], setting: Setting, image_id: str) -> str:
@@ -136,7 +144,7 @@ async def set_up(ctx: Context[World], setting: Setting, box: str, oid: str) -> N
     )
     link = await PodLink.open(stream, on_notice=lambda: None, timeout_s=LINK_TIMEOUT_S)
     try:
-        arguments = [f"pod_id={ctx.nonce}", f"workspace={folder}", *words]
+        arguments = [f"pod_id={ctx.nonce}", f"workspace={folder}", "copy=yes", *words]
         await link.request("setup", *arguments, timeout_s=SETUP_TIMEOUT_S)
     finally:
         await link.close()
@@ -164,8 +172,9 @@ async def environment(
     return where, env
 
 
-async def look(ctx: Context[World], setting: Setting, box: str) -> GitState:
-    done = await _script(ctx, setting, box, "look", token(ctx))
+async def look(ctx: Context[World], setting: Setting, box: str, words: Sequence[str]) -> GitState:
+    """`words`: key, tree, commit. Raises Unfit."""
+    done = await _script(ctx, setting, box, "look", *words, token(ctx))
     if done.is_cut:
         raise Unfit("its repository has too many refs or settings to be compared")
     return parse(done.stdout)
@@ -174,30 +183,35 @@ async def look(ctx: Context[World], setting: Setting, box: str) -> GitState:
 def parse(said: bytes) -> GitState:
     """Raises Unfit for what is no state at all: commands of a repository ran there."""
     parts = said.decode("utf-8", "surrogateescape").split("\0")
-    if parts[:11:2] != ["head", "refs", "entries", "running", "files", "config"]:
+    if parts[:13:2] != SECTIONS or "now" not in parts[13:]:
         raise Unfit("the builder did not tell the state of its repository")
+    at = parts.index("now", 13)  # no setting is called so: they have a dot
     return GitState(
         head=parts[1].strip(),
-        refs=parts[3],
+        refs=tuple(parts[3].splitlines()),
         entries=frozenset(parts[5].splitlines()),
         running=parts[7].strip(),
         files=int(parts[9]) if parts[9].strip().isdigit() else 0,
-        config=tuple(entry for entry in parts[11:] if entry),
+        is_same=parts[11] == "yes",
+        made=tuple(parts[13:at]),
+        now=tuple(entry for entry in parts[at + 1 :] if entry),
     )
 
 
-def judge(before: GitState, after: GitState) -> str:
+def judge(state: GitState, oid: str) -> str:
     """What the commands added to git's configuration. Pure. Raises Unfit."""
-    if after.running:
+    if state.running:
         raise Unfit("a process of the commands goes on, and no image can hold it")
-    if after.head != before.head or after.refs != before.refs:
+    branch = f"refs/heads/{BRANCH}"
+    if state.head != f"ref: {branch}" or state.refs != (f"{oid} {branch}",):
         raise Unfit("the commands change branches, tags or commits")
-    strange = sorted(after.entries - before.entries - CARRIED)
+    strange = sorted(state.entries - CARRIED)
     if strange:
         raise Unfit(f"the commands leave .git/{strange[0]}")
-    if Counter(before.config) - Counter(after.config):
+    made, now = Counter(state.made), Counter(state.now)
+    if made - now:
         raise Unfit("the commands take settings out of git's configuration")
-    return config_text(tuple((Counter(after.config) - Counter(before.config)).elements()))
+    return config_text(tuple((now - made).elements()))
 
 
 def config_text(entries: Sequence[str]) -> str:
@@ -217,7 +231,7 @@ def _escaped(text: str) -> str:
 
 
 async def leave(ctx: Context[World], setting: Setting, box: str, words: Sequence[str]) -> None:
-    """`words`: key, tree, configuration."""
+    """`words`: key, tree, commit, configuration."""
     await _script(ctx, setting, box, "leave", *words)
 
 

@@ -164,10 +164,7 @@ def _output(image_id: str, made: Prebuilt) -> Output:
 
 async def _make(ctx: Context[World], inputs: Inputs, base: ImageInfo, key: str) -> Output:
     """Raises Unfit when pods have to run the commands themselves."""
-    if base.volumes:
-        raise Unfit(f"the image keeps {base.volumes[0]} in a volume, which no image can hold")
-    if base.layers >= MAX_LAYERS:
-        raise Unfit(f"the image has {base.layers} layers already")
+    _check(base)
     setting = builder.Setting(
         host=inputs.host,
         repo=inputs.repo,
@@ -179,15 +176,17 @@ async def _make(ctx: Context[World], inputs: Inputs, base: ImageInfo, key: str) 
     )
     begun_at = time.time()
     box = await builder.start(ctx, setting, inputs.image_id)
-    await builder.set_up(ctx, setting, box, inputs.oid)
-    ctx.fault("builder-ready")
-    before, (where, env) = await asyncio.gather(
-        builder.look(ctx, setting, box), builder.environment(ctx, setting, box)
+    _, (where, env) = await asyncio.gather(
+        builder.set_up(ctx, setting, box, inputs.oid), builder.environment(ctx, setting, box)
     )
+    ctx.fault("builder-ready")
     elapsed_s = await _run_commands(ctx, inputs, where, env)
     ctx.fault("commands-ran")
-    after = await builder.look(ctx, setting, box)
-    config = builder.judge(before, after)
+    words = [key, inputs.tree, inputs.oid]
+    state = await builder.look(ctx, setting, box, words)
+    config = builder.judge(state, inputs.oid)
+    if not state.is_same:
+        await builder.leave(ctx, setting, box, [*words, config])
     made = Prebuilt(
         key=key,
         tree=inputs.tree,
@@ -196,12 +195,18 @@ async def _make(ctx: Context[World], inputs: Inputs, base: ImageInfo, key: str) 
         made_at=begun_at,
         elapsed_s=elapsed_s,
     )
-    await builder.leave(ctx, setting, box, [made.key, made.tree, config])
-    is_large = after.files > MANY_FILES
+    is_large = state.files > MANY_FILES
     image_id = await _commit(ctx, setting, box, base, made, is_large=is_large)
     await ctx.world.saw_image(inputs.host)
     await _forget_old(ctx.world, setting, image_id)
     return _output(image_id, made)
+
+
+def _check(base: ImageInfo) -> None:
+    if base.volumes:
+        raise Unfit(f"the image keeps {base.volumes[0]} in a volume, which no image can hold")
+    if base.layers >= MAX_LAYERS:
+        raise Unfit(f"the image has {base.layers} layers already")
 
 
 async def _run_commands(

@@ -110,6 +110,8 @@ async def realize(
     try:
         bases = await requests.bases_of(specs[0])
         contents = await prebuilds.contents(app, specs, bases)
+        if text := prebuilds.note(app, specs):
+            client.notice(text)
         graph = create(specs, bases=bases, contents=contents)
         if extend is not None:
             extend(graph)

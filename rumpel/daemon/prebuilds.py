@@ -45,6 +45,15 @@ async def contents(app: App, specs: Sequence[PodSpec], bases: Bases) -> dict[str
     return chosen if alike and _pays(app, alike, chosen, bases) else {}
 
 
+def note(app: App, specs: Sequence[PodSpec]) -> str | None:
+    """Why several new pods each run a command that is known to take a while, to be told."""
+    for spec in specs if len(specs) >= SEVERAL else ():
+        is_slow = _key(spec) in _known(app, spec)
+        if spec.prebuild is not None and spec.prebuild.barrier and first_hooks(spec) and is_slow:
+            return f"each pod runs {first_hooks(spec)[0].name} itself: {spec.prebuild.barrier}"
+    return None
+
+
 def _may(app: App, spec: PodSpec) -> bool:
     """It is wanted, possible, and there is no container yet that the pod is in."""
     wish, view = spec.prebuild, app.world.snapshot(spec.host)
@@ -122,7 +131,11 @@ def _pays(app: App, specs: list[PodSpec], chosen: dict[str, Content], bases: Bas
 
 async def learn(app: App, specs: Sequence[PodSpec], result: RunResult) -> None:
     """Commands that took a while are run beforehand the next time."""
-    slow = [spec for spec in specs if _took_s(app, spec, result) >= _least_s(spec) > 0]
+    slow = [
+        spec
+        for spec in specs
+        if spec.prebuild is not None and _took_s(app, spec, result) >= spec.prebuild.least_s > 0
+    ]
     for spec in slow[:1]:
         known = _known(app, spec)
         content = (await threads.call(_contents, [spec])).get(spec.pod_id)
@@ -130,11 +143,6 @@ async def learn(app: App, specs: Sequence[PodSpec], result: RunResult) -> None:
         names_seen = dict.fromkeys([*seen, *([_name(content)] if content else [])])
         known[_key(spec)] = (_took_s(app, spec, result), list(names_seen)[-MAX_SEEN:])
         await app.store.kv_set(_slow(spec), dict(list(known.items())[-MAX_KNOWN:]))
-
-
-def _least_s(spec: PodSpec) -> float:
-    wish = spec.prebuild
-    return 0.0 if wish is None or wish.barrier else wish.least_s
 
 
 def _took_s(app: App, spec: PodSpec, result: RunResult) -> float:

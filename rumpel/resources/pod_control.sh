@@ -131,7 +131,7 @@ rp_setup() {
 
 rp_begin() {
     rp_ws='' rp_branch='' rp_oid='' rp_upstream='' rp_name='' rp_email='' rp_restore='' rp_config=''
-    rp_share='' rp_module='' rp_at='' rp_link='' rp_tree='' rp_prebuilt=''
+    rp_share='' rp_module='' rp_at='' rp_link='' rp_tree='' rp_prebuilt='' rp_copy=''
 }
 
 rp_argument() {
@@ -144,6 +144,7 @@ rp_argument() {
     upstream=*) rp_upstream=$rp_value ;;
     share=*) rp_share=$rp_value ;;
     prebuilt=*) rp_prebuilt=$rp_value ;;
+    copy=*) rp_copy=$rp_value ;;
     name=*) rp_name=$rp_value ;;
     email=*) rp_email=$rp_value ;;
     remote=*) rp_other_remote "${rp_value%%=*}" "${rp_value#*=}" ;;
@@ -404,6 +405,8 @@ rp_skeleton() {
         [ -z "$rp_email" ] || rp_set email "$rp_email"
     fi
     [ $rp_kind != prebuilt ] || rp_config=$rp_config$(cat "$rp_git/rumpel/config")$rp_nl
+    # For who wants to know later what was changed.
+    [ -z "$rp_copy" ] || printf %s "$rp_config" >"$rp_git/rumpel/config"
     {
         printf %s "$rp_config" >"$rp_git/config" &&
             printf '%s/objects\n' "$rp_seed" >"$rp_git/objects/info/alternates" &&
@@ -442,11 +445,11 @@ rp_adopt() {
 rp_take_prebuilt() {
     # All that the commands left stays: changed, untracked and ignored files, hooks, the index.
     # It is refreshed first, for in an image every file is another one: quick when it was there.
-    rp_what="taking over $rp_ws" rp_was=''
+    rp_what="taking over $rp_ws" rp_was='' rp_then=''
     rp_try rm -f "$rp_git/index.lock"
     git -C "$rp_ws" update-index -q --unmerged --refresh >/dev/null 2>&1
-    { read -r rp_was && read -r rp_was; } <"$rp_git/rumpel/prebuilt"
-    if [ "$(git -C "$rp_ws" rev-parse -q --verify "$rp_oid^{tree}")" != "$rp_was" ]; then
+    { read -r rp_was && read -r rp_was && read -r rp_then; } <"$rp_git/rumpel/prebuilt"
+    if [ "$rp_oid" != "$rp_then" ] && [ "$(git -C "$rp_ws" rev-parse -q --verify "$rp_oid^{tree}")" != "$rp_was" ]; then
         rp_note="$rp_note moved"
         git -C "$rp_ws" read-tree -m -u "$rp_was" "$rp_oid" >/dev/null 2>&1 ||
             rp_try git -C "$rp_ws" read-tree --reset -u "$rp_oid"

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from rumpel import names
+from rumpel.tasks.prebuild import MANY_FILES
 from tests.support.engine import MINI_IMAGE
 from tests.support.project import CONFIG_NAMES, Project, ProjectFactory
 
@@ -208,7 +209,9 @@ def test_prebuild(
     """No builder outlives the next daemon, and an image is there whole or not at all."""
 
     def always(project: Project) -> None:
+        """So many files that the image gets a second layer."""
         project.write({".rumpelpod.json": {"prebuild": {"minDuration": 0}}})
+        project.commit("many files", {f"many/{n}": f"{n}\n" for n in range(MANY_FILES + 1)})
 
     sweep = Sweep(rumpel_project, tmp_path)
     found = sweep.points("create", "p", before=always, key="prebuild")

@@ -274,6 +274,11 @@ def test_when_it_pays(rumpel_project: ProjectFactory) -> None:
     project.run("create", "e", "f").assert_ok()
     assert runs(project, "e", "f") == 2
     assert len(images(project)) == 1, "what is quick needs no image"
+    mounted = config(onCreateCommand=command, mounts=["type=volume,target=/cache"])
+    project.write({".devcontainer/devcontainer.json": mounted})
+    told = project.run("create", "g", "h").assert_ok().stderr
+    assert runs(project, "g", "h") == 2
+    assert "each pod runs onCreateCommand itself: a mount" in told
 
 
 def test_old_images_go(rumpel_project: ProjectFactory) -> None:

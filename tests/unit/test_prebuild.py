@@ -13,12 +13,16 @@ from rumpel.model import ContainerSpec, HookSpec, ImageSpec, PodSpec, PrebuildSp
 from rumpel.tasks import builder, prebuild, prebuilt
 from rumpel.tasks.builder import GitState, Unfit
 
-BEFORE = GitState(
+OID = "1234"
+STATE = GitState(
     head="ref: refs/heads/prebuild",
-    refs="1234 refs/heads/prebuild\n",
-    entries=frozenset({"HEAD", "config", "objects", "refs"}),
+    refs=(f"{OID} refs/heads/prebuild",),
+    entries=frozenset({"HEAD", "config", "objects", "refs", "ORIG_HEAD", "hooks", "index"}),
     running="",
-    config=("core.bare\nfalse", "remote.host.url\n/rumpel/host.git"),
+    files=3,
+    is_same=True,
+    made=("core.bare\nfalse", "remote.host.url\n/rumpel/host.git"),
+    now=("remote.host.url\n/rumpel/host.git", "core.bare\nfalse"),
 )
 MADE = prebuilt.Prebuilt(
     key="k" * 32, tree="t" * 40, has_inputs=False, commands={"a": "b"}, made_at=1.5, elapsed_s=10.0
@@ -42,8 +46,7 @@ INPUTS = prebuild.Inputs(
 
 
 def test_nothing_changed_in_git() -> None:
-    more = replace(BEFORE, entries=BEFORE.entries | {"ORIG_HEAD", "hooks", "index"})
-    assert builder.judge(BEFORE, more) == ""
+    assert builder.judge(STATE, OID) == ""
 
 
 @pytest.mark.parametrize(
@@ -51,15 +54,22 @@ def test_nothing_changed_in_git() -> None:
     [
         ({"running": "/proc/7/environ"}, "process"),
         ({"head": "ref: refs/heads/other"}, "branches"),
-        ({"refs": "5678 refs/heads/prebuild\n"}, "branches"),
-        ({"entries": BEFORE.entries | {"MERGE_HEAD"}}, "MERGE_HEAD"),
-        ({"entries": BEFORE.entries | {"modules"}}, "modules"),
-        ({"config": BEFORE.config[1:]}, "settings"),
+        ({"refs": ("5678 refs/heads/prebuild",)}, "branches"),
+        ({"refs": (*STATE.refs, f"{OID} refs/tags/v1")}, "branches"),
+        ({"entries": STATE.entries | {"MERGE_HEAD"}}, "MERGE_HEAD"),
+        ({"entries": STATE.entries | {"modules"}}, "modules"),
+        ({"now": STATE.now[1:]}, "settings"),
     ],
 )
 def test_what_cannot_be_carried_is_named(change: dict[str, Any], word: str) -> None:
     with pytest.raises(Unfit, match=word):
-        builder.judge(BEFORE, replace(BEFORE, **change))
+        builder.judge(replace(STATE, **change), OID)
+
+
+@pytest.mark.parametrize("said", [b"", b"head\0x", b"head\0\0refs\0\0now\0", b"\xff" * 100])
+def test_nonsense_is_no_state(said: bytes) -> None:
+    with pytest.raises(Unfit, match="did not tell"):
+        builder.parse(said)
 
 
 def test_settings_come_through_as_they_were(tmp_path: Path) -> None:
@@ -74,9 +84,9 @@ def test_settings_come_through_as_they_were(tmp_path: Path) -> None:
         "remote.host.fetch\n+refs/y/*:refs/y/*",
         "rumpel.hash\na # b ; c",
     )
-    changed = replace(BEFORE, config=(*BEFORE.config, *entries))
+    changed = replace(STATE, now=(*STATE.now, *entries))
     path = tmp_path / "config"
-    path.write_text(builder.judge(BEFORE, changed) + "\n")
+    path.write_text(builder.judge(changed, OID) + "\n")
     found = subprocess.run(
         ["git", "config", "-f", str(path), "--list", "-z"], capture_output=True, check=True
     ).stdout.decode()

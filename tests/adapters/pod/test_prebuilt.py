@@ -23,7 +23,7 @@ def script(pod: Pod, *words: str) -> bytes:
 async def built(pod: Pod, oid: str, *, config: str = "") -> None:
     """As the builder leaves it: set up, used, and stripped."""
     await pod.start()
-    await pod.setup(oid, branch="prebuild", upstream="")
+    await pod.setup(oid, "copy=yes", branch="prebuild", upstream="")
     (pod.workspace / "a.txt").write_text("changed by a command\n")
     (pod.workspace / "new.txt").write_text("new\n")
     (pod.workspace / "build").mkdir()
@@ -32,7 +32,10 @@ async def built(pod: Pod, oid: str, *, config: str = "") -> None:
     hook.write_text("#!/bin/sh\n")
     hook.chmod(0o755)
     tree = git(pod.workspace, "rev-parse", f"{oid}^{{tree}}")
-    script(pod, "leave", str(pod.workspace), KEY, tree, config)
+    words = (str(pod.workspace), KEY, tree, oid)
+    assert builder.judge(builder.parse(script(pod, "look", *words, "none")), oid) == ""
+    if config:
+        script(pod, "leave", *words, config)
     script(pod, "refresh", str(pod.workspace))
     left = sorted(path.name for path in (pod.workspace / ".git").iterdir())
     assert left == ["HEAD", "config", "hooks", "index", "info", "objects", "refs", "rumpel"]
@@ -106,19 +109,25 @@ async def test_another_prebuild_is_refused(pod: Pod, host: Path) -> None:
 
 
 async def test_what_is_told_of_a_workspace(pod: Pod, host: Path) -> None:
+    oid = git(host, "rev-parse", "main")
     await pod.start()
-    await pod.setup(git(host, "rev-parse", "main"), branch="prebuild", upstream="")
+    await pod.setup(oid, "copy=yes", branch="prebuild", upstream="")
+    pod.git("config", "core.hooksPath", ".husky")
+    words = (str(pod.workspace), KEY, "tree", oid)
     process = subprocess.Popen(
         ["sleep", "60"], env={"RUMPEL_EXEC": "t0ken", "PATH": "/usr/bin:/bin"}
     )
     try:
-        before = builder.parse(script(pod, "look", str(pod.workspace), "other"))
-        after = builder.parse(script(pod, "look", str(pod.workspace), "t0ken"))
+        found = builder.parse(script(pod, "look", *words, "t0ken"))
     finally:
         process.kill()
         process.wait()
-    assert (before.running, after.running) == ("", f"/proc/{process.pid}/environ")
-    assert before.head == "ref: refs/heads/prebuild"
-    assert "refs/remotes/host/feature/x" in before.refs
-    assert {"HEAD", "config", "index", "rumpel"} <= before.entries <= builder.CARRIED
-    assert f"remote.host.url\n{pod.seed}" in before.config
+    assert found.running == f"/proc/{process.pid}/environ"
+    assert found.head == "ref: refs/heads/prebuild"
+    assert found.refs == (f"{oid} refs/heads/prebuild",)
+    assert {"HEAD", "config", "index", "rumpel"} <= found.entries <= builder.CARRIED
+    assert f"remote.host.url\n{pod.seed}" in found.made
+    assert (found.files, found.is_same) == (3, False)
+    assert builder.parse(script(pod, "look", *words, "other")).running == ""
+    assert pod.git("log", "-1", "--format=%H") == oid, "nothing was taken away"
+    assert "core.hookspath\n.husky" in found.now
