@@ -119,6 +119,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "why": (STR, None),
         "plan": (STR, None),
         "format": (STR, "tree"),
+        "history": (BOOL, False),
     },
     "config": {"origin": (BOOL, False), "check": (BOOL, False), "config": (STR, None)},
     "daemon-status": {},

@@ -6,7 +6,7 @@ import sys
 import time
 
 from rumpel import text, ui
-from rumpel.cli import render_graph, session
+from rumpel.cli import render_graph, render_html, session
 from rumpel.cli.answer import Answer, show
 from rumpel.errors import NotFound, UsageError
 
@@ -25,10 +25,13 @@ EXAMPLES = (
     ("rumpel graph fix-login", "a tree of the steps"),
     ("rumpel graph fix-login --why container", "everything about one step"),
     ("rumpel graph fix-login --plan delete", "what delete would do"),
-    ("rumpel graph --format dot | dot -Tsvg", "a picture"),
+    ("rumpel graph fix-login --history", "what ran before, and what it was for"),
+    ("rumpel graph --critical-path", "the steps that take longest"),
+    ("rumpel graph --format html > graph.html", "a picture with times"),
+    ("rumpel graph --format dot | dot -Tsvg", "another picture"),
     ("rumpel graph a --format doit > dodo.py", "the same graph for doit"),
 )
-FORMATS = ("tree", "dot", "mermaid", "json", "doit")
+FORMATS = ("tree", "dot", "mermaid", "html", "json", "doit")
 VERBS = (
     *("create", "enter", "review", "merge", "stop", "delete"),
     *("snapshot", "restore", "undelete"),
@@ -43,6 +46,10 @@ def add_arguments(parser: Declared) -> None:
     parser.add_argument(
         "--plan", metavar="VERB", choices=VERBS, help=f"steps of {text.listing(VERBS, 'or')}"
     )
+    parser.add_argument("--history", action="store_true", help="the runs so far, newest first")
+    parser.add_argument(
+        "--critical-path", action="store_true", help="the steps that decide how long it takes"
+    )
     parser.add_argument(
         "--format",
         metavar="FORMAT",
@@ -55,9 +62,12 @@ def add_arguments(parser: Declared) -> None:
 def run(args: Arguments, passed: list[str], options: Options) -> int:
     if args.why is not None and args.format not in ("tree", "json"):
         raise UsageError(f"--why explains in words, --format {args.format} does not go with it")
+    if (args.history or args.critical_path) and args.format not in ("tree", "json"):
+        raise UsageError(f"--history and --critical-path are lists, not for --format {args.format}")
     options.json = options.json or args.format == "json"
     # The daemon gives the whole graph: what a step needs is part of the explanation.
     request = {"name": args.name, "plan": args.plan, "format": args.format}
+    request["history"] = args.history
     answer = session.ask(options, "graph", request)
     if args.why is not None and isinstance(answer.data, dict):
         _keep_one(answer, args.why, with_context=not options.json)
@@ -71,6 +81,14 @@ def render(data: dict[str, Any], args: Arguments, options: Options) -> None:
     elif args.format in ("dot", "mermaid"):
         draw = render_graph.dot if args.format == "dot" else render_graph.mermaid
         _out(draw(nodes, edges))
+    elif args.format == "html":
+        path = (data.get("critical_path") or {}).get("nodes") or ()
+        title = f"rumpel {args.plan or 'graph'} {args.name or ''}".strip()
+        _out(render_html.html(nodes, edges, title=title, path=path))
+    elif args.history:
+        _out(render_graph.history(data.get("history") or [], now=time.time()))
+    elif args.critical_path:
+        _out(render_graph.slowest(data.get("critical_path") or {}, nodes))
     elif args.why is not None:
         _out(render_graph.why(data["why"], nodes, edges, now=time.time()))
     elif options.quiet:

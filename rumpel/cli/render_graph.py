@@ -216,6 +216,43 @@ def why(node: Node, nodes: Sequence[Node], edges: Iterable[Edge], *, now: float)
     return lines
 
 
+def history(runs: Iterable[Mapping[str, Any]], *, now: float) -> list[str]:
+    """A table of runs: when, what for, how it ended, how long, how much of it, and why."""
+    rows = []
+    for run in runs:
+        took, trigger = run.get("duration_s"), run.get("trigger")
+        why = f"{_short_id(trigger['node'])}: {reason(trigger['reason'])}" if trigger else ""
+        rows.append(
+            (
+                str(run["run"]),
+                text.ago(now - float(run["started_at"])),
+                text.safe(str(run["verb"])),
+                words_of(str(run["state"])),
+                "" if took is None else text.duration(float(took)),
+                f"{run['ran']} of {run['nodes']}",
+                why,
+            )
+        )
+    if not rows:
+        return ["nothing has run yet"]
+    return text.table(("RUN", "WHEN", "WHAT", "STATE", "TIME", "RAN", "WHY"), rows)
+
+
+def slowest(path: Mapping[str, Any], nodes: Sequence[Node]) -> list[str]:
+    """The critical path, one step a line, and what it is of the whole work."""
+    by_id = {str(node["id"]): node for node in nodes}
+    total, whole = float(path.get("total_s") or 0.0), float(path.get("sum_s") or 0.0)
+    rows = []
+    for node_id in path.get("nodes") or ():
+        took = float(by_id[node_id].get("duration_s") or 0.0)
+        part = f"{took / total:.0%}" if total else ""
+        rows.append((label(by_id[node_id]), text.duration(took), part))
+    return [
+        *text.table(("STEP", "TIME", "PART"), rows),
+        f"{text.duration(total)} on this path, {text.duration(whole)} of work in all steps",
+    ]
+
+
 def dot(nodes: Sequence[Node], edges: Iterable[Edge]) -> list[str]:
     lines = ["digraph rumpel {", '  rankdir="LR";', '  node [shape="box", style="filled,rounded"];']
     for node in nodes:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from rumpel import paths
-from rumpel.daemon import prebuilds, requests, review, undelete, work
+from rumpel.daemon import graph_history, prebuilds, requests, review, undelete, work
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
@@ -45,7 +45,10 @@ async def run(app: App, client: Client) -> dict[str, object]:
     except RumpelError as error:
         client.warn(f"{error.message}: what needs it is unknown")
     graph = await _graph(app, client, where, args["name"], verb)
-    data = describe(app, app.engine.plan(graph))
+    plan = app.engine.plan(graph)
+    data = describe(app, plan)
+    if args["history"]:
+        data["history"] = await graph_history.history(app.store, _of_pods(plan))
     if args["why"] is not None:
         data["nodes"] = [_one(data["nodes"], args["why"])]
         data["edges"] = []
@@ -69,7 +72,15 @@ def describe(app: App, plan: Plan) -> dict[str, Any]:
         node["by"] = None if record is None else (record.output or {}).get("by") or None
         node["error"] = None if record is None or not record.failure else record.failure["error"]
     found["edges"] = [[edge["from"], edge["to"]] for edge in found["edges"]]
+    took = {node["id"]: node["duration_s"] or 0.0 for node in found["nodes"]}
+    found["critical_path"] = graph_history.slowest(plan, took)
     return found
+
+
+def _of_pods(plan: Plan) -> list[str]:
+    """What several pods share is in the runs of others, too: those are not asked for."""
+    nodes = plan.graph.nodes
+    return [node_id for node_id in plan.nodes if nodes[node_id].pod] or [*plan.nodes]
 
 
 async def _graph(app: App, client: Client, where: Target, name: str | None, verb: str) -> Graph:

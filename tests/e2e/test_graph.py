@@ -101,7 +101,7 @@ def test_drift_is_found(rumpel_project: ProjectFactory) -> None:
     project.wait_until(lambda: "removed" in json.dumps(nodes(project)["container"]), "it is gone")
 
 
-@pytest.mark.parametrize("format", ["tree", "dot", "mermaid", "json"])
+@pytest.mark.parametrize("format", ["tree", "dot", "mermaid", "html", "json"])
 def test_formats(rumpel_project: ProjectFactory, format: str) -> None:
     project = rumpel_project(config=CONFIG)
     project.run("create", "p").assert_ok()
@@ -110,6 +110,23 @@ def test_formats(rumpel_project: ProjectFactory, format: str) -> None:
     assert first == project.run("graph", "p", "--format", format).assert_ok().stdout
     for verb in ("enter", "stop", "delete"):
         project.run("graph", "p", "--plan", verb).assert_ok()
+
+
+def test_history_and_critical_path(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(config=CONFIG)
+    project.run("create", "p").assert_ok()
+    project.write({CONFIG_FILE: {**CONFIG, "postStartCommand": "exit 3"}})
+    project.run("create", "p").assert_code(6)
+    data = project.run("graph", "p", "--history", "--json").assert_ok().data
+    last, first = data["history"][:2]
+    assert (last["state"], first["state"]) == ("failed", "ok")
+    assert last["ran"] == 1
+    assert last["trigger"]["reason"]["subject"] == "postStartCommand"
+    assert data["critical_path"]["total_s"] <= data["critical_path"]["sum_s"]
+    shown = project.run("graph", "p", "--history").assert_ok().stdout
+    assert "postStartCommand" in shown.splitlines()[1]
+    assert "on this path" in project.run("graph", "p", "--critical-path").assert_ok().stdout
+    project.run("graph", "p", "--history", "--format", "dot").assert_code(2)
 
 
 def test_doit_agrees(rumpel_project: ProjectFactory, tmp_path: Path) -> None:
