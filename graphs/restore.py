@@ -6,7 +6,7 @@ from rumpel.engine.graph import Graph, Handle
 from rumpel.graphs.create import address, node_id
 from rumpel.graphs.resume import resume
 from rumpel.model import PodSpec
-from rumpel.tasks import container
+from rumpel.tasks import container, port
 from rumpel.tasks import restore as restore_task
 
 
@@ -19,9 +19,16 @@ def restore(spec: PodSpec, made_of: container.Inputs, oid: str) -> Graph:
 
 
 def add_restore(graph: Graph, spec: PodSpec, oid: str, *, is_new: bool) -> None:
-    """After everything else of the pod: its lifecycle commands may have changed files."""
+    """After everything else of the pod: its lifecycle commands may have changed files.
+
+    Not after its ports: one that cannot be had must not keep work out of the pod.
+    """
     started = Handle(node_id("container", spec))
-    own = [Handle(node.id) for node in graph.nodes.values() if node.pod == spec.pod]
+    own = [
+        Handle(node.id)
+        for node in graph.nodes.values()
+        if node.pod == spec.pod and node.operation.KIND != port.KIND
+    ]
     graph.add(
         restore_task,
         node_id("restore", spec),

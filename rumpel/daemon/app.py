@@ -202,6 +202,16 @@ class App:
         if pod.spec.open_ports:
             self.background.spawn(self.ports.follow(pod.spec, access), f"ports of {pod.name}")
 
+    def reopen_ports(self, pod_id: str) -> None:
+        """Of a pod that runs again without a node that says so: a recreate was taken back."""
+        pod = self.pods.by_id(pod_id)
+        access = None if pod is None else self.pods.access(pod.spec)
+        if pod is None or access is None or not pod.spec.open_ports:
+            return
+        state = self.snapshots[pod.spec.host].containers.get(access.container_id)
+        if state is not None and state.status == "running":
+            self.background.spawn(self.ports.follow(pod.spec, access), f"ports of {pod.name}")
+
     async def _thaw(self, spec: PodSpec, access: Access) -> None:
         """Who froze this pod may have been killed: what is frozen goes on."""
         try:

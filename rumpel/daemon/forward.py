@@ -76,6 +76,12 @@ def listing(app: App, pod: Pod) -> list[dict[str, Any]]:
     return [_row(app, pod, port) for port in pod.spec.open_ports]
 
 
+def summary(app: App, pod: Pod) -> list[dict[str, Any]]:
+    """What `list` tells of them."""
+    names = ("container_port", "local_port", "label", "state")
+    return [{name: row[name] for name in names} for row in listing(app, pod)]
+
+
 async def refreshed(app: App, client: Client, where: Target, pod: Pod) -> PodSpec:
     """The pod with the ports that its configuration names now: they need no other container."""
     file = None if client.request.args["config"] else _file(where, pod)

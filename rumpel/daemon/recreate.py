@@ -159,6 +159,7 @@ async def _run(
         app.creating[pod.pod_id] -= 1
         if not app.creating[pod.pod_id]:
             del app.creating[pod.pod_id]
+        app.reopen_ports(pod.pod_id)
     forward.raise_unless_port(client, result)
 
 

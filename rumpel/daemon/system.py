@@ -8,7 +8,7 @@ from typing import Any
 
 from rumpel import __version__, paths
 from rumpel.adapters import threads
-from rumpel.daemon import requests
+from rumpel.daemon import forward, requests
 from rumpel.daemon.app import LOCAL, App
 from rumpel.daemon.client import Client
 from rumpel.daemon.view import listing
@@ -30,6 +30,9 @@ async def list_pods(app: App, client: Client) -> dict[str, object]:
         except HostUnreachable as error:
             client.warn(error.message)
     rows = listing(app, pods) if len(pods) < 8 else await threads.call(listing, app, pods)
+    ports = {(pod.spec.repo.work_tree, pod.name): forward.summary(app, pod) for pod in pods}
+    for row in rows:
+        row["ports"] = ports[row["repo"], row["name"]]
     return {"result": rows, "warnings": client.warnings, "exit_code": 0}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rumpel.adapters import git, git_trash, threads
 from rumpel.adapters.git_trash import Snapshot
-from rumpel.daemon import requests
+from rumpel.daemon import forward, requests
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
@@ -67,8 +67,7 @@ async def restore(app: App, client: Client) -> dict[str, object]:
             f"pod {pod.name!r} has no container", hint=f"rumpel create {pod.name}   makes it"
         )
     result = await app.runner.run(restore_graph.restore(pod.spec, made_of, chosen.oid), client)
-    for error in result.errors.values():
-        raise error
+    forward.raise_unless_port(client, result)
     done: restore_task.Output = result.outputs[node_id("restore", pod.spec)]
     saved = done.saved
     for line in done.left:

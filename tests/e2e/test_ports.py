@@ -88,6 +88,9 @@ def test_ports_of_two_pods(rumpel_project: ProjectFactory, dev_image: str) -> No
     row = rows(project, "a")["39300"]
     assert (row["label"], row["state"], row["container_port"]) == ("web", "open", 39300)
     assert row["address"] == f"http://127.0.0.1:{first}"
+    listed = {row["name"]: row["ports"] for row in project.run("list", "--json").assert_ok().data}
+    web = {"container_port": 39300, "local_port": second, "label": "web", "state": "open"}
+    assert listed["b"][0] == web
     assert local(project, "a", "80") >= 1024
     assert rows(project, "a")["80"]["label"] == "other"
     assert {listeners()[port] for port in (first, second)} == {"0100007F"}, "loopback only"
@@ -123,6 +126,17 @@ def test_ports_of_two_pods(rumpel_project: ProjectFactory, dev_image: str) -> No
     assert rows(project, "a")["39300"]["state"] == "closed"
     assert local(project, "a") == first
     project.run("enter", "a", "--", "true").assert_ok()
+    assert local(project, "a") == first
+    serve(project, "a", 39300)
+    assert ask(first) == b"HELLO\nend 6"
+
+    # Another container, or one that could not be made: the port stays where it is.
+    configure(project, image="no-such-image:1")
+    assert project.run("recreate", "a").code != 0
+    assert ask(first) == b"HELLO\nend 6"
+    configure(project, containerEnv={"NEW": "1"})
+    project.run("recreate", "a").assert_ok()
+    assert project.container_id("a") != container
     assert local(project, "a") == first
     serve(project, "a", 39300)
     assert ask(first) == b"HELLO\nend 6"
