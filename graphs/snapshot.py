@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rumpel.engine.graph import Graph
+from rumpel.engine.graph import Graph, Handle
 from rumpel.graphs.create import address, node_id
 from rumpel.model import PodSpec
 from rumpel.tasks import snapshot as snapshot_task
@@ -14,10 +14,14 @@ from rumpel.tasks.world import Access
 def snapshot(pods: Iterable[tuple[PodSpec, Access | None]]) -> Graph:
     graph = Graph("snapshot")
     for spec, access in pods:
-        graph.add(
-            snapshot_task,
-            node_id("snapshot", spec),
-            snapshot_task.Inputs(address=address(spec), access=access),
-            pod=spec.pod,
-        )
+        add_snapshot(graph, spec, access)
     return graph
+
+
+def add_snapshot(graph: Graph, spec: PodSpec, access: Access | None) -> Handle:
+    return graph.add(
+        snapshot_task,
+        node_id("snapshot", spec),
+        snapshot_task.Inputs(address=address(spec), access=access),
+        pod=spec.pod,
+    )

@@ -27,8 +27,8 @@ class Inputs:
     container_id: str
     user: str
     as_main: bool
-    oid: str
-    """The snapshot's commit."""
+    oid: str | None
+    """The snapshot's commit; None when there was nothing to take: then nothing changes."""
     is_new: bool
     """The pod was made for it: nobody has worked in it."""
 
@@ -53,12 +53,14 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     world, pod = ctx.world, inputs.address
     access = _access(inputs)
     saved = None
+    if inputs.oid is None:
+        return Output(saved=None)
     if inputs.is_new:
         left = await world.works.put(pod, access, inputs.oid)
     else:
         try:
             await world.works.freeze(pod, access)
-            saved, left = await _replace(ctx, inputs, access)
+            saved, left = await _replace(ctx, pod, access, inputs.oid)
         finally:
             await _go_on(ctx, pod, access)
     ctx.fault("restored")
@@ -78,10 +80,10 @@ def _access(inputs: Inputs) -> Access:
 
 
 async def _replace(
-    ctx: Context[World], inputs: Inputs, access: Access
+    ctx: Context[World], pod: PodAddress, access: Access, oid: str
 ) -> tuple[str | None, tuple[str, ...]]:
     """Answers the snapshot of what was there before, if any, and what could not be put back."""
-    world, pod = ctx.world, inputs.address
+    world = ctx.world
     saved = None
     ctx.fault("frozen")
     await world.links.look(pod, access)
@@ -91,7 +93,7 @@ async def _replace(
         saved = taken.snapshot.oid
     ctx.fault("saved")
     try:
-        left = await world.works.put(pod, access, inputs.oid)
+        left = await world.works.put(pod, access, oid)
     except RumpelError as error:
         if saved is not None:
             error.hint = f"rumpel restore {pod.pod} {saved[:12]}   gets back what was there before"

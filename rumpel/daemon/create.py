@@ -9,7 +9,7 @@ from typing import Any
 
 from rumpel import names
 from rumpel.adapters import git_worktree, threads
-from rumpel.daemon import forward, prebuilds, requests, seeds, spared
+from rumpel.daemon import forward, pending, prebuilds, requests, seeds, spared
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
@@ -23,14 +23,10 @@ from rumpel.engine.graph import Graph
 from rumpel.errors import Conflict, Interrupted, NotFound, RumpelError, UsageError
 from rumpel.graphs.create import create, node_id
 from rumpel.graphs.delete import delete
-from rumpel.graphs.restore import add_restore
 from rumpel.model import PodSpec
 from rumpel.text import count
 
 MAX_COUNT = 1000
-PENDING = "pending/"
-"""`pending/<pod id>` in the store: {"of": pod id, "snapshot": oid or null}, what a fork is still
-to get of its source when it is made."""
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
@@ -115,7 +111,7 @@ async def realize(
         graph = create(specs, bases=bases, contents=contents)
         if extend is not None:
             extend(graph)
-        pending = _add_pending(app, graph, specs, outcome)
+        forks = pending.add(app, graph, specs, outcome.made)
         if app.engine.plan(graph).is_fresh:
             await forward.settle(app, client, specs)
             return
@@ -123,7 +119,7 @@ async def realize(
         await faults.reach("create.made")
         await remember(app, specs, outcome.result)
         await prebuilds.learn(app, specs, outcome.result)
-        await _forget_pending(app, pending, outcome.result)
+        outcome.errors |= await pending.settle(app, client, forks, outcome.result)
         await forward.settle(app, client, specs, outcome.result)
         _warn_of_lfs(client, specs, outcome.result)
         await _reap(app, client, specs, outcome)
@@ -136,23 +132,6 @@ async def realize(
             if not app.creating[spec.pod_id]:
                 del app.creating[spec.pod_id]
     _collect_errors(specs, outcome, outcome.result)
-
-
-def _add_pending(app: App, graph: Graph, specs: list[PodSpec], outcome: Outcome) -> list[PodSpec]:
-    """Work that a pod is still to get; after a first attempt somebody may have used it."""
-    pending = [spec for spec in specs if app.store.kv_get(f"{PENDING}{spec.pod_id}")]
-    for spec in pending:
-        oid: str | None = app.store.kv_get(f"{PENDING}{spec.pod_id}")["snapshot"]
-        if oid is not None:
-            add_restore(graph, spec, oid, is_new=spec.pod in outcome.made)
-    return pending
-
-
-async def _forget_pending(app: App, pending: list[PodSpec], result: RunResult) -> None:
-    for spec in pending:
-        own = [state for name, state in result.states.items() if _concerns(spec, name)]
-        if all(state in DONE for state in own):
-            await app.store.kv_set(f"{PENDING}{spec.pod_id}", None)
 
 
 async def _specs(

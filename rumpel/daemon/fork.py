@@ -12,16 +12,15 @@ from dataclasses import dataclass, fields, replace
 
 from rumpel import names as pod_names
 from rumpel.daemon import create as create_verb
-from rumpel.daemon import requests
+from rumpel.daemon import pending, requests
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
 from rumpel.daemon.requests import Base, Target
 from rumpel.engine import faults
-from rumpel.engine.events import DONE
-from rumpel.errors import NameTaken, RumpelError, UsageError
+from rumpel.errors import Conflict, NameTaken, UsageError
 from rumpel.graphs import fork as fork_graph
-from rumpel.graphs.create import address, node_id
+from rumpel.graphs.create import address
 from rumpel.model import ContainerSpec, ImageSpec, PodSpec
 
 OWN = ("volumes", "mounts", "private_env")
@@ -30,11 +29,10 @@ OWN = ("volumes", "mounts", "private_env")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What was taken of the source."""
+    """What is known of the source before its work is taken."""
 
     pod: Pod
     branches: dict[str, str]
-    snapshot: str | None
     modules: dict[str, dict[str, str]]
     """Branches of its submodules, by key."""
 
@@ -49,7 +47,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
     specs = await _begun(app, client, where, pod, wanted=wanted, outcome=outcome)
     if not specs:
         _refuse_taken(app, where, pod, wanted)
-        origin = await _take(app, client, pod)
+        origin = await _import(app, client, pod)
         _refuse_branch(origin, wanted)
         specs = await _announce(app, client, where, origin, wanted=wanted, outcome=outcome)
     await create_verb.realize(app, client, specs, outcome)
@@ -98,9 +96,13 @@ async def _begun(
     wanted: list[str],
     outcome: create_verb.Outcome,
 ) -> list[PodSpec]:
-    """The same fork was asked for before and not finished: it goes on with what was taken then."""
+    """The same fork was asked for before and not finished: it goes on."""
     known = [app.pods.find(where.ref.repo_id, name) for name in wanted]
-    begun = [pod for pod in known if pod is not None and _source(app, pod) == source.pod_id]
+    begun = [
+        pod
+        for pod in known
+        if pod is not None and pending.source_of(app, pod.pod_id) == source.pod_id
+    ]
     if len(begun) < len(wanted):
         return []
     specs = []
@@ -111,27 +113,21 @@ async def _begun(
     return specs
 
 
-def _source(app: App, pod: Pod) -> str | None:
-    pending = app.store.kv_get(f"{create_verb.PENDING}{pod.pod_id}")
-    return None if pending is None else str(pending["of"])
-
-
-async def _take(app: App, client: Client, pod: Pod) -> Origin:
-    """The pod as it is now. Raises what kept any of it from being had."""
+async def _import(app: App, client: Client, pod: Pod) -> Origin:
+    """Its branches as they are now. Raises what kept them from being had."""
     spec, access = pod.spec, app.pods.access(pod.spec)
+    if access is None or not access.is_set_up:
+        raise Conflict(
+            f"pod {pod.name!r} has no workspace to fork",
+            hint=f"rumpel create {pod.name}   finishes it",
+        )
     result = await app.runner.run(fork_graph.source(spec, access), client)
-    node = node_id("snapshot", spec)
-    if result.states[node] not in DONE:
-        errors = [result.errors[name] for name in result.states if name in result.errors]
-        raise errors[0] if errors else RumpelError(f"the work of {pod.name} was not taken")
-    taken = result.outputs[node]
-    for line in taken.left:
-        client.warn(f"not in the fork of pod {pod.name!r}: {line}")
+    for error in result.errors.values():
+        raise error
     modules = app.links.deleted_modules(address(spec))
     return Origin(
         pod=pod,
         branches=dict(app.links.branches(pod.pod_id)),
-        snapshot=taken.oid,
         modules={module.key: module.branches for module in modules},
     )
 
@@ -171,10 +167,7 @@ async def _note(app: App, origin: Origin, spec: PodSpec) -> None:
     await asyncio.gather(
         app.store.kv_set(f"fresh/{spec.pod_id}", renamed(origin.branches)),
         app.links.modules.bring_back(spec.pod_id, modules),
-        app.store.kv_set(
-            f"{create_verb.PENDING}{spec.pod_id}",
-            {"of": origin.pod.pod_id, "snapshot": origin.snapshot},
-        ),
+        pending.note(app, spec, origin.pod.pod_id),
     )
 
 

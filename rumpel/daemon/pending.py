@@ -1,0 +1,88 @@
+"""Work that a new pod is still to get: a fork's, from the moment it is announced until it has it.
+
+It is in the database, so that whatever finishes the pod (`create`, `enter`, the same fork again)
+brings the work, too. The snapshot of the source is taken while the pod is made; once it is taken,
+that one is what the pod gets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rumpel.engine.events import DONE
+from rumpel.errors import Conflict
+from rumpel.graphs.create import node_id
+from rumpel.graphs.restore import add_restore
+from rumpel.graphs.snapshot import add_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from rumpel.daemon.app import App
+    from rumpel.daemon.client import Client
+    from rumpel.engine.execute import RunResult
+    from rumpel.engine.graph import Graph
+    from rumpel.errors import RumpelError
+    from rumpel.model import PodSpec
+
+PENDING = "pending/"
+"""`pending/<pod id>` in the store: {"of": id of the source} until its snapshot was taken, then
+also "snapshot": its commit, or null when there was nothing to take."""
+
+
+async def note(app: App, spec: PodSpec, source_id: str) -> None:
+    await app.store.kv_set(f"{PENDING}{spec.pod_id}", {"of": source_id})
+
+
+def source_of(app: App, pod_id: str) -> str | None:
+    """Of which pod it is a fork that was not finished."""
+    found = app.store.kv_get(f"{PENDING}{pod_id}")
+    return None if found is None else str(found["of"])
+
+
+def add(app: App, graph: Graph, specs: list[PodSpec], made: Collection[str]) -> list[PodSpec]:
+    """The nodes that bring it. After a first attempt somebody may have used a pod: not `made`."""
+    pending = [spec for spec in specs if source_of(app, spec.pod_id) is not None]
+    for spec in pending:
+        found = app.store.kv_get(f"{PENDING}{spec.pod_id}")
+        oid = found["snapshot"] if "snapshot" in found else _taken_now(app, graph, spec)
+        if oid is not None:
+            add_restore(graph, spec, oid, is_new=spec.pod in made)
+    return pending
+
+
+def _taken_now(app: App, graph: Graph, spec: PodSpec) -> str:
+    """What the snapshot of the source will be; Raises Conflict when there is no source any more."""
+    source = app.pods.by_id(source_of(app, spec.pod_id) or "")
+    if source is None:
+        raise Conflict(
+            f"pod {spec.pod!r} was to be a fork of a pod that was deleted meanwhile",
+            hint=f"rumpel delete {spec.pod}; rumpel undelete   lists what can be brought back",
+        )
+    oid: str = add_snapshot(graph, source.spec, app.pods.access(source.spec)).out("oid")
+    return oid
+
+
+async def settle(
+    app: App, client: Client, pending: list[PodSpec], result: RunResult
+) -> dict[str, RumpelError]:
+    """After the run: what is done is forgotten. Answers what kept pods from their work."""
+    errors = {}
+    for spec in pending:
+        key, source = f"{PENDING}{spec.pod_id}", app.pods.by_id(source_of(app, spec.pod_id) or "")
+        node = "" if source is None else node_id("snapshot", source.spec)
+        if node in result.outputs and source is not None:
+            taken = result.outputs[node]
+            await app.store.kv_set(key, {"of": source.pod_id, "snapshot": taken.oid})
+            for line in taken.left:
+                client.warn(f"not in the fork of pod {source.name!r}: {line}")
+        elif node in result.errors:
+            errors[spec.pod] = result.errors[node]
+        if all(state in DONE for name, state in result.states.items() if _is_own(name, spec)):
+            await app.store.kv_set(key, None)
+    return errors
+
+
+def _is_own(name: str, spec: PodSpec) -> bool:
+    own = f"/{spec.repo.repo_id[:12]}/{spec.pod}"
+    return name.endswith(own) or f"{own}/" in name
