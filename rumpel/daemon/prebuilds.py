@@ -8,6 +8,7 @@ waits for an image that may never be used again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,12 +19,15 @@ from rumpel.daemon.pods import find_container
 from rumpel.engine.events import NodeState
 from rumpel.engine.execute import RunResult
 from rumpel.engine.plan import Verdict
+from rumpel.errors import RumpelError
 from rumpel.graphs.create import Content, create, first_hooks, node_id
 from rumpel.model import PodSpec
 from rumpel.tasks import prebuild, prebuilt
 
 if TYPE_CHECKING:
     from rumpel.daemon.app import App
+
+log = logging.getLogger(__name__)
 
 SEVERAL = 2
 LONG_S = 20.0
@@ -73,7 +77,11 @@ def _contents(specs: Iterable[PodSpec]) -> dict[str, Content]:
     known: dict[str, Content | None] = {}
     for spec in specs:
         if spec.base_oid is not None and spec.base_oid not in known:
-            known[spec.base_oid] = _content(spec, spec.base_oid)
+            try:
+                known[spec.base_oid] = _content(spec, spec.base_oid)
+            except RumpelError as error:  # pods can be made without
+                log.warning("no prebuild of %s: %s", spec.base_oid, error.message)
+                known[spec.base_oid] = None
     found = {spec.pod_id: known[spec.base_oid] for spec in specs if spec.base_oid is not None}
     return {pod_id: content for pod_id, content in found.items() if content is not None}
 
