@@ -27,6 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import ninja
 from doit.control import TaskControl
 from doit.dependency import Dependency, SqliteDB
 from doit.reporter import ZeroReporter
@@ -206,6 +207,30 @@ def syncs(length: int = 200) -> float | None:
         return len(log.read_text().splitlines()) / length
 
 
+async def plans(folder: Path, nodes: int, rounds: int = 7) -> float:
+    """Median seconds of a no-op plan, with the records in RAM as a daemon has them."""
+    edges = shape(nodes)
+    async with Store(folder / f"{nodes}.db") as store:
+        engine = Engine(store, set(), slots={"bench": 64})
+        if not (await engine.run(graph_of(edges))).is_ok:
+            raise SystemExit("the engine failed")
+        graph = graph_of(edges)
+        found = [timed(partial(engine.plan, graph)) for _ in range(rounds)]
+        await engine.close()
+    return statistics.median(found)
+
+
+def beside_ninja() -> dict[str, Any]:
+    """No-op plans of 1,000 and 10,000 nodes, and ninja's whole process over the same shapes."""
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        for nodes in (1000, 10_000):
+            found[f"plan_{nodes}_ms"] = asyncio.run(plans(Path(name), nodes)) * 1e3
+            ninja_s = ninja.no_op_s(shape(nodes))
+            found[f"ninja_{nodes}_ms"] = None if ninja_s is None else ninja_s * 1e3
+    return found
+
+
 def measure(nodes: int = 1000, rounds: int = 15) -> dict[str, Any]:
     """All figures; times in ms for the whole graph, or in us for a node."""
     with tempfile.TemporaryDirectory() as name:
@@ -224,6 +249,7 @@ def measure(nodes: int = 1000, rounds: int = 15) -> dict[str, Any]:
         "doit_node_cpu_us": min(found.doit_cpu_s) / nodes * 1e6,
         "commits_a_node": max(found.commits) / nodes,
         "syncs_a_node_of_a_chain": syncs(),
+        **beside_ninja(),
     }
 
 

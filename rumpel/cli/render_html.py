@@ -6,6 +6,8 @@ text is made safe here.
 
 from __future__ import annotations
 
+import functools
+
 from rumpel import text
 from rumpel.cli import render_graph
 from rumpel.cli.render_graph import label, state_of, words_of
@@ -174,7 +176,9 @@ def _color(state: str) -> str:
     return render_graph.COLORS.get(render_graph.STYLES.get(state, ""), "#eeeeee")
 
 
+@functools.lru_cache(maxsize=8192)
 def _esc(words: str) -> str:
+    """Most words come again: states, times, kinds."""
     found = text.safe(words)
     for char, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
         found = found.replace(char, entity)
