@@ -19,6 +19,7 @@ class Subject:
     access: Access | None
     why_not: str | None
     told: str | None
+    branch: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,11 @@ def _imported(graph: Graph, pod: Subject) -> Handle:
         imported,
         node_id("imported", pod.spec),
         imported.Inputs(
-            address=address(pod.spec), access=pod.access, why_not=pod.why_not, told=pod.told
+            address=address(pod.spec),
+            access=pod.access,
+            why_not=pod.why_not,
+            told=pod.told,
+            branch=pod.branch,
         ),
         pod=pod.spec.pod,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import rumpel
 from rumpel import client, paths, text
-from rumpel.errors import RumpelError
+from rumpel.errors import Conflict, RumpelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ class DaemonStartFailed(RumpelError):
 def start(path: str, say: Callable[[str], None]) -> socket.socket:
     """A socket connected to a daemon that this call, or another client, has started."""
     paths.prepare_state()
+    found = elsewhere(path)
+    if found is not None:
+        return found
     paths.ensure_private(str(Path(path).parent))
     begun, said = time.monotonic(), False
     with Path(paths.start_lock_path()).open("w") as lock:
@@ -72,6 +75,29 @@ def start(path: str, say: Callable[[str], None]) -> socket.socket:
         hint="rumpel daemon logs",
         details={"socket": path, "tail": tail(0)},
     )
+
+
+def elsewhere(path: str) -> socket.socket | None:
+    """To a daemon that has this state already, on the socket of another environment.
+
+    Sessions of cron, su and sudo have no XDG_RUNTIME_DIR. Raises Conflict when RUMPEL_SOCKET asks
+    for a second one.
+    """
+    try:
+        pid, other = Path(paths.pid_path()).read_text().splitlines()[:2]
+        with Path(paths.lock_path()).open() as lock:
+            if other == path or _try_lock(lock.fileno()):
+                return None
+    except (OSError, ValueError):
+        return None
+    sock = client.try_connect(other)
+    if sock is not None and os.environ.get("RUMPEL_SOCKET"):
+        sock.close()
+        raise Conflict(
+            f"a rumpel daemon (process {pid}) already serves this state on {other}",
+            hint=f"unset RUMPEL_SOCKET, or set it to {other}",
+        )
+    return sock
 
 
 def spawn_and_wait(path: str, say: Callable[[str], None]) -> None:

@@ -10,6 +10,7 @@
     |  '- NotTrusted
     |- HostUnreachable          5   Docker or the host does not answer
     |- CommandFailed            6   a user's command failed (build, lifecycle)
+    |- Partial                  7   some of several targets failed
     |- TimedOut               124
     |- Interrupted            130
     '- Bug                     70
@@ -95,6 +96,11 @@ class CommandFailed(RumpelError):
 
     code = "command-failed"
     exit_code = 6
+
+
+class Partial(RumpelError):
+    code = "partial"
+    exit_code = 7
 
 
 class TimedOut(RumpelError):

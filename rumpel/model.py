@@ -19,6 +19,8 @@ class RepoRef:
     common_dir: str
     work_tree: str
     object_format: str = "sha1"
+    first_name: str = ""
+    """Of one that was moved: what is named after it keeps its name."""
 
     @classmethod
     def at(cls, common_dir: str, work_tree: str, object_format: str = "sha1") -> RepoRef:
@@ -34,7 +36,7 @@ class RepoRef:
     @property
     def basename(self) -> str:
         """Of the folder, as UTF-8: it names things in Docker and in pods."""
-        name = self.work_tree.rstrip("/").rsplit("/", 1)[-1]
+        name = self.first_name or self.work_tree.rstrip("/").rsplit("/", 1)[-1]
         text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         return text.replace("\ufffd", "_") or "root"
 

@@ -79,6 +79,11 @@ def lock_path(env: Mapping[str, str] | None = None) -> str:
     return state_dir(env) + "/daemon.lock"
 
 
+def pid_path(env: Mapping[str, str] | None = None) -> str:
+    """Two lines: the process that was the daemon last, and the socket it listened on."""
+    return state_dir(env) + "/daemon.pid"
+
+
 def start_lock_path(env: Mapping[str, str] | None = None) -> str:
     """Held by the client that is starting a daemon, so that others wait instead of racing."""
     return state_dir(env) + "/start.lock"

@@ -51,6 +51,7 @@ FULL_ENV_VERBS = frozenset({"create", "enter", "recreate", "graph", "config", "f
 STR, INT, BOOL, NAMES = "string", "number", "true or false", "list of strings"
 
 VERBS: dict[str, dict[str, tuple[str, object]]] = {
+    "adopt": {"old": (STR, None)},
     "create": {
         "names": (NAMES, ()),
         "count": (INT, None),
@@ -82,7 +83,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "trust": (BOOL, False),
     },
     "exec-exit": {"exec": (STR, "")},
-    "list": {"all": (BOOL, False), "quiet": (BOOL, False)},
+    "list": {"all": (BOOL, False), "quiet": (BOOL, False), "refresh": (BOOL, False)},
     "fork": {
         "name": (STR, ""),
         "names": (NAMES, ()),
@@ -97,11 +98,12 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "label": (STR, None),
         "remove": (BOOL, False),
     },
-    "merge": {"name": (STR, "")},
+    "merge": {"name": (STR, ""), "branch": (STR, None)},
     "stop": {"names": (NAMES, ()), "all": (BOOL, False)},
     "delete": {"names": (NAMES, ()), "force": (BOOL, False)},
     "review": {
         "name": (STR, ""),
+        "branch": (STR, None),
         "paths": (NAMES, ()),
         "against": (STR, None),
         "include_dirty": (BOOL, False),

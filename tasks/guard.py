@@ -10,6 +10,8 @@ Nothing is disturbed by it: `keep` looks once more, when nothing can change any 
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from rumpel import names
@@ -223,6 +225,15 @@ async def _refuse_volumes(world: World, pod: PodAddress) -> None:
         )
 
 
+async def _taken_by(repo: git.Repo, pod: PodAddress, branches: Mapping[str, str]) -> str:
+    """How to have the commits: of the first branch with some, the pod's own before others."""
+    for branch in sorted(branches, key=lambda name: (name != pod.pod, name))[:SHOWN]:
+        if await git_merged.unmerged(repo, [branches[branch]]):
+            what = pod.pod if branch == pod.pod else shlex.quote(f"{pod.pod}:{branch}")
+            return f"rumpel merge {what}   takes the commits; "
+    return ""
+
+
 async def refuse(world: World, pod: PodAddress, *, branches: dict[str, str], work: Work) -> None:
     """Raises Unmerged with a list when there is work that would be lost."""
     repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
@@ -241,7 +252,9 @@ async def refuse(world: World, pod: PodAddress, *, branches: dict[str, str], wor
         return
     listed = "".join(f"\n  {oid[:12]} {subject}" for oid, subject in unmerged[:SHOWN])
     more = f"\n  and {len(unmerged) - SHOWN} more" if len(unmerged) > SHOWN else ""
-    take = f"rumpel merge {pod.pod}   takes the commits; " if unmerged else ""
+    take = await _taken_by(repo, pod, branches) if unmerged else ""
+    if work.commits:
+        take += f"rumpel enter {pod.pod} -- git branch NEW   gives HEAD's commits a branch; "
     raise Unmerged(
         f"pod {pod.pod!r} has {', '.join(parts)}{listed}{more}",
         hint=f"{take}rumpel delete --force {pod.pod}   deletes it all the same "

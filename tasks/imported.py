@@ -15,7 +15,7 @@ from rumpel.tasks.world import Access, PodAddress, World
 
 KIND = "imported"
 TITLE = "Importing commits"
-VERSION = 1
+VERSION = 2
 POLICY = Policy(slots=("sync",), timeout_s=120.0)
 
 
@@ -27,6 +27,12 @@ class Inputs:
     """Why its container cannot be asked (`it is stopped`); None when it runs."""
     told: str | None
     """The commit the running pod says its branch is at; None when it did not say."""
+    branch: str | None = None
+    """Another one than the pod's own."""
+
+    @property
+    def name(self) -> str:
+        return self.branch or self.address.pod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,7 @@ class Output:
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
     return {
         "pod": inputs.address.pod_id,
+        "branch": inputs.name,
         "pod.commit": inputs.told,
         "pod.unreachable": inputs.why_not,
     }
@@ -47,7 +54,7 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
     pod = inputs.address
     if inputs.why_not is None and inputs.told is None:
         return changed("the pod did not say where its branch is")
-    here = world.links.branches(pod.pod_id).get(pod.pod)
+    here = world.links.branches(pod.pod_id).get(inputs.name)
     return OK if here == output.oid else changed("another commit was imported")
 
 
@@ -56,11 +63,11 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     note = None
     if inputs.why_not is not None:
         note = f"{inputs.why_not}: these are the commits that were imported last"
-    elif inputs.told is None or inputs.told != links.branches(pod.pod_id).get(pod.pod):
+    elif inputs.told is None or inputs.told != links.branches(pod.pod_id).get(inputs.name):
         note = await _import(ctx, inputs)
-    oid = links.branches(pod.pod_id).get(pod.pod)
+    oid = links.branches(pod.pod_id).get(inputs.name)
     if oid is None:
-        raise _no_branch(ctx.world, pod, note)
+        raise _no_branch(ctx.world, inputs, note)
     return Output(oid=oid, note=note)
 
 
@@ -83,17 +90,18 @@ async def _import(ctx: Context[World], inputs: Inputs) -> str | None:
             f"its newest commits could not be imported ({error.message}): "
             "these are the ones imported last"
         )
-    refused = dict(report.rejected).get(pod.pod)
+    refused = dict(report.rejected).get(inputs.name)
     if refused is not None:
         return f"its newest commits were refused ({refused}): these are the ones imported last"
     return None
 
 
-def _no_branch(world: World, pod: PodAddress, note: str | None) -> NotFound:
+def _no_branch(world: World, inputs: Inputs, note: str | None) -> NotFound:
+    pod = inputs.address
     others = sorted(world.links.branches(pod.pod_id))
     listed = f"; it has {', '.join(others[:10])}" if others else ""
     return NotFound(
-        f"pod {pod.pod!r} has no branch {pod.pod!r} on the host{listed}"
+        f"pod {pod.pod!r} has no branch {inputs.name!r} on the host{listed}"
         + (f" ({note})" if note else ""),
         hint=f"rumpel enter {pod.pod} -- git log   shows what is in the pod",
         details={"branches": others},

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import os
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rumpel.adapters import git, git_files, git_objects, git_run, threads
@@ -32,17 +32,24 @@ STALE_AFTER_S = 2.0
 DURABLE = ("-c", "core.fsync=default,loose-object,reference")
 """A keep ref must outlive a power cut: the pod is removed right after it was written."""
 
+Look = Callable[[git.Repo], Awaitable[dict[str, str]]]
 _Change = tuple[str, str]
 """(ref, oid), an empty oid for a deletion."""
 
 
 async def publish(
-    repo: git.Repo, wanted: Mapping[str, str], current: Mapping[str, str]
+    repo: git.Repo,
+    wanted: Mapping[str, str],
+    current: Mapping[str, str],
+    *,
+    look: Look | None = None,
 ) -> dict[str, str]:
     """Make the published refs equal to `wanted`; `current` is what they are thought to be.
 
-    Answers what they are now; what could not be written is logged and not in it.
+    `look` reads those that may be replaced (all by default). Answers what they are now; what could
+    not be written is logged and not in it.
     """
+    look = look or _everything
     changes = _difference(wanted, current)
     if not changes:
         return dict(current)
@@ -53,9 +60,13 @@ async def publish(
     elif await _transaction(repo, changes) is None:
         return dict(wanted)
     # Somebody else wrote there, or one ref is impossible: look, then do what can be done.
-    found = await threads.call(git.refs, repo, PUBLISHED)
+    found = await look(repo)
     for name, why in await _apply(repo, _difference(wanted, found)):
         log.warning("%s was not written: %s", name, why)
+    return await look(repo)
+
+
+async def _everything(repo: git.Repo) -> dict[str, str]:
     return await threads.call(git.refs, repo, PUBLISHED)
 
 

@@ -73,6 +73,19 @@ def view(pods: Mapping[str, tuple[str, Mapping[str, str]]]) -> View:
     return View(refs=refs, notes=tuple(notes))
 
 
+def owner(ref: str) -> str:
+    """The pod a published ref belongs to, by its name: no pod's name has an `@`."""
+    return ref.removeprefix(PREFIX).rpartition("@")[2]
+
+
+def in_the_way(strange: Iterable[str], wanted: Iterable[str]) -> set[str]:
+    """Those of `strange` that cannot be there beside `wanted` (full names of refs, all of them)."""
+    taken = _Names()
+    for name in wanted:
+        taken.take(name)
+    return {name for name in strange if not taken.is_free(name)}
+
+
 def _candidates(branch: str, pod: str) -> Iterable[str]:
     """From the nicest to ever new ones: a pod may have taken the first few on purpose."""
     yield f"{branch}@{pod}"

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("restore", "put a snapshot back into a pod"),
     "ports": ("ports", "show the ports of a pod and where they are on this machine"),
     "forward-port": ("forward_port", "forward one more port of a pod, or close it again"),
+    "adopt": ("adopt", "take over the pods of a repository that was moved"),
     "graph": ("graph", "show the steps behind a pod, their state and why"),
     "config": ("config", "show the configuration and where each value comes from"),
     "daemon": ("daemon", "look at, stop or restart the background process"),

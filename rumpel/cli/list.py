@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 DESCRIPTION = (
     "Show the pods of this repository: running ones first, newest commit first.\n"
-    "GIT compares with the branch the pod was made from; +dirty is as last seen.\n"
+    "GIT compares with the branch the pod was made from. +dirty: files are not committed,\n"
+    "as last seen (--refresh looks now); +dirty? when that is not known.\n"
+    "+1 on BRANCH: commits on another branch of the pod.\n"
     "+refused: a branch of the pod is not taken; below the table it says why."
 )
 EXAMPLES = (
     ("rumpel list", "this repository's pods"),
     ("rumpel list --all", "the pods of all repositories"),
+    ("rumpel list --refresh", "with uncommitted files as they are now"),
     ("rumpel list -q | xargs rumpel stop", "names only, for scripts"),
     ("rumpel list --json", "everything that is known"),
 )
@@ -33,10 +36,18 @@ STYLES = {"running": "green", "failed": "red", "gone": "red", "unreachable": "ye
 
 def add_arguments(parser: Declared) -> None:
     parser.add_argument("-a", "--all", action="store_true", help="pods of all repositories")
+    parser.add_argument(
+        "-r", "--refresh", action="store_true", help="ask every running pod for changed files"
+    )
 
 
 def run(args: Arguments, passed: list[str], options: Options) -> int:
-    answer = session.ask(options, "list", {"all": args.all, "quiet": options.quiet}, within_s=60)
+    request: dict[str, object] = {
+        "all": args.all,
+        "quiet": options.quiet,
+        "refresh": args.refresh,
+    }
+    answer = session.ask(options, "list", request, within_s=60)
     return show(options, "list", answer, lambda pods: render(pods, options, with_repo=args.all))
 
 
@@ -102,9 +113,10 @@ def git_state(git: dict[str, Any] | None) -> str:
     parts = [f"{side} {git[side]}" for side in ("ahead", "behind") if git.get(side)]
     known = git.get("ahead") is not None or git.get("behind") is not None
     base = ", ".join(parts) or ("up to date" if known else "-")
-    return (
-        base + (" +dirty" if git.get("dirty") else "") + (" +refused" if git.get("refused") else "")
-    )
+    marks = [f" +{item['ahead']} on {item['branch']}" for item in git.get("others") or ()]
+    if git.get("dirty") or (known and git.get("dirty") is None):
+        marks.append(" +dirty" if git["dirty"] else " +dirty?")
+    return base + "".join(marks) + (" +refused" if git.get("refused") else "")
 
 
 def status(pod: dict[str, Any]) -> str:

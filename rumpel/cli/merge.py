@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rumpel.cli.options import Options
     from rumpel.cli.plain import Arguments, Declared
 
-USAGE = "rumpel merge [options] NAME [git merge options]"
+USAGE = "rumpel merge [options] NAME[:BRANCH] [git merge options]"
 DESCRIPTION = (
     "Merge a pod's branch into the current one, with git merge: your hooks, filters,\n"
     "signing and editor. Its commits are imported first. When there are conflicts,\n"
@@ -31,6 +31,7 @@ DESCRIPTION = (
 )
 EXAMPLES = (
     ("rumpel merge fix-login", "take its commits, stop it"),
+    ("rumpel merge fix-login:other/branch", "another branch of the pod"),
     ("rumpel merge fix-login --squash", "one change, for you to commit"),
     ("rumpel merge fix-login --no-ff -m 'Fix it'", "options of git merge"),
     ("rumpel merge fix-login --keep", "the pod goes on"),
@@ -43,7 +44,7 @@ def split_words(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def add_arguments(parser: Declared) -> None:
-    parser.add_argument("name", metavar="NAME", help="the pod")
+    parser.add_argument("name", metavar="NAME[:BRANCH]", help="the pod, or one of its branches")
     parser.add_argument("stray", nargs="*", help=SUPPRESS)
     parser.add_argument("--keep", action="store_true", help="leave the pod running")
     parser.add_argument(
@@ -59,7 +60,8 @@ def add_arguments(parser: Declared) -> None:
 
 
 def run(args: Arguments, passed: list[str], options: Options) -> int:
-    names.check_pod_name(args.name)
+    name, _, branch = args.name.partition(":")
+    names.check_pod_name(name)
     if args.stray:
         raise UsageError(
             f"merge takes one pod, and {text.safe(args.stray[0])!r} is another word",
@@ -67,7 +69,9 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         )
     words = merge_words.Words(passed)
     with Interrupts(look="rumpel list") as interrupts:
-        answer = session.ask(options, "merge", {"name": args.name}, interrupts=interrupts)
+        answer = session.ask(
+            options, "merge", {"name": name, "branch": branch or None}, interrupts=interrupts
+        )
     if answer.error:
         return show(options, "merge", answer)
     return _Merging(args, words, options, answer).run()
@@ -83,7 +87,8 @@ class _Merging:
         self.facts: dict[str, Any] = answer.data
         self.warnings: list[str] = []
         self.result: dict[str, Any] = {
-            "name": args.name,
+            "name": self.facts["name"],
+            "branch": self.facts["branch"],
             "commit": self.facts["commit"],
             "dirty": self.facts["dirty"],
             "stopped": False,
@@ -99,6 +104,7 @@ class _Merging:
             self.result.update(merge.state())
             if merge.is_merged:
                 self.warn(f"nothing to merge: {merge.into} has all commits of {self.args.name}")
+                self._tell_others()
             else:
                 self._merge(merge)
             message["result"] = self.result
@@ -129,8 +135,21 @@ class _Merging:
             ui.flush_results()
             ui.warning(message, color=ui.use_color(self.options.color, sys.stderr))
 
+    @property
+    def name(self) -> str:
+        return str(self.facts["name"])
+
+    def _tell_others(self) -> None:
+        for other in self.facts.get("others") or ():
+            if other["branch"] != self.facts["branch"]:
+                where = f"{self.name}:{other['branch']}"
+                self.warn(
+                    f"pod {self.name} has {text.count(other['ahead'], 'commit')} on branch "
+                    f"{text.safe(other['branch'])}: rumpel merge {text.safe(where)}"
+                )
+
     def _warn_of_the_pod(self) -> None:
-        name, dirty = self.args.name, self.facts["dirty"]
+        name, dirty = self.name, self.facts["dirty"]
         if dirty:
             self.warn(
                 f"pod {name} has {text.count(dirty, 'uncommitted file')}, "
@@ -144,7 +163,7 @@ class _Merging:
 
     def _check_review(self) -> None:
         """`--reviewed` demands it; else a person is asked, and a script is warned."""
-        name, seen = self.args.name, self.facts["reviewed"]
+        name, seen = self.name, self.facts["reviewed"]
         hint = f"rumpel review {name}"
         if seen is None:
             if self.args.reviewed:
@@ -153,6 +172,8 @@ class _Merging:
         if seen["oid"] == self.facts["commit"]:
             return
         moved = seen["moved"]
+        if moved == 0:
+            return  # only commits that are on the host already
         count = text.count(moved, "commit") if moved else "rewritten commits"
         what = f"pod {name} has {count} since it was reviewed"
         if self.args.reviewed:
@@ -167,7 +188,7 @@ class _Merging:
 
     def _stop(self) -> None:
         """The merge is done whatever becomes of this."""
-        name = self.args.name
+        name = self.name
         try:
             answer = session.ask(self.options, "stop", {"names": [name], "all": False})
             problem = answer.error and str(answer.error.get("message"))

@@ -31,6 +31,7 @@ class Merge:
         self.git = usergit.here()
         self.facts, self.words, self.is_quiet = facts, words, is_quiet
         self.pod, self.theirs = str(facts["name"]), str(facts["commit"])
+        self.shown = str(facts["shown"])
         self.head = self.git.line("rev-parse", "-q", "--verify", "HEAD^{commit}")
         self.branch = self.git.line("symbolic-ref", "-q", "--short", "HEAD")
         self.outcome = "up to date"
@@ -60,7 +61,9 @@ class Merge:
         }
 
     def has_moved(self) -> bool:
-        return self.git.line("rev-parse", "-q", "--verify", self.facts["ref"]) != self.theirs
+        """A ref that is not there, removed by hand perhaps, tells nothing."""
+        now = self.git.line("rev-parse", "-q", "--verify", self.facts["ref"])
+        return now is not None and now != self.theirs
 
     def prepare(self, *, may_run_hooks: bool) -> list[str]:
         """Remarks. Raises Conflict with the files when git would not merge; touches nothing."""
@@ -90,7 +93,7 @@ class Merge:
         with ExitStack() as stack:
             folder = stack.enter_context(merge_trial.scratch())
             options, more = self._options(folder)
-            env = {"GIT_REFLOG_ACTION": f"merge rumpelpod/{self.pod}", **more}
+            env = {"GIT_REFLOG_ACTION": f"merge {self.shown}", **more}
             argv = ["merge", *options, self.theirs]
             code, said = self.git.attached(argv, env=env, is_quiet=self.is_quiet)
         if self.is_quiet:
@@ -156,7 +159,7 @@ class Merge:
             f"{self.into} and pod {self.pod} conflict in {text.count(len(files), 'file')}; "
             f"nothing was changed{''.join(shown)}",
             hint=f"rumpel enter {self.pod} -- git merge host/{self.branch or 'HEAD'}   "
-            f"and resolve it there; or here: git merge rumpelpod/{self.pod}",
+            f"and resolve it there; or here: git merge {self.shown}",
             details={"conflicts": [text.safe(name) for name in files]},
         )
 
@@ -182,12 +185,26 @@ class Merge:
                 options.append("--no-ff")
             words = [word for word in self._without_strategy() if word != "--ff"]
             found += options
-        if self.head and not self.words.has_message and not self.words.is_squash:
+        has_message = self.words.has_message or self.words.is_squash
+        if self.head and not has_message and not self._is_fast_forward():
             found += ["-F", self._message(folder)]
             if self._is_edited() and not self.is_quiet:
                 found.append("--edit")
         last = ["--no-edit"] if self.is_quiet else []
         return [*found, *words, *last], more
+
+    def _is_fast_forward(self) -> bool:
+        """Then there is no commit for a message, and git would remark on one."""
+        if self.head is None or self._description is not None or self.words.ff == "--no-ff":
+            return False
+        options = self.branch and self.git.line(
+            "config", "--get", f"branch.{self.branch}.mergeOptions"
+        )
+        if self.words.ff is None and (
+            self.git.line("config", "--get", "merge.ff") == "false" or "--no-ff" in (options or "")
+        ):
+            return False
+        return self._contains(self.theirs, self.head)
 
     def _without_strategy(self) -> list[str]:
         """The tree is made already, by the strategy the user named."""
@@ -202,7 +219,7 @@ class Merge:
     def _message(self, folder: str) -> str:
         """Git's own text for this ref, as if it had not been pinned; or the pod's."""
         path = os.path.join(folder, "message")
-        line = f"{self.theirs}\t\tremote-tracking branch 'rumpelpod/{self.pod}'\n"
+        line = f"{self.theirs}\t\tremote-tracking branch '{self.shown}'\n"
         data = self.git.ask("fmt-merge-msg", input=line.encode())
         if self._description is not None and self._description.text:
             data = self._description.text.encode()

@@ -39,7 +39,11 @@ STYLES = {"+": "green", "-": "red"}
 
 
 def add_arguments(parser: Declared) -> None:
-    parser.add_argument("name", metavar="NAME", help="a pod (a unique beginning will do)")
+    parser.add_argument(
+        "name",
+        metavar="NAME[:BRANCH]",
+        help="a pod (a unique beginning will do), or one of its branches",
+    )
     parser.add_argument("paths", nargs="*", metavar="PATH", help="only these, as for git diff")
     parser.add_argument("--stat", action="store_true", help="files and numbers of lines")
     parser.add_argument("-p", "--patch", action="store_true", help="a diff, never a difftool")
@@ -58,8 +62,10 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     modes = [bool(args.stat), bool(args.patch), bool(args.name_only), args.tool is not None]
     if sum(modes) > 1:
         raise UsageError("--stat, --patch, --name-only and --tool exclude each other")
+    name, _, branch = args.name.partition(":")
     request = {
-        "name": args.name,
+        "name": name,
+        "branch": branch or None,
         "paths": [*args.paths, *passed],
         "against": args.against,
         "include_dirty": args.include_dirty,

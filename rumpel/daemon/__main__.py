@@ -74,7 +74,8 @@ def _raise_open_files() -> None:
 
 
 def _write_pid() -> None:
-    Path(paths.state_dir(), "daemon.pid").write_text(f"{os.getpid()}\n")
+    """With the socket: for those whose environment leads them to another one."""
+    Path(paths.pid_path()).write_text(f"{os.getpid()}\n{paths.socket_path()}\n")
 
 
 def _remove(path: str) -> None:

@@ -76,7 +76,7 @@ async def unknown(app: App, host: str) -> int:
 async def _take_over(app: App, host: str, state: ContainerState) -> None:
     detail = await app.hosts[host].inspect(state.id)
     memo = memo_of(detail)
-    repo = await threads.call(_repo, state, memo)
+    repo = await threads.call(_repo, app, state, memo)
     spec = pod_spec(detail, memo, repo=repo, host=host)
     other = app.pods.find(repo.repo_id, spec.pod)
     if other is not None:  # two of one name: neither may hide the other
@@ -183,14 +183,14 @@ def _inputs(spec: PodSpec, state: ContainerState, memo: dict[str, str]) -> conta
     )
 
 
-def _repo(state: ContainerState, memo: dict[str, str]) -> RepoRef:
+def _repo(app: App, state: ContainerState, memo: dict[str, str]) -> RepoRef:
     """Blocking. Its id is in a label; where it lies may have changed since."""
     repo_id = state.labels.get(names.LABEL_REPO, "")
     work_tree = state.labels.get(names.LABEL_REPO_PATH, "")
     if not repo_id or not work_tree:
         raise RumpelError("it does not tell its repository")
     try:
-        found = repo_ref(git.discover(work_tree))
+        found = app.places.known(repo_ref(git.discover(work_tree)))
     except RumpelError:
         found = None
     if found is not None and found.repo_id == repo_id:

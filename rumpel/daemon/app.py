@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 from rumpel import names, paths
@@ -21,6 +21,7 @@ from rumpel.cache.store import Store
 from rumpel.daemon import adopt, limits, prebuilds, replacing, seeds, trash
 from rumpel.daemon.background import Background
 from rumpel.daemon.links import LinkManager
+from rumpel.daemon.places import Places
 from rumpel.daemon.pods import Pod, Pods, find_container, repo_ref
 from rumpel.daemon.ports import PortKeeper
 from rumpel.daemon.runner import Runner
@@ -50,7 +51,7 @@ class App:
         self.started_at = time.time()
         self.lost = adopt.Lost(is_likely=store.is_empty and (state_dir / HOME_ID).exists())
         self.home_id = home_id(state_dir)
-        self.pods = Pods(store)
+        self.pods, self.places = Pods(store), Places(store)
         self.creating: dict[str, int] = {}
         """Pods that are made now, and for how many requests."""
         self.repo_gates: dict[str, asyncio.Lock] = {}
@@ -140,6 +141,7 @@ class App:
                 self.world.crashed.add(record.node_id)
         for pod in self.pods.all():
             try:
+                await self.places.note(pod.spec.repo)
                 await self.links.restore(address(pod.spec))
             except RumpelError as error:  # one bad door must not keep the daemon from starting
                 log.warning("pod %s: %s", pod.name, error.message)
@@ -188,14 +190,11 @@ class App:
             if spec.repo.repo_id not in seen:
                 seen.add(spec.repo.repo_id)
                 await self.links.seeded(spec.repo, LOCAL, {})
-            access = self.pods.access(spec)
-            state = find_container(self.snapshots[LOCAL].containers.values(), pod.pod_id)
-            if access is None or not access.is_set_up or state is None:
-                continue  # interrupted before its workspace was made: nothing to import
-            if state.status == "running":
-                if any(self.pods.record(kind, spec) is not None for kind in FREEZES):
+            if any(self.pods.record(kind, spec) is not None for kind in FREEZES):
+                access = self._running(pod)
+                if access is not None:
                     await self._thaw(spec, access)
-                self._follow(pod, access)
+            self.link_up(pod)
 
     def _follow(self, pod: Pod, access: Access) -> None:
         self.links.follow(address(pod.spec), access)
@@ -212,6 +211,19 @@ class App:
         if state is not None and state.status == "running":
             self.background.spawn(self.ports.follow(pod.spec, access), f"ports of {pod.name}")
 
+    def link_up(self, pod: Pod) -> None:
+        """With a pod that runs; an interrupted one has nothing to import yet."""
+        access = self._running(pod)
+        if access is not None:
+            self._follow(pod, access)
+
+    def _running(self, pod: Pod) -> Access | None:
+        access, view = self.pods.access(pod.spec), self.snapshots.get(pod.spec.host)
+        if access is None or not access.is_set_up or view is None:
+            return None
+        state = find_container(view.containers.values(), pod.pod_id)
+        return access if state is not None and state.status == "running" else None
+
     async def _thaw(self, spec: PodSpec, access: Access) -> None:
         """Who froze this pod may have been killed: what is frozen goes on."""
         try:
@@ -223,8 +235,24 @@ class App:
         """The repository of a folder; asked anew when it moved or was deleted."""
         found = self._refs.get(cwd)
         if found is None or not Path(found.common_dir).exists():
-            found = self._refs[cwd] = repo_ref(git.discover(cwd))
+            found = self._refs[cwd] = self.places.known(repo_ref(git.discover(cwd)))
         return found
+
+    @contextlib.contextmanager
+    def inside(self, pod_id: str) -> Iterator[None]:
+        """Somebody works in the pod: `open_sessions` counts their shells and commands."""
+        self.pods.open_sessions[pod_id] = self.pods.open_sessions.get(pod_id, 0) + 1
+        try:
+            yield
+        finally:
+            self.pods.open_sessions[pod_id] -= 1
+            if not self.pods.open_sessions[pod_id]:
+                del self.pods.open_sessions[pod_id]
+
+    def forget_places(self) -> None:
+        """A repository was moved: what was found by paths is looked for anew."""
+        self._refs.clear()
+        self._repos.clear()
 
     def opened(self, repo: RepoRef) -> git.Repo:
         """Cached: a repository's folders do not move while the daemon looks at it."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from rumpel import protocol
 from rumpel.daemon.connection import Connection
+from rumpel.daemon.places import Places
 from rumpel.engine.events import Event, EventKind, reason_json
 from rumpel.errors import UsageError
 
@@ -28,9 +29,10 @@ NODE_STATES = {
 class Client:
     """Sends never wait; what the client says later arrives through `controls`."""
 
-    def __init__(self, connection: Connection, request: protocol.Request) -> None:
+    def __init__(self, connection: Connection, request: protocol.Request, places: Places) -> None:
         self.connection = connection
         self.request = request
+        self.places = places
         self.warnings: list[str] = []
         self.cancelled = asyncio.Event()
         self.gone = asyncio.Event()
@@ -48,6 +50,12 @@ class Client:
 
     def notice(self, text: str) -> None:
         self.send(protocol.notice(text))
+
+    def tell_warnings(self) -> None:
+        """Now: what comes next may take the terminal for hours."""
+        for warning in self.warnings:
+            self.send(protocol.notice(warning, level="warning"))
+        self.warnings.clear()
 
     def on_event(self, event: Event) -> None:
         """An engine event as a line of the protocol."""

@@ -163,6 +163,7 @@ async def _specs(
             specs.append(await _spec(where, devs[name], name, ids[name], known=known, start=start))
         fresh = [spec for spec in specs if spec.pod not in outcome.pods]
         made = await asyncio.gather(*(app.pods.put(spec) for spec in fresh))
+    await app.places.note(where.ref)
     await faults.reach("create.announced")
     for pod in made:
         outcome.pods[pod.name] = pod

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from rumpel import names, protocol
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.daemon import create as create_verb
-from rumpel.daemon import forward, imports, requests
+from rumpel.daemon import forward, imports, pods, requests, view
 from rumpel.daemon.app import LOCAL, App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
@@ -37,6 +37,7 @@ IN_FOLDER = (
 # Through a shell: the engine would answer a missing command on stdout, and with 126.
 HERE = 'exec "$@"'
 EXIT_WAIT_S = 10.0
+IMPORT_WAIT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +64,31 @@ async def run(app: App, client: Client) -> dict[str, object]:
         user=access.user,
         cwd=pod.spec.container.workspace_folder,
     )
+    app.background.spawn(app.links.repo(pod.spec.repo).check(), "published branches")
     await _post_attach(app, client, pod, where)
     session = await _start(app, client, target, pod, where)
-    code = await _follow(app, client, session)
+    with app.inside(pod.pod_id):
+        code = await _follow(app, client, session)
+    _tell_of_ending(app, client, pod)
+    await _catch_up(app, pod)
     app.background.spawn(app.links.refresh_dirty(address(pod.spec)), f"status of {pod.name}")
     return {"result": {"exit_code": code}, "warnings": client.warnings, "exit_code": code}
+
+
+def _tell_of_ending(app: App, client: Client, pod: Pod) -> None:
+    gone = app.pods.by_id(pod.pod_id) is None
+    now = app.pods.ending.get(pod.pod_id) or ("deleted" if gone else view.status(app, pod)[0])
+    if now != "running" and not now.startswith(("failed", "creating")):
+        client.warn(f"pod {pod.name} is {now}: what ran in it was ended")
+
+
+async def _catch_up(app: App, pod: Pod) -> None:
+    """What the command committed is on the host when its end is told; nobody waits long for it."""
+    try:
+        async with asyncio.timeout(IMPORT_WAIT_S):
+            await app.links.catch_up(address(pod.spec))
+    except (RumpelError, TimeoutError) as error:
+        log.info("pod %s: its last commits come later: %s", pod.name, error)
 
 
 async def ready(app: App, client: Client, target: Target) -> Pod:
@@ -93,10 +114,24 @@ async def ready(app: App, client: Client, target: Target) -> Pod:
                 await forward.settle(app, client, [spec], result)
                 forward.raise_unless_port(client, result)
             return pod
+    _tell_of_making(app, client, target, name)
     outcome = await create_verb.make(app, client, target, [name])
     for error in outcome.errors.values():
         raise error
     return outcome.pods[name]
+
+
+def _tell_of_making(app: App, client: Client, target: Target, name: str) -> None:
+    """A mistyped name, and a container that went by other hands, must not look like a welcome."""
+    pod = app.pods.find(target.ref.repo_id, name)
+    if pod is None:
+        known = [known.name for known in app.pods.of_repo(target.ref.repo_id)]
+        near = pods.nearest(name, known)
+        if near is not None:
+            client.send(protocol.notice(f"new pod {name}; did you mean {near}?", level="warning"))
+    elif app.pods.access(pod.spec) is not None and pod.pod_id not in app.creating:
+        text = f"the container of pod {name} is gone; it is made again, from its commits"
+        client.send(protocol.notice(text, level="warning"))
 
 
 async def _post_attach(app: App, client: Client, pod: Pod, where: shell.Where) -> None:
@@ -138,6 +173,7 @@ async def _start(app: App, client: Client, target: Target, pod: Pod, where: shel
     )
     if client.request.tty and args["rows"] and args["cols"]:
         await host.resize(stream.exec_id, args["rows"], args["cols"])
+    client.tell_warnings()
     sock, prefix = stream.take_socket()
     try:
         encoded = base64.b64encode(prefix).decode()

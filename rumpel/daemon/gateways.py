@@ -70,6 +70,16 @@ class Gateways:
         for module in self._modules.get(repo.repo_id, {}).values():
             self._leave(self._repo(module), host, _path(module))
 
+    def moved(self, repo: RepoRef) -> None:
+        """It lies somewhere else: whoever follows its branches begins anew."""
+        for known in self._modules.values():
+            if repo.repo_id in known:
+                known[repo.repo_id] = repo
+        follower = self._followers.pop(repo.repo_id, None)
+        if follower is not None:
+            follower.cancel()
+            self._follow(self._repo(repo))
+
     def _follow(self, sync: RepoSync) -> None:
         follower = self._followers.get(sync.repo.repo_id)
         if follower is None or follower.done():

@@ -30,6 +30,7 @@ from rumpel.tasks.world import SyncReport
 log = logging.getLogger(__name__)
 
 TELL_TIMEOUT_S = 30.0
+HEAD_TIMEOUT_S = 5.0
 MAX_TOLD = 5
 MAX_WHY_CHARS = 300
 ALL = "*"
@@ -98,6 +99,21 @@ class Imports:
             rejected = (*imported.rejected, *others)
             await self._note(state, rejected)
             return SyncReport(imported.branches, rejected, self._large.unsaved(pod.pod_id))
+
+    async def catch_up(self, state: PodSync) -> None:
+        """Import unless the pod's HEAD is where the host has it, and nothing was noticed."""
+        link, pod = state.link, state.pod
+        if link is None:
+            return
+        words = (pod.workspace_folder,)
+        answer = (await link.request("head", *words, timeout_s=HEAD_TIMEOUT_S)).split()
+        async with state.importing:
+            pass  # one that runs may bring it
+        known = self._repo(pod.repo).branches.get(pod.pod_id, {})
+        moved, oid, *branch = answer if len(answer) > 1 else ("1", "-")
+        is_known = not branch or known.get(branch[0]) == oid
+        if moved != "0" or not is_known or state.noticed.is_set():
+            await self.run(state, is_asked_for=False)
 
     async def _fetched(self, state: PodSync) -> git_door.Imported:
         """Over the parked upload-pack; one that died meanwhile is replaced."""

@@ -11,8 +11,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from rumpel.adapters.stream import Stream
 from rumpel.cache.store import Store
 from rumpel.daemon import setups
 from rumpel.daemon.background import Background
+from rumpel.daemon.dirty import Dirty
 from rumpel.daemon.doors import Doors
 from rumpel.daemon.gateways import Gateways
 from rumpel.daemon.imports import Imports, Pace
@@ -49,7 +48,6 @@ LOOK_EVERY_S = 300.0
 RETRY_MAX_S = 30.0
 FIRST_RETRY_S = 0.5
 NEW_PATIENCE_S = 5.0
-COUNT = re.compile(r"[0-9]{1,9}")
 
 
 class LinkManager:
@@ -70,17 +68,17 @@ class LinkManager:
         self._background, self._host, self._idle = background, host, idle
         self._pods: dict[str, PodSync] = {}
         self._repos: dict[str, RepoSync] = {}
-        self._gateways = Gateways(
+        self.gateways = Gateways(
             background=background, host=host, gateway_filter=gateway_filter, repo=self.repo
         )
         self._peers = Peers(background=background, idle=idle, pods=self._pods, store=store)
-        self.dirty: dict[str, tuple[int, float]] = {}
+        self.dirty = Dirty(store, self.request)
         self.large = LargeFiles(host)
         doors = Doors(
             folder=doors_dir, limits=limits, repo=self.repo, upload_pack=self._upload_pack
         )
         self.modules = Modules(
-            store=store, doors=doors, repo=self.repo, gateways=self._gateways, large=self.large
+            store=store, doors=doors, repo=self.repo, gateways=self.gateways, large=self.large
         )
         self.imports = Imports(doors=doors, repo=self.repo, modules=self.modules, large=self.large)
         self._parking = Parking(
@@ -144,6 +142,8 @@ class LinkManager:
         answer = await self.request(pod.pod_id, "setup", *arguments, timeout_s=SETUP_TIMEOUT_S)
         if state is not None:
             state.access = replace(state.access, is_set_up=True)
+        if not setup.restore:
+            self.dirty.made(pod.pod_id)
         self._peers.linked(pod, self.repo(pod.repo), is_new=True)
         return answer
 
@@ -169,6 +169,12 @@ class LinkManager:
             raise HostUnreachable(f"no link into pod {pod.pod!r}")
         return await self.imports.run(state, is_asked_for=True)
 
+    async def catch_up(self, pod: PodAddress) -> None:
+        """Import what moved in the pod just now, if anything did. Raises RumpelError."""
+        state = self._pods.get(pod.pod_id)
+        if state is not None and state.is_live:
+            await self.imports.catch_up(state)
+
     async def look(self, pod: PodAddress, access: Access) -> SyncReport:
         await self.close(pod.pod_id)
         state = self._state(pod, access)
@@ -183,15 +189,7 @@ class LinkManager:
             await self.close(pod.pod_id)
 
     async def refresh_dirty(self, pod: PodAddress) -> int:
-        answer = await self.request(
-            pod.pod_id, "status", pod.workspace_folder, timeout_s=REQUEST_TIMEOUT_S
-        )
-        fields = dict(word.partition("=")[::2] for word in answer.split())
-        if not COUNT.fullmatch(fields.get("dirty", "")):
-            raise RumpelError(f"pod {pod.pod!r} did not tell its uncommitted files")
-        count = int(fields["dirty"])
-        self.dirty[pod.pod_id] = (count, time.time())
-        return count
+        return await self.dirty.refresh(pod)
 
     def branches(self, pod_id: str) -> Mapping[str, str]:
         for repo in self._repos.values():
@@ -224,17 +222,17 @@ class LinkManager:
         await self.repo(pod.repo).withdraw(pod.pod_id)
         await self.modules.forget(pod)
         await git_door.remove(self.imports.doors.path(pod))
-        self.dirty.pop(pod.pod_id, None)
+        self.dirty.forget(pod.pod_id)
         self.imports.refused.pop(pod.pod_id, None)
         self.large.forget(pod.pod_id)
 
     async def seeded(self, repo: RepoRef, host: str, poured: Poured) -> None:
         """Also called at start, for gateways that run already."""
-        await self._gateways.seeded(repo, host, poured)
+        await self.gateways.seeded(repo, host, poured)
         self._peers.seeded(self.repo(repo), host, is_new=repo in poured)
 
     async def unseeded(self, repo: RepoRef, host: str) -> None:
-        await self._gateways.unseeded(repo, host)
+        await self.gateways.unseeded(repo, host)
 
     # What the daemon uses.
 
@@ -282,6 +280,7 @@ class LinkManager:
         return [*found, *self.modules.notes(pod_id), *self.large.notes(pod_id)]
 
     async def close_all(self) -> None:
+        await self.dirty.close()
         for pod_id in list(self._pods):
             await self.close(pod_id)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rumpel import text
 from rumpel.adapters import git, threads
 from rumpel.daemon import requests, view
 from rumpel.daemon.app import App
@@ -34,9 +35,12 @@ async def run(app: App, client: Client) -> dict[str, object]:
     if result.states[node] not in DONE:
         raise result.errors.get(node) or RumpelError(f"the commits of {pod.name} did not arrive")
     found = result.outputs[node]
-    if found.commit is None:
-        raise _no_branch(app, pod)
-    data = await threads.call(_facts, app, pod, found.commit)
+    branch = client.request.args["branch"] or pod.name
+    commit = app.links.branches(pod.pod_id).get(branch)
+    if commit is None:
+        raise _no_branch(app, pod, branch)
+    await app.links.repo(pod.spec.repo).check()
+    data = await threads.call(_facts, app, pod, (branch, commit))
     return {
         "result": {**data, "was_asked": found.why_not is None},
         "warnings": client.warnings,
@@ -44,13 +48,18 @@ async def run(app: App, client: Client) -> dict[str, object]:
     }
 
 
-def _facts(app: App, pod: Pod, commit: str) -> dict[str, Any]:
+def _facts(app: App, pod: Pod, tip: tuple[str, str]) -> dict[str, Any]:
+    branch, commit = tip
+    shown = pod.name if branch == pod.name else f"{branch}@{pod.name}"
     dirty = app.links.dirty.get(pod.pod_id)
     return {
         "name": pod.name,
         "status": view.status(app, pod)[0],
         "commit": commit,
-        "ref": f"refs/remotes/rumpelpod/{pod.name}",
+        "branch": branch,
+        "shown": f"rumpelpod/{shown}",
+        "ref": f"refs/remotes/rumpelpod/{shown}",
+        "others": view.others(app, pod, app.links.branches(pod.pod_id)),
         "base_commit": pod.spec.base_oid,
         "dirty": None if dirty is None else dirty[0],
         "reviewed": _reviewed(app, pod, commit),
@@ -64,21 +73,25 @@ def _reviewed(app: App, pod: Pod, commit: str) -> dict[str, Any] | None:
         return None
     oid, moved = str(found["oid"]), None
     try:
-        new, lost = git.ahead_behind(app.opened(pod.spec.repo), commit, oid)
-        moved = None if lost else new
+        repo = app.opened(pod.spec.repo)
+        if not git.ahead_behind(repo, commit, oid)[1]:
+            # What it merged of the host's is none of its own.
+            moved = len(git.unmerged(repo, [commit], [oid]))
     except RumpelError:
         pass  # its commits are gone: as good as rewritten
     return {"oid": oid, "at": found.get("at"), "moved": moved}
 
 
-def _no_branch(app: App, pod: Pod) -> NotFound:
+def _no_branch(app: App, pod: Pod, branch: str) -> NotFound:
     others = sorted(app.links.branches(pod.pod_id))
     if not others:
         return NotFound(
             f"pod {pod.name!r} has no commit yet", hint=f"rumpel enter {pod.name}   to work in it"
         )
+    gone = " any more" if branch == pod.name else ""
+    first = pod.name if pod.name in others else f"{pod.name}:{others[0]}"
     return NotFound(
-        f"pod {pod.name!r} has no branch {pod.name!r} any more",
-        hint=f"git merge 'rumpelpod/{others[0]}@{pod.name}'   takes another one",
+        f"pod {pod.name!r} has no branch {branch!r}{gone}; it has {text.listing(others[:10])}",
+        hint=f"rumpel merge {first}   takes another one",
         details={"branches": others},
     )

@@ -29,6 +29,7 @@ from rumpel.daemon import setups
 from rumpel.daemon.doors import Doors
 from rumpel.daemon.gateways import Gateways
 from rumpel.daemon.large_files import LargeFiles
+from rumpel.daemon.places import Places
 from rumpel.daemon.podsync import PodSync
 from rumpel.daemon.repos import RepoSync
 from rumpel.errors import HostUnreachable, RumpelError
@@ -71,6 +72,10 @@ class Modules:
         """What the pod's set-up is told of them; their seeds have what it needs then."""
         repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
         found = await threads.call(git_modules.find, repo, setup.oid)
+        places = Places(self._store)
+        found.modules = [
+            replace(module, repo=places.known(module.repo)) for module in found.modules
+        ]
         self._left_out[pod.pod_id] = tuple(found.notes)
         before = self.of(pod.pod_id)
         if not found.modules and not before:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import difflib
 import os
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from rumpel import names
@@ -21,8 +23,9 @@ from rumpel.model import PodSpec, RepoRef
 from rumpel.tasks import container
 from rumpel.tasks.world import Access
 
+NEAR = 0.75
 KEPT_BY_ID = (
-    *("fresh", "made-of", "modules", "modules-back", "pending", "ports", "reviewed"),
+    *("dirty", "fresh", "made-of", "modules", "modules-back", "pending", "ports", "reviewed"),
     "undelete",
 )
 """Keys of the store with the id of a pod in them."""
@@ -64,6 +67,9 @@ class Pods:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._cache: dict[str, tuple[PodRow, Pod]] = {}
+        self.open_sessions: dict[str, int] = {}
+        self.ending: dict[str, str] = {}
+        """Pods that are stopped or deleted just now: what becomes of them."""
 
     def all(self) -> list[Pod]:
         return [self._read(row) for row in self._store.pods() if row.deleted_at is None]
@@ -98,11 +104,24 @@ class Pods:
             if matching:
                 raise UsageError(f"{name!r} is the beginning of {', '.join(matching)}")
         names.check_pod_name(name)
+        near = nearest(name, known)
+        hint = f"rumpel create {name}   makes it" if near is None else f"did you mean {near}?"
         raise NotFound(
             f"there is no pod {name!r} of this repository",
-            hint=f"rumpel create {name}   makes it; rumpel list   shows those there are",
+            hint=f"{hint}; rumpel list   shows those there are",
             details={"name": name, "known": known},
         )
+
+    @contextlib.contextmanager
+    def are_ending(self, pods: Iterable[Pod], word: str) -> Iterator[None]:
+        """For those who are in one of them: their shells just end."""
+        ids = [pod.pod_id for pod in pods]
+        self.ending.update(dict.fromkeys(ids, word))
+        try:
+            yield
+        finally:
+            for pod_id in ids:
+                self.ending.pop(pod_id, None)
 
     async def put(self, spec: PodSpec, *, created_at: float | None = None) -> Pod:
         row = PodRow(
@@ -190,6 +209,12 @@ class Pods:
             cached = (row, Pod(spec=spec, created_at=row.created_at))
             self._cache[row.pod_id] = cached
         return cached[1]
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The pod that was probably meant."""
+    found = difflib.get_close_matches(name, list(known), 1, NEAR)
+    return found[0] if found else None
 
 
 def find_container(containers: Iterable[ContainerState], pod_id: str) -> ContainerState | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from rumpel import names
 from rumpel.adapters import git, git_refs, git_seed, git_wire, threads
 from rumpel.adapters.docker_api import DockerHost
-from rumpel.adapters.published import View, view
+from rumpel.adapters.published import PREFIX, View, in_the_way, owner, view
 from rumpel.adapters.watch import Watcher
 from rumpel.daemon.large_files import GatewayFiles
 from rumpel.errors import RumpelError
@@ -30,7 +30,6 @@ LOOK_EVERY_S = 60.0
 PUSH_TIMEOUT_S = 300.0
 CARRIED_S = 2.0
 """For so long a file that the configuration includes may have changed unseen."""
-PUBLISHED_PREFIX = "refs/remotes/rumpelpod/"
 
 # receive-pack, then HEAD: one exec instead of two. $1 is a branch's full name or an oid, $2 the
 # seed, $3 the configuration it is made with when it is missing, as that of a new submodule is.
@@ -79,6 +78,9 @@ class RepoSync:
         """Pods of a superproject, of which this is a submodule; own pods have the right of way."""
         self.notes: tuple[str, ...] = ()
         self._on_pushed, self._on_published = on_pushed, on_published
+        self._names: set[str] = set()
+        """Pods whose refs are, or were, ours: those of any other name are left alone."""
+        self._checks = 0
         self._published: dict[str, str] | None = None
         self._lock = asyncio.Lock()
         self._gateways: dict[tuple[str, str], Gateway] = {}
@@ -122,6 +124,25 @@ class RepoSync:
             await git_refs.clear_locks(repo)
             await self._write()
 
+    async def check(self) -> None:
+        """Refs that somebody moved or removed by hand come back. Raises RumpelError."""
+        if self._checks > 1:
+            return  # one that has not begun will see it, too
+        self._checks += 1
+        try:
+            async with self._lock:
+                if self._published is not None:
+                    at = (self.repo.work_tree, self.repo.common_dir)
+                    self._published = await self._look(await threads.call(git.reopen, *at))
+                await self._write()
+        finally:
+            self._checks -= 1
+
+    def moved(self, repo: RepoRef) -> None:
+        """It lies somewhere else now; what it shows is not known."""
+        self.repo = repo
+        self._published, self._repo, self._carried = None, None, None
+
     async def withdraw(self, pod_id: str) -> None:
         """The pod is deleted: its refs go (`keep` holds the commits)."""
         async with self._lock:
@@ -139,12 +160,11 @@ class RepoSync:
         if repo is None:
             repo = await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
         if self._published is None:
-            self._published = await threads.call(git.refs, repo, PUBLISHED_PREFIX)
-            await self._keep_strange(repo, self._published)
+            self._published = await self._look(repo)
         wanted = self._view()
         # Unknown until it went well: a cancelled writer may have written.
         current, self._published = self._published, None
-        self._published = await git_refs.publish(repo, wanted.refs, current)
+        self._published = await git_refs.publish(repo, wanted.refs, current, look=self._look)
         if self._published != current:
             self._on_published(self)
         if self._published == wanted.refs:
@@ -154,11 +174,10 @@ class RepoSync:
 
     def _view(self) -> View:
         """What should be there now; also tells which names had to change."""
+        shown = self._shown_names()
+        self._names.update(shown)
         wanted = view(
-            {
-                name: (pod_id, self.branches.get(pod_id, {}))
-                for name, pod_id in self._shown_names().items()
-            }
+            {name: (pod_id, self.branches.get(pod_id, {})) for name, pod_id in shown.items()}
         )
         self.notes = tuple(wanted.notes)
         return wanted
@@ -176,13 +195,21 @@ class RepoSync:
             shown[name if name not in shown else f"{name}.{pod_id}"] = pod_id
         return shown
 
-    async def _keep_strange(self, repo: git.Repo, found: Mapping[str, str]) -> None:
-        """Refs of pods we do not know (the database was lost) go, but not the commits."""
-        ours = set(self.pod_names.values())
-        names_of = {ref: ref.removeprefix(PUBLISHED_PREFIX).rpartition("@")[2] for ref in found}
-        strange = [oid for ref, oid in found.items() if names_of[ref] not in ours]
-        if strange:
-            await git_refs.keep_old(repo, "unknown", strange)
+    async def _look(self, repo: git.Repo) -> dict[str, str]:
+        """The refs that are ours to replace; first, what would go with that is held.
+
+        Refs of pods nobody here knows (another daemon has them, the database was lost, or this is
+        a copy) stay, unless one of ours cannot be written beside them.
+        """
+        wanted = self._view().refs
+        found = await threads.call(git.refs, repo, PREFIX)
+        strange = [ref for ref in found if owner(ref) not in self._names]
+        blocking = in_the_way(strange, wanted)
+        ours = {ref: oid for ref, oid in found.items() if ref not in strange or ref in blocking}
+        lost = await threads.call(_dropped, repo, wanted, ours)
+        if lost:
+            await git_refs.keep_old(repo, "unknown", lost)
+        return ours
 
     def add_gateway(self, gateway: Gateway) -> None:
         self._gateways[gateway.seat] = gateway
@@ -315,3 +342,18 @@ class RepoSync:
         missing = wanted - {*heads.values()}
         await self._push(repo, seat, (head, heads), sorted(missing))
         held |= missing
+
+
+def _dropped(repo: git.Repo, wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """Commits that no ref would hold any more. Blocking."""
+    shown = set(wanted.values())
+    moved = {ref: oid for ref, oid in found.items() if oid not in shown}
+    lost = git.missing(repo, sorted(set(moved.values())))
+    return sorted(
+        {
+            oid
+            for ref, oid in moved.items()
+            if oid not in lost
+            and (ref not in wanted or not git.is_ancestor(repo, oid, wanted[ref]))
+        }
+    )

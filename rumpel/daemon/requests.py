@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,12 +52,13 @@ class Base:
 
 async def target(client: Client) -> Target:
     """Raises UsageError when the folder is in no repository, ConfigError for bad settings."""
-    return await threads.call(_target, client.request.cwd, client.request.env, client.request.host)
+    return await threads.call(_target, client)
 
 
-def _target(cwd: str, env: Mapping[str, str], host: str | None) -> Target:
-    repo = git.discover(cwd)
-    ref = pods_module.repo_ref(repo)
+def _target(client: Client) -> Target:
+    env, host = client.request.env, client.request.host
+    repo = git.discover(client.request.cwd)
+    ref = client.places.known(pods_module.repo_ref(repo))
     found = settings_module.resolve(
         flags={"host": host} if host else {},
         env=env,

@@ -16,7 +16,7 @@ from typing import Any
 from rumpel import jsonline, text
 from rumpel.adapters import git, threads
 from rumpel.adapters.git_diff import Scope
-from rumpel.daemon import requests
+from rumpel.daemon import requests, view
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
@@ -60,18 +60,28 @@ async def run(app: App, client: Client) -> dict[str, object]:
     scope = await threads.call(_scope, where, args["paths"], client.request.cwd)
     with_uncommitted = bool(args["include_dirty"])
     planned = await plan(
-        app, where, pod, against=against, scope=scope, with_uncommitted=with_uncommitted
+        app,
+        where,
+        pod,
+        branch=client.request.args["branch"],
+        against=against,
+        scope=scope,
+        with_uncommitted=with_uncommitted,
     )
     result = await app.runner.run(planned.graph, client)
     for error in result.errors.values():
         raise error
+    app.background.spawn(app.links.repo(pod.spec.repo).check(), "published branches")
     newest: imported.Output = result.outputs[node_id("imported", pod.spec)]
     dirty: uncommitted.Output | None = result.outputs.get(node_id("uncommitted", pod.spec))
     # Some files of a commit, or those of another branch, do not make it a reviewed one.
-    if against is None and not scope.paths and (dirty is None or dirty.is_own_branch):
+    is_own = client.request.args["branch"] in (None, pod.name)
+    if against is None and is_own and not scope.paths and (dirty is None or dirty.is_own_branch):
         await _remember(app, pod, newest.oid)
     if against is not None:
         planned = replace(planned, base_oid=result.outputs[node_id("imported", against.spec)].oid)
+    if is_own:
+        await threads.call(_tell_others, app, client, pod)
     data = _answer(client, where, pod, planned, result.outputs)
     return {"result": data, "warnings": client.warnings, "exit_code": 0}
 
@@ -120,11 +130,12 @@ async def plan(
     where: Target,
     pod: Pod,
     *,
+    branch: str | None = None,
     against: Pod | None = None,
     scope: Scope = WHOLE,
     with_uncommitted: bool = False,
 ) -> Plan:
-    subject = await _subject(app, pod)
+    subject = await _subject(app, pod, branch)
     other = note = oid = None
     if against is not None:
         other = await _subject(app, against)
@@ -155,13 +166,13 @@ def _base(repo: git.Repo, pod: Pod) -> tuple[str | None, str | None, str | None]
     return began, began, f"branch {branch} is gone: compared with the commit it was made from"
 
 
-async def _subject(app: App, pod: Pod) -> Subject:
+async def _subject(app: App, pod: Pod, branch: str | None = None) -> Subject:
     access = app.pods.access(pod.spec)
     why_not = await _why_not(app, pod)
     told = None
     if why_not is None and access is not None:
-        told = await _told(app, pod, access.container_id)
-    return Subject(spec=pod.spec, access=access, why_not=why_not, told=told)
+        told = await _told(app, pod, access.container_id, branch or pod.name)
+    return Subject(spec=pod.spec, access=access, why_not=why_not, told=told, branch=branch)
 
 
 async def _why_not(app: App, pod: Pod) -> str | None:
@@ -176,18 +187,24 @@ async def _why_not(app: App, pod: Pod) -> str | None:
     return None if state.status == "running" else f"it is {STATUS[state.status]}"
 
 
-async def _told(app: App, pod: Pod, container_id: str) -> str | None:
+async def _told(app: App, pod: Pod, container_id: str, branch: str) -> str | None:
     """A pod's word: it can only keep its own newest commits from being shown."""
     if not app.links.is_live(pod.pod_id, container_id):
         return None
     folder = pod.spec.container.workspace_folder
     try:
-        answer = await app.links.request(
-            pod.pod_id, "tip", folder, pod.name, timeout_s=ASK_TIMEOUT_S
-        )
+        answer = await app.links.request(pod.pod_id, "tip", folder, branch, timeout_s=ASK_TIMEOUT_S)
     except RumpelError:
         return None
     return answer if OID.fullmatch(answer) else None
+
+
+def _tell_others(app: App, client: Client, pod: Pod) -> None:
+    """Blocking (reads refs)."""
+    for other in view.others(app, pod, app.links.branches(pod.pod_id)):
+        what = text.count(other["ahead"], "commit")
+        name = other["branch"]
+        client.warn(f"{pod.name}: {what} on branch {name}: rumpel review {pod.name}:{name}")
 
 
 async def _remember(app: App, pod: Pod, oid: str) -> None:

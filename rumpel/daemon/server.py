@@ -19,6 +19,7 @@ from rumpel.daemon import (
     forward,
     graph,
     merge,
+    moved,
     recreate,
     replacing,
     review,
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 Verb = Callable[[App, Client], Awaitable[dict[str, object]]]
 
 VERBS: dict[str, Verb] = {
+    "adopt": moved.run,
     "create": create.run,
     "enter": enter.run,
     "list": system.list_pods,
@@ -137,15 +139,25 @@ async def _answer(app: App, connection: Connection, helpers: Background) -> None
         if not app.runner.active:
             app.stopping.set()
         return
-    client = Client(connection, protocol.Request(first))
+    client = Client(connection, protocol.Request(first), app.places)
     helpers.spawn(client.controls(), "controls")
     connection.send(await _run(app, client))
+
+
+def _tell_of_engine(client: Client) -> None:
+    """The daemon keeps to the Docker engine it was started with."""
+    wanted, own = client.request.env.get("DOCKER_HOST"), os.environ.get("DOCKER_HOST")
+    if wanted and wanted != own and client.request.verb in moved.ABOUT_A_REPOSITORY:
+        kept = own or "the default engine"
+        client.warn(f"DOCKER_HOST is ignored: the daemon uses {kept} (rumpel daemon restart)")
 
 
 async def _run(app: App, client: Client) -> dict[str, object]:
     """The error boundary: whatever a verb raises becomes the last line of the request."""
     try:
         await app.until_known()
+        _tell_of_engine(client)
+        await moved.settle(app, client)
         await replacing.turn(app, client.request)
         return await VERBS[client.request.verb](app, client)
     except RumpelError as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rumpel.daemon import requests, seeds, spared, trash
+from rumpel import protocol, text
+from rumpel.daemon import dirty, requests, seeds, spared, trash
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
@@ -12,7 +13,7 @@ from rumpel.daemon.requests import Target
 from rumpel.engine import faults
 from rumpel.engine.events import DONE
 from rumpel.engine.execute import RunResult
-from rumpel.errors import NotFound, RumpelError, UsageError
+from rumpel.errors import NotFound, Partial, RumpelError, UsageError
 from rumpel.graphs import delete as delete_graph
 from rumpel.graphs import stop as stop_graph
 from rumpel.graphs.create import node_id
@@ -28,7 +29,9 @@ async def stop(app: App, client: Client) -> dict[str, object]:
         access = access_of(app, pod)
         if access is not None:
             pairs.append((pod.spec, access))
-    result = await app.runner.run(stop_graph.stop(pairs), client) if pairs else None
+    _tell_sessions(app, client, pods)
+    with app.pods.are_ending(pods, "stopped"):
+        result = await app.runner.run(stop_graph.stop(pairs), client) if pairs else None
     rows = []
     for pod in pods:
         error = _error(result, pod)
@@ -48,16 +51,19 @@ async def delete(app: App, client: Client) -> dict[str, object]:
     result = None
     if pairs:
         graph = delete_graph.delete(pairs, force=force, keep_s=keep_s)
+        _tell_sessions(app, client, pods)
         try:
-            result = await app.runner.run(graph, client)
+            with app.pods.are_ending(pods, "deleted"):
+                result = await app.runner.run(graph, client)
         finally:
             await spared.go_on(app, [pod.spec for pod in pods], result)
         await faults.reach("delete.removed")
     rows = []
-    for pod in pods:
+    for pod, (_, access) in zip(pods, pairs, strict=True):
         error = _error(result, pod)
         if error is None:
             tell_lost(client, result, pod)
+            _tell_unseen(app, client, pod, access)
             await app.pods.remove(pod)
             await trash.remember(app, pod.spec.repo)
         else:
@@ -73,6 +79,22 @@ def tell_lost(client: Client, result: RunResult | None, pod: Pod) -> None:
     kept = None if result is None else result.outputs.get(node_id("keep", pod.spec))
     for line in () if kept is None else kept.lost:
         client.warn(f"pod {pod.name!r} is deleted, and this went with it: {line}")
+
+
+def _tell_unseen(app: App, client: Client, pod: Pod, access: Access | None) -> None:
+    """Its container went by other hands, and what was not committed with it."""
+    seen = app.store.kv_get(f"{dirty.KEY}/{pod.pod_id}")
+    if access is None and seen is not None and seen[0]:
+        files = text.count(seen[0], "uncommitted file")
+        client.warn(f"pod {pod.name!r} had {files} when it was last seen: gone with its container")
+
+
+def _tell_sessions(app: App, client: Client, pods: list[Pod]) -> None:
+    for pod in pods:
+        sessions = app.pods.open_sessions.get(pod.pod_id, 0)
+        if sessions:
+            what = text.count(sessions, "open session")
+            client.send(protocol.notice(f"pod {pod.name} has {what}", level="warning"))
 
 
 def _named(app: App, client: Client, where: Target) -> tuple[list[Pod], dict[str, RumpelError]]:
@@ -129,7 +151,8 @@ def _answer(
     error = next(iter(errors.values()))
     if len(rows) > 1:
         worst = error
-        error = type(worst)(
+        made = type(worst) if len(errors) == len(rows) else Partial
+        error = made(
             f"{len(errors)} of {len(rows)} pods failed: "
             + "; ".join(f"{name}: {one.message}" for name, one in errors.items()),
             hint=worst.hint,

@@ -6,14 +6,19 @@ import os
 import time
 from typing import Any
 
-from rumpel import __version__, paths
+from rumpel import __version__, paths, text
 from rumpel.adapters import threads
-from rumpel.daemon import forward, requests
+from rumpel.daemon import forward, moved, requests
 from rumpel.daemon.app import LOCAL, App
 from rumpel.daemon.client import Client
+from rumpel.daemon.pods import Pod
 from rumpel.daemon.view import listing
 from rumpel.devcontainer import config as devcontainer
 from rumpel.errors import Conflict, HostUnreachable
+from rumpel.graphs.create import address
+
+GLANCE_S = 0.2
+REFRESH_S = 20.0
 
 
 async def list_pods(app: App, client: Client) -> dict[str, object]:
@@ -21,19 +26,46 @@ async def list_pods(app: App, client: Client) -> dict[str, object]:
     everything = bool(client.request.args["all"])
     if everything:
         pods = app.pods.all()
+        await moved.tell_gone(app, client)
     else:
         repo = app.target_of(client.request.cwd)
         pods = app.pods.of_repo(repo.repo_id)
+        if pods:
+            app.background.spawn(app.links.repo(pods[0].spec.repo).check(), "published branches")
     if pods:
         try:
             await app.host(LOCAL)
         except HostUnreachable as error:
             client.warn(error.message)
+    await _look(app, client, pods)
     rows = listing(app, pods) if len(pods) < 8 else await threads.call(listing, app, pods)
     ports = {(pod.spec.repo.work_tree, pod.name): forward.summary(app, pod) for pod in pods}
     for row in rows:
         row["ports"] = ports[row["repo"], row["name"]]
     return {"result": rows, "warnings": client.warnings, "exit_code": 0}
+
+
+async def _look(app: App, client: Client, pods: list[Pod]) -> None:
+    """For uncommitted files: with --refresh in all that run, else where the number is no use."""
+    everything = bool(client.request.args["refresh"])
+    if client.request.args["quiet"] and not everything:
+        return
+    asked = []
+    for pod in pods:
+        access = app.pods.access(pod.spec)
+        is_wanted = app.links.dirty.get(pod.pod_id) is None or (
+            pod.pod_id in app.pods.open_sessions and not app.links.dirty.is_fresh(pod.pod_id)
+        )
+        if access is None or not (everything or is_wanted):
+            continue
+        if app.links.is_live(pod.pod_id, access.container_id):
+            asked.append(pod)
+    within_s = REFRESH_S if everything else GLANCE_S
+    addresses = [address(pod.spec) for pod in asked]
+    late = await app.links.dirty.refresh_all(addresses, within_s=within_s)
+    if late and everything:
+        names = sorted(pod.name for pod in asked if pod.pod_id in late)
+        client.warn(f"no answer from {text.listing(names)}: uncommitted files are as last seen")
 
 
 async def config(app: App, client: Client) -> dict[str, object]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +22,7 @@ STATUS = {
     "removing": "gone",
     "created": "creating",
 }
+MOST_BRANCHES = 50
 RANK = {"running": 0, "creating": 1, "paused": 2, "restarting": 2}
 
 
@@ -70,6 +73,8 @@ def _row(app: App, pod: Pod) -> tuple[dict[str, Any], float]:
             "ahead": ahead,
             "behind": behind,
             "dirty": None if dirty is None else dirty[0],
+            "dirty_at": None if dirty is None else _iso(dirty[1]),
+            "others": others(app, pod, branches),
             "base": spec.base_branch,
             "notes": app.links.notes(pod.pod_id),
             "refused": [
@@ -78,25 +83,54 @@ def _row(app: App, pod: Pod) -> tuple[dict[str, Any], float]:
             ],
         },
         "agent": None,
-        "created_at": datetime.fromtimestamp(pod.created_at, UTC).isoformat(timespec="seconds"),
+        "created_at": _iso(pod.created_at),
         "container_id": None if state is None else state.id,
     }, commit_time
 
 
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def others(app: App, pod: Pod, branches: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Other branches of the pod with commits that neither its own nor the host's base has."""
+    own, found = branches.get(pod.name), []
+    for branch, oid in sorted(branches.items())[:MOST_BRANCHES]:
+        if branch == pod.name or oid == own:
+            continue
+        ahead = _compare(app, pod, oid)[0]
+        if ahead and own is not None:
+            with contextlib.suppress(RumpelError):
+                ahead = min(ahead, app.compared(app.opened(pod.spec.repo), own, oid)[0])
+        if ahead:
+            found.append({"branch": branch, "ahead": ahead})
+    return found
+
+
 def _compare(app: App, pod: Pod, commit: str | None) -> tuple[int | None, int | None, float]:
-    """Against the branch the pod was made from; None when either side is not there."""
+    """Against the branch the pod was made from; None when either side is not there.
+
+    One that was made from a tag or a commit has none, so any branch that has it all will do.
+    """
     if commit is None:
         return None, None, 0.0
     try:
         repo = app.opened(pod.spec.repo)
         base = None
         if pod.spec.base_branch is not None:
-            base = git.refs(repo, f"refs/heads/{pod.spec.base_branch}").get(
-                f"refs/heads/{pod.spec.base_branch}"
-            )
-        base = base or pod.spec.base_oid
-        if base is None:
-            return None, None, 0.0
-        return app.compared(repo, base, commit)
+            ref = f"refs/heads/{pod.spec.base_branch}"
+            base = git.refs(repo, ref).get(ref)
+        if base is None and pod.spec.base_oid is not None:
+            return _compare_loose(app, repo, pod.spec.base_oid, commit)
+        return (None, None, 0.0) if base is None else app.compared(repo, base, commit)
     except RumpelError:
         return None, None, 0.0
+
+
+def _compare_loose(app: App, repo: git.Repo, base: str, commit: str) -> tuple[int, int, float]:
+    found = app.compared(repo, base, commit)
+    if found[0]:
+        heads = sorted(set(git.refs(repo, "refs/heads/").values()))[:MOST_BRANCHES]
+        if any(app.compared(repo, head, commit)[0] == 0 for head in heads):
+            return (0, *found[1:])
+    return found

@@ -479,6 +479,24 @@ rp_tip() {
     rp_ok "${rp_tip:--}"
 }
 
+rp_head() {
+    # Did a branch move that nobody was told of yet (1), where is HEAD, and on which branch: asked
+    # after each command of the user, so builtins first.
+    rp_seq=$1 rp_tip='' rp_branch=''
+    if rp_first "$2/.git/HEAD"; then
+        case $rp_line in
+        'ref: refs/heads/'*)
+            rp_branch=${rp_line#ref: refs/heads/}
+            rp_first "$2/.git/refs/heads/$rp_branch" && rp_tip=$rp_line
+            [ -n "$rp_tip" ] || rp_tip=$(git -C "$2" rev-parse -q --verify HEAD)
+            ;;
+        *) rp_tip=$rp_line ;;
+        esac
+    fi
+    [ -s "$2/.git/rumpel/flag" ] && rp_moved=1 || rp_moved=0
+    rp_ok "$rp_moved ${rp_tip:--} $rp_branch"
+}
+
 rp_fetch() {
     # $2: the workspace; of a submodule then also its key and its seed.
     # By path and refspec, not by the remote's name: the user may have changed it. Without hooks:

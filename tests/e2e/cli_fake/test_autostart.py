@@ -209,3 +209,15 @@ def test_waiting_for_the_start_can_be_interrupted(home: Home, root: Path) -> Non
     assert process.wait(5) == 130
     for pid in home.daemon_pids():
         os.kill(pid, signal.SIGKILL)
+
+
+def test_a_daemon_on_the_socket_of_another_environment_is_used(home: Home, root: Path) -> None:
+    """As sessions of cron and sudo have it: the same state, no XDG_RUNTIME_DIR."""
+    home.run("list", "--all", cwd=root).assert_ok()
+    (pid,) = home.daemon_pids()
+    found = home.run("list", "--all", cwd=root, env={"XDG_RUNTIME_DIR": None}).assert_ok()
+    assert found.elapsed_s < 10
+    assert "starting" not in found.stderr
+    refused = home.run("list", cwd=root, env={"RUMPEL_SOCKET": str(home.path / "x" / "sock")})
+    refused.assert_error(4, f"process {pid}", str(home.socket), "RUMPEL_SOCKET")
+    assert home.daemon_pids() == [pid]

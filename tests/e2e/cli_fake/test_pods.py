@@ -32,17 +32,19 @@ def test_an_empty_list_is_the_header_alone(serve: Serve, run: Run) -> None:
 def test_list_shows_git_state_and_the_failed_step(serve: Serve, run: Run) -> None:
     failed = {**POD, "name": "bob", "status": "failed at postCreateCommand"}
     failed["git"] = {"ahead": 0, "behind": 2, "dirty": 3}
-    serve(list=answers([POD, failed]))
+    other = {"ahead": 0, "behind": 0, "dirty": None, "others": [{"branch": "x/y", "ahead": 2}]}
+    serve(list=answers([POD, failed, {**POD, "name": "c", "git": other}]))
     lines = run("list").assert_ok().stdout.splitlines()
     assert "ahead 1   " in lines[1]
-    assert "behind 2 +dirty" in lines[2]
+    assert "behind 2 +dirty " in lines[2]
+    assert "up to date +2 on x/y +dirty?" in lines[3]
     assert "failed at postCreateCommand" in lines[2]
 
 
 def test_list_quiet_is_names_only(serve: Serve, run: Run) -> None:
     daemon = serve(list=answers([POD, {**POD, "name": "b"}]))
     assert run("-q", "ls", "--all").assert_ok().stdout == "a\nb\n"
-    assert daemon.requests[0]["args"] == {"all": True, "quiet": True}
+    assert daemon.requests[0]["args"] == {"all": True, "quiet": True, "refresh": False}
 
 
 def test_list_in_json_is_one_envelope(serve: Serve, run: Run) -> None:
