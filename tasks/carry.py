@@ -8,6 +8,7 @@ Ignored files stay behind unless a pattern names them, or they are a repository.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -178,13 +179,29 @@ async def tidy(place: Place, carried: Carried, kept: tuple[str, ...]) -> bool:
     Ignored files that came along because nobody could be asked, and what the image brought that
     the pod had removed. False when something that stayed behind is not ignored after all.
     """
-    now = await ignored(place)
-    if not carried.skipped <= now:
+    now, are_ignored = await asyncio.gather(ignored(place), _are_ignored(place, carried.skipped))
+    if not are_ignored:
         return False
     files, folders = unwanted(carried, now, Choice(ignored=now, kept=kept))
     await _remove(place, REMOVE, files)
     await _remove(place, REMOVE_FOLDERS, folders)
     return True
+
+
+async def _are_ignored(place: Place, paths: frozenset[bytes]) -> bool:
+    """Whether they are there or not: by the rules as they came over."""
+    if not paths:
+        return True
+    done = await place.host.exec_run(
+        place.container_id,
+        [*GIT, "-C", place.folder, "check-ignore", "-z", "--stdin"],
+        user=place.user,
+        cwd="/",
+        input=b"".join(b"%b\0" % path for path in sorted(paths)),
+        timeout_s=LIST_TIMEOUT_S,
+        max_output_bytes=MAX_LIST_BYTES,
+    )
+    return set(done.stdout.split(b"\0")) >= paths
 
 
 async def _remove(place: Place, script: str, paths: list[bytes]) -> None:

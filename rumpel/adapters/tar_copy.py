@@ -88,7 +88,7 @@ class Copy:
     items: dict[bytes, bytes] = field(default_factory=dict)
     """What was passed on: path -> digest. A folder's path ends with a slash."""
     skipped: set[bytes] = field(default_factory=set)
-    """Ignored files and folders that were met, as `choice.ignored` has them."""
+    """Those of `choice.ignored` that were met; a folder's path ends with a slash."""
     missing: set[bytes] = field(default_factory=set)
     """What should have come along, but was seen too late: another passage needs it."""
     root: tuple[int, int] | None = None
@@ -128,7 +128,8 @@ class Copy:
         if choice.attached and _is_under(choice.attached, path):
             return False
         if choice.ignored and (above := _above(choice.ignored, path)) is not None:
-            self.skipped.add(above)
+            if above == path:
+                self.skipped.add(path + b"/" if entry.kind == FOLDER else path)
             if not choice.is_kept(path):
                 self._leave(entry)
                 return False
@@ -140,6 +141,7 @@ class Copy:
             )
         if entry.kind == HARD_LINK and entry.link not in self.items:
             self.missing.add(entry.link)
+            return False
         return True
 
     def _leave(self, entry: _Entry) -> None:

@@ -32,7 +32,7 @@ EXAMPLES = (
 )
 DONE = {
     "nothing": "up to date",
-    "later": "up to date; what is run in it next has the new environment",
+    "later": "up to date; what changed counts from now on",
     "lifecycle": "lifecycle commands ran",
     "ports": "ports are forwarded",
     "start": "started",
@@ -41,7 +41,7 @@ DONE = {
 }
 WOULD = {
     "nothing": "nothing to do: it is up to date",
-    "later": "nothing to do: what is run in it next has the new environment",
+    "later": "nothing to do: what changed would count from then on",
     "lifecycle": "would run lifecycle commands",
     "ports": "would forward ports",
     "start": "would start it",

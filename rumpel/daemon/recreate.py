@@ -24,8 +24,8 @@ from rumpel.graphs.create import create, node_id
 from rumpel.graphs.recreate import recreate
 from rumpel.model import PodSpec
 
-LATER = ("remote_env", "env_probe", "shares_branches")
-"""Parts of a pod that are used the next time something is run in it, and by no node."""
+LATER = ("remote_env", "env_probe", "shares_branches", "ports", "hooks")
+"""Parts of a pod that are used, some of them, by no node but by what is run in it next."""
 
 
 async def run(app: App, client: Client) -> dict[str, object]:

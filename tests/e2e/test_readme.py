@@ -51,6 +51,20 @@ def test_review_and_merge(rumpel_project: ProjectFactory) -> None:
     project.run("delete", "fix-login").assert_ok()
 
 
+def test_recreate(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(config={"image": MINI_IMAGE, "runArgs": ["--network=none"]})
+    said = []
+    for line in commands("Recreate: no more than what changed"):
+        if "--plan" in line:
+            changed = {"image": MINI_IMAGE, "containerEnv": {"A": "b"}}
+            project.write({".devcontainer/devcontainer.json": changed})
+        said.append(project.run(*shlex.split(line)[1:]).assert_ok().stdout)
+    assert said[1] == "fix-login: up to date\n"
+    assert "would make a new container" in said[2]
+    assert "containerEnv.A" in said[2]
+    assert said[3] == "fix-login: new container\n"
+
+
 def test_slow_set_up_paid_once(rumpel_project: ProjectFactory) -> None:
     slow = "sleep 1; cat /proc/sys/kernel/random/uuid >/tmp/ran"
     project = rumpel_project(

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.support.dirty import dirty, photo
+from rumpel.devcontainer import actions, fields
+from rumpel.devcontainer.actions import Action
+from tests.support.dirty import PROGRESS, dirty, photo
 from tests.support.engine import MINI_IMAGE
 from tests.support.exact import Picture, differences, picture
 from tests.support.project import CONFIG_NAMES, Project, ProjectFactory
 from tests.support.repo import Content
 
-BASE: dict[str, Any] = {"image": MINI_IMAGE, "runArgs": ["--network=none"]}
+ROUNDS = int(os.environ.get("RUMPEL_ROUNDS", "2"))
+"""Of random work; scripts/long takes 500. Read when imported: no test sees the caller's."""
+Record = Callable[[str, object], None]
+NO_NETWORK: dict[str, Any] = {"runArgs": ["--network=none"]}
+BASE: dict[str, Any] = {"image": MINI_IMAGE, **NO_NETWORK}
 FOLDER = "/workspaces/repo"
 FILES: dict[str, Content] = {
     ".gitignore": "*.log\nignored/\n.env\n",
@@ -148,8 +156,8 @@ def test_what_fails_leaves_the_pod_as_it_was(rumpel_project: ProjectFactory) -> 
     oid = inside(
         project,
         "p",
-        "git cherry-pick --quit; git reset -q --hard; git switch -qf p;"
-        "git commit -q --allow-empty -m on; git rev-parse HEAD",
+        "git cherry-pick --quit; rm .git/index; git symbolic-ref HEAD refs/heads/p;"
+        "git reset -q --hard; git commit -q --allow-empty -m on; git rev-parse HEAD",
     )
     project.wait_for_ref("p", oid)
     assert len(project.containers("p")) == 1
@@ -184,3 +192,161 @@ def test_the_smallest_action(rumpel_project: ProjectFactory) -> None:
     assert inside(project, "p", "cat ignored/a/1 .env") == "1\n2"
     assert recreate("--clean") == "new container"
     assert inside(project, "p", "ls -A ignored .env 2>/dev/null || :") == ""
+
+
+def test_a_baked_checkout_brings_nothing_back(rumpel_project: ProjectFactory) -> None:
+    """The new container starts with the image's checkout: its caches stay, the rest of it goes."""
+    dockerfile = (
+        f"FROM {MINI_IMAGE}\nCOPY . {FOLDER}\n"
+        f"RUN cd {FOLDER} && mkdir -p stray/er ignored && echo 1 >stray/er/file"
+        " && echo warm >ignored/cache && git update-ref refs/heads/baked HEAD && rm -rf docs"
+        " && mkdir -p src/lib.d && echo x >src/lib.d/x\n"
+    )
+    config = {**BASE, "build": {"dockerfile": "../Dockerfile", "context": ".."}}
+    del config["image"]
+    project = rumpel_project({**FILES, "Dockerfile": dockerfile}, config=config)
+    seed = random.randrange(1 << 30)
+    inside(project, "p", dirty(random.Random(seed), "merge"))
+    assert inside(project, "p", "cat ignored/cache") == "warm"
+    inside(project, "p", "git rm -qf --ignore-unmatch run.sh; rm -rf docs README.md; echo f >docs")
+    shown, before, first = photo(project, "p"), exact(project, "p"), project.container_id("p")
+    configure(project, image=None, build=config["build"], containerEnv={"A": "b"})
+    project.run("recreate", "p").assert_ok()
+    assert project.container_id("p") != first
+    assert_same_work(project, before, why=f"seed {seed}")
+    assert photo(project, "p") == shown, f"seed {seed}"
+    assert inside(project, "p", "cat ignored/cache; git branch --list baked") == "warm"
+
+
+def test_another_user_owns_the_workspace(rumpel_project: ProjectFactory) -> None:
+    """The files of the one workspace user are those of the next one; others' stay theirs."""
+    make = f"FROM {MINI_IMAGE}\nRUN echo '%s:x:%d:%d::/home/%s:/bin/sh' >>/etc/passwd\n"
+    project = rumpel_project(
+        {
+            **FILES,
+            "one.Dockerfile": make % ("ann", 1001, 1001, "ann"),
+            "two.Dockerfile": make % ("bob", 1002, 1002, "bob"),
+        },
+        config={"build": {"dockerfile": "../one.Dockerfile"}, "remoteUser": "ann", **NO_NETWORK},
+    )
+    inside(project, "p", "echo mine >mine; git add mine; echo new >new; git stash -q; echo 1 >2")
+    project.exec("p", "sh", "-c", f"echo root >{FOLDER}/roots")
+    before = exact(project, "p")
+    build = {"dockerfile": "../two.Dockerfile"}
+    configure(project, image=None, build=build, remoteUser="bob")
+    project.run("recreate", "p").assert_ok()
+    after = exact(project, "p")
+    owners = {name: (item[2], item[3]) for name, item in after.items()}
+    assert owners["mine" if "mine" in after else "2"] == (1002, 1002)
+    assert owners["roots"] == (0, 0)
+    assert {name: item[6] for name, item in before.items() if item[0] == b"0"} == {
+        name: item[6] for name, item in after.items() if item[0] == b"0"
+    }
+    assert inside(project, "p", "id -un; git stash pop -q; cat mine; git status --porcelain") == (
+        "bob\nmine\nA  mine\n?? 2\n?? new\n?? roots"
+    )
+
+
+def test_repositories_and_worktrees_come_along(rumpel_project: ProjectFactory) -> None:
+    """Also an ignored one: it is work, whoever ignores it."""
+    project = rumpel_project(FILES)
+    inside(
+        project,
+        "p",
+        "mkdir -p ignored/tool/deep; cd ignored/tool; git init -q; echo t >deep/t; git add .;"
+        "git -c user.name=a -c user.email=a@b commit -qm tool; cd ../..;"
+        "echo junk >ignored/junk; git worktree add -q wt -b side; echo w >wt/w;"
+        "ln ignored/junk linked; ln README.md hard; mkfifo pipe",
+    )
+    before = picture(project.docker, project.container_id("p"), FOLDER)
+    configure(project, containerEnv={"A": "b"})
+    project.run("recreate", "p").assert_ok()
+    after = picture(project.docker, project.container_id("p"), FOLDER)
+    assert {name for name in before if name not in after} <= {"ignored/junk"}
+    assert (
+        inside(
+            project,
+            "p",
+            "cat linked; stat -c %h README.md; git -C ignored/tool log --format=%s;"
+            "git -C wt status --porcelain; test -p pipe && echo pipe;"
+            "git fsck 2>&1 | grep error || :",
+        )
+        == "junk\n2\ntool\n?? w\npipe"
+    )
+
+
+@pytest.mark.timeout(7200 if ROUNDS > 5 else 240)
+@pytest.mark.slow
+def test_random_work_survives(rumpel_project: ProjectFactory, record_property: Record) -> None:
+    """In running and stopped pods, with a build that fails first and one that does not."""
+    record_property("examples", ROUNDS)
+    project = rumpel_project({**FILES, "Dockerfile": f"FROM {MINI_IMAGE}\n"}, config=BASE)
+    build = {"dockerfile": "../Dockerfile", "context": ".."}
+    for number in range(ROUNDS):
+        seed = random.randrange(1 << 30)
+        rng = random.Random(seed)
+        why = f"round {number}, seed {seed}"
+        configure(project)
+        inside(project, "p", dirty(rng, rng.choice(tuple(PROGRESS))))
+        is_stopped = rng.random() < 0.5
+        if is_stopped:
+            project.run("stop", "p").assert_ok()
+        before, first = exact(project, "p"), project.container_id("p")
+        configure(project, image=None, build=build, containerEnv={"ROUND": str(number)})
+        (project.root / "Dockerfile").write_text(f"FROM {MINI_IMAGE}\nRUN exit {number + 1}\n")
+        project.run("recreate", "p").assert_code(6)
+        assert project.container_id("p") == first, why
+        assert differences(before, exact(project, "p")) == [], why
+        (project.root / "Dockerfile").write_text(f"FROM {MINI_IMAGE}\nENV R={number}\n")
+        project.run("recreate", "p").assert_ok()
+        assert project.container_id("p") != first, why
+        assert_same_work(project, before, why=why)
+        assert inside(project, "p", "echo $ROUND $R") == f"{number} {number}", why
+        project.run("delete", "--force", "p").assert_ok()
+
+
+CHANGES: dict[str, Any] = {
+    "remoteEnv": {"A": "b"},
+    "capAdd": ["SYS_PTRACE"],
+    "containerEnv": {"A": "b"},
+    "containerUser": "dev",
+    "forwardPorts": [9300],
+    "init": False,
+    "mounts": ["type=tmpfs,target=/scratch"],
+    "name": "other",
+    "onCreateCommand": "true",
+    "otherPortsAttributes": {"onAutoForward": "silent"},
+    "overrideCommand": False,
+    "portsAttributes": {"9300": {"label": "web"}},
+    "postAttachCommand": "true",
+    "postCreateCommand": "true",
+    "postStartCommand": "true",
+    "privileged": True,
+    "remoteUser": "dev",
+    "runArgs": ["--network=none", "--memory=64m"],
+    "securityOpt": ["no-new-privileges"],
+    "updateContentCommand": "true",
+    "userEnvProbe": "none",
+    "waitFor": "postCreateCommand",
+    "workspaceFolder": "/elsewhere",
+}
+"""A change of each field that needs no image; customizations stand for what is for others."""
+
+
+def test_each_field_has_its_action(rumpel_project: ProjectFactory) -> None:
+    """What leaves the container alone is done for real, one after the other in one pod."""
+    project = rumpel_project(FILES)
+    project.run("create", "p").assert_ok()
+    first, changed = pid_of(project), dict[str, Any]()
+    images = {"image", "build", "dockerFile", "context"}
+    assert {*CHANGES} == fields.HONOURED - images
+    for name, value in {**CHANGES, "customizations": {"a": 1}}.items():
+        expected = actions.FIELDS[name]
+        does = expected not in (Action.CONTAINER, Action.IMAGE)
+        configure(project, **{**changed, name: value})
+        flags = ("--trust", "--json", *(() if does else ("--plan",)))
+        done = project.run("recreate", "p", *flags).assert_ok().data
+        assert done["action"] == expected, f"{name}: {done}"
+        assert pid_of(project) == first, name
+        if does:
+            changed[name] = value
