@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = (
     "Make new pods that start where another one is: all its branches, the index,\n"
-    "changed and new files, stashes, a merge or rebase in progress, from the same image.\n"
+    "changed and new files, stashes, a merge or rebase in progress, the same image.\n"
     "The source goes on and is not changed. Ignored files and volumes are not copied;\n"
     "the lifecycle commands run in the new pods."
 )

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = (
     "Show the pods of this repository: running ones first, newest commit first.\n"
-    "GIT compares with the branch the pod was made from. +dirty: files are not committed,\n"
-    "as last seen (--refresh looks now); +dirty? when that is not known.\n"
+    "GIT compares with the branch the pod was made from. +dirty: files are not\n"
+    "committed, as last seen (--refresh looks now); +dirty? when that is not known.\n"
     "+1 on BRANCH: commits on another branch of the pod.\n"
     "+refused: a branch of the pod is not taken; below the table it says why."
 )
@@ -115,7 +115,7 @@ def git_state(git: dict[str, Any] | None) -> str:
     base = ", ".join(parts) or ("up to date" if known else "-")
     marks = [f" +{item['ahead']} on {item['branch']}" for item in git.get("others") or ()]
     if git.get("dirty") or (known and git.get("dirty") is None):
-        marks.append(" +dirty" if git["dirty"] else " +dirty?")
+        marks.append(" +dirty" if git.get("dirty") else " +dirty?")
     return base + "".join(marks) + (" +refused" if git.get("refused") else "")
 
 

@@ -125,7 +125,7 @@ def test_config_shows_values_and_origins(serve: Serve, run: Run) -> None:
     assert plain.stderr == "warning: features is not handled\n"
     origin = run("config", "--origin").assert_ok().stdout
     assert ["memory", "4g", ".rumpelpod.json"] in [line.split() for line in origin.splitlines()]
-    assert "2                             RUMPEL_CPUS" in origin
+    assert ["cpus", "2", "RUMPEL_CPUS"] in [line.split() for line in origin.splitlines()]
     check = run("config", "--check").assert_ok().stdout
     assert check.splitlines()[1].split() == [
         ".devcontainer.json:3",

@@ -91,6 +91,7 @@ def test_create_sends_what_was_asked_and_shows_a_table(serve: Serve, run: Run) -
         "config": None,
         "trust": True,
         "no_wait": False,
+        "no_prebuild": False,
     }
     assert daemon.requests[0]["env"]["LC_ALL"] == "C.UTF-8"
 
