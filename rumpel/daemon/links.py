@@ -297,7 +297,7 @@ class LinkManager:
             state.link, state.parked, state.pending = None, None, None
             old.ready, state.ready = state.ready, None
             self._background.spawn(self._drop(old), f"old streams of {pod.pod}")
-        state.access = access
+        state.pod, state.access = pod, access  # its repository may have been moved
         return state
 
     async def _open_stream(self, pod: PodAddress, access: Access) -> Stream:

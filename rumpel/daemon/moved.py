@@ -102,6 +102,7 @@ async def adopt(app: App, old: RepoRef, here: RepoRef) -> list[Pod]:
     _tell_links(app, new)
     moved = app.pods.of_repo(new.repo_id)
     for pod in moved:
+        await app.links.close(pod.pod_id)  # a daemon that starts may have linked it meanwhile
         await app.links.restore(address(pod.spec))
     await app.links.repo(new).check()
     for pod in moved:
