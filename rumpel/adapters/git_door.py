@@ -124,9 +124,10 @@ class Weight:
         await threads.call(self._judge, report)
 
     def _judge(self, report: git_wire.FetchReport) -> None:
-        if not report.scanner.objects:
-            return
         quarantine, limits = self._quarantine, self._limits
+        # By what is there, not by what was overheard: a pod may try to talk past the listener.
+        if not report.scanner.objects and not quarantine.has_objects():
+            return
         git_judge.chains(quarantine.path / git_quarantine.OBJECTS, report.scanner, limits)
         found = self.found + git_judge.objects(self._repo, quarantine, limits)
         if self._before is None:

@@ -87,6 +87,7 @@ class PktListener:
     def _header(self) -> None:
         word = bytes(self._packet)
         if word == b"PACK":
+            self._begin_pack()
             self._is_raw, self.in_pack, self._band = True, True, BAND_DATA
             self._in_band(word)
             return
@@ -110,11 +111,17 @@ class PktListener:
         # Before version 2 nothing announces the pack but its first packet.
         is_band = self.in_pack or line[0] <= BAND_ERROR
         if is_band:
+            self._begin_pack()
             self.in_pack, self._band = True, line[0]
             self._in_band(line[1:])
             return
         self.in_pack = line == b"packfile\n"
         self._talk(line)
+
+    def _begin_pack(self) -> None:
+        """Git takes any first word for a capability: a pack there would hide the real one."""
+        if not self._greeted:
+            raise Refused("refused: the pod sends a pack before it was asked for one")
 
     def _in_band(self, data: bytes) -> None:
         if self._band == BAND_DATA:

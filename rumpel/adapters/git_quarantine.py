@@ -127,6 +127,15 @@ class Quarantine:
         _remove(self.path / OBJECTS)
         (self.path / OBJECTS).mkdir()
 
+    def has_objects(self) -> bool:
+        """Whether anything was fetched into it."""
+        top = self.path / OBJECTS
+        return any(
+            next(folder.iterdir(), None) is not None
+            for folder in top.iterdir()
+            if folder.is_dir() and folder.name != "info"
+        )
+
     def remove(self) -> None:
         with contextlib.suppress(OSError):
             _remove(self.path)
