@@ -15,7 +15,7 @@ from typing import Any
 
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_types import ContainerDetail
-from rumpel.adapters.tar_copy import Choice, Copy, Owners, drain
+from rumpel.adapters.tar_copy import Choice, Copy, Owners, drain, joined
 from rumpel.errors import NotFound, RumpelError
 
 LIST_TIMEOUT_S = 120.0
@@ -130,7 +130,7 @@ async def over(
         try:
             async with old.host.get_archive(old.container_id, f"{old.folder}/.") as pieces:
                 await new.host.put_archive(
-                    new.container_id, "/", sent.pieces(pieces), overwrite=True
+                    new.container_id, "/", joined(sent.pieces(pieces)), overwrite=True
                 )
         except NotFound:
             raise RumpelError(f"there is no workspace at {old.folder} any more") from None

@@ -18,6 +18,7 @@ from rumpel.errors import Conflict, RumpelError
 BLOCK = 512
 END = bytes(2 * BLOCK)
 MAX_EXTENDED_BYTES = 1 << 20
+PIECE_BYTES = 256 << 10
 MAX_ENTRIES = 4_000_000
 FILE, HARD_LINK, SYMLINK, FOLDER, FIFO = b"0", b"1", b"2", b"5", b"6"
 TAKEN = (FILE, b"\0", HARD_LINK, SYMLINK, FOLDER, FIFO)
@@ -188,6 +189,19 @@ class Copy:
         self.items[entry.path + b"/" if entry.kind == FOLDER else entry.path] = digest
         if len(self.items) > MAX_ENTRIES:
             raise RumpelError(f"the workspace has more than {MAX_ENTRIES} files")
+
+
+async def joined(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same in larger pieces: each one is a write, and a file of a tar is three."""
+    parts, size = list[bytes](), 0
+    async for piece in source:
+        parts.append(piece)
+        size += len(piece)
+        if size >= PIECE_BYTES:
+            yield b"".join(parts)
+            parts, size = [], 0
+    if parts:
+        yield b"".join(parts)
 
 
 async def drain(source: AsyncIterator[bytes]) -> None:
