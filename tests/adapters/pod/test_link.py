@@ -205,5 +205,5 @@ def test_the_program_is_short_and_has_no_end_mark() -> None:
     _, text = program(PodSettings())
     assert "." not in text.splitlines()
     assert not any(line.startswith("@") for line in text.splitlines())
-    assert len(text) < 16_000
+    assert len(text) < 20_000, "a shell may have to read it from a stream, byte by byte"
     assert shorten("#!/bin/sh\n# why\n\n    a # b\n") == "#!/bin/sh\na # b"
