@@ -313,13 +313,13 @@ SETTINGS: Mapping[str, Setting] = {
             key="hooksTimeout",
             default=3600.0,
             check=_seconds,
-            meaning="longest time of one lifecycle command, in seconds",
+            meaning='longest time of one lifecycle command (90, "5m", "1h")',
         ),
         Setting(
             key="keepDeleted",
             default=7 * 86400.0,
             check=_seconds,
-            meaning="how long a deleted pod can be undeleted, in seconds",
+            meaning='how long a deleted pod can be undeleted (3600, "12h", "7d")',
         ),
         Setting(
             key="parallel",

@@ -26,5 +26,23 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 ALIASES = {"ls": "list", "ps": "list", "rm": "delete"}
 
+MEANT = {
+    **dict.fromkeys(("attach", "exec", "open", "run", "shell", "ssh", "start"), "enter"),
+    **dict.fromkeys(("add", "new", "up"), "create"),
+    **dict.fromkeys(("clone", "copy", "duplicate"), "fork"),
+    **dict.fromkeys(("info", "inspect", "status"), "list"),
+    **dict.fromkeys(("diff", "show"), "review"),
+    **dict.fromkeys(("down", "halt", "pause"), "stop"),
+    **dict.fromkeys(("destroy", "prune", "remove"), "delete"),
+    **dict.fromkeys(("rebuild", "reset", "update"), "recreate"),
+    **dict.fromkeys(("history", "why"), "graph"),
+    **dict.fromkeys(("forward", "port", "port-forward"), "forward-port"),
+    "logs": "daemon logs",
+    "recover": "undelete",
+    "save": "snapshot",
+    "settings": "config",
+}
+"""What other tools call it."""
+
 PASSES_ARGUMENTS = frozenset({"enter", "review"})
 """Commands that hand everything behind `--` to a program."""

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 DESCRIPTION = (
     "Show the settings in force and what is read from devcontainer.json.\n"
-    "Settings come from flags, RUMPEL_* variables, .rumpelpod.json, your own file."
+    "Settings come, the first that has one, from flags, variables (maxFileSize is\n"
+    "RUMPEL_MAX_FILE_SIZE), .rumpelpod.json at the top of the repository, and\n"
+    "~/.config/rumpel/config.json: JSON objects, comments allowed, e.g.\n"
+    '{"cpus": 2, "memory": "4g", "keepDeleted": "14d"}.'
 )
 EXAMPLES = (
     ("rumpel config --origin", "where each setting comes from"),
@@ -38,6 +41,7 @@ DEVCONTAINER = (
     ("hooks", "commands"),
 )
 """Members of the devcontainer that people want to see, and their names."""
+DURATIONS = ("hooksTimeout", "keepDeleted")
 
 
 def add_arguments(parser: Declared) -> None:
@@ -61,9 +65,13 @@ def render(data: dict[str, Any], args: Arguments) -> None:
         _fields(data.get("devcontainer") or {})
         return
     settings = data.get("settings") or []
-    headers = ["SETTING", "VALUE"] + ["FROM"] * args.origin
+    headers = ["SETTING", "VALUE", "FROM" if args.origin else "MEANING"]
     rows = [
-        [str(row["key"]), shown(row.get("value"))] + [str(row.get("origin"))] * args.origin
+        [
+            str(row["key"]),
+            setting(row),
+            str(row.get("origin" if args.origin else "meaning") or ""),
+        ]
         for row in settings
     ]
     _table(headers, rows)
@@ -79,6 +87,14 @@ def render(data: dict[str, Any], args: Arguments) -> None:
         ui.out("touches this machine (needs your consent once):")
         for effect in effects:
             ui.out(f"  {text.safe(str(effect.get('text')))}")
+
+
+def setting(row: dict[str, Any]) -> str:
+    """Its value; times with their unit."""
+    value = row.get("value")
+    if row["key"] in DURATIONS and isinstance(value, int | float):
+        return text.duration(float(value))
+    return shown(value)
 
 
 def shown(value: object) -> str:

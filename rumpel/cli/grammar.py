@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from rumpel.cli import options as global_options
-from rumpel.cli.commands import ALIASES, COMMANDS, PASSES_ARGUMENTS
+from rumpel.cli.commands import ALIASES, COMMANDS, MEANT, PASSES_ARGUMENTS
 from rumpel.cli.plain import Arguments, Plain
 from rumpel.errors import UsageError
 
@@ -33,7 +33,7 @@ def resolve_verb(word: str) -> str:
         return verb
     from rumpel import text
 
-    close = text.suggestion(word, [*COMMANDS, *ALIASES])
+    close = MEANT.get(word) or text.suggestion(word, [*COMMANDS, *ALIASES])
     raise UsageError(
         f"there is no command '{text.safe(word)}'"
         + (f", did you mean {close!r}?" if close else ""),

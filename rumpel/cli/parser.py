@@ -7,19 +7,26 @@ import os
 import sys
 
 from rumpel.cli import options as global_options
+from rumpel.cli.plain import SUPPRESS
 from rumpel.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 MAX_HELP_COLUMNS = 100
 
 
 class Parser(argparse.ArgumentParser):
     """Errors as UsageError; help in our shape."""
+
+    def add_argument(self, *flags: str, **how: Any) -> argparse.Action:
+        """What is hidden is neither shown in the help nor asked for."""
+        if how.get("help") == SUPPRESS:
+            how |= {"help": argparse.SUPPRESS, "default": []}
+        return super().add_argument(*flags, **how)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, hint=f"{self.prog} --help")

@@ -9,7 +9,7 @@ import pytest
 
 from rumpel import protocol
 from rumpel.cli import grammar, parser
-from rumpel.cli.commands import ALIASES, COMMANDS
+from rumpel.cli.commands import ALIASES, COMMANDS, MEANT
 from rumpel.cli.plain import Arguments
 from rumpel.errors import UsageError
 
@@ -34,6 +34,11 @@ def test_aliases_and_suggestions() -> None:
     assert {word: grammar.resolve_verb(word) for word in ALIASES} == ALIASES
     with pytest.raises(UsageError, match="did you mean 'create'"):
         grammar.resolve_verb("craete")
+    assert {meant.split()[0] for meant in MEANT.values()} <= set(COMMANDS)
+    assert not set(MEANT) & {*COMMANDS, *ALIASES}
+    with pytest.raises(UsageError, match="did you mean 'delete'") as caught:
+        grammar.resolve_verb("remove")
+    assert caught.value.hint == "rumpel delete"
     with pytest.raises(UsageError, match=r"no command '\\x1b'") as caught:
         grammar.resolve_verb("\x1b")
     assert caught.value.hint == "rumpel help"
