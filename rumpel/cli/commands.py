@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "graph": ("graph", "show the steps behind a pod, their state and why"),
     "config": ("config", "show the configuration and where each value comes from"),
     "daemon": ("daemon", "look at, stop or restart the background process"),
+    "completions": ("completions", "print a script that makes your shell complete"),
     "help": ("help", "show help for a command or a topic"),
 }
 
