@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -265,10 +266,32 @@ async def _create(ctx: Context[World], inputs: Inputs) -> tuple[str, ContainerSt
 async def make(ctx: Context[World], inputs: Inputs, name: str) -> str:
     """Create, not start; the id. Raises NameTaken."""
     _refuse_sealed(inputs)
-    await _volumes(ctx, inputs)
-    return await ctx.world.host(inputs.host).create_container(
-        name, create_body(inputs, _labels(ctx, inputs)), platform=inputs.spec.platform
-    )
+    host, body = ctx.world.host(inputs.host), create_body(inputs, _labels(ctx, inputs))
+    image = await host.image(body["Image"])
+    kept = image_volumes(inputs, () if image is None else image.volumes)
+    body["HostConfig"]["Mounts"] += [
+        {"Type": "volume", "Source": volume, "Target": folder} for folder, volume in kept.items()
+    ]
+    await _volumes(ctx, inputs, [*inputs.spec.volumes, *kept.values()])
+    return await host.create_container(name, body, platform=inputs.spec.platform)
+
+
+def image_volumes(inputs: Inputs, declared: Iterable[str]) -> dict[str, str]:
+    """Folder -> volume of the pod, for the VOLUMEs of its image that nothing else is mounted at.
+
+    Named, so that what lies in them outlives the container.
+    """
+    config = inputs.spec.host_config
+    mounts = [*inputs.spec.mounts, *config.get("Mounts", ())]
+    taken = {str(mount.get("Target")) for mount in mounts} | set(config.get("Tmpfs", ()))
+    taken |= {bind.split(":")[1] for bind in config.get("Binds", ()) if ":" in bind}
+    taken = {folder.rstrip("/") for folder in taken}
+    found = {}
+    for folder in sorted(declared):
+        if folder.rstrip("/") not in taken:
+            digest = hashlib.blake2b(folder.encode(), digest_size=4).hexdigest()
+            found[folder] = f"rumpel-{inputs.pod_id}-{digest}"
+    return found
 
 
 def _refuse_sealed(inputs: Inputs) -> None:
@@ -280,14 +303,14 @@ def _refuse_sealed(inputs: Inputs) -> None:
         )
 
 
-async def _volumes(ctx: Context[World], inputs: Inputs) -> None:
+async def _volumes(ctx: Context[World], inputs: Inputs, wanted: Iterable[str]) -> None:
     """The pod's own volumes carry its labels, so that they are found and go with it."""
     labels = {
         **ctx.world.labels("volume", ctx.node_id, ctx.nonce),
         names.LABEL_POD: inputs.pod,
         names.LABEL_POD_ID: inputs.pod_id,
     }
-    for name in inputs.spec.volumes:
+    for name in wanted:
         await ctx.world.host(inputs.host).create_volume(name, labels)
 
 

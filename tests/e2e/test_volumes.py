@@ -1,0 +1,32 @@
+"""Volumes that an image declares belong to the pod: they outlive its container, and go with it."""
+
+from __future__ import annotations
+
+import json
+
+from tests.support.engine import MINI_IMAGE
+from tests.support.project import ProjectFactory
+
+DOCKERFILE = f"FROM {MINI_IMAGE}\nRUN mkdir /data /bound && echo given >/data/given\n"
+CONFIG = {"build": {"dockerfile": "Dockerfile"}, "runArgs": ["--network=none", "--tmpfs=/bound"]}
+
+
+def test_a_recreate_keeps_what_lies_in_them(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(
+        {".devcontainer/Dockerfile": f"{DOCKERFILE}VOLUME /data /bound\n"}, config=CONFIG
+    )
+    assert project.inside("p", "cat /data/given; echo mine >/data/mine; echo $A") == "given"
+    before = project.container_id("p")
+    changed = {**CONFIG, "containerEnv": {"A": "new"}}
+    project.write({".devcontainer/devcontainer.json": json.dumps(changed)})
+    project.run("recreate", "p").assert_ok()
+    assert project.container_id("p") != before
+    assert project.inside("p", "cat /data/given /data/mine; echo $A").split() == [
+        *("given", "mine", "new")
+    ]
+    mounts = project.docker.api.inspect_container(project.container_id("p"))["Mounts"]
+    volumes = {mount["Destination"]: mount["Name"] for mount in mounts if mount["Name"]}
+    assert volumes.keys() == {"/data", "/rumpel/host.git"}
+    project.run("delete", "--force", "p").assert_ok()
+    assert project.home.label
+    assert project.docker.volumes(project.home.label) == []
