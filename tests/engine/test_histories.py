@@ -1,6 +1,6 @@
 """The 15 invariants of the engine over random histories: seeded ones, and ones hypothesis shrinks.
 
-`RUMPEL_HISTORIES=100000` plays as many (scripts/long); a failure names its seed, and
+`RUMPEL_LIVES=100000` plays as many (scripts/long); a failure names its seed, and
 `python -m tests.engine.history SEED` plays that one again. `RUMPEL_SEED` is the first one.
 """
 
@@ -32,7 +32,7 @@ from tests.engine.history import History, held_to_the_tables, play
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = int(os.environ.get("RUMPEL_SEED", "0"))
-COUNT = int(os.environ.get("RUMPEL_HISTORIES", "800"))
+COUNT = int(os.environ.get("RUMPEL_LIVES", "800"))
 FEW = settings(
     max_examples=int(os.environ.get("RUMPEL_EXAMPLES", "40")), stateful_step_count=12, deadline=None
 )
