@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_kill_sweep import LONG, Record, Sweep, assert_dirty, make_dirty
 from tests.support.project import ProjectFactory
+from tests.support.sweep import LONG, Record, Sweep, assert_dirty, make_dirty
 
 
 @pytest.mark.timeout(3600 if LONG else 180)
