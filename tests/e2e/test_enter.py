@@ -131,7 +131,7 @@ def test_a_changed_dockerfile_rebuilds_nothing_on_enter(rumpel_project: ProjectF
     assert project.run("enter", "p", "--", "cat", "/etc/which").assert_ok().stdout == "one\n"
     assert project.container_id("p") == container
     refused = project.run("create", "p").assert_error(4, "changed")
-    assert "rumpel graph p" in refused.stderr
+    assert "rumpel recreate p" in refused.stderr
     assert project.container_id("p") == container
     assert project.run("enter", "q", "--", "cat", "/etc/which").assert_ok().stdout == "two\n"
 

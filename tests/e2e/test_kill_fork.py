@@ -15,7 +15,7 @@ from tests.support.sweep import LONG, Record, Sweep, assert_dirty, make_dirty
 def test_fork(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
     points = sweep.chosen(
-        sweep.points("fork", "p", "q", before=make_dirty, pods=("p", "q")), share=2
+        sweep.points("fork", "p", "q", before=make_dirty, pods=("p", "q")), share=1
     )
     record_property("kills", len(points))
     for point in points:

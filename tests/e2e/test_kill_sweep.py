@@ -69,7 +69,7 @@ def test_create(
     rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record, then: str
 ) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
-    points = sweep.chosen(sweep.points("create", "p", before=lambda project: None), share=2)
+    points = sweep.chosen(sweep.points("create", "p", before=lambda project: None), share=1)
     record_property("kills", len(points))
     for point in points:
         project = sweep.project(point)
@@ -102,7 +102,7 @@ def test_prebuild(
     sweep = Sweep(rumpel_project, tmp_path)
     found = sweep.points("create", "p", before=always, key="prebuild")
     own = [point for point in found if point.startswith("prebuild.")]
-    points = sweep.chosen(own, share=2)
+    points = sweep.chosen(own, share=1)
     record_property("kills", len(points))
     for point in points:
         project = sweep.project(point)
@@ -160,7 +160,7 @@ def test_merge(rumpel_project: ProjectFactory, tmp_path: Path, record_property: 
         return oid
 
     sweep = Sweep(rumpel_project, tmp_path)
-    points = sweep.chosen(sweep.points("merge", "p", before=make), share=2)
+    points = sweep.chosen(sweep.points("merge", "p", before=make), share=1)
     record_property("kills", len(points))
     for point in points:
         project = sweep.project(point)
@@ -180,7 +180,7 @@ def test_merge(rumpel_project: ProjectFactory, tmp_path: Path, record_property: 
 def test_delete(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
     argv = ("delete", "--force", "p")
-    points = sweep.chosen(sweep.points(*argv, before=make_dirty), share=2)
+    points = sweep.chosen(sweep.points(*argv, before=make_dirty), share=1)
     record_property("kills", len(points))
     for point in points:
         project = sweep.project(point)
@@ -229,7 +229,7 @@ def test_undelete(rumpel_project: ProjectFactory, tmp_path: Path, record_propert
         return oid
 
     found = sweep.points("undelete", "p", before=in_trash)
-    points = sweep.chosen([item for item in found if not item.startswith("image.")], share=2)
+    points = sweep.chosen([item for item in found if not item.startswith("image.")], share=1)
     record_property("kills", len(points))
     for point in points:
         project = sweep.project(point)
@@ -275,7 +275,7 @@ def test_recreate(rumpel_project: ProjectFactory, tmp_path: Path, record_propert
 
     sweep = Sweep(rumpel_project, tmp_path)
     found = sweep.points("recreate", "p", before=change)
-    points = sweep.chosen(found, share=2)
+    points = sweep.chosen(found, share=1)
     record_property("kills", len(points))
     for point in points:
         project = sweep.project(point)
@@ -302,7 +302,7 @@ def test_forward_port(
         project.run("create", "p").assert_ok()
 
     sweep, argv = Sweep(rumpel_project, tmp_path), ("forward-port", f"p:{PORT + 1}")
-    points = sweep.chosen(sweep.points(*argv, before=make), share=2)
+    points = sweep.chosen(sweep.points(*argv, before=make), share=1)
     record_property("kills", len(points))
     for point in points:
         project = sweep.project(point)
@@ -323,7 +323,7 @@ def test_forward_port(
 def test_review(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
     points = sweep.points("review", "p", before=commit_in)
-    points = sweep.chosen(points, share=2)
+    points = sweep.chosen(points, share=1)
     record_property("kills", len(points))
     for point in points:
         project = sweep.project(point)

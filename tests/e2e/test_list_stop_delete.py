@@ -121,9 +121,9 @@ def test_unknown_is_not_clean(rumpel_project: ProjectFactory) -> None:
 def test_several_with_one_missing(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     project.run("create", "a", "c").assert_ok()
-    project.run("stop", "a", "b", "c").assert_error(3, "1 of 3", "b")
+    project.run("stop", "a", "b", "c").assert_error(7, "1 of 3", "b")
     assert (status(project, "a"), status(project, "c")) == ("stopped", "stopped")
-    project.run("delete", "a", "b", "c").assert_error(3, "b")
+    project.run("delete", "a", "b", "c").assert_error(7, "b")
     assert project.run("list", "-q").assert_ok().stdout == ""
     assert project.containers() == []
 
