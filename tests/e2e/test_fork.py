@@ -4,19 +4,8 @@ from __future__ import annotations
 
 import random
 
-from tests.support.dirty import dirty, photo
+from tests.support.dirty import FILES, dirty, photo
 from tests.support.project import Project, ProjectFactory
-from tests.support.repo import Content
-
-FILES: dict[str, Content] = {
-    ".gitignore": "*.log\nignored/\n",
-    ".gitattributes": "*.crlf text eol=crlf\n",
-    "src/app.py": "print(1)\n",
-    "src/lib.py": "print(2)\n",
-    "docs/one.crlf": "a\r\nb\r\n",
-    "run.sh": "#!/bin/sh\n",
-    "data.bin": bytes(range(256)),
-}
 
 
 def renamed(lines: list[str], old: str, new: str) -> list[str]:

@@ -7,6 +7,18 @@ import subprocess
 from pathlib import Path
 
 from tests.support.project import Project
+from tests.support.repo import Content
+
+FILES: dict[str, Content] = {
+    ".gitignore": "*.log\nignored/\n",
+    ".gitattributes": "*.crlf text eol=crlf\n",
+    "src/app.py": "print(1)\n",
+    "src/lib.py": "print(2)\n",
+    "docs/one.crlf": "a\r\nb\r\n",
+    "run.sh": "#!/bin/sh\n",
+    "data.bin": bytes(range(256)),
+}
+"""A repository for it to happen in."""
 
 BASE = """
 git config user.name Dev; git config user.email dev@example.com
