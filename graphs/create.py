@@ -93,6 +93,7 @@ def made_of(
         pod=spec.pod,
         pod_id=spec.pod_id,
         image_id=tooled.out("image_id"),
+        image_key=tooled.out("tag"),
         image_user=base.out("user"),
         user=tooled.out("user"),
         seed_volume=seeded.out("volume"),

@@ -40,6 +40,8 @@ class Inputs:
     pod: str
     pod_id: str
     image_id: str
+    image_key: str
+    """What the image was made from: made once more, it is the same image with another id."""
     user: str
     """User of the workspace."""
     image_user: str
@@ -69,7 +71,7 @@ def fingerprint(inputs: Inputs) -> dict[str, Json]:
     return {
         # A name is used again: what is in flight for a deleted pod is not for the new one.
         "pod": inputs.pod_id,
-        "image.id": inputs.image_id,
+        "image": inputs.image_key,
         "seed.volume": inputs.seed_volume,
         "workspaceFolder": spec.workspace_folder,
         "containerUser": spec.container_user,

@@ -56,8 +56,6 @@ def render(pods: list[dict[str, Any]], options: Options, *, with_repo: bool) -> 
         for pod in pods:
             ui.out(text.safe(str(pod["name"])))
         return
-    if not pods and sys.stdout.isatty():
-        ui.err("no pods yet: rumpel create NAME makes one")
     headers, rows = cells(pods, time.time(), with_repo=with_repo)
     lines = text.table(headers, rows, columns=ui.columns(sys.stdout))
     if ui.use_color(options.color, sys.stdout):
@@ -66,6 +64,8 @@ def render(pods: list[dict[str, Any]], options: Options, *, with_repo: bool) -> 
         ui.out(line)
     for line in refusals(pods):
         ui.out(line)
+    if not pods and sys.stdout.isatty():
+        ui.err("no pods yet: rumpel create NAME makes one")
 
 
 def refusals(pods: list[dict[str, Any]]) -> list[str]:

@@ -175,6 +175,7 @@ def _inputs(spec: PodSpec, state: ContainerState, memo: dict[str, str]) -> conta
         pod=spec.pod,
         pod_id=spec.pod_id,
         image_id=state.image_id,
+        image_key="",
         image_user=image_user,
         user=user,
         seed_volume=memo.get("seed_volume", ""),

@@ -202,6 +202,7 @@ async def _remember_one(app: App, spec: PodSpec, result: RunResult) -> None:
         spec,
         {
             "image_id": tools.image_id,
+            "image_key": tools.tag,
             "image_user": image.user,
             "user": tools.user,
             "seed_volume": seed.volume,

@@ -178,6 +178,7 @@ class Pods:
             pod=spec.pod,
             pod_id=spec.pod_id,
             image_id=image["image_id"],
+            image_key=image.get("image_key", ""),
             image_user=image["image_user"],
             user=image["user"],
             seed_volume=image["seed_volume"],

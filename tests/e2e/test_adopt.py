@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import uuid
+
 import pytest
 
 from rumpel import names
@@ -55,6 +58,32 @@ def test_pods_are_rebuilt_from_their_containers(rumpel_project: ProjectFactory) 
     project.run("undelete", "q").assert_ok()
     project.run("enter", "q", "--", "cat", "precious").assert_ok()
     project.run("delete", "--force", "q").assert_ok()
+
+
+def test_tools_made_anew_change_nothing(rumpel_project: ProjectFactory) -> None:
+    """Two daemons that build one layer at once, or an image that was removed: another id."""
+    project = rumpel_project(
+        config={
+            "image": "rumpel-mini:1",
+            "runArgs": ["--network=none"],
+            "workspaceFolder": f"/work/{uuid.uuid4().hex[:12]}",
+        }
+    )
+    project.run("create", "p").assert_ok()
+    container = project.containers("p")[0]
+    api = project.docker.api
+    (tag,) = api.inspect_image(container["ImageID"])["RepoTags"]
+    dockerfile = io.BytesIO(f"FROM {tag}\nLABEL made-by=test\n".encode())
+    list(api.build(fileobj=dockerfile, tag=tag, rm=True))
+    assert api.inspect_image(tag)["Id"] != container["ImageID"]
+    try:
+        project.run("stop", "p").assert_ok()
+        lose_the_database(project)
+        project.run("create", "p").assert_ok()
+        assert project.container_id("p") == container["Id"]
+        project.run("delete", "p").assert_ok()
+    finally:
+        api.remove_image(tag, force=True)
 
 
 @pytest.mark.parametrize("then", ["enter", "stop", "delete"])

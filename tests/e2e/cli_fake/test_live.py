@@ -87,7 +87,10 @@ def test_a_slow_answer_says_what_is_waited_for(serve: Serve, terminal: Open) -> 
     shown = terminal("list")
     shown.wait_for("waiting for the rumpel daemon")
     assert shown.end() == 0
-    assert shown.screen == "NAME   AGENT   GIT   STATUS   CREATED"
+    assert shown.screen.splitlines() == [
+        "NAME   AGENT   GIT   STATUS   CREATED",
+        "no pods yet: rumpel create NAME makes one",
+    ]
 
 
 def test_a_hundred_steps_fit_the_screen(serve: Serve, terminal: Open) -> None:
