@@ -63,6 +63,11 @@ def place_in_line(name: str) -> int:
     return 2 if name.endswith(ASIDE) else 1 if name.endswith(COMING) else 0
 
 
+def own_name(name: str) -> str:
+    """Of the pod's own container, whichever place in line this one has."""
+    return name.removesuffix(COMING).removesuffix(ASIDE)
+
+
 def seed_volume_name(repo_basename: str, repo_id: str, home_id: str) -> str:
     return f"rumpel-{slug(repo_basename)}-{repo_id[:12]}-{home_id[:6]}-git"
 

@@ -24,6 +24,8 @@ POLICY = Policy(slots=("create",), timeout_s=1800.0)
 ANSWER = re.compile(r"(-|[0-9a-f]{40}(?:[0-9a-f]{24})?)( moved)?( no-lfs)?")
 """What a set-up may say; the pod is untrusted, and its answer becomes a ref of the user."""
 
+AGAIN = "run the same again: that repository is made anew from the host's first"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
@@ -76,7 +78,15 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         restore=before,
         prebuilt="" if made is None else made.key,
     )
-    said = await links.set_up(pod, setup)
+    try:
+        said = await links.set_up(pod, setup)
+    except RumpelError as error:
+        damage = await ctx.world.by_hand.look_at_seed(pod.repo, pod.host)
+        if damage is None:
+            raise
+        raise RumpelError(
+            f"{damage}: {error.message}", hint=AGAIN, details=error.details
+        ) from error
     answer = ANSWER.fullmatch(said)
     if answer is None:
         raise RumpelError(f"pod {pod.pod!r} did not tell its commit: {said[:80]!r}")

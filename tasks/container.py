@@ -16,10 +16,11 @@ from typing import Any
 
 from rumpel import names
 from rumpel.adapters.docker_types import ContainerState
-from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed
+from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import CommandFailed, Conflict, NameTaken, RumpelError
 from rumpel.model import SEAL, ContainerSpec, RepoRef, sealed
 from rumpel.resources import resource_text
+from rumpel.tasks import by_hand
 from rumpel.tasks.world import Access, PodAddress, World
 
 KIND = "container"
@@ -64,6 +65,10 @@ class Output:
     started_at: str
     user: str
     as_main: bool
+    name: str = ""
+    """Its own one, as it was then; unknown of older ones."""
+    networks: tuple[str, ...] = ()
+    """Those it was in."""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -96,7 +101,9 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
         return state
     if state.status != "running":
         return changed(f"container is {state.status}")
-    return OK if state.started_at == output.started_at else changed("container was restarted")
+    if state.started_at != output.started_at:
+        return changed("container was restarted")
+    return by_hand.check(state, name=output.name, networks=output.networks)
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
@@ -121,11 +128,15 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         raise removed_meanwhile(inputs)
     if state.status != "running":
         raise await ended_at_once(ctx.world, inputs, state)
+    if found is not None:
+        state = await _put_back(ctx, inputs, state)
     return Output(
         container_id=container_id,
         started_at=state.started_at,
         user=inputs.user,
         as_main=access(inputs, container_id).as_main,
+        name=names.own_name(state.name),
+        networks=tuple(sorted(state.networks)),
     )
 
 
@@ -134,6 +145,25 @@ async def undo(ctx: Context[World], inputs: Inputs) -> None:
     found = await _find(ctx.world, inputs)
     if found is not None and found.status == "created":
         await ctx.world.host(inputs.host).remove(found.id, force=True, volumes=True)
+
+
+async def _put_back(ctx: Context[World], inputs: Inputs, state: ContainerState) -> ContainerState:
+    """The one that was made just now (`made`) has another name for a while; of an adopted one
+    only its label is known."""
+    name = names.container_name(inputs.repo.basename, inputs.pod, inputs.pod_id)
+    notes = await by_hand.put_back(
+        ctx.world.host(inputs.host),
+        state,
+        name=None if inputs.made else name,
+        spec=None if inputs.spec_label else inputs.spec,
+    )
+    if notes is None:
+        return state
+    for note in notes:
+        ctx.log(note)
+    await ctx.world.looked(inputs.host, state.id)
+    now = ctx.world.container(inputs.host, state.id)
+    return state if isinstance(now, Probe) else now
 
 
 def removed_meanwhile(inputs: Inputs) -> RumpelError:

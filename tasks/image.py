@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rumpel.adapters.docker_images import BuildOptions
-from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed
+from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import ConfigError, NotFound
 from rumpel.names import slug
 from rumpel.tasks.world import World
@@ -63,15 +63,14 @@ def fingerprint(inputs: Inputs) -> dict[str, Json]:
 
 
 def check(world: World, inputs: Inputs, output: Output) -> Probe:
-    there = world.has_image(inputs.host, output.image_id)
     snapshot = world.snapshot(inputs.host)
-    if there is not OK or snapshot is None:
-        return there
+    if snapshot is None:
+        return world.has_image(inputs.host, output.image_id)
     for ref, before in output.bases.items():
         now = snapshot.image_id(ref)
-        if now is not None and now != before:
+        if now is not None and now != before:  # the one before may be hidden by now, or be gone
             return changed(f"{ref} names another image now")
-    return OK
+    return world.has_image(inputs.host, output.image_id)
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:

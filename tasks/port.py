@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rumpel.engine.operation import OK, Context, Json, Policy, Probe, gone
+from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed, gone
 from rumpel.model import PortSpec
 from rumpel.tasks.world import Access, PodAddress, World
 
@@ -52,7 +52,12 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
         return stopped
     pod_id, key = inputs.address.pod_id, inputs.port.key
     local = world.ports.local(pod_id, key, inputs.container_id)
-    return OK if local is not None else gone("not forwarded")
+    if local == output.local:
+        return OK
+    why = world.ports.why(pod_id, key)
+    if local is None:
+        return gone(why or "not forwarded")
+    return changed(why or f"local port is {local} now")
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:

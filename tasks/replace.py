@@ -99,7 +99,7 @@ async def settle(world: World, pod: PodAddress, *, old: Access | None, start: bo
         await world.host(pod.host).remove(found[1].id, force=True, volumes=True)
     elif 1 in found or 2 in found:  # the other one was removed by hand
         (left,) = found.values()
-        await world.host(pod.host).rename(left.id, _own_name(left.name))
+        await world.host(pod.host).rename(left.id, names.own_name(left.name))
         return False
     if start and old is not None and 0 in found and found[0].status != "running":
         await _start_again(world, pod, old)
@@ -115,14 +115,10 @@ async def swap(world: World, pod: PodAddress, container_id: str) -> int:
         if names.place_in_line(state.name) == 0:
             await host.rename(state.id, state.name + names.ASIDE)
     if names.place_in_line(new.name):
-        await host.rename(new.id, _own_name(new.name))
+        await host.rename(new.id, names.own_name(new.name))
     for state in others:
         await host.remove(state.id, force=True, volumes=True)
     return len(others)
-
-
-def _own_name(name: str) -> str:
-    return name.removesuffix(names.COMING).removesuffix(names.ASIDE)
 
 
 async def _start_again(world: World, pod: PodAddress, old: Access) -> None:
@@ -193,7 +189,7 @@ async def _tidy(world: World, inputs: Inputs, new: carry.Place, carried: carry.C
 
 async def _create(ctx: Context[World], inputs: Inputs, old: ContainerState) -> str:
     try:
-        return await container.make(ctx, inputs, name=_own_name(old.name) + names.COMING)
+        return await container.make(ctx, inputs, name=names.own_name(old.name) + names.COMING)
     except NameTaken as error:
         raise Conflict(
             f"pod {inputs.pod!r} is being recreated by somebody else: {error.message}"

@@ -3,8 +3,8 @@
 A volume holds a bare repository, written by one small gateway container without a network and
 mounted read-only in every pod. It is born whole: one tar of a packed repository goes into the
 created, not yet started gateway, so a pod's creation does not grow with history. Stale when the
-volume is gone; a stopped or lost gateway is only replaced. Engine API: `PUT
-/containers/{id}/archive`.
+volume is gone or what lies in it is damaged: then it is poured once more, over what is left; a
+stopped or lost gateway is only replaced. Engine API: `PUT /containers/{id}/archive`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
     state = snapshot.containers.get(output.gateway_id)
     if state is None:
         return gone("gateway removed")
-    return OK if state.status == "running" else changed(f"gateway is {state.status}")
+    if state.status != "running":
+        return changed(f"gateway is {state.status}")
+    damage = world.by_hand.seed(inputs.repo, inputs.host)
+    return OK if damage is None else changed(damage)
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
@@ -66,14 +69,19 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     labels = world.labels(KIND, ctx.node_id, ctx.nonce)
     labels |= {names.LABEL_REPO: repo.repo_id, names.LABEL_REPO_PATH: repo.work_tree}
     is_new = volume not in world.snapshots[inputs.host].volumes
+    is_damaged = world.by_hand.seed(repo, inputs.host) is not None
     await host.create_volume(volume, labels)
     ctx.fault("volume-created")
     labels |= {names.LABEL_KIND: GATEWAY}
+    if is_damaged:
+        await _dismiss(world, inputs)
     gateway_id, poured = await _gateway(ctx, inputs, volume, labels)
     await world.snapshots[inputs.host].refresh_volumes()
     world.saw(inputs.host, await host.inspect(gateway_id))
     # In a volume that was there, branches that were sent earlier lie over those just poured.
-    await world.links.seeded(repo, inputs.host, poured if is_new else {})
+    await world.links.seeded(repo, inputs.host, poured if is_new or is_damaged else {})
+    if is_damaged:
+        await world.by_hand.mend_seed(repo, inputs.host)
     return Output(volume=volume, gateway_id=gateway_id)
 
 
@@ -93,6 +101,13 @@ async def remove(world: World, *, repo_id: str, host_name: str) -> None:
         await faults.reach(f"{KIND}.gateway-removed")
     for volume in await host.volumes(world.label_filter(KIND, repo=repo_id)):
         await host.remove_volume(volume.name)
+
+
+async def _dismiss(world: World, inputs: Inputs) -> None:
+    """The next gateway gets all of the repository once more, over what is left in the volume."""
+    await world.links.unseeded(inputs.repo, inputs.host)
+    for state in await world.host(inputs.host).containers(_gateways(world, inputs.repo.repo_id)):
+        await world.host(inputs.host).remove(state.id, force=True, volumes=False)
 
 
 async def _gateway(

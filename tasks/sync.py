@@ -1,14 +1,14 @@
 """Commits of a pod arrive on the host: its link is live and its branches are published.
 
 A fresh pod's branch points at a commit the host has, so it is published without a transfer.
-Stale when the daemon has no live link into the container.
+Stale when the daemon has no live link into the container, or somebody moved a published branch.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rumpel.engine.operation import OK, Context, Json, Policy, Probe, gone
+from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed, gone
 from rumpel.tasks.world import Access, PodAddress, World
 
 KIND = "sync"
@@ -40,8 +40,10 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
     stopped = world.running(inputs.address.host, output.container_id)
     if stopped is not None:
         return stopped
-    live = world.links.is_live(inputs.address.pod_id, output.container_id)
-    return OK if live else gone("not connected")
+    if not world.links.is_live(inputs.address.pod_id, output.container_id):
+        return gone("not connected")
+    moved = world.by_hand.branches(inputs.address.pod_id)
+    return OK if moved is None else changed(moved)
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
@@ -52,6 +54,8 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         await links.publish_fresh(pod, pod.pod, inputs.oid)
     else:
         await links.sync(pod)
+    if ctx.world.by_hand.branches(pod.pod_id) is not None:
+        await ctx.world.by_hand.mend_branches(pod)
     return Output(container_id=inputs.container_id)
 
 

@@ -150,6 +150,9 @@ class Ports(Protocol):
     def local(self, pod_id: str, key: str, container_id: str) -> int | None:
         """Where a port is open now; None when it is not."""
 
+    def why(self, pod_id: str, key: str) -> str | None:
+        """Why it is not at the local port one would expect, or at none."""
+
     async def open(self, pod: PodAddress, access: Access, port: PortSpec) -> Opened:
         """Listen for it, at the local port it had (idempotent). Raises Conflict."""
 
@@ -182,6 +185,25 @@ class Works(Protocol):
         """The pod is back."""
 
 
+class ByHand(Protocol):
+    """What somebody did by hand where no event tells: known from the last look."""
+
+    def seed(self, repo: RepoRef, host: str) -> str | None:
+        """What is wrong with the repository behind the remote `host`."""
+
+    def branches(self, pod_id: str) -> str | None:
+        """Which published branch of the pod is not what was published."""
+
+    async def look_at_seed(self, repo: RepoRef, host: str) -> str | None:
+        """Look now."""
+
+    async def mend_seed(self, repo: RepoRef, host: str) -> None:
+        """It was poured anew over what was left of it. Raises RumpelError when that is not good."""
+
+    async def mend_branches(self, pod: PodAddress) -> None:
+        """Publish them again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
     """What the pod's workspace is made from."""
@@ -205,6 +227,7 @@ class World:
     links: Links
     ports: Ports
     works: Works
+    by_hand: ByHand
     extra_labels: dict[str, str]
     default_parallel: int
     scratch_dir: Path

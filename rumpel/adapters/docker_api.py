@@ -132,6 +132,12 @@ class DockerHost:
     async def rename(self, container: str, name: str) -> None:
         await docker_containers.rename(self.http, container, name)
 
+    async def connect(
+        self, container: str, network: str, endpoint: Mapping[str, Json] | None = None
+    ) -> None:
+        """Into a network. NotFound: there is no such network."""
+        await docker_containers.connect(self.http, container, network, endpoint or {})
+
     async def pause(self, container: str) -> None:
         await docker_containers.pause(self.http, container, is_on=True)
 

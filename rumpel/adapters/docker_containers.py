@@ -104,6 +104,18 @@ async def rename(http: HttpClient, container: str, name: str) -> None:
     await http.request("POST", path, query={"name": name}, what=_named(container))
 
 
+async def connect(
+    http: HttpClient, container: str, network: str, endpoint: Mapping[str, Json]
+) -> None:
+    """Into a network, whose settings for it are `endpoint`. NotFound when one of them is gone."""
+    await http.request(
+        "POST",
+        f"/networks/{segment(network)}/connect",
+        body={"Container": container, "EndpointConfig": dict(endpoint)},
+        what=f"network {network}",
+    )
+
+
 async def pause(http: HttpClient, container: str, *, is_on: bool) -> None:
     path = f"/containers/{segment(container)}/{'pause' if is_on else 'unpause'}"
     await http.request("POST", path, what=_named(container))

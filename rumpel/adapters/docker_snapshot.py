@@ -41,6 +41,7 @@ OVERLAP_NS = 2 * 10**9
 
 _CONTAINER_EVENTS = ("create", "start", "die", "destroy", "pause", "unpause", "rename")
 _IMAGE_EVENTS = ("tag", "untag", "delete", "pull", "import", "load", "prune", "build", "commit")
+_NETWORK_EVENTS = ("connect", "disconnect")
 _IMAGES, _VOLUMES = "images", "volumes"
 
 
@@ -198,7 +199,8 @@ class HostSnapshot:
             )
         filters = {"type": ["container", "image", "volume"]}
         if self.host.info.kind == "docker":  # podman filters by its own words
-            filters["event"] = sorted({*_CONTAINER_EVENTS, *_IMAGE_EVENTS})
+            filters["type"].append("network")
+            filters["event"] = sorted({*_CONTAINER_EVENTS, *_IMAGE_EVENTS, *_NETWORK_EVENTS})
         since_ns = _nanoseconds(types.text(info, "SystemTime", 64)) - OVERLAP_NS
         since = f"{since_ns // 10**9}.{since_ns % 10**9:09d}"
         return {"filters": filters, "since": since if since_ns > 0 else None}
@@ -230,10 +232,23 @@ class HostSnapshot:
                         group.create_task(self._look_later(group, event.id))
                     else:
                         self._mark(group, event.id, event.action)
+            elif event.type == "network":
+                self._network(group, event)
             elif event.type == "image":
                 self._mark(group, _IMAGES, event.action)
             elif event.type == "volume" and event.action in ("create", "destroy", "remove"):
                 self._mark(group, _VOLUMES, event.action)
+
+    def _network(self, group: asyncio.TaskGroup, event: types.Event) -> None:
+        """By hand only: each start and stop tells of its networks too, and is looked at anyway."""
+        container = event.attributes.get("container", "")
+        state = self._containers.get(container)
+        if state is None or state.status != "running":
+            return
+        was_in = event.attributes.get("name") in state.networks
+        if was_in == (event.action == "disconnect"):
+            # One that ends leaves its networks: then that it ended is the news.
+            self._mark(group, container, self._actions.get(container, event.action))
 
     def _is_ours(self, labels: Mapping[str, str]) -> bool:
         return labels.get(self._key) == self._value

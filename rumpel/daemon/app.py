@@ -20,6 +20,7 @@ from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.cache.store import Store
 from rumpel.daemon import adopt, limits, prebuilds, replacing, seeds, trash
 from rumpel.daemon.background import Background
+from rumpel.daemon.by_hand import ByHandLook
 from rumpel.daemon.links import LinkManager
 from rumpel.daemon.places import Places
 from rumpel.daemon.pods import Pod, Pods, find_container, repo_ref
@@ -61,15 +62,8 @@ class App:
         self.snapshots: dict[str, HostSnapshot] = {}
         self.requests, idle, parallel = 0, asyncio.Event(), max(2, 2 * (os.cpu_count() or 1))
         self.ports = self._port_keeper(idle)
-        links = self.links = LinkManager(
-            background=background,
-            host=self._host,
-            doors_dir=state_dir / "doors",
-            idle=idle,
-            gateway_filter=self._gateway_filter,
-            store=store,
-            limits=limits.of_repo,
-        )
+        links = self.links = self._link_manager(idle)
+        self.by_hand = ByHandLook(links.repo)
         self.world = World(
             home_id=self.home_id,
             hosts=self.hosts,
@@ -77,6 +71,7 @@ class App:
             links=self.links,
             ports=self.ports,
             works=WorkKeeper(self._host, state_dir / "doors", limits.of_repo, links.modules.of),
+            by_hand=self.by_hand,
             extra_labels=extra_labels(os.environ),
             default_parallel=parallel,
             scratch_dir=fresh_folder(state_dir / "scratch"),
@@ -86,6 +81,17 @@ class App:
         self._repos: dict[str, git.Repo] = {}
         self._refs: dict[str, RepoRef] = {}
         self._compared: dict[tuple[str, str], tuple[int, int, float]] = {}
+
+    def _link_manager(self, idle: asyncio.Event) -> LinkManager:
+        return LinkManager(
+            background=self.background,
+            host=self._host,
+            doors_dir=self.state_dir / "doors",
+            idle=idle,
+            gateway_filter=self._gateway_filter,
+            store=self.store,
+            limits=limits.of_repo,
+        )
 
     def _port_keeper(self, idle: asyncio.Event) -> PortKeeper:
         return PortKeeper(

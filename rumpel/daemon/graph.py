@@ -44,6 +44,8 @@ async def run(app: App, client: Client) -> dict[str, object]:
         await app.host(requests.local_host(where.host))
     except RumpelError as error:
         client.warn(f"{error.message}: what needs it is unknown")
+    else:
+        await app.by_hand.look(pod.spec for pod in _looked_at(app, where, args["name"]))
     graph = await _graph(app, client, where, args["name"], verb)
     plan = app.engine.plan(graph)
     data = describe(app, plan)
@@ -122,6 +124,11 @@ async def _graph(app: App, client: Client, where: Target, name: str | None, verb
             graph.merge((await review.plan(app, where, pod)).graph)
         return graph
     return await _create(app, client, where, pods)
+
+
+def _looked_at(app: App, where: Target, name: str | None) -> list[Pod]:
+    found = app.pods.of_repo(where.ref.repo_id)
+    return found if name is None else [pod for pod in found if pod.name.startswith(name)]
 
 
 async def _pod_or_draft(app: App, client: Client, where: Target, name: str) -> list[Pod]:

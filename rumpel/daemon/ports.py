@@ -90,6 +90,8 @@ class PortKeeper:
         self._pods: dict[str, PodPorts] = {}
         self._kinds: dict[str, str] = {}
         self._choosing = asyncio.Lock()
+        self._failed: dict[tuple[str, str], str] = {}
+        """Why a port of a pod that runs is not open."""
 
     def local(self, pod_id: str, key: str, container_id: str) -> int | None:
         """Where the port is now; None when it is not open for this container."""
@@ -122,6 +124,7 @@ class PortKeeper:
             state.listeners[port.key] = Listener(
                 port=port, local=local, sock=sock, task=task, note=note
             )
+            self._failed.pop((pod.pod_id, port.key), None)
             state.relays.fill()
             return Opened(local=local, note=note)
 
@@ -131,6 +134,7 @@ class PortKeeper:
             try:
                 opened = await self.open(address(spec), access, port)
             except RumpelError as error:
+                self._failed[spec.pod_id, port.key] = error.message
                 log.warning("%s", error.message)
                 continue
             if opened.note is not None:
@@ -180,6 +184,11 @@ class PortKeeper:
     def listener(self, pod_id: str, key: str) -> Listener | None:
         state = self._pods.get(pod_id)
         return None if state is None else state.listeners.get(key)
+
+    def why(self, pod_id: str, key: str) -> str | None:
+        """Why it is not at the local port one would expect, or at none."""
+        listener = self.listener(pod_id, key)
+        return self._failed.get((pod_id, key)) if listener is None else listener.note
 
     def problem(self, pod_id: str) -> str | None:
         """Why nothing gets through to this pod."""

@@ -38,6 +38,8 @@ async def run(app: App, client: Client) -> dict[str, object]:
     refresh = [
         graph_verb.one(list(graph.nodes), wanted) for wanted in client.request.args["refresh"]
     ]
+    if client.request.args["plan"]:
+        await app.by_hand.look([spec])
     plan = app.engine.plan(graph, refresh=refresh)
     is_forced = _is_forced(client, spec, refresh)
     if client.request.args["plan"]:

@@ -88,7 +88,7 @@ class RepoSync:
         """By container and seed."""
         self._sent: dict[tuple[str, str], Tips] = {}
         self._wanted: dict[tuple[str, str], set[str]] = {}
-        self._push_lock = asyncio.Lock()
+        self.push_lock = asyncio.Lock()
         self._repo: git.Repo | None = None
         """Opened for publishing: people wait for that."""
         self._carrying = asyncio.Lock()
@@ -137,6 +137,19 @@ class RepoSync:
                 await self._write()
         finally:
             self._checks -= 1
+
+    async def moved_by_hand(self) -> dict[str, str]:
+        """Pod id -> which of its refs is not what was published last."""
+        repo = await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
+        async with self._lock:
+            shown, owners = self._published or {}, self._shown_names()
+            found = await threads.call(git.refs, repo, PREFIX)
+        said: dict[str, str] = {}
+        for ref in sorted(ref for ref in shown if found.get(ref) != shown[ref]):
+            pod_id, done = owners.get(owner(ref)), "moved" if ref in found else "removed"
+            if pod_id is not None:
+                said.setdefault(pod_id, f"{ref.removeprefix('refs/remotes/')} was {done} by hand")
+        return said
 
     def moved(self, repo: RepoRef) -> None:
         """It lies somewhere else now; what it shows is not known."""
@@ -280,7 +293,7 @@ class RepoSync:
         refspecs += [f"+{oid}:refs/rumpel/wanted/{oid}" for oid in extra]
         if head.branch is None and head.oid is not None:
             refspecs.append("+HEAD:refs/rumpel/head")
-        async with self._push_lock:
+        async with self.push_lock:
             at_head = () if head.oid is None else (head.oid,)
             commits = [*tips[1].values(), *at_head, *extra]
             await self.send_large(gateway.container_id, repo, commits, gateway.path)
@@ -309,6 +322,10 @@ class RepoSync:
         large = self._large.get((container_id, path))
         if large is not None:
             await large.send(repo, commits)
+
+    def sent(self, host_name: str) -> Tips | None:
+        """What the seed has, if that is known; while `push_lock` is held it does not change."""
+        return self._sent.get((host_name, names.SEED_PATH))
 
     def mark_sent(self, host_name: str, tips: Tips | None, path: str = names.SEED_PATH) -> None:
         """What the gateway has; None = unknown, so the next look sends again.

@@ -16,8 +16,8 @@ from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.errors import HostUnreachable
 from tests.adapters.docker.conftest import IMAGE, MakeContainer
-from tests.adapters.docker.flaky_engine import FlakyEngine, flaky_engine
 from tests.adapters.docker.test_snapshot import following, until
+from tests.support.flaky_engine import FlakyEngine, flaky_engine
 
 pytestmark = pytest.mark.docker
 
