@@ -127,6 +127,26 @@ def after(connection: sqlite3.Connection, since: int, *, limit: int = 1000) -> l
     return found
 
 
+def newest(
+    connection: sqlite3.Connection, count: int, is_wanted: Callable[[Entry], bool]
+) -> tuple[list[Entry], int]:
+    """The last `count` that are wanted, in order, and the number to go on from."""
+    found: list[Entry] = []
+    for first, data in connection.execute("SELECT first, data FROM events ORDER BY last DESC"):
+        if len(found) >= count:
+            break
+        notes = json.loads(data)
+        entries = [Entry(first + place, *note) for place, note in enumerate(notes)]
+        found += [entry for entry in reversed(entries) if is_wanted(entry)]
+    return found[:count][::-1], last_number(connection)
+
+
+def first_number(connection: sqlite3.Connection) -> int:
+    """The oldest that is kept; 1 when there is none."""
+    (first,) = connection.execute("SELECT MIN(first) FROM events").fetchone()
+    return first or 1
+
+
 def prune(connection: sqlite3.Connection, *, keep: int = KEEP_EVENTS) -> None:
     connection.execute(
         "DELETE FROM events WHERE last <= (SELECT MAX(last) FROM events) - ?", (keep,)

@@ -13,6 +13,6 @@ from rumpel.tasks.world import Access
 
 
 def source(spec: PodSpec, access: Access | None) -> Graph:
-    graph = Graph("fork", subject=spec.pod)
+    graph = Graph("fork")
     add_commits(graph, spec, access)
     return graph

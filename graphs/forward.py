@@ -9,6 +9,6 @@ from rumpel.tasks.world import Access
 
 
 def forward(spec: PodSpec, access: Access, port: PortSpec) -> Graph:
-    graph = Graph("forward-port", subject=spec.pod)
+    graph = Graph("forward-port")
     add_port(graph, spec, port, access.container_id, access.user)
     return graph

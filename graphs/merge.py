@@ -16,14 +16,14 @@ from rumpel.tasks.world import Access
 
 def merge(spec: PodSpec, access: Access | None) -> Graph:
     """What has to be there before git merges."""
-    graph = Graph("merge", subject=spec.pod)
+    graph = Graph("merge")
     add_commits(graph, spec, access)
     return graph
 
 
 def whole(spec: PodSpec, access: Access | None) -> Graph:
     """With what follows git's merge, for those who want to know beforehand."""
-    graph = Graph("merge", subject=spec.pod)
+    graph = Graph("merge")
     imported = add_commits(graph, spec, access)
     if access is not None:
         graph.add(

@@ -33,7 +33,7 @@ def recreate(
     force: bool = False,
     bases: dict[str, tuple[str, ...]] | None = None,
 ) -> Graph:
-    graph = Graph("recreate", subject=spec.pod)
+    graph = Graph("recreate")
     inputs = made_of(graph, spec, bases or {})
     same = {item.name: getattr(inputs, item.name) for item in fields(inputs)}
     wanted = replace.Inputs(

@@ -12,7 +12,7 @@ from rumpel.tasks import restore as restore_task
 
 def restore(spec: PodSpec, made_of: container.Inputs, oid: str) -> Graph:
     """Into a pod that has a container."""
-    graph = Graph("restore", subject=spec.pod)
+    graph = Graph("restore")
     graph.merge(resume(spec, made_of))
     add_restore(graph, spec, oid, is_new=False)
     return graph

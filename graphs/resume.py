@@ -14,7 +14,7 @@ from rumpel.tasks import container, seed
 
 def resume(spec: PodSpec, made_of: container.Inputs) -> Graph:
     """`made_of`: the inputs the container was created with."""
-    graph = Graph("resume", subject=spec.pod)
+    graph = Graph("resume")
     seeded = graph.add(
         seed,
         node_id("seed", spec, shared=True),

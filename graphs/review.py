@@ -34,7 +34,7 @@ class Question:
 
 
 def review(pod: Subject, question: Question) -> Graph:
-    graph = Graph("review", subject=pod.spec.pod)
+    graph = Graph("review")
     newest = _imported(graph, pod)
     other = question.against
     ranged = graph.add(

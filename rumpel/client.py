@@ -69,16 +69,19 @@ class Connection:
         """Has a message been read that nobody has received yet?"""
         return bool(self._ready)
 
-    def poll(self, timeout_s: float | None, *others: int) -> list[int]:
+    def poll(self, timeout_s: float | None, *others: int, output: int | None = None) -> list[int]:
         """Wait for a message or for one of `others` (descriptors); the descriptors that woke.
 
-        A message that is already here counts as the connection's own descriptor.
+        A message that is already here counts as the connection's own descriptor. `output` wakes
+        when nobody reads any more what is written there.
         """
         if self._ready:
             return [self.sock.fileno()]
         poller = select.poll()
         for descriptor in (self.sock.fileno(), *others):
             poller.register(descriptor, select.POLLIN)
+        if output is not None:
+            poller.register(output, 0)
         timeout_ms = None if timeout_s is None else max(0, round(timeout_s * 1000))
         return [descriptor for descriptor, _ in poller.poll(timeout_ms)]
 

@@ -10,6 +10,7 @@
         {"event":"node","id","title","pod","state","elapsed_s","reasons","error"}
         {"event":"log","id","text"}   {"event":"notice","level":"info|warning","text"}
         {"event":"consent","repo","items":[{"kind","text"}]}
+        {"event":"entries","entries":[{"seq","at","kind","run","node","pods",...}],"last":7}
         {"event":"attach","exec","tty","prefix"} with the stream's descriptor (SCM_RIGHTS)
         {"result":DATA,"warnings":[...],"exit_code":0}
         {"error":{...},"data":DATA,"warnings":[...]}
@@ -115,6 +116,13 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "as": (STR, None),
         "config": (STR, None),
         "trust": (BOOL, False),
+    },
+    "events": {
+        "since": (INT, None),
+        "lines": (INT, 100),
+        "follow": (BOOL, False),
+        "names": (NAMES, ()),
+        "all": (BOOL, False),
     },
     "graph": {
         "name": (STR, None),
@@ -296,6 +304,11 @@ def notice(text: str, *, level: str = "info") -> dict[str, object]:
 
 def consent(repo: str, items: Iterable[Mapping[str, object]]) -> dict[str, object]:
     return {"event": "consent", "repo": repo, "items": list(items)}
+
+
+def entries(found: Iterable[Mapping[str, object]], *, last: int) -> dict[str, object]:
+    """Lines of the log of events, in order; `last`: where to go on."""
+    return {"event": "entries", "entries": list(found), "last": last}
 
 
 def attach(exec_id: str, *, tty: bool, prefix: str = "") -> dict[str, object]:

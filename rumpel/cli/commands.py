@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "forward-port": ("forward_port", "forward one more port of a pod, or close it again"),
     "adopt": ("adopt", "take over the pods of a repository that was moved"),
     "graph": ("graph", "show the steps behind a pod, their state and why"),
+    "events": ("events", "show what happened, or wait for what happens next"),
     "config": ("config", "show the configuration and where each value comes from"),
     "daemon": ("daemon", "look at, stop or restart the background process"),
     "completions": ("completions", "print a script that makes your shell complete"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from rumpel import client, protocol, text, ui
@@ -34,11 +35,13 @@ def ask(
     within_s: float | None = None,
     interrupts: Interrupts | None = None,
     attaching: Callable[[], OnAttach] | None = None,
+    follower: Progress | None = None,
 ) -> Answer:
     """Send the request, show what happens, return the answer. Errors of the work are in it.
 
     `interrupts`: Ctrl-C leaves or cancels the work (else it just ends this process).
     `attaching`: called once the request is on its way, gives what takes over a stream.
+    `follower`: takes the events, for as long as somebody reads stdout (else BrokenPipeError).
     `within_s`: a daemon that says nothing for so long is an error (TimedOut).
     """
     request = protocol.request(
@@ -56,6 +59,7 @@ def ask(
                 interrupts.activate()
             connection.send(request)
             waiting = _Waiting(connection, options, interrupts, attaching and attaching())
+            waiting.follow(follower)
             last = waiting.until_last(within_s)
             if not last.get("outdated"):
                 return Answer(last, waiting.has_shown)
@@ -80,6 +84,12 @@ class _Waiting:
         self.progress: Progress | None = None
         self.has_shown: Callable[[list[str]], bool] | None = None
         """Has the display shown these lines already?"""
+        self.output: int | None = None
+
+    def follow(self, follower: Progress | None) -> None:
+        self.progress = follower
+        if follower is not None and sys.stdout is not None:
+            self.output = sys.stdout.fileno()
 
     def until_last(self, within_s: float | None) -> dict[str, Any]:
         heard = time.monotonic()
@@ -91,7 +101,9 @@ class _Waiting:
                     timeout_s = min(within_s, within_s if timeout_s is None else timeout_s)
                 if self.interrupts:
                     timeout_s = self.interrupts.shorten(timeout_s)
-                woke = self.connection.poll(timeout_s, *others)
+                woke = self.connection.poll(timeout_s, *others, output=self.output)
+                if self.output in woke:
+                    raise BrokenPipeError
                 if self.interrupts:
                     self.interrupts.act(self.connection, self._shown)
                 if self.connection.fileno() in woke:

@@ -34,6 +34,8 @@ class Connection:
         self._drained = asyncio.Event()
         self._drained.set()
         self.is_gone = False
+        self.is_patient = False
+        """For one that may be paused for hours: only for who waits for `drain`."""
 
     def peer_uid(self) -> int | None:
         """Uid of the client as the kernel says, None where it cannot be asked."""
@@ -78,7 +80,7 @@ class Connection:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._outbox:
-                    async with asyncio.timeout(SEND_TIMEOUT_S):
+                    async with asyncio.timeout(None if self.is_patient else SEND_TIMEOUT_S):
                         await self._flush()
                 self._drained.set()
         except (OSError, TimeoutError):

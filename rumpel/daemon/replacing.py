@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JOURNAL = "replacing/"
-LOOKING = ("list", "graph", "config", "daemon-status", "daemon-stop", "exec-exit")
+LOOKING = (
+    *("list", "graph", "events", "config", "daemon-status", "daemon-stop"),
+    "exec-exit",
+)
 RECORDS = ("container", "clone", "sync")
 """Their records know of the new container before it has the old one's place."""
 

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Collection
 
 from rumpel.daemon.client import Client
+from rumpel.daemon.nodes import subject_of
 from rumpel.engine.execute import Engine, RunResult
 from rumpel.engine.graph import Graph
 from rumpel.errors import Interrupted
@@ -33,6 +34,7 @@ class Runner:
         self, graph: Graph, client: Client, *, refresh: Collection[str] = ()
     ) -> RunResult:
         """Raises Interrupted when the client cancelled; the undo has happened by then."""
+        graph.subject = subject_of(graph.nodes)
         task = asyncio.get_running_loop().create_task(
             self.engine.run(
                 graph,

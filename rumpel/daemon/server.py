@@ -15,6 +15,7 @@ from rumpel import paths, protocol
 from rumpel.daemon import (
     create,
     enter,
+    events,
     fork,
     forward,
     graph,
@@ -55,6 +56,7 @@ VERBS: dict[str, Verb] = {
     "snapshot": work.snapshot,
     "restore": work.restore,
     "undelete": undelete.undelete,
+    "events": events.run,
     "graph": graph.run,
     "config": system.config,
     "daemon-status": system.status,

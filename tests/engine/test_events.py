@@ -44,6 +44,20 @@ async def test_a_reader_goes_on_from_any_number(engine: Engine, world: World) ->
     assert 2 <= len(few) < len(found)
 
 
+async def test_the_newest_of_some_kind_are_found(engine: Engine) -> None:
+    for number in range(3):
+        await engine.run(graph_of({f"n{number}": ()}))
+    last = await settled(engine.store)
+    whole = await engine.store.query(events.after, 0)
+    ended = [item for item in whole if item.kind == "run-ended"]
+    for count in range(5):
+        found = await engine.store.query(
+            events.newest, count, lambda entry: entry.kind == "run-ended"
+        )
+        assert found == (ended[len(ended) - min(count, 3) :], last)
+    assert await engine.store.query(events.first_number) == 1
+
+
 async def test_who_waits_is_told_what_is_durable(store: Store, world: World) -> None:
     engine = Engine(store, world)
     heard: list[Entry] = []

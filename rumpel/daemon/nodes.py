@@ -1,0 +1,35 @@
+"""What the id of a node says: kind/host/repository, and what a pod's own one adds: /pod[/more]."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+REPO_CHARS = 12
+
+
+class Place(NamedTuple):
+    kind: str
+    repo: str = ""
+    """The beginning of the repository's id."""
+    pod: str | None = None
+    """None: shared by the pods of the repository."""
+
+
+def place_of(node_id: str) -> Place:
+    kind, _, *parts = node_id.split("/", 4) if "/" in node_id else (node_id, "")
+    return Place(kind, parts[0] if parts else "", parts[1] if len(parts) > 1 else None)
+
+
+def subject_of(node_ids: Iterable[str]) -> str:
+    """What a graph of these nodes is about, `repository/pod,pod`: kept with its run."""
+    places = {(place.repo, place.pod) for place in map(place_of, node_ids)}
+    repos = sorted({repo for repo, _ in places})
+    pods = sorted({pod for _, pod in places if pod is not None})
+    return f"{repos[0]}/{','.join(pods)}" if repos else ""
+
+
+def read_subject(subject: str) -> tuple[str, list[str]]:
+    """(repository, pods) of what `subject_of` made."""
+    repo, _, pods = subject.partition("/")
+    return repo, pods.split(",") if pods else []
