@@ -12,7 +12,7 @@ from rumpel.cache.records import Attempt, RunRow, attempt_of, run_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 KEEP_RUNS: Final = 500
 KEEP_ATTEMPTS: Final = 20
@@ -59,6 +59,16 @@ def attempts_of_nodes(
         f"{ATTEMPT} WHERE node_id IN ({marks}) ORDER BY a.id DESC LIMIT ?",
         (*node_ids, limit),
     )
+    return [attempt_of(row) for row in rows]
+
+
+def last_attempts(
+    connection: sqlite3.Connection, is_wanted: Callable[[str], bool]
+) -> list[Attempt]:
+    """The last one of each node whose id is wanted, oldest first."""
+    found = connection.execute("SELECT node_id, MAX(id) FROM attempt GROUP BY node_id")
+    wanted = sorted(attempt for node_id, attempt in found if is_wanted(node_id))
+    rows = (connection.execute(f"{ATTEMPT} WHERE a.id = ?", (one,)).fetchone() for one in wanted)
     return [attempt_of(row) for row in rows]
 
 

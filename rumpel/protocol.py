@@ -11,6 +11,7 @@
         {"event":"log","id","text"}   {"event":"notice","level":"info|warning","text"}
         {"event":"consent","repo","items":[{"kind","text"}]}
         {"event":"entries","entries":[{"seq","at","kind","run","node","pods",...}],"last":7}
+        {"event":"output","output":{"node","name","pod","state","text",...}}
         {"event":"attach","exec","tty","prefix"} with the stream's descriptor (SCM_RIGHTS)
         {"result":DATA,"warnings":[...],"exit_code":0}
         {"error":{...},"data":DATA,"warnings":[...]}
@@ -124,6 +125,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "names": (NAMES, ()),
         "all": (BOOL, False),
     },
+    "logs": {"name": (STR, ""), "node": (STR, None), "follow": (BOOL, False)},
     "graph": {
         "name": (STR, None),
         "why": (STR, None),
@@ -309,6 +311,11 @@ def consent(repo: str, items: Iterable[Mapping[str, object]]) -> dict[str, objec
 def entries(found: Iterable[Mapping[str, object]], *, last: int) -> dict[str, object]:
     """Lines of the log of events, in order; `last`: where to go on."""
     return {"event": "entries", "entries": list(found), "last": last}
+
+
+def output(piece: Mapping[str, object]) -> dict[str, object]:
+    """What a step wrote: {"node","name","pod","state","text",...}."""
+    return {"event": "output", "output": dict(piece)}
 
 
 def attach(exec_id: str, *, tty: bool, prefix: str = "") -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from rumpel import protocol
@@ -86,6 +86,15 @@ class Client:
         self.gone.set()
         if self._consent is not None and not self._consent.done():
             self._consent.set_result(False)
+
+    async def while_there(self, work: Coroutine[object, object, object]) -> None:
+        """Wait for `work`, for as long as the client is there."""
+        waiting = [asyncio.ensure_future(work), asyncio.ensure_future(self.gone.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
 
     async def ask_consent(self, repo: str, items: Sequence[Mapping[str, str]]) -> bool:
         """The person's answer; False when nobody answers."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from rumpel import protocol
 from rumpel.cache import events as log_events
-from rumpel.cache.events import Entry, EventLog
+from rumpel.cache.events import Entry
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.nodes import REPO_CHARS, place_of, read_subject
@@ -40,7 +39,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
             await _tell(client, [entry for entry in behind if is_wanted(entry)], since)
         if not args["follow"]:
             break
-        await _change(log, since, client)
+        await client.while_there(log.changed(since))
     return {"result": {"last": since}, "warnings": client.warnings, "exit_code": 0}
 
 
@@ -83,16 +82,6 @@ async def _tell(client: Client, found: list[Entry], last: int) -> None:
         until = last if is_all else portion[-1].seq
         client.send(protocol.entries(map(entry_json, portion), last=until))
         await client.connection.drain()
-
-
-async def _change(log: EventLog, since: int, client: Client) -> None:
-    """Until there is more, or the client is gone."""
-    waiting = [asyncio.ensure_future(log.changed(since)), asyncio.ensure_future(client.gone.wait())]
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for one in waiting:
-            one.cancel()
 
 
 def _about(entry: Entry) -> tuple[str, Iterable[str]]:

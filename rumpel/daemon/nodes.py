@@ -14,11 +14,20 @@ class Place(NamedTuple):
     """The beginning of the repository's id."""
     pod: str | None = None
     """None: shared by the pods of the repository."""
+    rest: str = ""
+
+    @property
+    def name(self) -> str:
+        """For people: `container`, `postCreateCommand`, `port/3000`."""
+        if not self.rest:
+            return self.kind
+        return self.rest if self.kind == "lifecycle" else f"{self.kind}/{self.rest}"
 
 
 def place_of(node_id: str) -> Place:
     kind, _, *parts = node_id.split("/", 4) if "/" in node_id else (node_id, "")
-    return Place(kind, parts[0] if parts else "", parts[1] if len(parts) > 1 else None)
+    repo, pod, rest = (*parts, "", "", "")[:3]
+    return Place(kind, repo, pod or None, rest)
 
 
 def subject_of(node_ids: Iterable[str]) -> str:

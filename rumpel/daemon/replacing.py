@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 JOURNAL = "replacing/"
 LOOKING = (
-    *("list", "graph", "events", "config", "daemon-status", "daemon-stop"),
+    *("list", "graph", "events", "logs", "config", "daemon-status", "daemon-stop"),
     "exec-exit",
 )
 RECORDS = ("container", "clone", "sync")

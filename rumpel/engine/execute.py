@@ -23,7 +23,7 @@ from rumpel.engine.states import Phase
 from rumpel.errors import Interrupted, NotFound, RumpelError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 
     from rumpel.cache.records import Intent
     from rumpel.cache.store import Store
@@ -54,7 +54,10 @@ class Engine:
         self.store = store
         self.world = world
         self.flights: dict[str, Flight] = {}
+        self.runs: dict[int, GraphRun] = {}
+        """Those that go on."""
         self._emit = emit
+        self._watchers: list[Callable[[Event], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.is_closed = False
         self._slots = Slots(slots or {})
@@ -76,6 +79,16 @@ class Engine:
             busy=self.flights.keys(),
             now=self.store.now(),
         )
+
+    @contextlib.contextmanager
+    def watch(self, listen: Callable[[Event], None]) -> Iterator[None]:
+        """Hear the events of all runs, also of those that go on; of a shared node those of each."""
+        self._watchers.append(listen)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ValueError):  # it failed, and was dropped
+                self._watchers.remove(listen)
 
     def open_run(self) -> RunHandle:
         """Number a run before it starts, to be told to a client or watched."""
@@ -104,7 +117,16 @@ class Engine:
         if self.is_closed:
             raise Interrupted("the engine is shutting down")
         wishes = Wishes(frozenset(refresh), is_interactive, fail_fast)
-        active = self._begun(graph, run or self.open_run(), self._both(emit), wishes)
+        active = self._prepared(graph, run or self.open_run(), self._both(emit), wishes)
+        self.runs[active.run_id] = active
+        try:
+            active.start()
+            await self._ended_run(active)
+            return active.result()
+        finally:
+            del self.runs[active.run_id]
+
+    async def _ended_run(self, active: GraphRun) -> None:
         try:
             await active.finished.wait()
         except asyncio.CancelledError:
@@ -114,22 +136,20 @@ class Engine:
         await active.durable()
         await self._noted(active, written)
         active.emit(EventKind.RUN_ENDED)
-        return active.result()
 
-    def _begun(
+    def _prepared(
         self,
         graph: Graph,
         handle: RunHandle,
         emit: Callable[[Event], None],
         wishes: Wishes,
     ) -> GraphRun:
+        """To be started in this turn of the loop."""
         planned = self.plan(graph, refresh=wishes.refresh)
         unknown = sorted(wishes.refresh - planned.nodes.keys())
         if unknown and not planned.is_open:
             raise NotFound(f"no node {unknown[0]} in this graph", details={"nodes": unknown})
-        active = GraphRun(self, planned, handle, emit=emit, wishes=wishes)
-        active.start()
-        return active
+        return GraphRun(self, planned, handle, emit=emit, wishes=wishes)
 
     async def recover(self) -> tuple[Intent, ...]:
         """Once, before the first run: nodes the last daemon was killed in fail visibly.
@@ -253,10 +273,10 @@ class Engine:
         targets = [target for target in (self._emit, emit) if target is not None]
 
         def tell(event: Event) -> None:
-            for target in tuple(targets):
+            for target in (*targets, *self._watchers):
                 _, error = attempt(target, event)
                 if error is not None:  # a listener that breaks must not break the run
-                    targets.remove(target)
+                    (targets if target in targets else self._watchers).remove(target)
                     log.error("a listener of run %d failed: %s", event.run_id, error.details)
 
         return tell
