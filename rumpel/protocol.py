@@ -12,6 +12,7 @@
         {"event":"consent","repo","items":[{"kind","text"}]}
         {"event":"entries","entries":[{"seq","at","kind","run","node","pods",...}],"last":7}
         {"event":"output","output":{"node","name","pod","state","text",...}}
+        {"event":"graph","nodes":[...],"edges":[...],"whole":true}
         {"event":"attach","exec","tty","prefix"} with the stream's descriptor (SCM_RIGHTS)
         {"result":DATA,"warnings":[...],"exit_code":0}
         {"error":{...},"data":DATA,"warnings":[...]}
@@ -132,6 +133,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "plan": (STR, None),
         "format": (STR, "tree"),
         "history": (BOOL, False),
+        "follow": (BOOL, False),
     },
     "config": {"origin": (BOOL, False), "check": (BOOL, False), "config": (STR, None)},
     "daemon-status": {},
@@ -316,6 +318,13 @@ def entries(found: Iterable[Mapping[str, object]], *, last: int) -> dict[str, ob
 def output(piece: Mapping[str, object]) -> dict[str, object]:
     """What a step wrote: {"node","name","pod","state","text",...}."""
     return {"event": "output", "output": dict(piece)}
+
+
+def graph(
+    nodes: Iterable[Mapping[str, object]], edges: Iterable[object], *, is_whole: bool
+) -> dict[str, object]:
+    """All of a graph that runs, or the nodes that changed."""
+    return {"event": "graph", "nodes": list(nodes), "edges": list(edges), "whole": is_whole}
 
 
 def attach(exec_id: str, *, tty: bool, prefix: str = "") -> dict[str, object]:

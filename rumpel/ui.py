@@ -89,6 +89,14 @@ def columns(stream: TextIO) -> int | None:
         return 80
 
 
+def rows(stream: TextIO) -> int:
+    """The terminal's height."""
+    try:
+        return os.get_terminal_size(stream.fileno()).lines or 24
+    except (OSError, ValueError):
+        return 24
+
+
 def use_color(choice: str, stream: TextIO) -> bool:
     """`choice`: auto, always or never; NO_COLOR and TERM=dumb decide for auto."""
     if choice != "auto":

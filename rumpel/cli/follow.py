@@ -30,8 +30,14 @@ class Follower(Quiet):
         if message.get("event") in self.kinds:
             self.take(message)
             ui.flush_results()
+        elif message.get("event") == "notice" and message.get("level") != "warning":
+            if not self.options.json and not self.options.quiet:
+                self.say(str(message.get("text")))
         else:
             super().event(message)
+
+    def say(self, line: str) -> None:
+        ui.notice(line)
 
     def warn(self, line: str) -> None:
         if self.options.json:

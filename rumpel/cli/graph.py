@@ -25,6 +25,7 @@ EXAMPLES = (
     ("rumpel graph fix-login", "a tree of the steps"),
     ("rumpel graph fix-login --why container", "everything about one step"),
     ("rumpel graph fix-login --plan delete", "what delete would do"),
+    ("rumpel graph fix-login --follow", "watch it run"),
     ("rumpel graph fix-login --history", "what ran before, and what it was for"),
     ("rumpel graph --critical-path", "the steps that take longest"),
     ("rumpel graph --format html > graph.html", "a picture with times"),
@@ -51,6 +52,9 @@ def add_arguments(parser: Declared) -> None:
         "--critical-path", action="store_true", help="the steps that decide how long it takes"
     )
     parser.add_argument(
+        "-f", "--follow", action="store_true", help="watch what runs now, until it ends"
+    )
+    parser.add_argument(
         "--format",
         metavar="FORMAT",
         choices=FORMATS,
@@ -64,13 +68,32 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         raise UsageError(f"--why explains in words, --format {args.format} does not go with it")
     if (args.history or args.critical_path) and args.format not in ("tree", "json"):
         raise UsageError(f"--history and --critical-path are lists, not for --format {args.format}")
+    if args.follow and (args.why or args.plan or args.history or args.critical_path):
+        raise UsageError("--follow shows what runs now, and that alone")
+    if args.follow and args.format not in ("tree", "json"):
+        raise UsageError(f"--follow draws a tree, --format {args.format} does not go with it")
     options.json = options.json or args.format == "json"
     # The daemon gives the whole graph: what a step needs is part of the explanation.
     request = {"name": args.name, "plan": args.plan, "format": args.format}
     request["history"] = args.history
+    if args.follow:
+        return watch(args, request, options)
     answer = session.ask(options, "graph", request)
     if args.why is not None and isinstance(answer.data, dict):
         _keep_one(answer, args.why, with_context=not options.json)
+    return show(options, "graph", answer, lambda data: render(data, args, options))
+
+
+def watch(args: Arguments, request: dict[str, object], options: Options) -> int:
+    """Until it ends; then the tree stays, as it was in the end."""
+    from rumpel.cli import follow, live_graph
+
+    view = live_graph.start(options, lambda nodes, edges: _tree(nodes, edges, options))
+    again = f"rumpel graph {args.name or ''} --follow".replace("  ", " ")
+    answer = follow.ask(options, "graph", request | {"follow": True}, view, again=lambda: again)
+    is_told = view.has_begun and not view.is_drawn
+    if is_told and answer.error is None and (options.json or not options.quiet):
+        return answer.exit_code
     return show(options, "graph", answer, lambda data: render(data, args, options))
 
 

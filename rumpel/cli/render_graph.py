@@ -26,10 +26,14 @@ WORDS = {
     "crashed": "interrupted",
     "cancelled": "cancelled",
     "running": "running",
+    "waiting": "waiting",
+    "ok": "done",
+    "upstream-failed": "not run",
     "blocked": "blocked",
 }
 STYLES = {
     "cached": "green",
+    "ok": "green",
     "failed": "red",
     "crashed": "red",
     "running": "cyan",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import Any
 
 from rumpel import paths
-from rumpel.daemon import graph_history, prebuilds, requests, review, undelete, work
+from rumpel.daemon import graph_follow, graph_history, prebuilds, requests, review, undelete, work
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
@@ -46,6 +47,10 @@ async def run(app: App, client: Client) -> dict[str, object]:
         client.warn(f"{error.message}: what needs it is unknown")
     else:
         await app.by_hand.look(pod.spec for pod in _looked_at(app, where, args["name"]))
+    if args["follow"]:
+        told = await _followed(app, client, where, args["name"])
+        if told is not None:
+            return {"result": told, "warnings": client.warnings, "exit_code": 0}
     graph = await _graph(app, client, where, args["name"], verb)
     plan = app.engine.plan(graph)
     data = describe(app, plan)
@@ -57,6 +62,20 @@ async def run(app: App, client: Client) -> dict[str, object]:
     if args["format"] == "doit":
         data["dodo"] = dodo_text(paths.socket_path(), where.root, args["name"] or "")
     return {"result": data, "warnings": client.warnings, "exit_code": 0}
+
+
+async def _followed(
+    app: App, client: Client, where: Target, name: str | None
+) -> dict[str, Any] | None:
+    """None: nothing runs."""
+    repo_id = where.ref.repo_id
+    with contextlib.suppress(NotFound):  # one that does not exist yet has a graph, too
+        pod = None if name is None else app.pods.get(repo_id, name, prefix=True).name
+        told = await graph_follow.follow(app, client, repo_id, pod)
+        if told is not None:
+            return told
+    client.notice("nothing runs now")
+    return None
 
 
 def describe(app: App, plan: Plan) -> dict[str, Any]:

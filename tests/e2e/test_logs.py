@@ -65,3 +65,35 @@ def test_lines_come_while_the_step_runs(rumpel_project: ProjectFactory) -> None:
     assert "onCreateCommand · done".encode() in said
     assert creating.wait(60) == 0
     assert project.run("logs", "-f", "a", "onCreateCommand").stdout == "begun\nended\n"
+
+
+def test_a_graph_is_watched_until_it_ends(rumpel_project: ProjectFactory) -> None:
+    wait = "until [ -e /tmp/go ]; do sleep 0.05; done"
+    config = {**CONFIG, "onCreateCommand": wait, "postCreateCommand": "exit 3"}
+    project = rumpel_project(config=config)
+    still = project.run("graph", "a", "--follow").assert_ok()
+    assert "nothing runs now\n" in still.stderr
+    assert "will run" in still.stdout
+    creating = project.start("create", "a", "b")
+    project.wait_until(lambda: "running" in project.run("graph", "a").stdout, "the hook runs")
+    reader = project.start("graph", "a", "--follow", "--json")
+    plain = project.start("graph", "a", "--follow")
+    assert reader.stdout is not None
+    assert plain.stdout is not None
+    first = json.loads(reader.stdout.readline())["data"]
+    states = {one["id"].rsplit("/", 1)[-1]: one["state"] for one in first["nodes"]}
+    assert (states["onCreateCommand"], states["postCreateCommand"]) == ("running", "waiting")
+    assert {one["pod"] for one in first["nodes"]} == {None, "a"}
+    assert plain.stdout.readline() == b"a \xc2\xb7 Running onCreateCommand \xc2\xb7 running\n"
+    for pod in ("a", "b"):
+        project.exec(pod, "touch", "/tmp/go")
+    out, _ = reader.communicate(timeout=60)
+    assert creating.wait(60) == 7
+    changed = [one for line in out.splitlines() for one in json.loads(line)["data"]["nodes"]]
+    told = [(one["id"].rsplit("/", 1)[-1], one["state"]) for one in changed]
+    assert ("onCreateCommand", "ok") in told
+    assert told.count(("postCreateCommand", "failed")) == 1
+    assert all(one["pod"] in (None, "a") for one in changed)
+    said, _ = plain.communicate(timeout=60)
+    assert (plain.returncode, reader.returncode) == (0, 0)
+    assert "a · Running postCreateCommand · FAILED".encode() in said
