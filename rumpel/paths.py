@@ -91,7 +91,8 @@ def start_lock_path(env: Mapping[str, str] | None = None) -> str:
 
 def ensure_private(path: str) -> str:
     """Make `path` a folder of ours that nobody else can enter; refuse one that is not ours."""
-    os.makedirs(path, mode=0o700, exist_ok=True)
+    if not os.path.lexists(path):
+        os.makedirs(path, mode=0o700, exist_ok=True)
     info = os.lstat(path)
     if not stat.S_ISDIR(info.st_mode):
         raise ConfigError(f"{path} is not a folder (a link or a file is in its place)")

@@ -136,6 +136,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "follow": (BOOL, False),
     },
     "config": {"origin": (BOOL, False), "check": (BOOL, False), "config": (STR, None)},
+    "doctor": {},
     "daemon-status": {},
     "daemon-stop": {"force": (BOOL, False)},
 }

@@ -36,6 +36,8 @@ class EngineInfo:
     memory_bytes: int
     runtimes: tuple[str, ...]
     kind: Literal["docker", "podman"]
+    root_dir: str = ""
+    """Where it keeps images and containers, on its own machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +208,7 @@ def engine_info(version: Mapping[str, Json], info: Mapping[str, Json]) -> Engine
         memory_bytes=number(info, "MemTotal"),
         runtimes=tuple(sorted(table(info, "Runtimes"))),
         kind="podman" if any("podman" in name.lower() for name in components) else "docker",
+        root_dir=text(info, "DockerRootDir"),
     )
 
 

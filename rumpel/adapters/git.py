@@ -218,7 +218,7 @@ def tree_entry(repo: Repo, commit: str, path: str) -> tuple[int, str] | None:
 
 def carried(repo: Repo) -> Carried:
     """What pods take over of the configuration; one process, for it may include other files."""
-    found = config(repo, r"^(user\.(name|email)|remote\..*\.url)$")
+    found = dict(config_entries(repo, r"^(user\.(name|email)|remote\..*\.url)$"))
     return Carried(
         name=found.get("user.name") or None,
         email=found.get("user.email") or None,
@@ -230,11 +230,11 @@ def carried(repo: Repo) -> Carried:
     )
 
 
-def config(repo: Repo, pattern: str) -> dict[str, str]:
-    """Last value of each key that matches; asked of git: it alone knows all kinds of includes."""
+def config_entries(repo: Repo, pattern: str) -> list[tuple[str, str]]:
+    """All values of the keys that match; asked of git: it alone knows all kinds of includes."""
     text = _ask(repo, "config", "--null", "--get-regexp", pattern, codes=(0, 1))
     entries = (entry.partition("\n") for entry in text.split("\0") if entry)
-    return {key: value for key, _, value in entries}
+    return [(key, value) for key, _, value in entries]
 
 
 def config_value(repo: Repo, key: str) -> str | None:

@@ -173,7 +173,7 @@ def _place(top: _Super) -> str:
 
 def _initialised(repo: git.Repo) -> dict[str, str]:
     """Name -> URL of what `git submodule init` took into the user's configuration."""
-    entries = git.config(repo, r"^submodule\..*\.(url|active)$")
+    entries = dict(git.config_entries(repo, r"^submodule\..*\.(url|active)$"))
     urls = {
         key.removeprefix("submodule.").removesuffix(".url"): url
         for key, url in entries.items()

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logs": ("logs", "show what the steps of a pod wrote, also while they run"),
     "events": ("events", "show what happened, or wait for what happens next"),
     "config": ("config", "show the configuration and where each value comes from"),
+    "doctor": ("doctor", "look for what is wrong, and say what to type"),
     "daemon": ("daemon", "look at, stop or restart the background process"),
     "completions": ("completions", "print a script that makes your shell complete"),
     "help": ("help", "show help for a command or a topic"),

@@ -197,7 +197,7 @@ class App:
                 seen.add(spec.repo.repo_id)
                 await self.links.seeded(spec.repo, LOCAL, {})
             if any(self.pods.record(kind, spec) is not None for kind in FREEZES):
-                access = self._running(pod)
+                access = self.access_if_running(pod)
                 if access is not None:
                     await self._thaw(spec, access)
             self.link_up(pod)
@@ -219,11 +219,11 @@ class App:
 
     def link_up(self, pod: Pod) -> None:
         """With a pod that runs; an interrupted one has nothing to import yet."""
-        access = self._running(pod)
+        access = self.access_if_running(pod)
         if access is not None:
             self._follow(pod, access)
 
-    def _running(self, pod: Pod) -> Access | None:
+    def access_if_running(self, pod: Pod) -> Access | None:
         access, view = self.pods.access(pod.spec), self.snapshots.get(pod.spec.host)
         if access is None or not access.is_set_up or view is None:
             return None

@@ -14,6 +14,7 @@ from pathlib import Path
 from rumpel import paths, protocol
 from rumpel.daemon import (
     create,
+    doctor,
     enter,
     events,
     fork,
@@ -61,6 +62,7 @@ VERBS: dict[str, Verb] = {
     "logs": logs.run,
     "graph": graph.run,
     "config": system.config,
+    "doctor": doctor.run,
     "daemon-status": system.status,
     "daemon-stop": system.stop,
     "exec-exit": enter.exit_code,

@@ -102,7 +102,7 @@ def test_options_named_in_the_readme_exist(rumpel_project: ProjectFactory) -> No
         project.run(command, "--help").assert_ok().stdout
         for command in (
             *("create", "enter", "list", "stop", "delete", "undelete", "snapshot", "restore"),
-            *("graph", "config", "review", "merge", "forward-port", "recreate"),
+            *("graph", "config", "review", "merge", "forward-port", "recreate", "events"),
         )
     )
     prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
