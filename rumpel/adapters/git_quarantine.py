@@ -152,19 +152,18 @@ def _remove(folder: Path) -> None:
 
 
 def sweep(door: Path) -> None:
-    """Remove what a killed import left."""
+    """Remove what a killed import left; none may be at work."""
     for left in door.glob(f"{PREFIX}*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def prepare(repo: git.Repo, door: Path, known: Mapping[str, str]) -> Quarantine:
-    """A new one in the folder `door`; what a killed import left there goes."""
+    """A new one in the folder `door`. Another import may be in one beside it."""
     lost = git.missing(repo, sorted(set(known.values())))
     heads = git.refs(repo, HEADS)
     head = git.head(repo).oid
     try:
         door.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sweep(door)
         path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=door))
         haves = {HEADS + name: oid for name, oid in known.items() if oid not in lost}
         others = sorted({*heads.values(), *([head] if head else [])} - set(haves.values()))

@@ -45,6 +45,10 @@ class Parking:
         async with self._one:
             if self._idle.is_set() and state.is_live:
                 state.parked = await self._upload_pack(state)
+        async with state.importing:  # what one that runs brings is known to the next
+            pass
+        if state.noticed.is_set():
+            return
         if not state.refused and self._is_lively(state):
             self._imports.make_ready(state)
             for one in list(self._pods.values()):

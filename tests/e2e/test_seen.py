@@ -24,7 +24,7 @@ def test_what_list_tells_of_a_pod(rumpel_project: ProjectFactory) -> None:
         assert f"ahead {count}  " in row(project)
     # Work on another branch is marked.
     other = project.inside("p", f"git switch -qc feature/login; {COMMIT}")
-    project.wait_for_ref("feature/login@p", other)
+    assert project.repo.published()["feature/login@p"] == other
     assert "ahead 5 +1 on feature/login" in row(project)
     told = project.run("delete", "p").assert_error(4, "6 unmerged commits", "rumpel merge p   ")
     assert "branch NEW" not in told.stderr

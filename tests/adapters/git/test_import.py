@@ -206,11 +206,19 @@ async def test_configuration_of_user_and_environment_plays_no_part(
     assert not canary.exists()
 
 
-async def test_left_over_of_a_killed_import_is_removed(pair: Pair) -> None:
-    dead = pair.door / "incoming-dead/objects"
-    dead.mkdir(parents=True)
-    (dead / "x").write_text("x")
-    await load(pair)
+async def test_an_import_leaves_another_one_alone(pair: Pair) -> None:
+    """One that was made ready waits beside the one that runs."""
+    go = asyncio.Event()
+    stream = await pair.upload_pack()
+    waiting = asyncio.ensure_future(git_door.import_pod(pair.repo, pair.door, stream, go=go))
+    while not list(pair.door.glob("incoming-*")):  # noqa: ASYNC110 - a file tells nobody
+        await asyncio.sleep(0.01)
+    oid = pair.pod.commit("one")
+    assert (await load(pair)).branches == {"alice": oid}
+    second = pair.pod.commit("two")
+    go.set()
+    assert await waiting == Imported({"alice": second}, ())
+    await stream.close()
     assert left_over(pair.door) == []
 
 
