@@ -9,7 +9,7 @@ from typing import Any
 from engine import shape
 
 from rumpel import jsonline
-from rumpel.cli import render_graph, render_html
+from rumpel.cli import render_graph, render_html, render_svg
 
 REASON = {"kind": "input", "subject": "runArgs", "before": [], "after": ["--init"]}
 
@@ -40,6 +40,7 @@ def measure(count: int = 1000, rounds: int = 7) -> dict[str, float]:
         "json": lambda: jsonline.dumps({"nodes": nodes, "edges": edges}),
         "dot": lambda: render_graph.dot(nodes, edges),
         "mermaid": lambda: render_graph.mermaid(nodes, edges),
+        "svg": lambda: render_svg.svg(nodes, edges, title="bench"),
         "html": lambda: render_html.html(nodes, edges, title="bench"),
         "tree": lambda: render_graph.tree_rows(nodes, edges),
     }

@@ -6,7 +6,7 @@ import sys
 import time
 
 from rumpel import text, ui
-from rumpel.cli import render_graph, render_html, session
+from rumpel.cli import render_graph, render_html, render_svg, session
 from rumpel.cli.answer import Answer, show
 from rumpel.errors import NotFound, UsageError
 
@@ -29,10 +29,10 @@ EXAMPLES = (
     ("rumpel graph fix-login --history", "what ran before, and what it was for"),
     ("rumpel graph --critical-path", "the steps that take longest"),
     ("rumpel graph --format html > graph.html", "a picture with times"),
-    ("rumpel graph --format dot | dot -Tsvg", "another picture"),
+    ("rumpel graph a --format svg > graph.svg", "one for a page"),
     ("rumpel graph a --format doit > dodo.py", "the same graph for doit"),
 )
-FORMATS = ("tree", "dot", "mermaid", "html", "json", "doit")
+FORMATS = ("tree", "dot", "mermaid", "html", "svg", "json", "doit")
 VERBS = (
     *("create", "enter", "review", "merge", "stop", "delete"),
     *("snapshot", "restore", "undelete"),
@@ -99,14 +99,16 @@ def watch(args: Arguments, request: dict[str, object], options: Options) -> int:
 
 def render(data: dict[str, Any], args: Arguments, options: Options) -> None:
     nodes, edges = data.get("nodes") or [], data.get("edges") or []
+    title = f"rumpel {args.plan or 'graph'} {args.name or ''}".strip()
     if args.format == "doit":
         ui.write(sys.stdout, str(data.get("dodo") or ""))
     elif args.format in ("dot", "mermaid"):
         draw = render_graph.dot if args.format == "dot" else render_graph.mermaid
         _out(draw(nodes, edges))
+    elif args.format == "svg":
+        _out(render_svg.svg(nodes, edges, title=title))
     elif args.format == "html":
         path = (data.get("critical_path") or {}).get("nodes") or ()
-        title = f"rumpel {args.plan or 'graph'} {args.name or ''}".strip()
         _out(render_html.html(nodes, edges, title=title, path=path))
     elif args.history:
         _out(render_graph.history(data.get("history") or [], now=time.time()))

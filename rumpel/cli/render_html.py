@@ -40,7 +40,7 @@ def html(
     known = {str(node["id"]) for node in nodes}
     pairs = [(edge[0], edge[1]) for edge in edges if edge[0] in known and edge[1] in known]
     slow = set(path)
-    head = _esc(title)
+    head = escaped(title)
     return [
         "<!DOCTYPE html>",
         f'<html lang="en"><meta charset="utf-8"><title>{head}</title><style>{STYLE}</style>',
@@ -56,7 +56,7 @@ def html(
 def _legend(nodes: Iterable[Node]) -> str:
     states = dict.fromkeys(state_of(node) for node in nodes)
     keys = (
-        f'<span class="key" style="background:{_color(state)}">{_esc(words_of(state))}</span>'
+        f'<span class="key" style="background:{color_of(state)}">{escaped(words_of(state))}</span>'
         for state in states
     )
     return f"<p>{''.join(keys)}</p>"
@@ -102,12 +102,13 @@ def _picture(nodes: Sequence[Node], edges: Sequence[tuple[str, str]], slow: set[
 def _box(node: Node, x: int, y: int, *, slow: set[str], with_pod: bool) -> str:
     node_id, state, took = str(node["id"]), state_of(node), node.get("duration_s")
     mark = " slow" if node_id in slow else ""
-    name = _esc(text.clip(label(node, with_pod=with_pod), 26))
+    name = escaped(text.clip(label(node, with_pod=with_pod), 26))
     time = "" if took is None else f" · {text.duration(float(took))}"
     return (
-        f'<g><title>{_esc(node_id)}</title><rect class="box{mark}" x="{x}" y="{y}" width="{WIDTH}"'
-        f' height="{HEIGHT}" fill="{_color(state)}"/><text x="{x + 9}" y="{y + 17}">{name}</text>'
-        f'<text class="time" x="{x + 9}" y="{y + 33}">{_esc(words_of(state) + time)}</text></g>'
+        f'<g><title>{escaped(node_id)}</title><rect class="box{mark}" x="{x}" y="{y}"'
+        f' width="{WIDTH}" height="{HEIGHT}" fill="{color_of(state)}"/>'
+        f'<text x="{x + 9}" y="{y + 17}">{name}</text>'
+        f'<text class="time" x="{x + 9}" y="{y + 33}">{escaped(words_of(state) + time)}</text></g>'
     )
 
 
@@ -136,12 +137,12 @@ def _timeline(nodes: Sequence[Node], slow: set[str]) -> list[str]:
     for row, ((node, _, took), offset) in enumerate(zip(found, offsets, strict=True)):
         y, x = row * 20 + 2, 210 + offset * scale
         mark = " slow" if str(node["id"]) in slow else ""
-        name = _esc(text.clip(label(node, with_pod=with_pod), 28))
+        name = escaped(text.clip(label(node, with_pod=with_pod), 28))
         lines.append(
             f'<text x="0" y="{y + 13}">{name}</text><rect class="box{mark}" x="{x:.1f}" y="{y}"'
-            f' width="{max(took * scale, 2.0):.1f}" height="16" fill="{_color(state_of(node))}"/>'
+            f' width="{max(took * scale, 2.0):.1f}" height="16" fill="{color_of(state_of(node))}"/>'
             f'<text class="time" x="{x + max(took * scale, 2.0) + 6:.1f}" y="{y + 13}">'
-            f"{_esc(text.duration(took))}</text>"
+            f"{escaped(text.duration(took))}</text>"
         )
     return [*lines, "</svg>"]
 
@@ -161,23 +162,23 @@ def _table(nodes: Iterable[Node]) -> list[str]:
     for node in nodes:
         took = node.get("duration_s")
         time = "" if took is None else text.duration(float(took))
-        why = "<br>".join(_esc(render_graph.reason(one)) for one in node.get("reasons") or [])
+        why = "<br>".join(escaped(render_graph.reason(one)) for one in node.get("reasons") or [])
         error: Mapping[str, Any] | None = node.get("error")
         if error:
-            why = "<br>".join(filter(None, (why, _esc(str(error.get("message") or "")))))
+            why = "<br>".join(filter(None, (why, escaped(str(error.get("message") or "")))))
         lines.append(
-            f"<tr><td>{_esc(label(node))}<td>{_esc(words_of(state_of(node)))}<td>{_esc(time)}"
+            f"<tr><td>{escaped(label(node))}<td>{escaped(words_of(state_of(node)))}<td>{escaped(time)}"
             f"<td>{why}</tr>"
         )
     return [*lines, "</table>"]
 
 
-def _color(state: str) -> str:
+def color_of(state: str) -> str:
     return render_graph.COLORS.get(render_graph.STYLES.get(state, ""), "#eeeeee")
 
 
 @functools.lru_cache(maxsize=8192)
-def _esc(words: str) -> str:
+def escaped(words: str) -> str:
     """Most words come again: states, times, kinds."""
     found = text.safe(words)
     for char, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):

@@ -101,7 +101,7 @@ def test_drift_is_found(rumpel_project: ProjectFactory) -> None:
     project.wait_until(lambda: "removed" in json.dumps(nodes(project)["container"]), "it is gone")
 
 
-@pytest.mark.parametrize("format", ["tree", "dot", "mermaid", "html", "json"])
+@pytest.mark.parametrize("format", ["tree", "dot", "mermaid", "html", "svg", "json"])
 def test_formats(rumpel_project: ProjectFactory, format: str) -> None:
     project = rumpel_project(config=CONFIG)
     project.run("create", "p").assert_ok()
