@@ -9,7 +9,7 @@ export LC_ALL=C GIT_TERMINAL_PROMPT=0
 # Whoever owns the workspace, it is the one we were told to use; one more for what is set already.
 rp_n=${GIT_CONFIG_COUNT:-0}
 export GIT_CONFIG_COUNT=$((rp_n + 1)) "GIT_CONFIG_KEY_$rp_n=safe.directory" "GIT_CONFIG_VALUE_$rp_n=*"
-rp_tab='	' rp_module=''
+rp_tab='	' rp_module='' rp_patient=''
 rp_show_peers='git -c uploadpack.hideRefs=!refs/rumpelpod upload-pack'
 
 # A newline first: whoever writes to the main process's output may have left a line half written.
@@ -616,15 +616,46 @@ rp_open_fifo() {
 }
 
 rp_listen() {
-    (rp_look_forever && echo quit >&3) &
+    # Until another watcher takes over. Looks between, without a process where the shell can wait.
+    rp_code=0
+    IFS= read -r -t "$rp_look_s" rp_line 2>/dev/null </dev/null || rp_code=$?
+    if [ $rp_code != 1 ]; then
+        rp_listen_only
+        return
+    fi
+    while :; do
+        if IFS= read -r -t "$rp_look_s" rp_line <&3; then
+            [ "$rp_line" != quit ] || return 0
+            rp_notice
+        else
+            rp_is_watcher || return 0
+            rp_look || rp_notice
+        fi
+    done
+}
+
+rp_listen_only() {
+    # dash cannot: a bash does the looking, if there is one.
+    if command -v bash >/dev/null 2>&1; then
+        (
+            export rp_seq rp_git rp_dir
+            exec bash -c "$rp_program$rp_nl"'exec 4<> <(:)
+                rp_patient=yes
+                rp_look_forever && echo quit >&3'
+        ) &
+    else
+        (rp_look_forever && echo quit >&3) &
+    fi
     while IFS= read -r rp_line <&3 && [ "$rp_line" != quit ]; do
         rp_notice
     done
 }
 
+rp_is_watcher() { rp_first "$rp_dir/watcher" && [ "$rp_line" = "$rp_seq" ]; }
+
 rp_retire() {
     # Another watcher has taken over: end.
-    ! rp_first "$rp_dir/watcher" || [ "$rp_line" = "$rp_seq" ] || exit 0
+    ! rp_first "$rp_dir/watcher" || rp_is_watcher || exit 0
 }
 
 rp_notice() {
@@ -641,10 +672,18 @@ rp_notice() {
 rp_look_forever() {
     # For commits without our hook: core.hooksPath, husky, a git older than 2.28.
     while :; do
-        sleep "$rp_look_s" || return
-        rp_first "$rp_dir/watcher" && [ "$rp_line" = "$rp_seq" ] || return 0
+        rp_pause || return
+        rp_is_watcher || return 0
         rp_look || rp_notice
     done
+}
+
+rp_pause() {
+    if [ -n "$rp_patient" ]; then
+        read -r -t "$rp_look_s" rp_line <&4
+        [ $? -le 128 ] || return 0
+    fi
+    sleep "$rp_look_s"
 }
 
 rp_look() {

@@ -155,7 +155,7 @@ async def test_a_second_watcher_takes_over(watched: Pod, mode: str) -> None:
     assert len(alive(old.process.pid)) == 1  # the boot loop; its watcher has ended
     await watched.ask("watch", str(watched.workspace))
     await watched.settle()
-    assert len(alive(watched.stream.process.pid)) <= 4  # loop, reader, looker, sleep
+    assert len(alive(watched.stream.process.pid)) <= 3  # loop, reader, and dash's looker
 
 
 async def test_a_watcher_outlives_a_workspace_that_is_taken_over(
