@@ -34,7 +34,7 @@ def seed(rumpel: Rumpel, raw: Raw, repo: Path, rounds: int) -> Figure:
     scratch = Path(tempfile.mkdtemp(dir=rumpel.folder))
 
     async def ours(container: str) -> None:
-        async with git_seed.seed(found, scratch) as tar:
+        async with git_seed.seed(found, scratch, is_bold=True) as tar:  # as for a new volume
             await raw.host.put_archive(container, TARGET, tar)
 
     async def plain(container: str) -> None:

@@ -2,22 +2,28 @@
 
 A volume holds a bare repository, written by one small gateway container without a network and
 mounted read-only in every pod. It is born whole: one tar of a packed repository goes into the
-created, not yet started gateway, so a pod's creation does not grow with history. Stale when the
-volume is gone or what lies in it is damaged: then it is poured once more, over what is left; a
-stopped or lost gateway is only replaced. Engine API: `PUT /containers/{id}/archive`.
+created, not yet started gateway, so a pod's creation does not grow with history. It is proven to
+hold nothing but the branches while it is poured: no pod sees a volume before its gateway started.
+Stale when the volume is gone or what lies in it is damaged: then it is poured once more, over what
+is left while pods use it; a stopped or lost gateway is only replaced. Engine API:
+`PUT /containers/{id}/archive`.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from rumpel import names
-from rumpel.adapters import git, git_modules, git_seed, pod_link, threads
+from rumpel.adapters import git, git_modules, git_seed, git_seed_packs, pod_link, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.engine import faults
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed, gone, unknown
+from rumpel.errors import Conflict
 from rumpel.model import RepoRef
 from rumpel.tasks.world import Poured, Tips, World
+
+log = logging.getLogger(__name__)
 
 KIND = "seed"
 TITLE = "Seeding repository"
@@ -66,20 +72,26 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     world, repo = ctx.world, inputs.repo
     host = world.host(inputs.host)
     volume = names.seed_volume_name(repo.basename, repo.repo_id, world.home_id)
-    labels = world.labels(KIND, ctx.node_id, ctx.nonce)
-    labels |= {names.LABEL_REPO: repo.repo_id, names.LABEL_REPO_PATH: repo.work_tree}
-    is_new = volume not in world.snapshots[inputs.host].volumes
     is_damaged = world.by_hand.seed(repo, inputs.host) is not None
-    await host.create_volume(volume, labels)
-    ctx.fault("volume-created")
-    labels |= {names.LABEL_KIND: GATEWAY}
     if is_damaged:
         await _dismiss(world, inputs)
-    gateway_id, poured = await _gateway(ctx, inputs, volume, labels)
+    poured: Poured = {}
+    gateway_id = await _started(ctx, inputs)
+    if gateway_id is None:
+        is_new = await _cleared(host, volume)
+        try:
+            gateway_id, poured = await _seeded(ctx, inputs, volume, is_bold=is_new)
+        except git_seed_packs.Unclean as error:
+            log.info("seed of %s: %s", repo.basename, error.message)
+            await undo(ctx, inputs)
+            await host.remove_volume(volume)
+            gateway_id, poured = await _seeded(ctx, inputs, volume, is_bold=False)
+        # In a volume that was there, branches that were sent earlier lie over those just poured.
+        if not (is_new or is_damaged):
+            poured = {}
     await world.snapshots[inputs.host].refresh_volumes()
     world.saw(inputs.host, await host.inspect(gateway_id))
-    # In a volume that was there, branches that were sent earlier lie over those just poured.
-    await world.links.seeded(repo, inputs.host, poured if is_new or is_damaged else {})
+    await world.links.seeded(repo, inputs.host, poured)
     if is_damaged:
         await world.by_hand.mend_seed(repo, inputs.host)
     return Output(volume=volume, gateway_id=gateway_id)
@@ -110,32 +122,58 @@ async def _dismiss(world: World, inputs: Inputs) -> None:
         await world.host(inputs.host).remove(state.id, force=True, volumes=False)
 
 
-async def _gateway(
-    ctx: Context[World], inputs: Inputs, volume: str, labels: dict[str, str]
-) -> tuple[str, Poured]:
+async def _started(ctx: Context[World], inputs: Inputs) -> str | None:
+    """A gateway that ran before; one that never did goes."""
     host = ctx.world.host(inputs.host)
     for state in await host.containers(_gateways(ctx.world, inputs.repo.repo_id)):
         if state.status == "running":
-            return state.id, {}
+            return state.id
         if state.status in ("exited", "paused"):
             await host.start(state.id)
-            return state.id, {}
+            return state.id
         await host.remove(state.id, force=True, volumes=False)
-    name = names.gateway_name(inputs.repo.basename, inputs.repo.repo_id, ctx.world.home_id)
+    return None
+
+
+async def _cleared(host: DockerHost, volume: str) -> bool:
+    """There is no such volume now. One that pods use stays: it was seeded in full once.
+
+    Any other may hold half a seed, or a pack that nobody has proven to be clean.
+    """
+    try:
+        await host.remove_volume(volume)
+    except Conflict:
+        return False
+    return True
+
+
+async def _seeded(
+    ctx: Context[World], inputs: Inputs, volume: str, *, is_bold: bool
+) -> tuple[str, Poured]:
+    host, repo = ctx.world.host(inputs.host), inputs.repo
+    labels = ctx.world.labels(KIND, ctx.node_id, ctx.nonce)
+    labels |= {names.LABEL_REPO: repo.repo_id, names.LABEL_REPO_PATH: repo.work_tree}
+    await host.create_volume(volume, labels)
+    ctx.fault("volume-created")
+    name = names.gateway_name(repo.basename, repo.repo_id, ctx.world.home_id)
+    labels |= {names.LABEL_KIND: GATEWAY}
     gateway_id = await host.create_container(name, gateway_body(inputs, volume, labels))
     ctx.fault("gateway-created")
-    poured = await _pour(ctx, host, inputs, gateway_id)
+    poured = await _pour(ctx, host, inputs, gateway_id, is_bold=is_bold)
     ctx.fault("seeded")
     await host.start(gateway_id)
     return gateway_id, poured
 
 
-async def _pour(ctx: Context[World], host: DockerHost, inputs: Inputs, gateway_id: str) -> Poured:
+async def _pour(
+    ctx: Context[World], host: DockerHost, inputs: Inputs, gateway_id: str, *, is_bold: bool
+) -> Poured:
     """Tips are read before the pack is made: what moves meanwhile is sent again."""
     repo, poured, extras = await threads.call(_read, inputs.repo)
     version, text = pod_link.program(pod_link.DEFAULTS)
     files = {pod_link.program_file(version): text.encode()}
-    async with git_seed.seed(repo, ctx.world.scratch_dir, files, extras) as tar:
+    scratch = ctx.world.scratch_dir
+    async with git_seed.seed(repo, scratch, files, extras, is_bold=is_bold) as tar:
         await host.put_archive(gateway_id, names.SEED_PATH, tar)
     return poured
 

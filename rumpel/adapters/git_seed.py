@@ -8,10 +8,9 @@ what was thrown away.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -76,26 +75,47 @@ async def seed(
     parent: Path,
     files: Mapping[str, bytes] | None = None,
     extras: Sequence[Extra] = (),
+    *,
+    is_bold: bool = False,
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """The tar with the repository's branches and HEAD at its top, piece by piece.
 
     `files` go beside them, by relative path, `extras` below; HEAD comes last: a half-poured seed
-    is no repository. `parent` is a folder for what is packed anew. Raises RumpelError when the
-    host's objects cannot be read.
+    is no repository. `parent` is a folder for what is packed anew. `is_bold`: a large pack comes
+    while it is still being proven to hold nothing but the branches, so what was poured must be
+    thrown away unless the tar ended well; Unclean is raised in the middle of it. Raises RumpelError
+    when the host's objects cannot be read.
     """
     try:
         scratch = Path(await threads.call(tempfile.mkdtemp, prefix="seed-", dir=parent))
     except OSError as err:
         raise RumpelError(f"the seed repository cannot be written: {err.strerror}") from err
+    parts: list[_Part] = []
     try:
-        entries: list[Entry] = []
         for number, extra in enumerate((*extras, Extra(repo=repo, folder=""))):
             packs = scratch / str(number)
             await threads.call(packs.mkdir)
-            entries += await _packed(extra, packs, {} if extra.folder else files or {})
-        yield tar_stream.chunks(entries)
+            found = await threads.call(_read, extra)
+            draft = await git_seed_packs.draft(
+                extra.repo, found.tips, packs, is_partial=found.is_partial, is_bold=is_bold
+            )
+            part = _Part(extra, found, {} if extra.folder else files or {}, draft)
+            parts.append(part)
+            if not draft.early:
+                await part.finish()
+        yield tar_stream.chunks(_all(parts))
     finally:
+        for part in parts:
+            await part.draft.close()
         await threads.call(shutil.rmtree, scratch, ignore_errors=True)
+
+
+async def _all(parts: Sequence[_Part]) -> AsyncIterator[Entry]:
+    for part in parts:
+        for entry in part.begin():
+            yield entry
+        for entry in await part.finish():
+            yield entry
 
 
 def _read(extra: Extra) -> _Seed:
@@ -125,54 +145,79 @@ def config(object_format: str) -> str:
     return CONFIG.format(version=1, extensions=extension)
 
 
-async def _pack(repo: git.Repo, seed: _Seed, scratch: Path) -> None:
-    try:
-        await git_seed_packs.write(repo, seed.tips, scratch, is_partial=seed.is_partial)
-    except RumpelError as err:
-        if seed.is_partial:
-            raise RumpelError(
-                f"{repo.work_tree} is a partial clone, and the rest of its history cannot be "
-                f"fetched: {err.message}",
-                hint="git fetch --refetch --no-filter   gets all of it, once the remote answers",
-            ) from err
-        raise
+@dataclass(slots=True)
+class _Part:
+    """One repository of a seed. Owned by root: the gateway writes as root, the pods only read."""
+
+    extra: Extra
+    found: _Seed
+    files: Mapping[str, bytes]
+    draft: git_seed_packs.Draft
+    _rest: list[Entry] | None = None
+
+    def begin(self) -> list[Entry]:
+        """What is known from the start: folders, and packs that are still to be proven."""
+        above = [folder for folder in PurePosixPath(self.extra.folder).parents if folder.name]
+        names = [str(folder) for folder in reversed(above)]
+        names += [self.extra.folder] if self.extra.folder else []
+        folders = {"refs", "refs/heads", "objects", "objects/info", "objects/pack"}
+        return [
+            *(Entry(name) for name in names),
+            *self._below(_folders(folders)),
+            *self._below(_packs(self.draft.early)),
+        ]
+
+    async def finish(self) -> list[Entry]:
+        """The rest, HEAD last; once. Raises Unclean, RumpelError."""
+        if self._rest is None:
+            self._rest = await self._finished()
+        return self._rest
+
+    async def _finished(self) -> list[Entry]:
+        packs = _packs(await self._packed())
+        store, pointers = await needed(self.extra.repo, self.found.tips)
+        # Where git-lfs looks for the content of a repository it borrows from.
+        large = [store.path(pointer.oid) for pointer in pointers]
+        stored = [
+            Entry(f"lfs/objects/{file.name[:2]}/{file.name[2:4]}/{file.name}", file, 0o444)
+            for file in large
+        ]
+        found = self.found
+        texts = {
+            "config": found.config.encode(),
+            "packed-refs": git_files.packed_text(found.refs),
+            **({} if found.shallow is None else {"shallow": found.shallow}),
+            **self.files,
+            "HEAD": f"{found.head}\n".encode(),
+        }
+        names = (*(entry.name for entry in stored), *self.files)
+        folders = {str(folder) for name in names for folder in PurePosixPath(name).parents}
+        below = [*_folders(folders - {"."}), *packs, *stored]
+        return self._below([*below, *(Entry(name, data) for name, data in texts.items())])
+
+    async def _packed(self) -> list[Path]:
+        try:
+            return await self.draft.rest() if self.found.tips else []
+        except RumpelError as err:
+            if self.found.is_partial:
+                raise RumpelError(
+                    f"{self.extra.repo.work_tree} is a partial clone, and the rest of its history "
+                    f"cannot be fetched: {err.message}",
+                    hint="git fetch --refetch --no-filter   "
+                    "gets all of it, once the remote answers",
+                ) from err
+            raise
+
+    def _below(self, entries: Iterable[Entry]) -> list[Entry]:
+        folder = self.extra.folder
+        if not folder:
+            return list(entries)
+        return [replace(entry, name=f"{folder}/{entry.name}") for entry in entries]
 
 
-async def _packed(extra: Extra, scratch: Path, files: Mapping[str, bytes]) -> list[Entry]:
-    """Of one repository, below its folder."""
-    found = await threads.call(_read, extra)
-    if found.tips:
-        await _pack(extra.repo, found, scratch)
-    store, pointers = await needed(extra.repo, found.tips)
-    large = [store.path(pointer.oid) for pointer in pointers]
-    packs = sorted(await threads.call(os.listdir, scratch))
-    entries = _entries(found, [scratch / name for name in packs], files, large)
-    if not extra.folder:
-        return entries
-    folder = PurePosixPath(extra.folder)
-    above = sorted(str(path) for path in (folder, *folder.parents) if path.name)
-    below = [replace(entry, name=f"{folder}/{entry.name}") for entry in entries]
-    return [*(Entry(name) for name in above), *below]
+def _folders(names: Iterable[str]) -> list[Entry]:
+    return [Entry(name) for name in sorted(names)]
 
 
-def _entries(
-    seed: _Seed, packs: list[Path], files: Mapping[str, bytes], large: list[Path]
-) -> list[Entry]:
-    """Owned by root: the gateway writes as root, the pods only read."""
-    stored = {f"objects/pack/{pack.name}": pack for pack in packs}
-    # Where git-lfs looks for the content of a repository it borrows from.
-    stored |= {f"lfs/objects/{file.name[:2]}/{file.name[2:4]}/{file.name}": file for file in large}
-    texts = {
-        "config": seed.config.encode(),
-        "packed-refs": git_files.packed_text(seed.refs),
-        **({} if seed.shallow is None else {"shallow": seed.shallow}),
-        **files,
-        "HEAD": f"{seed.head}\n".encode(),
-    }
-    above = {str(folder) for name in (*stored, *files) for folder in PurePosixPath(name).parents}
-    folders = {"refs", "refs/heads", "objects", "objects/info", "objects/pack"} | above - {"."}
-    return [
-        *(Entry(name) for name in sorted(folders)),
-        *(Entry(name, path, 0o444) for name, path in stored.items()),
-        *(Entry(name, data) for name, data in texts.items()),
-    ]
+def _packs(files: Iterable[Path]) -> list[Entry]:
+    return [Entry(f"objects/pack/{file.name}", file, 0o444) for file in files]

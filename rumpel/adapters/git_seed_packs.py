@@ -1,13 +1,16 @@
 """The packs of a seed: the user's own where they hold nothing else, and one of the rest.
 
 A pack that is written anew costs as much as all the rest of seeding. But packs also have what
-was thrown away, stashed, or fetched and never shared; one that has any of it is not used.
+was thrown away, stashed, or fetched and never shared; one that has any of it is not used. The proof
+takes as long as the pour, so both can be done side by side.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from rumpel.adapters import git, git_run, threads
@@ -19,17 +22,68 @@ TIMEOUT_S = 1800.0
 MAX_OBJECTS = 1_000_000
 """Of which the names are held in memory (100 MB); larger repositories get a new pack."""
 MAX_PACKS = 50
+MAX_STRANGE = 1000
+EARLY_BYTES = 8 << 20
+"""Below that the proof takes no longer than the pour."""
 MAGIC = b"\xfftOc\0\0\0\2"
 FANOUT_BYTES = 256 * 4
 PARTS = (".pack", ".idx", ".rev")
 
 
-async def write(repo: git.Repo, tips: list[str], scratch: Path, *, is_partial: bool) -> None:
-    """Files of packs in `scratch` that together hold what `tips` reach, and nothing else."""
-    indexes = [] if is_partial else await threads.call(_own, repo)
+class Unclean(RumpelError):
+    """A pack that looked like the branches' own holds something else, and is poured already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Packs in `scratch` that hold what `tips` reach: `early` ones at once, the others later."""
+
+    repo: git.Repo
+    tips: list[str]
+    scratch: Path
+    early: list[Path]
+    """Perhaps not clean: whatever became of them must be thrown away unless `rest` succeeds."""
+    _listing: asyncio.Task[list[bytes]] | None
+
+    async def rest(self) -> list[Path]:
+        """All other files of packs. Raises Unclean, RumpelError."""
+        early = set(self.early)
+        if self._listing is None:
+            await _pack(self.repo, self.scratch, "--revs", wanted=self.tips)
+        else:
+            listed = await self._listing
+            indexes = await threads.call(_own, self.repo)
+            proven = [path for path in self.early if path.suffix == ".idx"]
+            found = await threads.call(_take, listed, indexes, self.scratch, proven)
+            if found:
+                await _pack(self.repo, self.scratch, wanted=found)
+        return [path for path in await threads.call(_files, self.scratch) if path not in early]
+
+    async def close(self) -> None:
+        if self._listing is not None:
+            self._listing.cancel()
+            await asyncio.wait({self._listing})
+            if not self._listing.cancelled():
+                self._listing.exception()  # seen: whoever wanted the list has got it
+
+
+async def draft(
+    repo: git.Repo, tips: list[str], scratch: Path, *, is_partial: bool, is_bold: bool
+) -> Draft:
+    """`is_bold`: a large pack that seems clean comes before it is proven to be."""
+    indexes = await threads.call(_own, repo) if tips and not is_partial else []
     if not indexes:
-        await _pack(repo, scratch, "--revs", wanted=tips)
-        return
+        return Draft(repo, tips, scratch, [], None)
+    early: list[Path] = []
+    is_large = is_bold and await threads.call(_weight, indexes[0]) >= EARLY_BYTES
+    # It reads commits alone, where the proof reads every tree.
+    if is_large and await _seems_clean(repo, tips, indexes[0]):
+        early = await threads.call(_link, indexes[0], scratch)
+    listing = asyncio.get_running_loop().create_task(_list(repo, tips), name="objects of a seed")
+    return Draft(repo, tips, scratch, early, listing)
+
+
+async def _list(repo: git.Repo, tips: list[str]) -> list[bytes]:
     done = await git_run.run(
         repo.git_dir,
         "rev-list",
@@ -41,9 +95,28 @@ async def write(repo: git.Repo, tips: list[str], scratch: Path, *, is_partial: b
         env=git_run.own_env(),
         max_output_bytes=MAX_OBJECTS * 2 * 65,
     )
-    rest = await threads.call(_take, done.stdout.split(), indexes, scratch)
-    if rest:
-        await _pack(repo, scratch, wanted=rest)
+    return done.stdout.split()
+
+
+async def _seems_clean(repo: git.Repo, tips: list[str], index: Path) -> bool:
+    """It has no commit that a ref or a reflog has, and the branches lack; others may dangle."""
+    done = await git_run.run(
+        repo.git_dir,
+        "rev-list",
+        f"--max-count={MAX_STRANGE}",
+        "--all",
+        "--reflog",
+        "--stdin",
+        input="".join(f"^{oid}\n" for oid in tips).encode(),
+        timeout_s=TIMEOUT_S,
+        env=git_run.own_env(),
+        codes=(0, 128),
+    )
+    strange = done.stdout.split()
+    if done.code or len(strange) == MAX_STRANGE:
+        return False
+    names = await threads.call(_names, index, len(tips[0]) // 2)
+    return names.isdisjoint(bytes.fromhex(oid.decode()) for oid in strange)
 
 
 async def _pack(repo: git.Repo, scratch: Path, *options: str, wanted: list[str]) -> None:
@@ -76,12 +149,20 @@ def _own(repo: git.Repo) -> list[Path]:
     return sorted(found, key=_count, reverse=True)
 
 
-def _take(listed: list[bytes], indexes: list[Path], scratch: Path) -> list[str]:
-    """Link packs whose objects are all `listed` into `scratch`; the other objects."""
+def _take(listed: list[bytes], indexes: list[Path], scratch: Path, early: list[Path]) -> list[str]:
+    """Link packs whose objects are all `listed` into `scratch`; the other objects.
+
+    Raises Unclean when one of the `early` ones is none of these.
+    """
     wanted = {bytes.fromhex(oid.decode()) for oid in listed}
-    left = set(wanted)
+    left, size = set(wanted), len(next(iter(listed), b"")) // 2
+    for index in early:
+        names = _names(index, size)
+        if not names <= wanted:
+            raise Unclean(f"{index.name} has more than the branches")
+        left -= names
     for index in indexes:
-        names = _names(index, len(next(iter(wanted), b"")))
+        names = _names(index, size)
         # One whose objects are all in others already would only add to the volume.
         if names <= wanted and not names.isdisjoint(left) and _link(index, scratch):
             left -= names
@@ -90,8 +171,8 @@ def _take(listed: list[bytes], indexes: list[Path], scratch: Path) -> list[str]:
     return [oid.decode() for oid in listed if bytes.fromhex(oid.decode()) in left]
 
 
-def _link(index: Path, scratch: Path) -> bool:
-    """Linked, so that a `git gc` meanwhile does no harm; False where that cannot be."""
+def _link(index: Path, scratch: Path) -> list[Path]:
+    """Linked, so that a `git gc` meanwhile does no harm; nothing where that cannot be."""
     made: list[Path] = []
     try:
         for suffix in PARTS:
@@ -103,8 +184,19 @@ def _link(index: Path, scratch: Path) -> bool:
         log.info("%s is not reused: %s", index.name, err.strerror)
         for target in made:
             target.unlink()
-        return False
-    return True
+        return []
+    return made
+
+
+def _files(scratch: Path) -> list[Path]:
+    return sorted(scratch.iterdir())
+
+
+def _weight(index: Path) -> int:
+    try:
+        return index.with_suffix(".pack").stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _count(index: Path) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tarfile
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -26,9 +26,9 @@ class Entry:
     mode: int = 0o644
 
 
-async def chunks(entries: Iterable[Entry]) -> AsyncIterator[bytes]:
+async def chunks(entries: Iterable[Entry] | AsyncIterable[Entry]) -> AsyncIterator[bytes]:
     """Raises RumpelError when a file cannot be read to the end it had at the start."""
-    for entry in entries:
+    async for entry in _each(entries):
         if isinstance(entry.data, Path):
             async for piece in _file(entry, entry.data):
                 yield piece
@@ -36,6 +36,15 @@ async def chunks(entries: Iterable[Entry]) -> AsyncIterator[bytes]:
             data = entry.data or b""
             yield _head(entry, len(data)) + data + _padding(len(data))
     yield END
+
+
+async def _each(entries: Iterable[Entry] | AsyncIterable[Entry]) -> AsyncIterator[Entry]:
+    if isinstance(entries, AsyncIterable):
+        async for entry in entries:
+            yield entry
+    else:
+        for entry in entries:
+            yield entry
 
 
 async def _file(entry: Entry, path: Path) -> AsyncIterator[bytes]:

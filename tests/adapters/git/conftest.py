@@ -157,7 +157,7 @@ def good(quick: Pair) -> str:
     return quick.pod.oid("alice")
 
 
-async def seed_tar(repo: git.Repo, path: Path) -> None:
+async def seed_tar(repo: git.Repo, path: Path, *, is_bold: bool = False) -> None:
     """What a gateway's volume is born with, as a file."""
-    async with git_seed.seed(repo, path.parent) as chunks:
+    async with git_seed.seed(repo, path.parent, is_bold=is_bold) as chunks:
         path.write_bytes(b"".join([chunk async for chunk in chunks]))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rumpel.adapters import git_seed, threads
+from rumpel.adapters import git_seed, git_seed_packs, threads
 from rumpel.errors import RumpelError
 from tests.adapters.git.conftest import Pair, seed_tar
 from tests.support import large
@@ -118,3 +118,56 @@ async def test_a_partial_clone_whose_remote_is_gone(pair: Pair, tmp_path: Path) 
     with pytest.raises(RumpelError, match="is a partial clone") as found:
         await seed_tar(partial.repo, tmp_path / "seed.tar")
     assert "--refetch" in str(found.value.hint)
+
+
+async def poured_boldly(pair: Pair, tmp_path: Path) -> Repo:
+    await seed_tar(pair.repo, tmp_path / "seed.tar", is_bold=True)
+    with tarfile.open(tmp_path / "seed.tar") as tar:
+        names = tar.getnames()
+        tar.extractall(tmp_path / "host.git")
+    assert names[-1] == "HEAD"
+    return Repo(tmp_path / "host.git", pair.home.environment(None))
+
+
+async def test_a_pack_that_is_poured_while_it_is_proven(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_seed_packs, "EARLY_BYTES", 1)
+    host = pair.host
+    host.git("gc", "-q")
+    own = packs(host.root / ".git/objects/pack")
+    host.commit("loose", {"loose.txt": "loose\n"})
+    host.write({"README.md": "secret of the stash, which is in no pack\n"})
+    host.git("stash", "-q")
+    found = await poured_boldly(pair, tmp_path)
+    assert own < packs(found.root / "objects/pack")
+    assert objects(found) == reached(host, "--branches")
+    assert found.git("fsck", "--full", "--strict") == ""
+
+
+async def test_a_pack_that_only_seemed_clean_ends_the_tar(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No ref tells of the secret, so it is found while its pack is on the way."""
+    monkeypatch.setattr(git_seed_packs, "EARLY_BYTES", 1)
+    host = pair.host
+    secret = host.git("hash-object", "-w", "--stdin", input=b"secret\n")
+    every = host.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+    assert secret in every
+    host.git("pack-objects", "-q", ".git/objects/pack/pack", input=f"{every}\n".encode())
+    with pytest.raises(git_seed_packs.Unclean):
+        await poured_boldly(pair, tmp_path)
+    found = await poured(pair, tmp_path)
+    assert objects(found) == reached(host, "--branches")
+
+
+async def test_a_pack_with_a_stash_is_not_even_tried(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_seed_packs, "EARLY_BYTES", 1)
+    host = pair.host
+    host.write({"README.md": "secret of the stash\n"})
+    host.git("stash", "-q")
+    host.git("repack", "-q", "-a", "-d")
+    found = await poured_boldly(pair, tmp_path)
+    assert objects(found) == reached(host, "--branches")
