@@ -83,6 +83,8 @@ def at_once(rumpel: Rumpel, raw: Raw, pods: int = 16, commits: int = 20) -> list
     alone = _commit_all(rumpel, raw, repo, names[:1], commits)
     together = _commit_all(rumpel, raw, repo, names, commits)
     paced = _commit_all(rumpel, raw, repo, names, commits // 2, pause_s=THINK_S)
+    floor_alone = _commit_all(rumpel, raw, repo, names[:1], commits, is_floor=True)
+    floor = _commit_all(rumpel, raw, repo, names, commits, is_floor=True)
     count = rumpel.git(repo, "rev-list", "--count", "--remotes=rumpelpod", "^main")
     if int(count) != commits * (pods + 1) + commits // 2 * pods:
         raise SystemExit(f"{count} commits arrived")
@@ -92,6 +94,11 @@ def at_once(rumpel: Rumpel, raw: Raw, pods: int = 16, commits: int = 20) -> list
             f"commit -> ref, {pods} pods at once, median",
             *(statistics.median(together), "ms", statistics.median(alone)),
             *("one of them alone", 3.0),
+        ),
+        Figure(
+            f"floor: git commit alone, {pods} at once, median",
+            *(statistics.median(floor), "ms", statistics.median(floor_alone)),
+            "in one pod, in a repository that nobody watches",
         ),
         Figure(
             f"the same, slowest of {len(together)}",
@@ -113,7 +120,9 @@ def _commit_all(
     commits: int,
     *,
     pause_s: float = 0.0,
+    is_floor: bool = False,
 ) -> list[float]:
+    """`is_floor`: in a repository of its own in each pod, which reaches no host."""
     found: list[float] = []
     start = threading.Barrier(len(names))
 
@@ -121,12 +130,15 @@ def _commit_all(
         ref = repo / ".git/refs/remotes/rumpelpod" / name
         container = containers[name]
         with shell(container, WORKSPACE % repo.name) as ask:
+            if is_floor:
+                ask("git init -q /tmp/floor")
             start.wait()
             for _ in range(commits):
                 time.sleep(random.uniform(0.5, 1.5) * pause_s)
                 begun = time.perf_counter()
-                oid = ask(f"git commit -q --allow-empty -m {name} && git rev-parse HEAD")
-                found.append(_until([ref], oid, begun))
+                git = "git -C /tmp/floor -c user.name=b -c user.email=b" if is_floor else "git"
+                oid = ask(f"{git} commit -q --allow-empty -m {name} && {git} rev-parse HEAD")
+                found.append(_until([] if is_floor else [ref], oid, begun))
 
     containers = {name: container_of_repo(rumpel, raw, repo, name) for name in names}
     threads = [threading.Thread(target=one, args=(name,)) for name in names]

@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
@@ -64,6 +64,8 @@ class Imported:
     """The same by ref, for the next import: it skips what has not moved."""
     lfs: dict[Pointer, str] = field(default_factory=dict)
     """Large files whose content the host does not have yet, with the reason if one is known."""
+    is_stream_free: bool = field(default=False, compare=False)
+    """The server waits: after `git_wire.GOODBYE` the stream is for the next one."""
 
 
 Publish = Callable[[Imported], Awaitable[None]]
@@ -83,7 +85,7 @@ async def import_pod(
     publish: Publish | None = None,
     writing: Writing = contextlib.nullcontext,
 ) -> Imported:
-    """Fetch all branches from the upload-pack behind `stream` (left open, used up).
+    """Fetch all branches from the upload-pack behind `stream` (left open; see `is_stream_free`).
 
     `reopen` starts another upload-pack: without it a branch that ends the first one, or passes
     a limit, keeps the others from coming. `first`: the branches, as long as the door has none:
@@ -95,18 +97,20 @@ async def import_pod(
     repository then are as before.
     """
     quarantine = await _prepared(repo, door, first or {})
+    server = git_wire.Server(stream, go)
     try:
         weight = Weight(repo, door, quarantine, limits)
         intake = Intake(
             quarantine=quarantine,
-            server=git_wire.Server(stream, go),
+            server=server,
             judge=weight.judge,
             limits=limits,
             reopen=reopen,
             known_refused=known_refused or {},
         )
         await intake.run()
-        return await _admit(repo, door, intake, weight, publish=publish, writing=writing)
+        imported = await _admit(repo, door, intake, weight, publish=publish, writing=writing)
+        return replace(imported, is_stream_free=server.is_at_rest)
     finally:
         await threads.call(quarantine.remove)
 

@@ -14,9 +14,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rumpel.adapters import git_files, git_run, proc, threads
+from rumpel.adapters import git_direct, git_files, git_run, git_whole, proc, threads
 from rumpel.adapters.git_limits import Limits, Refused
-from rumpel.adapters.git_quarantine import HEADS, Quarantine
+from rumpel.adapters.git_quarantine import HEADS, OBJECTS, Quarantine
 from rumpel.adapters.git_wire import FetchReport, Server
 from rumpel.adapters.stream import Stream
 from rumpel.errors import RumpelError
@@ -30,7 +30,7 @@ MAX_SKIPPED = 500
 NEVER = ("never", "")
 NOT_FATAL = (0, 1)
 """Exit codes of a fetch whose objects all arrived and passed fsck."""
-INCOMPLETE = "its history is not complete"
+INCOMPLETE = "its history is not complete: the pod did not send all necessary objects"
 POINTS_NOWHERE = "it points at no commit"
 TOO_MANY = "too many other branches were refused"
 CHECK_TIMEOUT_S = 120.0
@@ -153,14 +153,7 @@ class Intake:
         left = replace(self.limits, seconds=max(1.0, left_s))
         quarantine = self.quarantine
         try:
-            report = await self.server.fetch(
-                quarantine.path,
-                refspecs,
-                limits=left,
-                env=quarantine.env(),
-                prune=prune,
-                oid_bytes=quarantine.oid_bytes,
-            )
+            report = await self._fetch(refspecs, left, prune=prune)
             self._ends_at = min(self._ends_at, time.monotonic() + self.limits.seconds)
             self.claims.update(report.claims)
             if report.code and not self.claims:
@@ -177,12 +170,27 @@ class Intake:
         await self._take(report, refs)
         return None
 
+    async def _fetch(self, refspecs: Sequence[str], left: Limits, *, prune: bool) -> FetchReport:
+        quarantine = self.quarantine
+        if self._fetches == 1 and not self.known_refused:
+            report = await git_direct.fetch(self.server, quarantine, left)
+            if report is not None:
+                return report
+            await threads.call(quarantine.clear)
+        return await self.server.fetch(
+            quarantine.path,
+            refspecs,
+            limits=left,
+            env=quarantine.env(),
+            prune=prune,
+            oid_bytes=quarantine.oid_bytes,
+        )
+
     async def _take(self, report: FetchReport, refs: Sequence[str] | None) -> None:
         """What arrived of a fetch that git and we are content with."""
         claims = {HEADS + os.fsdecode(raw): oid for raw, oid in report.claims.items()}
         asked = {ref: oid for ref, oid in claims.items() if refs is None or ref in refs}
-        heads = await threads.call(self.quarantine.heads)
-        arrived = {ref: oid for ref, oid in asked.items() if heads.get(ref) == oid}
+        arrived = await threads.call(self._arrived, report, asked)
         waiting = {
             ref: oid
             for ref, oid in asked.items()
@@ -193,6 +201,16 @@ class Intake:
         for ref in waiting.keys() - arrived.keys():
             self.refused[ref] = report.said or INCOMPLETE
         await threads.call(self.quarantine.accept)
+
+    def _arrived(self, report: FetchReport, asked: Mapping[str, str]) -> dict[str, str]:
+        """Those of which git or our own proof says that they are complete."""
+        quarantine = self.quarantine
+        if report.held is None:
+            heads = quarantine.heads()
+            return {ref: oid for ref, oid in asked.items() if heads.get(ref) == oid}
+        fresh = str(quarantine.path / OBJECTS)
+        whole = git_whole.proven(fresh, quarantine.lender, asked.values(), report.held)
+        return {ref: oid for ref, oid in asked.items() if oid in whole}
 
 
 def _halves(refs: list[str]) -> list[list[str]]:

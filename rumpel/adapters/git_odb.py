@@ -14,6 +14,10 @@ from rumpel.adapters.git import FOREIGN, Repo
 from rumpel.errors import RumpelError
 
 BLOB, TREE = pygit2.enums.ObjectType.BLOB, pygit2.enums.ObjectType.TREE
+COMMIT = pygit2.enums.ObjectType.COMMIT
+
+Read = Callable[[bytes], tuple[int, bytes] | None]
+"""Kind and content of an object by its binary name; None when it cannot be read."""
 
 
 def packed(objects: str) -> Iterator[tuple[bytes, bool, int]]:
@@ -50,7 +54,7 @@ def loosen(source: str, target: str) -> None:
 
 def new_trees(objects: str) -> Callable[[bytes], bytes | None]:
     """Reads trees in packs of a folder."""
-    return _reader(_packs(objects))
+    return _trees(packed_reader(objects))
 
 
 def old_trees(objects: str, *more: str) -> Callable[[bytes], bytes | None]:
@@ -58,7 +62,23 @@ def old_trees(objects: str, *more: str) -> Callable[[bytes], bytes | None]:
     odb = pygit2.Odb(objects)
     for folder in more:
         odb.add_disk_alternate(folder)
-    return _reader(odb)
+    return _trees(_reader(odb))
+
+
+def packed_reader(objects: str) -> Read:
+    """Of packs of a folder alone."""
+    return _reader(_packs(objects))
+
+
+def reader(objects: str) -> Read:
+    """Of a repository, borrowed objects too."""
+    return _reader(pygit2.Odb(objects))
+
+
+def present(objects: str, oids: Iterable[str]) -> set[str]:
+    """Which of `oids` a repository has."""
+    odb = pygit2.Odb(objects)
+    return {oid for oid in oids if oid in odb}
 
 
 def blobs(
@@ -94,15 +114,23 @@ def tree_of(repo: Repo, commit: str) -> bytes | None:
         return None
 
 
-def _reader(odb: pygit2.Odb) -> Callable[[bytes], bytes | None]:
-    def read(name: bytes) -> bytes | None:
+def _reader(odb: pygit2.Odb) -> Read:
+    def read(name: bytes) -> tuple[int, bytes] | None:
         try:
             kind, data = odb.read(pygit2.Oid(raw=name))
         except FOREIGN:
             return None
-        return data if kind == TREE else None
+        return kind, data
 
     return read
+
+
+def _trees(read: Read) -> Callable[[bytes], bytes | None]:
+    def read_tree(name: bytes) -> bytes | None:
+        found = read(name)
+        return found[1] if found is not None and found[0] == TREE else None
+
+    return read_tree
 
 
 def _packs(objects: str) -> pygit2.Odb:

@@ -12,6 +12,9 @@ from rumpel.adapters.git_limits import Limits, Refused, passed
 from rumpel.adapters.git_pack import PackScanner
 
 CLAIM = re.compile(rb"([0-9a-f]{40}(?:[0-9a-f]{24})?) refs/heads/([^\x00 \n]+)")
+ACK = re.compile(rb"ACK ([0-9a-f]{40}(?:[0-9a-f]{24})?)\n?")
+READY, SHALLOW, PACKFILE = b"ready\n", b"shallow-info\n", b"packfile\n"
+MARKS = frozenset({READY, SHALLOW, PACKFILE})
 LENGTH = re.compile(rb"[0-9a-fA-F]{4}")
 HEADER_BYTES = 4
 BAND_DATA, BAND_PROGRESS, BAND_ERROR = 1, 2, 3
@@ -37,6 +40,14 @@ class PktListener:
         self.in_pack = False
         self.is_at_rest = False
         """It has said all it was asked for."""
+        self.marks: set[bytes] = set()
+        """Those of MARKS that it said."""
+        self.acked: set[str] = set()
+        """Commits that it has, too."""
+        self.odd_lines = 0
+        """Told, and neither a branch nor anything else that is known here."""
+        self.pack: bytearray | None = None
+        """Of the pack what nobody took yet; not gathered unless set."""
         self._is_raw = False
         """An old server without side bands: a bare pack to the end."""
         self._talk_bytes = self._progress_bytes = 0
@@ -54,6 +65,17 @@ class PktListener:
     @greeting.setter
     def greeting(self, said: bytes) -> None:
         self._greeting, self._greeted = bytearray(said), True
+
+    @property
+    def has_greeted(self) -> bool:
+        return self._greeted
+
+    def begin_answer(self, *, gathers_pack: bool) -> None:
+        """What is told from here on is another answer."""
+        self.marks.clear()
+        self.acked.clear()
+        self.odd_lines = 0
+        self.pack = bytearray() if gathers_pack else None
 
     def feed(self, data: bytes) -> None:
         self.total_bytes += len(data)
@@ -115,7 +137,7 @@ class PktListener:
             self.in_pack, self._band = True, line[0]
             self._in_band(line[1:])
             return
-        self.in_pack = line == b"packfile\n"
+        self.in_pack = line == PACKFILE
         self._talk(line)
 
     def _begin_pack(self) -> None:
@@ -128,6 +150,8 @@ class PktListener:
             if self.total_bytes - self._talk_bytes > self._limits.pack_bytes:
                 raise passed("sends more", self._limits.pack_bytes, "bytes at once")
             self.scanner.feed(data)
+            if self.pack is not None:
+                self.pack += data
             return
         self._progress_bytes += len(data) + 1
         if self._progress_bytes > MAX_PROGRESS_BYTES:
@@ -141,8 +165,14 @@ class PktListener:
             raise passed("tells more", MAX_TALK_BYTES, "bytes before its pack")
         if line.startswith(b"ERR ") and len(self.error) < MAX_ERROR_BYTES:
             self.error += line[4 : 4 + MAX_ERROR_BYTES]
+        if line in MARKS:
+            self.marks.add(line)
+        ack = ACK.fullmatch(line)
+        if ack is not None and len(self.acked) < self._limits.refs:
+            self.acked.add(ack[1].decode())
         claim = CLAIM.match(line)
         if claim is None:
+            self.odd_lines += line not in MARKS and ack is None
             return
         self.claims[claim[2]] = claim[1].decode()
         if len(self.claims) > self._limits.refs:

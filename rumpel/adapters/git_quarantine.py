@@ -38,6 +38,7 @@ DEMOTED = {
 }
 """Harmless faults of real old histories, which a pod may fetch from elsewhere; the rest refuses."""
 PROMOTED = ("gitmodulesSymlink",)
+LEVELS = dict.fromkeys(DEMOTED, "ignore") | dict.fromkeys(PROMOTED, "error")
 
 CONFIG = """\
 [core]
@@ -89,6 +90,7 @@ class Quarantine:
     haves: dict[str, str]
     """Refs both sides may share."""
     oid_bytes: int = 20
+    is_shallow: bool = False
 
     def heads(self) -> dict[str, str]:
         """What arrived, name -> oid (as git would list it)."""
@@ -118,14 +120,18 @@ class Quarantine:
             (self.path / folder).mkdir()
         (self.path / "packed-refs").write_bytes(git_files.packed_text(self.haves))
 
+    def clear(self) -> None:
+        """Drop the objects of a fetch that was not begun in earnest."""
+        _remove(self.path / OBJECTS)
+        (self.path / OBJECTS).mkdir()
+
     def accept(self) -> None:
         """Keep what the last fetch brought."""
         if not self.is_split:
             return
         git_objects.move(self.path / OBJECTS, self.store)
         self.haves.update(self.heads())
-        _remove(self.path / OBJECTS)
-        (self.path / OBJECTS).mkdir()
+        self.clear()
 
     def has_objects(self) -> bool:
         """Whether anything was fetched into it."""
@@ -179,6 +185,7 @@ def prepare(repo: git.Repo, door: Path, known: Mapping[str, str]) -> Quarantine:
         store=path / OBJECTS,
         haves=haves,
         oid_bytes=32 if repo.object_format == "sha256" else 20,
+        is_shallow=(path / "shallow").exists(),
     )
 
 
@@ -228,6 +235,5 @@ def config(object_format: str) -> str:
     extensions, version = "", 0
     if object_format != "sha1":
         extensions, version = f"[extensions]\n\tobjectFormat = {object_format}\n", 1
-    levels = dict.fromkeys(DEMOTED, "ignore") | dict.fromkeys(PROMOTED, "error")
-    fsck = "".join(f"\t{name} = {level}\n" for name, level in levels.items())
+    fsck = "".join(f"\t{name} = {level}\n" for name, level in LEVELS.items())
     return CONFIG.format(version=version, extensions=extensions, fsck=fsck)

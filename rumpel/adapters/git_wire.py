@@ -1,4 +1,4 @@
-"""git fetch and git push over a `Stream`: to upload-pack or receive-pack in a container.
+"""Git over a `Stream`: to upload-pack or receive-pack in a container.
 
 Git's own `fd::` transport talks to one end of a socket pair, a relay copies between the other
 end and the stream. When either side ends, both directions are torn down: a half-closed relay
@@ -11,33 +11,28 @@ import asyncio
 import contextlib
 import resource
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rumpel.adapters import git, git_run, proc, threads
+from rumpel.adapters import git_run, proc, threads
 from rumpel.adapters.git_limits import Limits as Limits  # part of what this module offers
 from rumpel.adapters.git_limits import passed
 from rumpel.adapters.git_pack import PackScanner
 from rumpel.adapters.git_pkt import PktListener, Requests
 from rumpel.adapters.stream import STDOUT, Stream
-from rumpel.errors import RumpelError, TimedOut
+from rumpel.errors import Bug, RumpelError, TimedOut
 
 CHUNK_BYTES = 1 << 18
 INLINE_BYTES = 1 << 15
 """Of a pack; more is looked at in a thread."""
 FOR_EVER_S = 1e7
+VERSION_2 = b"000eversion 2\n"
+GOODBYE = b"0000"
+"""What ends a server of version 2 that is at rest."""
 MAX_ERROR_BYTES = 8000
 MAX_STDERR_BYTES = 1 << 20
 MAX_DRAIN_BYTES = 32 << 20
-PUSH_PINNED = (
-    "push.followTags=false",
-    "push.gpgSign=false",
-    "push.negotiate=false",
-    "push.pushOption=",
-    "push.recurseSubmodules=no",
-    "submodule.recurse=false",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +46,13 @@ class FetchReport:
     """Git's complaints, as one line."""
     scanner: PackScanner
     """What is known of the pack."""
+    held: frozenset[str] | None = None
+    """Git wrote no refs, nor has it looked whether the histories beyond these are complete."""
 
 
 Argv = Callable[[str], list[str]]
 """A command line from the URL that git is to talk to."""
+Take = Callable[[bytearray], Awaitable[None]]
 
 
 class Server:
@@ -90,26 +88,100 @@ class Server:
         """
         listener = PktListener(limits, oid_bytes=oid_bytes)
         if self._listener is not None:
-            listener.greeting = self._listener.greeting
-            listener.is_at_rest = True
-            self._requests = Requests()
+            if self._is_reusable:
+                listener.greeting = self._listener.greeting
+                listener.is_at_rest = True
+                self._requests = Requests()
+            else:  # an old one, which has begun to list its refs by itself
+                listener.feed(self._listener.greeting)
         self._listener, self._is_asked_out = listener, False
         self._idle_s = limits.idle_seconds
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", *(("--prune",) * prune))
-        done = await self._talk(
+        done = await self.talk(
             lambda url: ["git", f"--git-dir={git_dir}", "fetch", *options, url, *refspecs],
             env=env or git_run.isolated_env(),
             timeout_s=limits.seconds,
             limits=limits,
         )
-        said = git_run.summary(done.error_text)
-        remote = bytes(listener.error or self._stderr).decode("utf-8", "replace").strip()
+        return self.report(done.code, done.error_text)
+
+    def report(self, code: int, error_text: str, held: frozenset[str] | None = None) -> FetchReport:
+        """Of what was heard since it was greeted last."""
+        listener = self._heard
+        said, remote = git_run.summary(error_text), self.complaint
         return FetchReport(
-            code=done.code,
+            code=code,
             claims=listener.claims,
-            said=f"{said}; the pod says: {remote}" if remote and done.code else said,
+            said=f"{said}; the pod says: {remote}" if remote and code else said,
             scanner=listener.scanner,
+            held=held,
         )
+
+    async def greet(self, limits: Limits) -> bool:
+        """Hear its first words; True when it waits for requests now, as one of version 2 does.
+
+        Raises what `ask` raises.
+        """
+        self._listener, self._idle_s = PktListener(limits), limits.idle_seconds
+        while not self._listener.has_greeted:
+            first = self._listener.greeting[: len(VERSION_2)]
+            if not VERSION_2.startswith(first) or not await self._hear():
+                return False
+        return self._is_reusable
+
+    async def ask(self, request: bytes, take: Take | None = None) -> PktListener | None:
+        """Hear the whole answer to one request; `take` gets the pack in it, piece by piece.
+
+        None when it ended before. Waits for its `go`. Raises TimedOut for a silence, Refused.
+        """
+        listener = self._heard
+        listener.begin_answer(gathers_pack=take is not None)
+        await self.may_be_asked()
+        self._expect()
+        await self._stream.write(request)
+        while not listener.is_at_rest:
+            if not await self._hear():
+                return None
+            if take is not None and listener.pack:
+                piece, listener.pack = listener.pack, bytearray()
+                await take(piece)
+        return listener
+
+    @property
+    def _heard(self) -> PktListener:
+        if self._listener is None:
+            raise Bug("nobody listened to the server")
+        return self._listener
+
+    async def may_be_asked(self) -> None:
+        if self._go is not None:
+            await self._go.wait()
+
+    @property
+    def is_held(self) -> bool:
+        """Nobody waits for the answer yet."""
+        return self._go is not None and not self._go.is_set()
+
+    async def _hear(self) -> bool:
+        """One piece of what it says; False at the end."""
+        try:
+            item = await self._read()
+            if item is None:
+                self._is_over = True
+            elif item[0] == STDOUT:
+                await self._listen(item[1])
+            else:
+                self._complain(item[1])
+        except RumpelError as err:
+            self._fail(err)
+            raise
+        return item is not None
+
+    @property
+    def complaint(self) -> str:
+        """What the other side said went wrong."""
+        error = b"" if self._listener is None else self._listener.error
+        return bytes(error or self._stderr).decode("utf-8", "replace").strip()
 
     @property
     def claims(self) -> Mapping[bytes, str]:
@@ -120,6 +192,11 @@ class Server:
     def can_go_on(self) -> bool:
         """The server waits for another request; before protocol version 2 it serves only one."""
         return self._is_reusable and not self._is_over and self._failure is None
+
+    @property
+    def is_at_rest(self) -> bool:
+        """It can go on, and owes nothing: nothing but a new beginning comes from it now."""
+        return self.can_go_on and self._listener is not None and self._listener.is_at_rest
 
     async def drain(self, timeout_s: float) -> None:
         """Read what is left of a pack that git no longer wants. Raises TimedOut, Refused."""
@@ -137,29 +214,7 @@ class Server:
         except TimeoutError as err:
             raise TimedOut(f"the pod did not finish its pack in {timeout_s:g} s") from err
 
-    async def push(
-        self, git_dir: str, refspecs: Sequence[str], *, prune: bool, timeout_s: float
-    ) -> None:
-        """Raises RumpelError when a ref was not taken; waits for the end of the other side."""
-        pinned = [word for entry in PUSH_PINNED for word in ("-c", entry)]
-        command = [*pinned, "push", "--quiet", "--no-verify", "--no-signed"]
-        if prune:
-            command.append("--prune")
-        done = await self._talk(
-            lambda url: git_run.argv(git_dir, *command, url, *refspecs),
-            env=git_run.own_env(),
-            timeout_s=timeout_s,
-            drain=True,
-        )
-        if done.code:
-            said = self._stderr.decode("utf-8", "replace").strip()
-            what = git_run.summary(done.error_text) or f"exit code {done.code}"
-            raise RumpelError(
-                f"git push failed: {what}",
-                details={"exit_code": done.code, "stderr": done.error_text[-4000:], "said": said},
-            )
-
-    async def _talk(
+    async def talk(
         self,
         argv: Argv,
         *,
@@ -168,6 +223,10 @@ class Server:
         limits: Limits | None = None,
         drain: bool = False,
     ) -> proc.Completed:
+        """Run a git that talks to the server; `drain`: until that one has ended, too.
+
+        Raises TimedOut, HostUnreachable, RumpelError for a passed limit.
+        """
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ours.setblocking(False)
@@ -175,7 +234,7 @@ class Server:
             async with proc.Child(argv(f"fd::{number}"), env=env, pass_fds=(number,)) as child:
                 theirs.close()
                 if limits is not None:
-                    _restrict(child, limits)
+                    restrict(child, limits)
                 done = await self._relayed(child, ours, timeout_s=timeout_s, drain=drain)
         if done is None or self._failure is not None:
             raise self._failure or RumpelError("git ended without a result")
@@ -309,7 +368,7 @@ class Server:
     @property
     def _is_reusable(self) -> bool:
         """An upload-pack of version 2 waits for the next request instead of ending."""
-        return self._listener is not None and b"version 2\n" in self._listener.greeting
+        return self._listener is not None and self._listener.greeting.startswith(VERSION_2)
 
     @property
     def _in_pack(self) -> bool:
@@ -326,21 +385,7 @@ class Server:
         self._failure = self._failure or err
 
 
-async def push_from(
-    repo: git.Repo, stream: Stream, refspecs: Sequence[str], *, prune: bool, timeout_s: float
-) -> None:
-    """Push refs of `repo` to the receive-pack behind `stream`, which is closed afterwards.
-
-    With `prune`, refs of the other side that match a refspec and are not here are deleted.
-    Raises RumpelError when a ref was refused, TimedOut, HostUnreachable.
-    """
-    try:
-        await Server(stream).push(repo.git_dir, refspecs, prune=prune, timeout_s=timeout_s)
-    finally:
-        await stream.close()
-
-
-def _restrict(child: proc.Child, limits: Limits) -> None:
+def restrict(child: proc.Child, limits: Limits) -> None:
     """Before git has read a byte: index-pack and unpack-objects inherit them."""
     child.limit(resource.RLIMIT_FSIZE, limits.pack_bytes)
     child.limit(resource.RLIMIT_DATA, limits.memory_bytes)

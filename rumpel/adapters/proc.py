@@ -119,9 +119,11 @@ class Child:
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         input: bytes | None = None,
+        stdin: int | None = None,
         pass_fds: Sequence[int] = (),
         max_output_bytes: int = MAX_OUTPUT_BYTES,
     ) -> None:
+        """`stdin`: a descriptor it reads from, instead of `input`."""
         self.argv = tuple(argv)
         self._max_bytes = max_output_bytes
         self._loop = asyncio.get_running_loop()
@@ -131,11 +133,13 @@ class Child:
         self._failure: RumpelError | None = None
         self._open: set[int] = set()
         self._pidfd: int | None = None
+        if stdin is None:
+            stdin = subprocess.PIPE if input else subprocess.DEVNULL
         self._start = lambda: subprocess.Popen(
             self.argv,
             cwd=cwd,
             env=clean_env() if env is None else dict(env),
-            stdin=subprocess.PIPE if input else subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from rumpel import text
-from rumpel.adapters import git_door
+from rumpel.adapters import git_door, git_wire
 from rumpel.adapters.git_limits import Refused
 from rumpel.adapters.stream import Stream
 from rumpel.daemon.doors import Doors
@@ -118,28 +118,34 @@ class Imports:
     async def _fetched(self, state: PodSync) -> git_door.Imported:
         """Over the parked upload-pack; one that died meanwhile is replaced."""
         ready, state.ready = state.ready, None
-        if ready is not None:
-            try:
-                return await ready.finish()
-            except Refused:
-                raise
-            except RumpelError as error:
-                log.info("pod %s: import made ready: %s", state.pod.pod, error.message)
         parked, state.parked = state.parked, None
+        if ready is not None:
+            if parked is not None:
+                await parked.close()
+            parked = ready.stream
         if parked is not None:
             try:
-                return await self._through_door(state, parked)
+                return await self._over(state, parked, ready)
             except Refused:
                 raise
             except RumpelError as error:
                 log.info("pod %s: parked fetch: %s", state.pod.pod, error.message)
-            finally:
-                await parked.close()
-        stream = await self.doors.upload_pack(state)
+        return await self._over(state, await self.doors.upload_pack(state))
+
+    async def _over(
+        self, state: PodSync, stream: Stream, ready: ReadyImport | None = None
+    ) -> git_door.Imported:
+        """Over this stream, which is parked again if it can be: an exec less for the next one."""
+        is_free = False
         try:
-            return await self._through_door(state, stream)
+            imported = await (ready.finish() if ready else self._through_door(state, stream))
+            is_free = imported.is_stream_free
+            return imported
         finally:
-            await stream.close()
+            if is_free and await _said_goodbye(stream) and state.is_live and state.parked is None:
+                state.parked = stream
+            else:
+                await stream.close()
 
     async def _show(self, state: PodSync, imported: git_door.Imported) -> None:
         pod, doors = state.pod, self.doors
@@ -186,6 +192,15 @@ class Imports:
                     "\n".join(lines(refused)),
                     timeout_s=TELL_TIMEOUT_S,
                 )
+
+
+async def _said_goodbye(stream: Stream) -> bool:
+    """The server ends, and the next one starts over the same stream (see `Links`)."""
+    try:
+        await stream.write(git_wire.GOODBYE)
+    except (RumpelError, OSError):
+        return False
+    return True
 
 
 def lines(refused: tuple[tuple[str, str], ...]) -> list[str]:

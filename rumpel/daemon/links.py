@@ -48,6 +48,7 @@ LOOK_EVERY_S = 300.0
 RETRY_MAX_S = 30.0
 FIRST_RETRY_S = 0.5
 NEW_PATIENCE_S = 5.0
+UPLOAD_PACKS = 'while git upload-pack --strict "$1"; do :; done'
 
 
 class LinkManager:
@@ -312,14 +313,15 @@ class LinkManager:
         )
 
     async def _drop(self, state: PodSync) -> None:
-        for stream in (state.parked, state.pending):
+        link, state.link = state.link, None  # first: what is not live parks nothing any more
+        parked, state.parked = state.parked, None
+        pending, state.pending = state.pending, None
+        for stream in (parked, pending):
             if stream is not None:
                 await stream.close()
-        state.parked = state.pending = None
         await self.imports.unready(state)
-        if state.link is not None:
-            await state.link.close()
-            state.link = None
+        if link is not None:
+            await link.close()
 
     async def _let_others_be_made(self) -> None:
         """An import's exec costs as much as a third of a pod; a batch of creates comes first."""
@@ -374,10 +376,13 @@ class LinkManager:
                     future.cancel()
 
     async def _upload_pack(self, state: PodSync, git_dir: str = ".git") -> Stream:
-        """Protocol v2 reads refs only when asked, so it may wait for the next commit."""
+        """Protocol v2 reads refs only when asked, so it may wait for the next commit.
+
+        Each reads them once; the next one starts when it was told goodbye.
+        """
         return await self._host(state.pod.host).exec_stream(
             state.access.container_id,
-            ["git", "upload-pack", "--strict", f"{state.pod.workspace_folder}/{git_dir}"],
+            ["/bin/sh", "-c", UPLOAD_PACKS, "sh", f"{state.pod.workspace_folder}/{git_dir}"],
             user=state.access.user,
             cwd="/",
             env={"GIT_PROTOCOL": "version=2"},

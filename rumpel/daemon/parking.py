@@ -37,14 +37,14 @@ class Parking:
 
     async def park(self, state: PodSync) -> None:
         """Unless it has one, or an import is due, or a graph runs."""
-        if state.is_parked or not self._idle.is_set() or state.noticed.is_set():
+        is_ready = state.ready is not None and not state.ready.is_broken
+        if is_ready or not self._idle.is_set() or state.noticed.is_set():
             return
         if state.ready is not None:  # it broke: not again before something moves
             state.moved_at = -math.inf
             await self._imports.unready(state)
-        async with self._one:
-            if self._idle.is_set() and state.is_live:
-                state.parked = await self._upload_pack(state)
+        if state.parked is None:
+            await self._open(state)
         async with state.importing:  # what one that runs brings is known to the next
             pass
         if state.noticed.is_set():
@@ -54,6 +54,16 @@ class Parking:
             for one in list(self._pods.values()):
                 if one.ready is not None and not self._is_lively(one):
                     await self._imports.unready(one)
+
+    async def _open(self, state: PodSync) -> None:
+        async with self._one:
+            if not (self._idle.is_set() and state.is_live):
+                return
+            stream = await self._upload_pack(state)
+        if state.parked is None and state.is_live:
+            state.parked = stream
+        else:  # an import that ended meanwhile has left its own
+            await stream.close()
 
     def _is_lively(self, state: PodSync) -> bool:
         """It moved lately, and is one of the last few that did."""

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from rumpel import names
-from rumpel.adapters import git, git_wire, threads
+from rumpel.adapters import git, git_push, threads
 from rumpel.adapters.published import PREFIX
 from rumpel.cache.store import Store
 from rumpel.daemon.background import Background
@@ -152,7 +152,7 @@ class Peers:
         for words in refspecs(known, wanted):
             stream = await engine.exec_stream(container_id, RECEIVE, user="0")
             try:
-                await git_wire.push_from(repo, stream, words, prune=False, timeout_s=PUSH_TIMEOUT_S)
+                await git_push.push_from(repo, stream, words, prune=False, timeout_s=PUSH_TIMEOUT_S)
             finally:
                 await stream.close()
         self._seeds[key] = dict(wanted)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rumpel import names
-from rumpel.adapters import git, git_refs, git_seed, git_wire, threads
+from rumpel.adapters import git, git_push, git_refs, git_seed, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.published import PREFIX, View, in_the_way, owner, view
 from rumpel.adapters.watch import Watcher
@@ -303,7 +303,7 @@ class RepoSync:
                 user="0",
             )
             try:
-                await git_wire.push_from(
+                await git_push.push_from(
                     repo, stream, refspecs, prune=True, timeout_s=PUSH_TIMEOUT_S
                 )
             finally:

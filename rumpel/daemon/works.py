@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from rumpel.adapters import git, git_door, git_snapshot, git_trash, git_wire, pod_work, threads
+from rumpel.adapters import git, git_door, git_push, git_snapshot, git_trash, pod_work, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.git_limits import Limits
 from rumpel.adapters.git_modules import Module
@@ -213,7 +213,7 @@ async def _send(repo: git.Repo, place: Place, oid: str, key: str = "") -> None:
         cwd="/",
     )
     refspecs = [f"+{oid}:{pod_work.RESTORE_REF}"]
-    await git_wire.push_from(repo, stream, refspecs, prune=False, timeout_s=PUSH_TIMEOUT_S)
+    await git_push.push_from(repo, stream, refspecs, prune=False, timeout_s=PUSH_TIMEOUT_S)
 
 
 def _there(modules: Iterable[Module]) -> list[Module]:

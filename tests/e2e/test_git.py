@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -232,3 +233,19 @@ def test_hooks_of_the_host_play_no_part(rumpel_project: ProjectFactory) -> None:
     project.wait_for_ref("p", oid)
     assert not (project.root / "ran").exists()
     delete(project, "p")
+
+
+def test_what_was_thrown_away_is_in_no_pod(rumpel_project: ProjectFactory) -> None:
+    """Its pack seemed to be the branches' own, and was on its way when it was found out."""
+    project = rumpel_project()
+    project.commit("large", {"random": os.urandom(9 << 20)})
+    secret = project.repo.git("hash-object", "-w", "--stdin", input=b"secret\n")
+    names = project.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+    project.repo.git("pack-objects", "-q", ".git/objects/pack/pack", input=f"{names}\n".encode())
+    project.git("prune-packed")
+    project.run("create", "p").assert_ok()
+    kinds = project.exec("p", "git", "cat-file", "--batch-check", "--batch-all-objects").stdout
+    assert secret not in kinds
+    project.repo.git("cat-file", "-e", secret)
+    assert "thrown away" in project.home.log_tail()
+    project.run("delete", "--force", "p").assert_ok()

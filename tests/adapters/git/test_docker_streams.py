@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rumpel.adapters import git_door, git_wire
+from rumpel.adapters import git_door, git_push
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_stream import DockerStream
 from rumpel.errors import RumpelError
@@ -101,7 +101,7 @@ async def test_seed_and_push(host: DockerHost, container: str, pair: Pair, tmp_p
         ["sh", "-c", "git receive-pack /rumpel/host.git && echo done > /pushed"],
         user="0",
     )
-    await git_wire.push_from(
+    await git_push.push_from(
         pair.repo, stream, ["+refs/heads/*:refs/heads/*"], prune=True, timeout_s=30
     )
     show = ["sh", "-c", "cat /pushed; git -C /rumpel/host.git rev-parse main"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rumpel.adapters import git, git_wire, threads
+from rumpel.adapters import git, git_push, threads
 from rumpel.errors import RumpelError
 from tests.adapters.git.conftest import SHA256, LocalStream, Pair, seed_tar
 from tests.support.repo import Repo
@@ -34,7 +34,7 @@ async def push(pair: Pair, bare: Repo, *refspecs: str, prune: bool = True) -> No
         cwd=Path("/"),
         env=bare.env,
     )
-    await git_wire.push_from(repo, stream, refspecs or (HEADS,), prune=prune, timeout_s=20)
+    await git_push.push_from(repo, stream, refspecs or (HEADS,), prune=prune, timeout_s=20)
 
 
 async def test_seed_is_a_whole_repository(pair: Pair, tmp_path: Path) -> None:
@@ -155,4 +155,4 @@ async def test_refused_push_says_why(pair: Pair, tmp_path: Path) -> None:
 async def test_server_that_is_no_git(pair: Pair, tmp_path: Path) -> None:
     stream = await LocalStream.start("sh", "-c", "echo hello", cwd=tmp_path, env=pair.host.env)
     with pytest.raises(RumpelError, match="git push failed"):
-        await git_wire.push_from(pair.repo, stream, (HEADS,), prune=True, timeout_s=20)
+        await git_push.push_from(pair.repo, stream, (HEADS,), prune=True, timeout_s=20)
