@@ -92,9 +92,8 @@ async def import_pod(
     those of a fresh pod need no import. `go`: everything up to the first question to the pod is
     done at once, the rest when it is set. `publish` is called as soon as the branches may be seen;
     what it raises is raised. `writing` is held while the door's list is replaced, and may raise.
-    Raises Refused for what would be refused again,
-    RumpelError for what may be had later, TimedOut, HostUnreachable; the door and the user's
-    repository then are as before.
+    Raises Refused for what would be refused again, RumpelError for what may be had later,
+    TimedOut, HostUnreachable; the door and the user's repository then are as before.
     """
     quarantine = await _prepared(repo, door, first or {})
     server = git_wire.Server(stream, go)

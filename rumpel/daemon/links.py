@@ -30,7 +30,7 @@ from rumpel.daemon.gateways import Gateways
 from rumpel.daemon.imports import Imports, Pace
 from rumpel.daemon.large_files import LargeFiles
 from rumpel.daemon.modules import Modules
-from rumpel.daemon.parking import Parking
+from rumpel.daemon.parking import Parking, upload_packs
 from rumpel.daemon.peers import Peers
 from rumpel.daemon.podsync import PodSync
 from rumpel.daemon.repos import RepoSync
@@ -48,7 +48,6 @@ LOOK_EVERY_S = 300.0
 RETRY_MAX_S = 30.0
 FIRST_RETRY_S = 0.5
 NEW_PATIENCE_S = 5.0
-UPLOAD_PACKS = 'while git upload-pack --strict "$1"; do :; done'
 
 
 class LinkManager:
@@ -376,17 +375,7 @@ class LinkManager:
                     future.cancel()
 
     async def _upload_pack(self, state: PodSync, git_dir: str = ".git") -> Stream:
-        """Protocol v2 reads refs only when asked, so it may wait for the next commit.
-
-        Each reads them once; the next one starts when it was told goodbye.
-        """
-        return await self._host(state.pod.host).exec_stream(
-            state.access.container_id,
-            ["/bin/sh", "-c", UPLOAD_PACKS, "sh", f"{state.pod.workspace_folder}/{git_dir}"],
-            user=state.access.user,
-            cwd="/",
-            env={"GIT_PROTOCOL": "version=2"},
-        )
+        return await upload_packs(self._host(state.pod.host), state, git_dir)
 
     def _pushed(self, repo_id: str, host_name: str) -> None:
         """New host branches lie behind `host`: the running pods fetch them."""

@@ -10,10 +10,12 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.stream import Stream
 from rumpel.daemon.imports import Imports
 from rumpel.daemon.podsync import PodSync
 
+UPLOAD_PACKS = 'while git upload-pack --strict "$1"; do :; done'
 MOST_READY = 8
 """Pods whose import is begun; what sleeps takes 5 MB each."""
 LIVELY_S = 900.0
@@ -71,3 +73,17 @@ class Parking:
             return False
         others = (one for one in self._pods.values() if one is not state)
         return sum(one.moved_at > state.moved_at for one in others) < MOST_READY
+
+
+async def upload_packs(host: DockerHost, state: PodSync, git_dir: str) -> Stream:
+    """Protocol v2 reads refs only when asked, so one may wait for the next commit.
+
+    Each reads them once; the next one starts when it was told goodbye.
+    """
+    return await host.exec_stream(
+        state.access.container_id,
+        ["/bin/sh", "-c", UPLOAD_PACKS, "sh", f"{state.pod.workspace_folder}/{git_dir}"],
+        user=state.access.user,
+        cwd="/",
+        env={"GIT_PROTOCOL": "version=2"},
+    )
