@@ -16,10 +16,10 @@ import socket
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from rumpel.adapters import git_files, git_odb, proc, threads
-from rumpel.adapters.git_limits import Limits
+from rumpel.adapters.git_limits import Limits, restrict
 from rumpel.adapters.git_pkt import PACKFILE, SHALLOW
 from rumpel.adapters.git_quarantine import HEADS, LEVELS, Quarantine
-from rumpel.adapters.git_wire import FetchReport, Server, restrict
+from rumpel.adapters.git_wire import FetchReport, Server
 from rumpel.errors import Bug, TimedOut
 
 MAX_WANTS = 32
@@ -32,34 +32,35 @@ EARLY = 128
 async def fetch(server: Server, quarantine: Quarantine, limits: Limits) -> FetchReport | None:
     """All branches; None when it takes git fetch. Raises TimedOut, HostUnreachable, Refused.
 
-    The objects of a report without a code lie in the quarantine as one checked pack, if any.
+    The objects of a report without a code lie in the quarantine as one checked pack, if any. The
+    time is counted from when the server may be asked, also if it has not greeted yet.
     """
     if quarantine.is_split or quarantine.is_shallow or quarantine.oid_bytes != 20:
         return None
     try:
-        async with asyncio.timeout(None if server.is_held else limits.seconds) as patience:
-            async with contextlib.AsyncExitStack() as stack:
-                return await _fetch(server, quarantine, limits, patience, stack)
+        async with asyncio.timeout(None) as patience, contextlib.AsyncExitStack() as stack:
+            clock = asyncio.ensure_future(_count(server, patience, limits.seconds))
+            stack.callback(clock.cancel)
+            return await _fetch(server, quarantine, limits, stack)
     except TimeoutError as err:
         raise TimedOut(f"the import did not end within {limits.seconds:g} s") from err
 
 
+async def _count(server: Server, patience: asyncio.Timeout, seconds: float) -> None:
+    await server.may_be_asked()
+    patience.reschedule(asyncio.get_running_loop().time() + seconds)
+
+
 async def _fetch(
-    server: Server,
-    quarantine: Quarantine,
-    limits: Limits,
-    patience: asyncio.Timeout,
-    stack: contextlib.AsyncExitStack,
+    server: Server, quarantine: Quarantine, limits: Limits, stack: contextlib.AsyncExitStack
 ) -> FetchReport | None:
     if not await server.greet(limits):
         return None
     indexer = Indexer(quarantine, limits)
     if server.is_held:
         await stack.enter_async_context(indexer.running())
-        await server.may_be_asked()
-        patience.reschedule(asyncio.get_running_loop().time() + limits.seconds)
     heard = await server.ask(refs_request())
-    if heard is None or heard.odd_lines:
+    if heard is None or heard.odd_lines or heard.marks or heard.acked:
         return None  # a branch that is not understood must not look like one that was deleted
     held = await threads.call(_held, quarantine, server.claims)
     wants = wanted(held, server.claims)
@@ -111,7 +112,7 @@ async def _packed(
     if SHALLOW in heard.marks or PACKFILE not in heard.marks:
         return None
     done = await indexer.ended()
-    return done.code, done.error_text
+    return EARLY if done.code else 0, done.error_text  # 1 would be harmless of git fetch alone
 
 
 def refs_request() -> bytes:

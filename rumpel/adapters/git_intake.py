@@ -177,6 +177,9 @@ class Intake:
             if report is not None:
                 return report
             await threads.call(quarantine.clear)
+            if self.server.went_at is not None:
+                left_s = self.server.went_at + left.seconds - time.monotonic()
+                left = replace(left, seconds=max(1.0, left_s))
         return await self.server.fetch(
             quarantine.path,
             refspecs,

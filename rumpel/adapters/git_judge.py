@@ -56,7 +56,8 @@ def objects(repo: git.Repo, quarantine: Quarantine, limits: Limits) -> Found:
     trees: dict[bytes, int] = {}
     small: dict[bytes, int] = {}
     count = unpacked = 0
-    for name, is_tree, size in listed:
+    for name, kind, size in listed:
+        is_tree = kind == git_odb.TREE
         _refuse_large(size, limits.tree_bytes if is_tree else limits.object_bytes)
         count, unpacked = count + 1, unpacked + size
         if is_tree:
@@ -98,11 +99,11 @@ def _nothing(name: bytes) -> None:
     """For names that libgit2 cannot read: what the user has is taken as it is."""
 
 
-def _with_git(fresh: Path) -> Iterator[tuple[bytes, bool, int]]:
+def _with_git(fresh: Path) -> Iterator[tuple[bytes, int, int]]:
     command = ("cat-file", "--batch-all-objects", "--unordered", f"--batch-check={FORMAT}")
     for line in _ask(fresh, *command).decode().split("\n")[:-1]:
         oid, kind, size = line.split()
-        yield bytes.fromhex(oid), kind == "tree", int(size)
+        yield bytes.fromhex(oid), git_odb.KINDS[kind], int(size)
 
 
 def _contents(fresh: Path, trees: dict[bytes, int]) -> git_trees.Read:

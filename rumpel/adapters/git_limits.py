@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import dataclass
 
+from rumpel.adapters import proc
 from rumpel.errors import RumpelError
 
 
@@ -41,3 +43,11 @@ class Refused(RumpelError):
 def passed(what: str, number: int, unit: str) -> Refused:
     """`what` as in: the pod WHAT than 5 bytes."""
     return Refused(f"refused: the pod {what} than {number} {unit}", details={"limit": unit})
+
+
+def restrict(child: proc.Child, limits: Limits) -> None:
+    """Before git has read a byte: index-pack and unpack-objects inherit them."""
+    child.limit(resource.RLIMIT_FSIZE, limits.pack_bytes)
+    child.limit(resource.RLIMIT_DATA, limits.memory_bytes)
+    child.limit(resource.RLIMIT_CPU, int(limits.seconds) + 1)
+    child.limit(resource.RLIMIT_CORE, 0)

@@ -14,18 +14,19 @@ from rumpel.adapters.git import FOREIGN, Repo
 from rumpel.errors import RumpelError
 
 BLOB, TREE = pygit2.enums.ObjectType.BLOB, pygit2.enums.ObjectType.TREE
-COMMIT = pygit2.enums.ObjectType.COMMIT
+COMMIT, TAG = pygit2.enums.ObjectType.COMMIT, pygit2.enums.ObjectType.TAG
+KINDS = {"blob": BLOB, "tree": TREE, "commit": COMMIT, "tag": TAG}
 
 Read = Callable[[bytes], tuple[int, bytes] | None]
 """Kind and content of an object by its binary name; None when it cannot be read."""
 
 
-def packed(objects: str) -> Iterator[tuple[bytes, bool, int]]:
-    """(binary name, is it a tree, size once unpacked) of all objects in packs of a folder."""
+def packed(objects: str) -> Iterator[tuple[bytes, int, int]]:
+    """(binary name, kind, size once unpacked) of all objects in packs of a folder."""
     pack = _packs(objects)
     for oid in pack:
         kind, size = pack.read_header(oid)
-        yield oid.raw, kind == TREE, size
+        yield oid.raw, kind, size
 
 
 def contents(objects: str, names: Iterable[bytes]) -> Iterator[bytes]:
@@ -70,9 +71,9 @@ def packed_reader(objects: str) -> Read:
     return _reader(_packs(objects))
 
 
-def reader(objects: str) -> Read:
-    """Of a repository, borrowed objects too."""
-    return _reader(pygit2.Odb(objects))
+def reader(objects: str, *, most_bytes: int | None = None) -> Read:
+    """Of a repository, borrowed objects too; larger ones cannot be read."""
+    return _reader(pygit2.Odb(objects), most_bytes)
 
 
 def present(objects: str, oids: Iterable[str]) -> set[str]:
@@ -114,10 +115,13 @@ def tree_of(repo: Repo, commit: str) -> bytes | None:
         return None
 
 
-def _reader(odb: pygit2.Odb) -> Read:
+def _reader(odb: pygit2.Odb, most_bytes: int | None = None) -> Read:
     def read(name: bytes) -> tuple[int, bytes] | None:
+        oid = pygit2.Oid(raw=name)
         try:
-            kind, data = odb.read(pygit2.Oid(raw=name))
+            if most_bytes is not None and odb.read_header(oid)[1] > most_bytes:
+                return None
+            kind, data = odb.read(oid)
         except FOREIGN:
             return None
         return kind, data

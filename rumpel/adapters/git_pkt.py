@@ -17,9 +17,15 @@ READY, SHALLOW, PACKFILE = b"ready\n", b"shallow-info\n", b"packfile\n"
 MARKS = frozenset({READY, SHALLOW, PACKFILE})
 LENGTH = re.compile(rb"[0-9a-fA-F]{4}")
 HEADER_BYTES = 4
+VERSION_2 = b"000eversion 2\n"
+FETCH = b"command=fetch"
+EARLY = "refused: the pod sends a pack before it was asked for one"
+UNASKED = "refused: the pod says more than it was asked for"
 BAND_DATA, BAND_PROGRESS, BAND_ERROR = 1, 2, 3
 MAX_TALK_BYTES = 64 << 20
 """Of everything that is no pack: refs and negotiation."""
+MAX_GREETING_BYTES = 1 << 16
+"""Of version 2; before that all refs are in it."""
 MAX_PROGRESS_BYTES = 1 << 20
 """None was asked for."""
 MAX_ERROR_BYTES = 4000
@@ -39,7 +45,7 @@ class PktListener:
         self._greeted = False
         self.in_pack = False
         self.is_at_rest = False
-        """It has said all it was asked for."""
+        """It has said all it was asked for, and not a byte more."""
         self.marks: set[bytes] = set()
         """Those of MARKS that it said."""
         self.acked: set[str] = set()
@@ -48,6 +54,8 @@ class PktListener:
         """Told, and neither a branch nor anything else that is known here."""
         self.pack: bytearray | None = None
         """Of the pack what nobody took yet; not gathered unless set."""
+        self._is_due, self._is_pack_due = True, False
+        """What it may say now. Of version 2 alone: who spoke before would talk past git."""
         self._is_raw = False
         """An old server without side bands: a bare pack to the end."""
         self._talk_bytes = self._progress_bytes = 0
@@ -64,11 +72,26 @@ class PktListener:
 
     @greeting.setter
     def greeting(self, said: bytes) -> None:
-        self._greeting, self._greeted = bytearray(said), True
+        self._greeting = bytearray(said)
+        self._rest()
 
     @property
     def has_greeted(self) -> bool:
         return self._greeted
+
+    @property
+    def is_version_2(self) -> bool:
+        """It waits for requests, and answers one after the other."""
+        return self._greeting.startswith(VERSION_2)
+
+    @property
+    def may_be_version_2(self) -> bool:
+        """By what it has said so far."""
+        return VERSION_2.startswith(self._greeting[: len(VERSION_2)])
+
+    def expect(self, *, pack: bool) -> None:
+        """One more answer is due, in which there may be a `pack`."""
+        self.is_at_rest, self._is_due, self._is_pack_due = False, True, pack
 
     def begin_answer(self, *, gathers_pack: bool) -> None:
         """What is told from here on is another answer."""
@@ -81,9 +104,11 @@ class PktListener:
         self.total_bytes += len(data)
         if self.total_bytes > self._limits.pack_bytes + MAX_TALK_BYTES:
             raise passed("sends more", self._limits.pack_bytes, "bytes at once")
-        self.is_at_rest = False
         position = 0
         while position < len(data):
+            self.is_at_rest = False
+            if not self._is_due:
+                raise Refused(UNASKED)
             position = self._step(data, position)
 
     def _step(self, data: bytes, position: int) -> int:
@@ -99,6 +124,8 @@ class PktListener:
         self._packet += piece
         if not self._greeted:
             self._greeting += piece
+            if self.is_version_2 and len(self._greeting) > MAX_GREETING_BYTES:
+                raise passed("tells more", MAX_GREETING_BYTES, "bytes of what it can")
         if len(self._packet) == self._want:
             if self._want == HEADER_BYTES:
                 self._header()
@@ -109,7 +136,7 @@ class PktListener:
     def _header(self) -> None:
         word = bytes(self._packet)
         if word == b"PACK":
-            self._begin_pack()
+            self._begin_pack(is_announced=False)
             self._is_raw, self.in_pack, self._band = True, True, BAND_DATA
             self._in_band(word)
             return
@@ -123,8 +150,11 @@ class PktListener:
             return
         self._packet.clear()
         if size == 0:
-            self.in_pack = False
-            self._greeted = self.is_at_rest = True
+            self._rest()
+
+    def _rest(self) -> None:
+        self.in_pack, self._greeted, self.is_at_rest = False, True, True
+        self._is_due = not self.is_version_2
 
     def _payload(self) -> None:
         line = bytes(self._packet[HEADER_BYTES:])
@@ -133,17 +163,20 @@ class PktListener:
         # Before version 2 nothing announces the pack but its first packet.
         is_band = self.in_pack or line[0] <= BAND_ERROR
         if is_band:
-            self._begin_pack()
+            self._begin_pack(is_announced=self.in_pack)
             self.in_pack, self._band = True, line[0]
             self._in_band(line[1:])
             return
         self.in_pack = line == PACKFILE
         self._talk(line)
 
-    def _begin_pack(self) -> None:
-        """Git takes any first word for a capability: a pack there would hide the real one."""
-        if not self._greeted:
-            raise Refused("refused: the pod sends a pack before it was asked for one")
+    def _begin_pack(self, *, is_announced: bool) -> None:
+        """A pack elsewhere would hide the real one: in the greeting git takes it for capabilities,
+        and we would take it for nothing in a list of refs.
+        """
+        is_in_place = (is_announced and self._is_pack_due) or not self.is_version_2
+        if not self._greeted or not is_in_place:
+            raise Refused(EARLY)
 
     def _in_band(self, data: bytes) -> None:
         if self._band == BAND_DATA:
@@ -185,6 +218,8 @@ class Requests:
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._is_idle = True
+        self.wants_pack = False
+        """The last one asks for a pack."""
 
     def feed(self, data: bytes) -> bytes:
         """The whole packets so far, ready to be passed on."""
@@ -195,6 +230,8 @@ class Requests:
             if len(self._buffer) < size:
                 break
             is_flush = self._buffer.startswith(b"0000")
+            if self._is_idle and not is_flush:
+                self.wants_pack = bytes(self._buffer[HEADER_BYTES:size]).rstrip(b"\n") == FETCH
             if not (is_flush and self._is_idle):
                 out += self._buffer[:size]
             self._is_idle = is_flush

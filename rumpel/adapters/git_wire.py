@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rumpel.adapters import git_run, proc, threads
 from rumpel.adapters.git_limits import Limits as Limits  # part of what this module offers
-from rumpel.adapters.git_limits import passed
+from rumpel.adapters.git_limits import passed, restrict
 from rumpel.adapters.git_pack import PackScanner
 from rumpel.adapters.git_pkt import PktListener, Requests
 from rumpel.adapters.stream import STDOUT, Stream
@@ -27,9 +27,8 @@ CHUNK_BYTES = 1 << 18
 INLINE_BYTES = 1 << 15
 """Of a pack; more is looked at in a thread."""
 FOR_EVER_S = 1e7
-VERSION_2 = b"000eversion 2\n"
-GOODBYE = b"0000"
-"""What ends a server of version 2 that is at rest."""
+GOODBYE = b"0000\n"
+"""What ends a server of version 2 that is at rest; the line lets the next one begin."""
 MAX_ERROR_BYTES = 8000
 MAX_STDERR_BYTES = 1 << 20
 MAX_DRAIN_BYTES = 32 << 20
@@ -61,6 +60,8 @@ class Server:
     def __init__(self, stream: Stream, go: asyncio.Event | None = None) -> None:
         """`go`: nothing is asked of the server, and no time is counted, before it is set."""
         self._stream, self._go = stream, go
+        self.went_at: float | None = None
+        """When it could be asked first, on the monotonic clock."""
         self._stderr = bytearray()
         self._stderr_bytes = 0
         self._idle_s: float | None = None
@@ -90,7 +91,6 @@ class Server:
         if self._listener is not None:
             if self._is_reusable:
                 listener.greeting = self._listener.greeting
-                listener.is_at_rest = True
                 self._requests = Requests()
             else:  # an old one, which has begun to list its refs by itself
                 listener.feed(self._listener.greeting)
@@ -124,8 +124,7 @@ class Server:
         """
         self._listener, self._idle_s = PktListener(limits), limits.idle_seconds
         while not self._listener.has_greeted:
-            first = self._listener.greeting[: len(VERSION_2)]
-            if not VERSION_2.startswith(first) or not await self._hear():
+            if not self._listener.may_be_version_2 or not await self._hear():
                 return False
         return self._is_reusable
 
@@ -137,7 +136,7 @@ class Server:
         listener = self._heard
         listener.begin_answer(gathers_pack=take is not None)
         await self.may_be_asked()
-        self._expect()
+        self._expect(pack=take is not None)
         await self._stream.write(request)
         while not listener.is_at_rest:
             if not await self._hear():
@@ -156,6 +155,8 @@ class Server:
     async def may_be_asked(self) -> None:
         if self._go is not None:
             await self._go.wait()
+        if self.went_at is None:
+            self.went_at = time.monotonic()
 
     @property
     def is_held(self) -> bool:
@@ -199,20 +200,19 @@ class Server:
         return self.can_go_on and self._listener is not None and self._listener.is_at_rest
 
     async def drain(self, timeout_s: float) -> None:
-        """Read what is left of a pack that git no longer wants. Raises TimedOut, Refused."""
+        """Read what is left of an answer that git no longer wants. Raises TimedOut, Refused."""
         listener = self._listener
         if listener is None:
             return
         most = listener.total_bytes + MAX_DRAIN_BYTES
         try:
             async with asyncio.timeout(timeout_s):
-                while listener.in_pack and (item := await self._stream.read()) is not None:
-                    if item[0] == STDOUT:
-                        listener.feed(item[1])
+                while not (listener.is_at_rest or self._is_over):
+                    await self._hear()
                     if listener.total_bytes > most:
                         raise passed("goes on to send more", MAX_DRAIN_BYTES, "bytes")
         except TimeoutError as err:
-            raise TimedOut(f"the pod did not finish its pack in {timeout_s:g} s") from err
+            raise TimedOut(f"the pod did not end its answer in {timeout_s:g} s") from err
 
     async def talk(
         self,
@@ -288,7 +288,7 @@ class Server:
                 if data:
                     if self._go is not None:
                         await self._go.wait()
-                    self._expect()
+                    self._expect(pack=self._requests is not None and self._requests.wants_pack)
                     await self._stream.write(data)
             if not self._is_reusable:
                 await self._stream.write_eof()
@@ -336,17 +336,20 @@ class Server:
         try:
             async with asyncio.timeout(None) as self._patience:
                 if not self._listener.is_at_rest:
-                    self._expect()
+                    self._be_patient()
                 return await self._stream.read()
         except TimeoutError as err:
             raise TimedOut(f"the pod said nothing for {self._idle_s:g} s") from err
         finally:
             self._patience = None
 
-    def _expect(self) -> None:
+    def _expect(self, *, pack: bool) -> None:
         """From now on the server owes an answer."""
         if self._listener is not None:
-            self._listener.is_at_rest = False
+            self._listener.expect(pack=pack)
+        self._be_patient()
+
+    def _be_patient(self) -> None:
         if self._patience is not None and self._idle_s is not None:
             with contextlib.suppress(RuntimeError):  # it has just run out
                 self._patience.reschedule(asyncio.get_running_loop().time() + self._idle_s)
@@ -368,7 +371,7 @@ class Server:
     @property
     def _is_reusable(self) -> bool:
         """An upload-pack of version 2 waits for the next request instead of ending."""
-        return self._listener is not None and self._listener.greeting.startswith(VERSION_2)
+        return self._listener is not None and self._listener.is_version_2
 
     @property
     def _in_pack(self) -> bool:
@@ -383,14 +386,6 @@ class Server:
     def _fail(self, err: RumpelError) -> None:
         """The first failure is the cause of the others."""
         self._failure = self._failure or err
-
-
-def restrict(child: proc.Child, limits: Limits) -> None:
-    """Before git has read a byte: index-pack and unpack-objects inherit them."""
-    child.limit(resource.RLIMIT_FSIZE, limits.pack_bytes)
-    child.limit(resource.RLIMIT_DATA, limits.memory_bytes)
-    child.limit(resource.RLIMIT_CPU, int(limits.seconds) + 1)
-    child.limit(resource.RLIMIT_CORE, 0)
 
 
 def _tear_down(ours: socket.socket) -> None:

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 TELL_TIMEOUT_S = 30.0
 HEAD_TIMEOUT_S = 5.0
+GOODBYE_S = 5.0
 MAX_TOLD = 5
 MAX_WHY_CHARS = 300
 ALL = "*"
@@ -142,7 +143,7 @@ class Imports:
             is_free = imported.is_stream_free
             return imported
         finally:
-            if is_free and await _said_goodbye(stream) and state.is_live and state.parked is None:
+            if is_free and await said_goodbye(stream) and state.is_live and state.parked is None:
                 state.parked = stream
             else:
                 await stream.close()
@@ -194,11 +195,12 @@ class Imports:
                 )
 
 
-async def _said_goodbye(stream: Stream) -> bool:
+async def said_goodbye(stream: Stream) -> bool:
     """The server ends, and the next one starts over the same stream (see `Links`)."""
     try:
-        await stream.write(git_wire.GOODBYE)
-    except (RumpelError, OSError):
+        async with asyncio.timeout(GOODBYE_S):
+            await stream.write(git_wire.GOODBYE)
+    except (RumpelError, OSError):  # a TimeoutError, too
         return False
     return True
 

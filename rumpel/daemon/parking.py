@@ -15,7 +15,8 @@ from rumpel.adapters.stream import Stream
 from rumpel.daemon.imports import Imports
 from rumpel.daemon.podsync import PodSync
 
-UPLOAD_PACKS = 'while git upload-pack --strict "$1"; do :; done'
+UPLOAD_PACKS = 'while git upload-pack --strict "$1" && read -r go; do :; done'
+"""It ends with its input: a git that finds no request there answers 0, too."""
 MOST_READY = 8
 """Pods whose import is begun; what sleeps takes 5 MB each."""
 LIVELY_S = 900.0

@@ -112,6 +112,7 @@ class Run:
     good: str
     opener: Opener | None = None
     limits: Limits = LIMITS
+    known_refused: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     streams: list[Stream] = field(default_factory=list)
 
     async def open(self) -> Stream:
@@ -123,7 +124,12 @@ class Run:
         """As the daemon does it: with new servers at hand."""
         try:
             return await git_door.import_pod(
-                self.pair.repo, self.pair.door, await self.open(), self.limits, reopen=self.open
+                self.pair.repo,
+                self.pair.door,
+                await self.open(),
+                self.limits,
+                reopen=self.open,
+                known_refused=self.known_refused,
             )
         finally:
             for stream in self.streams:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import stat
@@ -9,9 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from rumpel.adapters import git_whole
-from tests.adapters.git.conftest import Pair
-from tests.adapters.git.test_import import load
+from rumpel.adapters import git_door, git_wire
+from rumpel.adapters.git_limits import Limits
+from rumpel.daemon import imports
+from rumpel.daemon.parking import UPLOAD_PACKS
+from rumpel.errors import TimedOut
+from tests.adapters.git.conftest import LocalStream, Pair
+from tests.adapters.git.test_import import left_over, load
+from tests.adapters.git.test_servers import GREETING
 
 
 @pytest.fixture
@@ -77,51 +83,71 @@ async def test_branch_far_behind_is_left_to_git(quick: Pair, called: Path) -> No
     assert "fetch" in verbs(called)
 
 
-def proven(pair: Pair, folder: Path, tip: str, held: str, *packed: str) -> bool:
-    """Of the commit `tip` when these objects came in a pack, and `held` is whole."""
-    (folder / "pack").mkdir(parents=True)
-    text = "".join(f"{oid}\n" for oid in packed).encode()
-    pair.pod.git("pack-objects", "-q", str(folder / "pack/pack"), input=text)
-    objects = pair.pod.root / ".git/objects"  # has everything, which proves nothing
-    return bool(git_whole.proven(str(folder), str(objects), [tip], [held]))
+class Silent:
+    """Says what it is given, then nothing; `is_read` once somebody waits for more."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = list(pieces)
+        self.is_read, self.is_closed = asyncio.Event(), asyncio.Event()
+
+    async def read(self) -> tuple[int, bytes] | None:
+        if self._pieces:
+            return 1, self._pieces.pop(0)
+        self.is_read.set()
+        await self.is_closed.wait()
+        return None
+
+    async def write(self, data: bytes, /) -> None: ...
+
+    async def write_eof(self) -> None: ...
+
+    async def close(self) -> None:
+        self.is_closed.set()
 
 
-def new_objects(pair: Pair, tip: str, held: str) -> list[str]:
-    listed = pair.pod.git("rev-list", "--objects", "--no-object-names", tip, f"^{held}")
-    return listed.split()
+@pytest.mark.parametrize("begun", [b"", GREETING[:20], b"000e"])
+async def test_time_counts_from_go_though_nobody_greeted(quick: Pair, begun: bytes) -> None:
+    stream, go = Silent(*filter(None, [begun])), asyncio.Event()
+    importing = asyncio.ensure_future(
+        git_door.import_pod(quick.repo, quick.door, stream, Limits(seconds=1), go=go)
+    )
+    await stream.is_read.wait()
+    go.set()
+    with pytest.raises(TimedOut, match="within 1 s"):
+        await importing
+    assert left_over(quick.door) == []
 
 
-async def test_proof(quick: Pair, tmp_path: Path) -> None:
-    pod = quick.pod
-    base = pod.oid("HEAD")
-    first = pod.commit("one", {"src/app.py": "print(2)\n", "lib/a/b.txt": "b\n"})
-    tip = pod.commit("two", {"lib/a/c.txt": "c\n"})
-    objects = new_objects(quick, tip, base)
-    assert proven(quick, tmp_path / "all", tip, base, *objects)
-    assert proven(quick, tmp_path / "held", tip, tip, first)
-    for number, oid in enumerate(objects):
-        rest = [one for one in objects if one != oid]
-        assert not proven(quick, tmp_path / f"without {number}", tip, base, *rest), oid
-    assert not proven(quick, tmp_path / "older", tip, first, *new_objects(quick, tip, first)[:-1])
-    assert not proven(quick, tmp_path / "stranger", tip, "1" * 40, *objects)
+async def shell(pair: Pair) -> LocalStream:
+    """What the daemon starts in a pod."""
+    return await LocalStream.start(
+        *("/bin/sh", "-c", UPLOAD_PACKS, "sh", str(pair.pod.root / ".git")),
+        cwd=Path("/"),
+        env=pair.home.environment({"GIT_PROTOCOL": "version=2"}),
+    )
 
 
-async def test_proof_of_a_merge_and_of_what_moved(quick: Pair, tmp_path: Path) -> None:
-    pod = quick.pod
-    base = pod.oid("HEAD")
-    pod.git("switch", "-q", "-c", "side")
-    side = pod.commit("side", {"side/s": "s\n"})
-    pod.git("switch", "-q", "alice")
-    pod.commit("main", {"src/app.py": "print(3)\n"})
-    pod.git("merge", "-q", "--no-edit", "side")
-    merge = pod.oid("HEAD")
-    assert proven(quick, tmp_path / "merge", merge, base, *new_objects(quick, merge, base))
-    # Its tree has a tree that only `side` has: known to be whole, or not.
-    rest = new_objects(quick, merge, side)
-    assert proven(quick, tmp_path / "known", side, base, *new_objects(quick, side, base))
-    assert not proven(quick, tmp_path / "unknown", merge, base, *rest)
-    pod.git("mv", "README.md", "moved.md")
-    moved = pod.commit("moved")
-    assert not proven(quick, tmp_path / "moved", moved, merge, *new_objects(quick, moved, merge))
-    assert set((await load(quick)).branches) == {"alice", "side"}  # git has the last word
-    assert quick.host.git("fsck", "--full", "--no-dangling") == ""
+async def test_one_stream_serves_import_after_import_and_ends_with_it(quick: Pair) -> None:
+    stream = await shell(quick)
+    for number in range(3):
+        oid = quick.pod.commit(f"{number}")
+        found = await git_door.import_pod(quick.repo, quick.door, stream)
+        assert (found.branches, found.is_stream_free) == ({"alice": oid}, True)
+        await stream.write(git_wire.GOODBYE)
+    await stream.write_eof()
+    async with asyncio.timeout(20):  # a loop that does not look at its input spins for ever
+        while await stream.read() is not None:
+            pass
+        await stream.process.wait()
+    await stream.close()
+
+
+async def test_goodbye_to_who_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck(Silent):
+        async def write(self, data: bytes, /) -> None:
+            await self.is_closed.wait()
+
+    monkeypatch.setattr(imports, "GOODBYE_S", 0.01)
+    async with asyncio.timeout(20):
+        assert not await imports.said_goodbye(Stuck())
+    assert await imports.said_goodbye(Silent())
