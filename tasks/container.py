@@ -20,7 +20,7 @@ from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import CommandFailed, Conflict, NameTaken, RumpelError
 from rumpel.model import SEAL, ContainerSpec, RepoRef, sealed
 from rumpel.resources import resource_text
-from rumpel.tasks import by_hand
+from rumpel.tasks import by_hand, mountpoint
 from rumpel.tasks.world import Access, PodAddress, World
 
 KIND = "container"
@@ -130,6 +130,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         raise await ended_at_once(ctx.world, inputs, state)
     if found is not None:
         state = await _put_back(ctx, inputs, state)
+    await mountpoint.give(host, container_id, inputs.spec, inputs.user)
     return Output(
         container_id=container_id,
         started_at=state.started_at,
