@@ -66,7 +66,7 @@ def test_unicode_in_the_repository_path(rumpel_project: ProjectFactory) -> None:
 def test_the_user(rumpel_project: ProjectFactory, config: dict[str, str], user: str) -> None:
     image = {"image": DEV_IMAGE, "runArgs": ["--network=none"]}
     project = rumpel_project(config={**image, **config})
-    script = "id -un; git -C . commit -q --allow-empty -m x && echo committed"
+    script = "id -un; touch new && git add new && git commit -q -m x && echo committed"
     out = project.run("enter", "p", "--", "sh", "-c", script).assert_ok().stdout.split()
     assert out == [user, "committed"]
     project.run("delete", "--force", "p").assert_ok()
@@ -109,10 +109,12 @@ def test_identity_is_the_hosts_at_creation(rumpel_project: ProjectFactory) -> No
     project = rumpel_project()
     project.git("config", "user.name", "Ada Löve")
     project.git("config", "user.email", "ada@example.com")
-    ask = ("enter", "p", "--", "git", "config", "user.name")
-    assert project.run(*ask).assert_ok().stdout == "Ada Löve\n"
+    ask = ("enter", "p", "--", "git", "config", "--get-regexp", "^user[.]")
+    ada = "user.name Ada Löve\nuser.email ada@example.com\n"
+    assert project.run(*ask).assert_ok().stdout == ada
     project.git("config", "user.name", "Somebody Else")
-    assert project.run(*ask).assert_ok().stdout == "Ada Löve\n"
+    project.git("config", "user.email", "else@example.com")
+    assert project.run(*ask).assert_ok().stdout == ada
 
 
 def test_a_changed_dockerfile_rebuilds_nothing_on_enter(rumpel_project: ProjectFactory) -> None:
@@ -186,6 +188,31 @@ def test_an_image_without_git_and_no_way_to_add_it(rumpel_project: ProjectFactor
     )
     project.run("create", "p").assert_error(6, "no git", "install git")
     assert project.containers() == []
+
+
+# As a package manager that has it: where a registry can be reached, apt and apk bring git.
+HIDDEN_GIT = (
+    "mkdir /packages && mv /usr/bin/git /packages/git && "
+    "printf '#!/bin/sh\\nmv /packages/git /usr/bin/git; echo \"$@\" >/packages/asked\\n'"
+    " >/usr/sbin/apk && chmod 755 /usr/sbin/apk"
+)
+
+
+def test_git_is_added_to_an_image_without_it(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(
+        {
+            ".devcontainer/Dockerfile": f"FROM {MINI_IMAGE}\nRUN {HIDDEN_GIT}\n",
+            ".devcontainer/devcontainer.json": {
+                "build": {"dockerfile": "Dockerfile"},
+                "runArgs": ["--network=none"],
+            },
+        }
+    )
+    script = "git commit -q --allow-empty -m x && git rev-parse HEAD; cat /packages/asked"
+    oid, asked = project.inside("p", script).splitlines()
+    project.wait_for_ref("p", oid)
+    assert asked.split() == ["add", "--no-cache", "git"]
+    project.run("delete", "--force", "p").assert_ok()
 
 
 def test_build_and_lifecycle_output_reaches_the_client(rumpel_project: ProjectFactory) -> None:

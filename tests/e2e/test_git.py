@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import Any
 
 import pytest
@@ -67,8 +68,16 @@ def test_two_pods_and_each_others_names(rumpel_project: ProjectFactory) -> None:
         "git switch -qc bob && git commit -q --allow-empty -m x && git rev-parse HEAD",
     )
     project.wait_for_ref("bob@alice", alice)
-    assert project.repo.published()["bob"] == bob
-    assert project.repo.published()["alice"] == project.repo.oid("HEAD")
+    published, head = project.repo.published(), project.repo.oid("HEAD")
+    assert (published["bob"], published["bob@bob"], published["alice"]) == (bob, bob, head)
+    # The short name is the pod's own branch, whichever is checked out.
+    own = project.inside(
+        "alice",
+        "git update-ref refs/heads/alice $(git commit-tree -p alice -m own alice^{tree}) && "
+        "git rev-parse refs/heads/alice",
+    )
+    project.wait_for_ref("alice", own)
+    assert project.repo.published()["bob@alice"] == alice != own
     delete(project, "alice", "bob")
 
 
@@ -128,11 +137,17 @@ def test_an_unborn_host(rumpel_project: ProjectFactory) -> None:
 
 def test_upstream_of_the_pods_branch(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
-    project.git("branch", "p")
+    main = project.repo.oid("main")
+    project.git("switch", "-qc", "p")
+    theirs = project.commit("on the host's own p")
+    project.git("switch", "-q", "main")
     assert project.inside("p", "git rev-parse --abbrev-ref p@{upstream}") == "host/main"
     project.git("switch", "-qc", "elsewhere")
     assert project.inside("p", "git rev-parse --abbrev-ref p@{upstream}") == "host/main"
-    assert project.inside("p", "git rev-parse refs/remotes/host/p") == project.repo.oid("p")
+    assert project.inside("p", "git rev-parse refs/remotes/host/p refs/heads/p").split() == [
+        *(theirs, main)
+    ]
+    assert project.repo.oid("refs/heads/p") == theirs
 
 
 def test_from_a_named_revision(rumpel_project: ProjectFactory) -> None:
@@ -153,13 +168,11 @@ def test_remotes_of_the_host_without_credentials(rumpel_project: ProjectFactory)
     assert "secret" not in out
 
 
-@pytest.mark.parametrize("signal", ["kill", "stop"])
-def test_a_commit_made_while_the_daemon_was_down(
-    rumpel_project: ProjectFactory, signal: str
-) -> None:
+@pytest.mark.parametrize("way", ["kill", "stop"])
+def test_a_commit_made_while_the_daemon_was_down(rumpel_project: ProjectFactory, way: str) -> None:
     project = rumpel_project()
     project.run("create", "p").assert_ok()
-    if signal == "kill":
+    if way == "kill":
         project.home.kill_daemon()
     else:
         project.run("daemon", "stop").assert_ok()
@@ -219,6 +232,21 @@ def test_hooks_replaced_in_the_pod(rumpel_project: ProjectFactory) -> None:
     project.inside("p", "mkdir .husky && git config core.hooksPath .husky")
     oid = commit(project, "p")
     project.wait_for_ref("p", oid, timeout_s=5)
+    delete(project, "p")
+
+
+def test_a_daemon_that_hangs_holds_up_no_commit(rumpel_project: ProjectFactory) -> None:
+    """Trap 13: its notices go into a stream that nobody reads."""
+    project = rumpel_project()
+    project.run("create", "p").assert_ok()
+    (daemon,) = project.home.daemon_pids()
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        many = "for i in $(seq 60); do git commit -q --allow-empty -m $i; done; git rev-parse HEAD"
+        made = project.exec("p", "sh", "-ec", f"cd /workspaces/repo; {many}")
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+    project.wait_for_ref("p", made.stdout.strip())
     delete(project, "p")
 
 
