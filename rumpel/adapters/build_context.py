@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import stat
 import tarfile
 from collections.abc import Callable, Iterator
@@ -30,6 +31,16 @@ MTIME = 1_000_000_000
 """One time for all: builders ignore it. Not 0, since zip (Python wheels) starts at 1980."""
 MAX_DOCKERFILE_BYTES = 4 << 20
 READ_BYTES = 1 << 20
+GIT = re.compile(r"(?:^|/)\.git/(?:modules/.+/)?")
+"""What begins the path of a file of git's own, also of a submodule."""
+UNTOLD = re.compile(
+    GIT.pattern + r"(?:objects/(?!info/alternates$)|logs/|refs/remotes/rumpelpod/|refs/rumpel/)"
+)
+"""Objects are known by the refs; what pods publish and we hold is no part of the project."""
+PACKED_REFS = re.compile(GIT.pattern + "packed-refs$")
+OUR_PACKED_REFS = re.compile(
+    rb"^\w+ refs/(?:remotes/rumpelpod|rumpel)/.*\n(?:\^.*\n)*", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +90,10 @@ def scan(root: str | Path, dockerfile: str | Path) -> Context:
 def content_key(
     root: str | Path, dockerfile: str | Path, *, digest_file: DigestFile | None = None
 ) -> str:
-    """A digest of everything the build can see of the context; 32 hex digits."""
+    """A digest of everything the build can see of the context; 32 hex digits.
+
+    Not of what a pod's commit or a `git gc` changes in the repository: no image is stale by it.
+    """
     return key_of(scan(root, dockerfile), digest_file=digest_file)
 
 
@@ -87,15 +101,19 @@ def key_of(context: Context, *, digest_file: DigestFile | None = None) -> str:
     """`digest_file` may remember the digests of files that did not change."""
     digest_of = digest_file or plain_digest
     total = hashlib.blake2b(digest_size=16)
-    for field in ("context-1", context.dockerfile, context.dockerfile_data):
+    for field in ("context-2", context.dockerfile, context.dockerfile_data):
         _feed(total, field)
     for entry in context.entries:
-        if entry.is_hidden:
+        is_untold = UNTOLD.search(entry.path) or (entry.kind == "folder" and GIT.search(entry.path))
+        if entry.is_hidden or is_untold:
             continue
         content = entry.target
         if entry.kind == "file":
+            is_packed = PACKED_REFS.search(entry.path)
             try:
-                content = digest_of(context.root / entry.path, entry.info)
+                content = (_packed_digest if is_packed else digest_of)(
+                    context.root / entry.path, entry.info
+                )
             except OSError as err:
                 raise ConfigError(f"cannot read the build context: {err}") from err
         for field in (entry.path, entry.kind, f"{entry.mode:o}", content):
@@ -109,6 +127,10 @@ def plain_digest(path: Path, _info: os.stat_result) -> str:
         while data := file.read(READ_BYTES):
             total.update(data)
     return total.hexdigest()
+
+
+def _packed_digest(path: Path, _info: os.stat_result) -> str:
+    return hashlib.blake2b(OUR_PACKED_REFS.sub(b"", path.read_bytes()), digest_size=16).hexdigest()
 
 
 def write_tar(root: str | Path, dockerfile: str | Path, out: Path) -> str:

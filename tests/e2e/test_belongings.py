@@ -101,6 +101,10 @@ def test_equal_files_share_an_image_and_no_history(rumpel_project: ProjectFactor
         for project in (one, two)
     }
     assert listed == {"one": "", "two": "secret-plan"}
+    oid = two.inside("p", "git commit -q --allow-empty -m work; git rev-parse HEAD")
+    two.wait_for_ref("p", oid)
+    told = two.run("recreate", "p").assert_ok().stdout
+    assert told == "p: up to date\n", "what a pod publishes is no part of it"
 
     # Without, history is none of the image's business: it comes from the seed, not by a copy.
     inner = {**SHARED, "build": {"dockerfile": "../image/Dockerfile", "context": "../image"}}

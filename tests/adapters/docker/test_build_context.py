@@ -17,6 +17,7 @@ from rumpel.adapters import build_context, build_ignore
 from rumpel.adapters.build_ignore import Ignore, Verdict
 from rumpel.errors import ConfigError
 from tests.adapters.docker.fake_engine import Request, answer, fake_engine, json_answer
+from tests.support.repo import Repo
 
 
 def tree(root: Path, *names: str) -> Path:
@@ -166,6 +167,34 @@ def test_the_key_follows_what_a_build_can_see(tmp_path: Path) -> None:
     assert changed()
     (root / "Dockerfile").write_text("FROM scratch")
     assert changed()
+
+
+def test_the_key_is_the_users_part_of_a_repository(git_repo: Repo) -> None:
+    """A root that is a context holds git's folder, in which each commit of a pod lands."""
+    root = git_repo.root
+    oid = git_repo.commit("first", {"Dockerfile": "FROM scratch\n"})
+    git_repo.git("pack-refs", "--all")
+    key = build_context.content_key(root, root / "Dockerfile")
+    other = git_repo.git("commit-tree", "-p", oid, "-m", "of a pod", f"{oid}^{{tree}}")
+    for name in ("refs/remotes/rumpelpod/p", "refs/remotes/rumpelpod/p@p", "refs/rumpel/keep/x"):
+        git_repo.git("update-ref", "--create-reflog", name, other)
+    assert build_context.content_key(root, root / "Dockerfile") == key
+    git_repo.git("tag", "-a", "-m", "t", "annotated", other)
+    git_repo.git("update-ref", "refs/rumpel/keep/tag", git_repo.oid("annotated"))
+    git_repo.git("tag", "-d", "annotated")
+    git_repo.git("pack-refs", "--all")
+    assert b"rumpelpod/p@p" in (root / ".git/packed-refs").read_bytes()
+    assert build_context.content_key(root, root / "Dockerfile") == key
+    for change in (
+        ("branch", "leak", other),
+        ("pack-refs", "--all"),
+        ("config", "a.b", "c"),
+        ("symbolic-ref", "HEAD", "refs/heads/leak"),
+    ):
+        git_repo.git(*change)
+        changed = build_context.content_key(root, root / "Dockerfile")
+        assert changed != key, change
+        key = changed
 
 
 def test_the_digests_of_files_can_be_remembered(tmp_path: Path) -> None:
