@@ -41,8 +41,12 @@ def picture(project: Project, pod: str = "p") -> list[str]:
 
 @pytest.fixture
 def nested(rumpel_project: ProjectFactory) -> tuple[Project, Repo, Repo, Repo]:
+    return nested_project(rumpel_project)
+
+
+def nested_project(make: ProjectFactory) -> tuple[Project, Repo, Repo, Repo]:
     """`outer` with `outer/deep/inner` in it, and `plain`."""
-    project = rumpel_project()
+    project = make()
     outer = add(project, "outer", files={"in.txt": "outer\n"})
     source = Repo.create(project.home.path / "sources/inner", project.home.env)
     source.commit("first of inner", {"in.txt": "inner\n"})
