@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -106,16 +107,24 @@ def pid_of(project: Project) -> tuple[str, int]:
     return found["Id"], found["State"]["Pid"]
 
 
+@contextlib.contextmanager
+def network(project: Project) -> Iterator[str]:
+    """Afterwards it is gone, and what was stopped meanwhile can start no more."""
+    name = f"{project.home.path.name.lower()}-net"
+    project.docker.api.create_network(name)
+    try:
+        yield name
+    finally:
+        project.docker.api.remove_network(name)
+
+
 @pytest.mark.parametrize("state", ["stopped", "broken"])
 def test_a_pod_that_does_not_run_loses_nothing(rumpel_project: ProjectFactory, state: str) -> None:
     """Nothing can be asked in it, so its ignored files are told from others in the new one."""
     project = rumpel_project(FILES)
-    network = f"{project.home.path.name.lower()}-net"
-    if state == "broken":
-        project.docker.api.create_network(network)
-    try:
+    with contextlib.ExitStack() as broken:
         if state == "broken":
-            configure(project, runArgs=[f"--network={network}"])
+            configure(project, runArgs=[f"--network={broken.enter_context(network(project))}"])
         seed = random.randrange(1 << 30)
         inside(project, "p", dirty(random.Random(seed), "rebase"))
         inside(project, "p", "echo secret >.env; mkdir -p ignored; echo big >ignored/big")
@@ -123,9 +132,6 @@ def test_a_pod_that_does_not_run_loses_nothing(rumpel_project: ProjectFactory, s
         first = project.container_id("p")
         project.run("stop", "p").assert_ok()  # looks for work in it, which touches objects
         before = exact(project, "p")
-    finally:
-        if state == "broken":
-            project.docker.api.remove_network(network)
     if state == "broken":
         assert project.run("enter", "p", "--", "true").code != 0
     configure(project, containerEnv={"COLOUR": "red"})
@@ -192,6 +198,42 @@ def test_the_smallest_action(rumpel_project: ProjectFactory) -> None:
     assert inside(project, "p", "cat ignored/a/1 .env") == "1\n2"
     assert recreate("--clean") == "new container"
     assert inside(project, "p", "ls -A ignored .env 2>/dev/null || :") == ""
+
+
+def test_a_step_is_done_again_when_asked_for(rumpel_project: ProjectFactory) -> None:
+    """With what depends on its result; work and container stay where the step leaves them."""
+    logged = {"onCreateCommand": "echo on >>/tmp/log", "postCreateCommand": "echo post >>/tmp/log"}
+    build = {"dockerfile": "../Dockerfile", "context": ".."}
+    config = {"build": build, **NO_NETWORK, **logged}
+    project = rumpel_project({**FILES, "Dockerfile": f"FROM {MINI_IMAGE}\n"}, config=config)
+    inside(project, "p", "echo mine >mine; git add mine; echo log >/tmp/only-here")
+    first, before = pid_of(project), exact(project, "p")
+
+    def again(*steps: str, plan: bool = False) -> str:
+        flags = [flag for step in steps for flag in ("--refresh", step)]
+        done = project.run("recreate", "p", "--json", *flags, *(["--plan"] if plan else []))
+        found = done.assert_ok().data
+        assert {"refresh"} <= {reason["kind"] for reason in found["reasons"]}, found
+        return str(found["action"])
+
+    assert again("postCreateCommand", plan=True) == "lifecycle"
+    assert inside(project, "p", "cat /tmp/log") == "on\npost"
+    assert again("postCreateCommand") == "lifecycle"
+    assert inside(project, "p", "cat /tmp/log") == "on\npost\npost"
+    assert again("onCreateCommand") == "lifecycle"
+    assert inside(project, "p", "cat /tmp/log").split()[3:] == ["on", "post"]
+    for step in ("image", "tools", "seed", "clone", "sync"):
+        again(step)
+        assert pid_of(project) == first, f"{step} gives what it gave before"
+    assert inside(project, "p", "cat /tmp/log").split()[5:] == []
+    assert differences(before, exact(project, "p")) == []
+    assert again("container", "image") == "new image"
+    assert pid_of(project)[0] != first[0]
+    assert_same_work(project, before, why="it was carried over")
+    assert inside(project, "p", "cat /tmp/log; ls /tmp/only-here 2>/dev/null || :") == "on\npost"
+    project.run("recreate", "p", "--refresh", "nothing").assert_error(
+        3, "no node 'nothing'", "clone"
+    )
 
 
 def test_a_baked_checkout_brings_nothing_back(rumpel_project: ProjectFactory) -> None:
@@ -278,7 +320,7 @@ def test_repositories_and_worktrees_come_along(rumpel_project: ProjectFactory) -
 @pytest.mark.timeout(7200 if ROUNDS > 5 else 240)
 @pytest.mark.slow
 def test_random_work_survives(rumpel_project: ProjectFactory, record_property: Record) -> None:
-    """In running and stopped pods, with a build that fails first and one that does not."""
+    """In running, stopped and broken pods, with a build that fails first and one that does not."""
     record_property("examples", ROUNDS)
     project = rumpel_project({**FILES, "Dockerfile": f"FROM {MINI_IMAGE}\n"}, config=BASE)
     build = {"dockerfile": "../Dockerfile", "context": ".."}
@@ -286,11 +328,15 @@ def test_random_work_survives(rumpel_project: ProjectFactory, record_property: R
         seed = random.randrange(1 << 30)
         rng = random.Random(seed)
         why = f"round {number}, seed {seed}"
-        configure(project)
-        inside(project, "p", dirty(rng, rng.choice(tuple(PROGRESS))))
-        is_stopped = rng.random() < 0.5
-        if is_stopped:
-            project.run("stop", "p").assert_ok()
+        state = rng.choice(("running", "stopped", "broken"))
+        why += f", {state}"
+        with contextlib.ExitStack() as broken:
+            configure(project)
+            if state == "broken":
+                configure(project, runArgs=[f"--network={broken.enter_context(network(project))}"])
+            inside(project, "p", dirty(rng, rng.choice(tuple(PROGRESS))))
+            if state != "running":
+                project.run("stop", "p").assert_ok()
         before, first = exact(project, "p"), project.container_id("p")
         configure(project, image=None, build=build, containerEnv={"ROUND": str(number)})
         (project.root / "Dockerfile").write_text(f"FROM {MINI_IMAGE}\nRUN exit {number + 1}\n")
