@@ -21,7 +21,7 @@ from rumpel.engine import faults
 from rumpel.errors import Conflict, NameTaken, UsageError
 from rumpel.graphs import fork as fork_graph
 from rumpel.graphs.create import address
-from rumpel.model import ContainerSpec, ImageSpec, PodSpec
+from rumpel.model import ContainerSpec, ImageSpec, PodSpec, PortSpec
 
 OWN = ("volumes", "mounts", "private_env")
 """Members of a container's spec that may differ from pod to pod (`${devcontainerId}`)."""
@@ -187,7 +187,13 @@ async def _spec(
             f"the configuration changed since pod {source.pod!r} was made "
             f"({', '.join(changed)}): the fork has its image, and the rest as it is now"
         )
-    return replace(made, host=source.host, image=_image(app, source, made))
+    image, forwards = _image(app, source, made), _forwards(source)
+    return replace(made, host=source.host, image=image, forwards=forwards)
+
+
+def _forwards(source: PodSpec) -> tuple[PortSpec, ...]:
+    """What `forward-port` was asked for; a local port of its own choice stays the source's."""
+    return tuple(replace(port, local=None) if port.local else port for port in source.forwards)
 
 
 def _image(app: App, source: PodSpec, made: PodSpec) -> ImageSpec:

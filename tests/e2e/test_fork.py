@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 
 from tests.support.dirty import FILES, dirty, photo
 from tests.support.project import Project, ProjectFactory
@@ -97,4 +98,26 @@ def test_the_image_of_the_source_and_a_failed_command(rumpel_project: ProjectFac
     (saved,) = project.run("snapshot", "--list", "q", "--json").assert_ok().data
     assert saved["kind"] == "restore", "what was made in it meanwhile is kept"
     project.run("fork", "p", "q").assert_error(4, "already")
+    project.run("delete", "--force", "p", "q").assert_ok()
+
+
+def test_ports_that_were_asked_for_are_the_forks_too(rumpel_project: ProjectFactory) -> None:
+    """Each pod has local ports of its own: one that was chosen stays the source's."""
+    project = rumpel_project()
+    project.run("create", "p").assert_ok()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        chosen = int(free.getsockname()[1])
+    project.run("forward-port", "p:39911", str(chosen), "--label", "web").assert_ok()
+    project.run("forward-port", "p:39912").assert_ok()
+    before = project.run("ports", "p", "--json").assert_ok().data
+    project.run("fork", "p", "q").assert_ok()
+    assert project.run("ports", "p", "--json").assert_ok().data == before
+    after = project.run("ports", "q", "--json").assert_ok().data
+    told = [(row["key"], row["label"], row["state"]) for row in after]
+    assert told == [("39911", "web", "open"), ("39912", None, "open")]
+    numbers = {row["local_port"] for row in (*before, *after)}
+    assert len(numbers) == 4
+    assert before[0]["local_port"] == chosen
+    project.run("forward-port", "--remove", "q:39912").assert_ok()
+    assert project.run("ports", "p", "--json").assert_ok().data == before
     project.run("delete", "--force", "p", "q").assert_ok()
