@@ -72,16 +72,25 @@ def pad(text: str, columns: int) -> str:
 
 
 def table(
-    headers: Sequence[str], rows: Iterable[Sequence[str]], *, columns: int | None = None
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    columns: int | None = None,
+    first: Sequence[str] = (),
 ) -> list[str]:
     """Aligned lines without trailing blanks. `columns`: fit into a terminal of that width by
-    shortening the widest cells; None (not a terminal) never shortens."""
+    shortening the widest cells, before all those under the headers `first`, in that order; None
+    (not a terminal) never shortens."""
     cells = [list(headers), *[[safe(cell) for cell in row] for row in rows]]
     if not cells[0]:
         return []
     widths = [max(width(row[i]) for row in cells) for i in range(len(headers))]
     if columns is not None:
-        _shrink(widths, columns - len(GAP) * (len(widths) - 1), [width(h) for h in headers])
+        room, least = columns - len(GAP) * (len(widths) - 1), [max(8, width(h)) for h in headers]
+        for header in first:
+            at = list(headers).index(header)
+            widths[at] = max(min(widths[at], least[at]), widths[at] - max(sum(widths) - room, 0))
+        _shrink(widths, room, least)
         cells = [[clip(cell, w) for cell, w in zip(row, widths, strict=True)] for row in cells]
     return [
         GAP.join([pad(cell, w) for cell, w in zip(row, widths, strict=True)]).rstrip()
@@ -174,9 +183,9 @@ def _escape(char: str) -> str:
 
 
 def _shrink(widths: list[int], room: int, least: list[int]) -> None:
-    """Take from the widest column until all fit; never below its header or 8 columns."""
+    """Take from the widest column until all fit; never below `least`."""
     while sum(widths) > room:
-        spare = [w - max(8, low) for w, low in zip(widths, least, strict=True)]
+        spare = [w - low for w, low in zip(widths, least, strict=True)]
         if max(spare) <= 0:
             return
         widest = max(range(len(widths)), key=lambda i: (spare[i] > 0, widths[i]))

@@ -57,7 +57,8 @@ def render(pods: list[dict[str, Any]], options: Options, *, with_repo: bool) -> 
             ui.out(text.safe(str(pod["name"])))
         return
     headers, rows = cells(pods, time.time(), with_repo=with_repo)
-    lines = text.table(headers, rows, columns=ui.columns(sys.stdout))
+    # What is said of a failure, and the name one has to type, are cut last.
+    lines = text.table(headers, rows, columns=ui.columns(sys.stdout), first=("CREATED", "GIT"))
     if ui.use_color(options.color, sys.stdout):
         lines = _colored(lines, headers, pods)
     for line in lines:

@@ -59,6 +59,18 @@ def test_a_narrow_terminal_shortens_the_widest_cell_only() -> None:
     assert text.table(("NAME",), [("a" * 40,)])[1] == "a" * 40
 
 
+def test_some_columns_are_shortened_before_others() -> None:
+    headers, row = ("NAME", "GIT", "STATUS", "CREATED"), ("n" * 12, "g" * 20, "s" * 27, "c" * 14)
+    for columns in range(60, 90):
+        lines = text.table(headers, [row], columns=columns, first=("CREATED", "GIT"))
+        assert max(map(text.width, lines)) <= columns
+        is_whole = columns >= 12 + 8 + 27 + 8 + 3 * len(text.GAP)
+        assert ("n" * 12 in lines[1] and "s" * 27 in lines[1]) is is_whole
+    lines = text.table(headers, [row], columns=78, first=("CREATED", "GIT"))
+    assert lines[1].endswith("c" * 7 + "…")
+    assert "g" * 20 in lines[1]
+
+
 @given(st.lists(st.tuples(st.text(), st.text(), st.text()), max_size=5), st.integers(1, 60))
 def test_tables_of_anything_never_fail(rows: list[tuple[str, str, str]], columns: int) -> None:
     lines = text.table(("A", "B", "C"), rows, columns=columns)
