@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_images import BuildOptions
+from rumpel.adapters.docker_types import ImageInfo
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
-from rumpel.errors import ConfigError, NotFound
+from rumpel.errors import ConfigError, NotFound, RumpelError
 from rumpel.names import slug
 from rumpel.tasks.world import World
 
@@ -88,9 +90,21 @@ async def _fetch(ctx: Context[World], inputs: Inputs, ref: str) -> Output:
     found = await host.image(ref)
     if found is None:
         ctx.log(f"pulling {ref}")
-        found = await host.pull(ref, ctx.log)
+        found = await _pull(ctx, host, ref)
         await ctx.world.saw_image(inputs.host)
     return Output(image_id=found.id, user=found.user, tag=ref, bases={ref: found.id})
+
+
+async def _pull(ctx: Context[World], host: DockerHost, ref: str) -> ImageInfo:
+    try:
+        return await host.pull(ref, ctx.log)
+    except RumpelError as error:
+        # Wherever the name comes from, it is one of these two; and docker itself tells the rest.
+        error.hint = error.hint or (
+            f"docker pull {ref}   (the name is `image` in devcontainer.json, or the setting"
+            " defaultImage)"
+        )
+        raise
 
 
 async def _build(ctx: Context[World], inputs: Inputs) -> Output:

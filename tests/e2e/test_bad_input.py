@@ -48,6 +48,14 @@ def test_dockerfiles_that_are_not_there(
     assert project.run("list", "-q").assert_ok().stdout == ""
 
 
+def test_an_image_that_cannot_be_had_says_what_to_type(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(config={"image": "localhost:1/no-such-image:1"})
+    failed = project.run("create", "p")
+    assert failed.code in (1, 3, 5), failed
+    assert "try: docker pull localhost:1/no-such-image:1   (the name is `image`" in failed.stderr
+    project.run("delete", "--force", "p").assert_ok()
+
+
 def test_a_failing_hook_stays_failed_and_goes_on_there(rumpel_project: ProjectFactory) -> None:
     config = {
         **CONFIG,
