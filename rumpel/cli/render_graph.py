@@ -213,7 +213,8 @@ def why(node: Node, nodes: Sequence[Node], edges: Iterable[Edge], *, now: float)
         lines.append("  because   nothing it depends on has changed, and its result is still there")
     error = node.get("error")
     if error:
-        lines.append(f"  failed    {text.safe(str(error.get('message') or ''))}")
+        first, *rest = text.safe_lines(str(error.get("message") or "")) or [""]
+        lines += [f"  failed    {first}", *(f"            {line}" for line in rest)]
         tail = (error.get("details") or {}).get("tail") or ""
         joined = tail if isinstance(tail, str) else "\n".join(str(line) for line in tail)
         lines += [f"  | {line}" for line in text.safe_lines(joined)]

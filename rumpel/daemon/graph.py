@@ -13,7 +13,9 @@ from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
 from rumpel.daemon.requests import Base, Target
 from rumpel.engine.doit_bridge import dodo_text
+from rumpel.engine.events import reason_json
 from rumpel.engine.graph import Graph
+from rumpel.engine.operation import Reason, ReasonKind
 from rumpel.engine.plan import Plan, Verdict
 from rumpel.errors import NotFound, RumpelError, UsageError
 from rumpel.graphs import delete as delete_graph
@@ -29,6 +31,9 @@ STATES = {
     Verdict.MAY_RUN: "may-run",
     Verdict.BLOCKED: "unknown",
 }
+MAKING = ("create", "enter")
+ANEW = frozenset({"commits", "guard", "keep", "remove", "restore", "snapshot", "uncommitted"})
+"""Kinds of nodes that are never what they were."""
 PLANS = (
     *("create", "enter", "review", "merge", "stop", "delete"),
     *("snapshot", "restore", "undelete"),
@@ -54,6 +59,8 @@ async def run(app: App, client: Client) -> dict[str, object]:
     graph = await _graph(app, client, where, args["name"], verb)
     plan = app.engine.plan(graph)
     data = describe(app, plan)
+    if verb not in MAKING:
+        forget_last(data["nodes"])
     if args["history"]:
         data["history"] = await graph_history.history(app.store, _of_pods(plan))
     if args["why"] is not None:
@@ -96,6 +103,14 @@ def describe(app: App, plan: Plan) -> dict[str, Any]:
     took = {node["id"]: node["duration_s"] or 0.0 for node in found["nodes"]}
     found["critical_path"] = graph_history.slowest(plan, took)
     return found
+
+
+def forget_last(nodes: list[dict[str, Any]]) -> None:
+    """What looks or acts anew each time is not what it was: how that ended tells nothing now."""
+    for node in nodes:
+        if node["kind"] in ANEW and node["state"] != "running":
+            node |= {"state": "stale", "duration_s": None, "updated_at": None, "error": None}
+            node["reasons"] = [reason_json(Reason(ReasonKind.ALWAYS, "asked for every time"))]
 
 
 def _of_pods(plan: Plan) -> list[str]:

@@ -129,6 +129,19 @@ def test_history_and_critical_path(rumpel_project: ProjectFactory) -> None:
     project.run("graph", "p", "--history", "--format", "dot").assert_code(2)
 
 
+def test_a_plan_does_not_show_how_it_went_the_last_time(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(config=CONFIG)
+    project.run("enter", "p", "--", "touch", "dirty").assert_ok()
+    project.run("delete", "p").assert_code(4)
+    found = nodes(project, "--plan", "delete")
+    assert {node["state"] for node in found.values()} == {"stale"}
+    assert found["guard"]["error"] is None
+    assert found["guard"]["duration_s"] is None
+    why = project.run("graph", "p", "--plan", "delete", "--why", "guard").assert_ok().stdout
+    assert "runs every time" in why
+    assert "\\n" not in why
+
+
 def test_doit_agrees(rumpel_project: ProjectFactory, tmp_path: Path) -> None:
     project = rumpel_project(config=CONFIG)
     project.run("create", "p").assert_ok()

@@ -82,6 +82,16 @@ def test_why_names_what_changed(serve: Serve, run: Run) -> None:
     run("graph", "--why", "contaner").assert_error(3, "did you mean 'container a'")
 
 
+def test_a_message_of_several_lines_is_several_lines(serve: Serve, run: Run) -> None:
+    failed = node(BOX, "failed", error={"message": "unmerged:\n  a1 work\n  b2 more\x1b"})
+    serve(graph=answers({"nodes": [failed], "edges": []}))
+    assert run("graph", "--why", "container").assert_ok().stdout.splitlines()[1:] == [
+        "  failed    unmerged:",
+        "              a1 work",
+        "              b2 more\\x1b",
+    ]
+
+
 def test_why_in_json_is_the_one_node(serve: Serve, run: Run) -> None:
     serve(graph=answers(GRAPH))
     data = run("graph", "--why", BOX, "--json").assert_ok().data
