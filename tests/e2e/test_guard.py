@@ -119,10 +119,12 @@ def test_a_pod_whose_removal_does_not_come_goes_on(
         fault = {"RUMPEL_FAULT": "remove.effect-before:1:raise"}
         project.run("delete", "--force", "p", env=fault).assert_code(1)
     else:
-        client = project.spawn(
-            "delete", "--force", "p", env={"RUMPEL_FAULT": "remove.effect-before:1:hang"}
+        met = project.home.path / "points"
+        fault = {"RUMPEL_FAULT": "remove.effect-before:1:hang", "RUMPEL_FAULT_LOG": str(met)}
+        client = project.spawn("delete", "--force", "p", env=fault)
+        project.wait_until(
+            lambda: met.exists() and "remove.effect-before" in met.read_text(), "it hangs"
         )
-        client.expect(rb"Removing")
         client.sendintr()
         client.expect(rb"again now")
         client.sendintr()
