@@ -33,10 +33,13 @@ MAX_DOCKERFILE_BYTES = 4 << 20
 READ_BYTES = 1 << 20
 GIT = re.compile(r"(?:^|/)\.git/(?:modules/.+/)?")
 """What begins the path of a file of git's own, also of a submodule."""
-UNTOLD = re.compile(
-    GIT.pattern + r"(?:objects/(?!info/alternates$)|logs/|refs/remotes/rumpelpod/|refs/rumpel/)"
+UNSENT = re.compile(
+    GIT.pattern + r"(?:(?:logs/)?refs/(?:remotes/rumpelpod|rumpel)(?:/|$)"
+    r"|objects/(?:.+/)?tmp_[^/]+$|(?:.+/)?[^/]+\.lock$)"
 )
-"""Objects are known by the refs; what pods publish and we hold is no part of the project."""
+"""What pods publish and we hold is no part of the project; what is just written comes and goes."""
+UNTOLD = re.compile(GIT.pattern + r"(?:objects/(?!info/alternates$)|logs/)")
+"""Objects are known by the refs."""
 PACKED_REFS = re.compile(GIT.pattern + "packed-refs$")
 OUR_PACKED_REFS = re.compile(
     rb"^\w+ refs/(?:remotes/rumpelpod|rumpel)/.*\n(?:\^.*\n)*", re.MULTILINE
@@ -184,6 +187,8 @@ def _walk(
     """Depth first, sorted by name; a folder only when it or something in it is sent."""
     for item in sorted(os.scandir(root / folder), key=lambda item: item.name):
         path = f"{folder}/{item.name}" if folder else item.name
+        if UNSENT.search(path):
+            continue
         verdict = ignore.judge(path, above)
         is_forced = path in forced
         info = item.stat(follow_symlinks=False)

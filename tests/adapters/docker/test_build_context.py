@@ -178,7 +178,15 @@ def test_the_key_is_the_users_part_of_a_repository(git_repo: Repo) -> None:
     other = git_repo.git("commit-tree", "-p", oid, "-m", "of a pod", f"{oid}^{{tree}}")
     for name in ("refs/remotes/rumpelpod/p", "refs/remotes/rumpelpod/p@p", "refs/rumpel/keep/x"):
         git_repo.git("update-ref", "--create-reflog", name, other)
+    for name in ("HEAD.lock", "packed-refs.lock", "refs/heads/x.lock", "objects/ab/tmp_obj_1"):
+        (root / ".git" / name).parent.mkdir(exist_ok=True)
+        (root / ".git" / name).write_text("")
     assert build_context.content_key(root, root / "Dockerfile") == key
+    sent = names(build_context.scan(root, root / "Dockerfile"))
+    assert not [name for name in sent if "rumpel" in name or ".lock" in name or "tmp_" in name]
+    assert {".git/refs/remotes", ".git/objects", ".git/logs/HEAD", ".git/packed-refs"} <= set(sent)
+    for name in ("HEAD.lock", "packed-refs.lock", "refs/heads/x.lock"):
+        (root / ".git" / name).unlink()
     git_repo.git("tag", "-a", "-m", "t", "annotated", other)
     git_repo.git("update-ref", "refs/rumpel/keep/tag", git_repo.oid("annotated"))
     git_repo.git("tag", "-d", "annotated")
