@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION = (
     "Show what happened to the pods of this repository, oldest first: requests, the\n"
-    "steps they ran, how those ended. A line begins with its number: --since takes it\n"
-    "to go on behind that line. With POD: what is about these, and what pods share."
+    "steps they ran and how those ended, commits that arrived. A line begins with\n"
+    "its number: --since takes it to go on behind that line. With POD: what is about\n"
+    "these pods, and what pods share."
 )
 EXAMPLES = (
     ("rumpel events", "the last 100"),
@@ -90,8 +91,25 @@ def line(entry: dict[str, Any], *, now: float) -> str:
     at = text.unix_time(str(entry.get("at"))) or 0.0
     day, then = time.localtime(now)[:3], time.localtime(at)
     when = time.strftime("%H:%M:%S" if then[:3] == day else "%Y-%m-%d %H:%M:%S", then)
-    parts = _run_words(entry) if entry.get("node") is None else _node_words(entry)
+    if entry.get("kind") == "commits":
+        parts = [*_pods(entry), "commits", _commits(entry)]
+    else:
+        parts = _run_words(entry) if entry.get("node") is None else _node_words(entry)
     return f"{entry['seq']:>6}  {when}  {' · '.join(text.safe(part) for part in parts)}"
+
+
+def _commits(entry: dict[str, Any]) -> str:
+    """`main at 1f2e3d4c5b`, `old deleted`."""
+    moved = [f"{name} at {str(oid)[:10]}" for name, oid in (entry.get("branches") or {}).items()]
+    gone = [f"{name} deleted" for name in entry.get("gone") or ()]
+    more = entry.get("more")
+    return ", ".join(
+        [
+            *moved,
+            *gone,
+            *([f"and {text.count(more, 'more branch', 'more branches')}"] if more else []),
+        ]
+    )
 
 
 def _run_words(entry: dict[str, Any]) -> list[str]:

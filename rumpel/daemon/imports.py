@@ -11,21 +11,23 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from rumpel import text
 from rumpel.adapters import git_door, git_wire
 from rumpel.adapters.git_limits import Refused
 from rumpel.adapters.stream import Stream
+from rumpel.cache.events import EventLog
 from rumpel.daemon.doors import Doors
 from rumpel.daemon.large_files import LargeFiles
 from rumpel.daemon.modules import SUBMODULE, Modules
+from rumpel.daemon.nodes import subject
 from rumpel.daemon.podsync import PodSync
 from rumpel.daemon.ready import ReadyImport
 from rumpel.daemon.repos import RepoSync
 from rumpel.errors import RumpelError
 from rumpel.model import RepoRef
-from rumpel.tasks.world import SyncReport
+from rumpel.tasks.world import PodAddress, SyncReport
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ HEAD_TIMEOUT_S = 5.0
 GOODBYE_S = 5.0
 MAX_TOLD = 5
 MAX_WHY_CHARS = 300
+MAX_BRANCHES = 20
 ALL = "*"
 
 
@@ -67,9 +70,11 @@ class Imports:
         repo: Callable[[RepoRef], RepoSync],
         modules: Modules,
         large: LargeFiles,
+        events: EventLog,
     ) -> None:
         self.doors, self._repo, self._modules, self._large = doors, repo, modules, large
         self.refused: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._events = events
 
     async def run(self, state: PodSync, *, is_asked_for: bool) -> SyncReport:
         """Import everything and publish it. `is_asked_for`: also what was refused before."""
@@ -93,6 +98,8 @@ class Imports:
             now = time.monotonic()
             if imported.branches != before:
                 state.moved_at = now
+                if before is not None:
+                    self._tell(pod, before, imported.branches)
             state.refused = {
                 ref: (*found, state.refused[ref][2] if ref in state.refused else now)
                 for ref, found in imported.refusals.items()
@@ -100,6 +107,19 @@ class Imports:
             rejected = (*imported.rejected, *others)
             await self._note(state, rejected)
             return SyncReport(imported.branches, rejected, self._large.unsaved(pod.pod_id))
+
+    def _tell(self, pod: PodAddress, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+        """That commits are here, in the log of events; of very many branches only some."""
+        moved = {name: oid for name, oid in now.items() if before.get(name) != oid}
+        gone = sorted(before.keys() - now.keys())
+        self._events.note(
+            0,
+            "commits",
+            subject=subject(pod.repo.repo_id, pod.pod),
+            branches=dict(sorted(moved.items())[:MAX_BRANCHES]),
+            gone=gone[:MAX_BRANCHES],
+            more=max(0, len(moved) - MAX_BRANCHES) + max(0, len(gone) - MAX_BRANCHES),
+        )
 
     async def catch_up(self, state: PodSync) -> None:
         """Import unless the pod's HEAD is where the host has it, and nothing was noticed."""

@@ -80,7 +80,9 @@ class LinkManager:
         self.modules = Modules(
             store=store, doors=doors, repo=self.repo, gateways=self.gateways, large=self.large
         )
-        self.imports = Imports(doors=doors, repo=self.repo, modules=self.modules, large=self.large)
+        self.imports = Imports(
+            doors=doors, repo=self.repo, modules=self.modules, large=self.large, events=store.log
+        )
         self._parking = Parking(
             idle=idle, pods=self._pods, imports=self.imports, upload_pack=self._upload_pack
         )

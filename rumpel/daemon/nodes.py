@@ -35,7 +35,11 @@ def subject_of(node_ids: Iterable[str]) -> str:
     places = {(place.repo, place.pod) for place in map(place_of, node_ids)}
     repos = sorted({repo for repo, _ in places})
     pods = sorted({pod for _, pod in places if pod is not None})
-    return f"{repos[0]}/{','.join(pods)}" if repos else ""
+    return subject(repos[0], *pods) if repos else ""
+
+
+def subject(repo_id: str, *pods: str) -> str:
+    return f"{repo_id[:REPO_CHARS]}/{','.join(pods)}"
 
 
 def read_subject(subject: str) -> tuple[str, list[str]]:

@@ -47,6 +47,27 @@ def test_a_follower_reads_what_is_kept_each_once(rumpel_project: ProjectFactory)
     project.run("events", "--since", "99999").assert_error(2, f"the newest one is {len(kept)}")
 
 
+def test_commits_are_told_when_they_are_here(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    project.run("create", "a").assert_ok()
+    last = told(project)[-1]["seq"]
+    reader = project.start("events", "-f", "--json", "--since", str(last))
+    script = "cd /workspaces/repo && git commit -q --allow-empty -m work && git rev-parse HEAD"
+    oid = project.exec("a", "sh", "-ec", script).stdout.strip()
+    event = next_event(reader)
+    assert (event["kind"], event["pods"], event["branches"]) == ("commits", ["a"], {"a": oid})
+    assert project.repo.published()["a"] == oid
+    project.exec("a", "git", "-C", "/workspaces/repo", "branch", "other")
+    assert next_event(reader)["branches"] == {"other": oid}
+    project.exec("a", "git", "-C", "/workspaces/repo", "branch", "-D", "other")
+    assert next_event(reader)["gone"] == ["other"]
+    project.home.kill_daemon()
+    project.run("list").assert_ok()
+    project.exec("a", "sh", "-ec", script)
+    project.wait_until(lambda: told(project)[-1]["kind"] == "commits", "the next one is told")
+    assert "a · commits · a at " in project.run("events", "a").assert_ok().stdout
+
+
 def test_only_what_is_asked_for(rumpel_project: ProjectFactory) -> None:
     project, other = rumpel_project(), rumpel_project(name="other")
     project.run("create", "a", "b").assert_ok()

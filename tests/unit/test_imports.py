@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from rumpel.adapters.git_door import Imported
+from rumpel.cache.events import EventLog
 from rumpel.daemon.imports import Imports
 from rumpel.daemon.podsync import PodSync
 from rumpel.errors import HostUnreachable
@@ -82,7 +84,13 @@ async def turns() -> None:
 
 async def test_an_import_that_ends_after_the_last_look_writes_nothing() -> None:
     world: Any = World()
-    imports = Imports(doors=world, repo=lambda _: world, modules=world, large=world)
+    imports = Imports(
+        doors=world,
+        repo=lambda _: world,
+        modules=world,
+        large=world,
+        events=EventLog(time.time, lambda: None),
+    )
     late, last = PodSync(POD, ACCESS), PodSync(POD, ACCESS)
     other = await begun(world, imports, late)
     await late.end()  # as `LinkManager.close` does, at the beginning of the last look

@@ -29,7 +29,8 @@ ENTRIES = [
     entry(2, "node-running", BOX, attempt=1),
     entry(3, "node-ok", BOX, attempt=1, elapsed_s=0.24),
     entry(4, "node-failed", HOOK, attempt=2, message="exit code 1\x1b[2J\nmore"),
-    entry(5, "run-ended", verb="create", state="failed", nodes={HOOK: "failed", "x": "blocked"}),
+    entry(6, "commits", branches={"x\x1b": "f" * 40}, gone=["old"], more=2),
+    entry(7, "run-ended", verb="create", state="failed", nodes={HOOK: "failed", "x": "blocked"}),
 ]
 
 
@@ -46,7 +47,9 @@ def test_one_line_for_each_event(serve: Serve, run: Run) -> None:
         "     2  2001-01-02 03:04:02  a · container · running",
         "     3  2001-01-02 03:04:03  a · container · done (0.24 s)",
         "     4  2001-01-02 03:04:04  a · postCreateCommand · FAILED: exit code 1\\x1b[2J",
-        "     5  2001-01-02 03:04:05  a · create (7) · FAILED: postCreateCommand a",
+        "     6  2001-01-02 03:04:06  a · commits · x\\x1b at ffffffffff, old deleted, "
+        "and 2 more branches",
+        "     7  2001-01-02 03:04:07  a · create (7) · FAILED: postCreateCommand a",
     ]
     asked = {"since": None, "lines": 100, "follow": False, "names": ["a", "b"], "all": False}
     assert daemon.requests[0]["args"] == asked
