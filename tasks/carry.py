@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rumpel.adapters.docker_api import DockerHost
-from rumpel.adapters.docker_types import ContainerDetail
+from rumpel.adapters.docker_types import Completed, ContainerDetail
 from rumpel.adapters.tar_copy import Choice, Copy, Owners, drain, joined
 from rumpel.errors import NotFound, RumpelError
 
@@ -24,8 +24,14 @@ PASSAGES = 4
 """Each one more takes along what the last one saw too late."""
 GIT = ("git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false")
 IGNORED = ("ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory")
-STAMPS = """
-cd "$1" && TZ=UTC0 find . -path ./.git/objects -prune -o -exec stat -c '%Y %y %n' {} + 2>/dev/null
+# The mtimes with their nanoseconds, where there is somebody to tell them; behind a zero what git
+# ignores, whole folders as one. One exec: each costs as much as all that is done in it.
+LOOK = """
+cd "$1" || exit
+TZ=UTC0 find . -path ./.git/objects -prune -o -exec stat -c '%Y %y %n' {} + 2>/dev/null
+printf '\\0'
+shift
+exec "$@"
 """
 REMOVE = 'cd "$1" && xargs -0 rm -f --'
 REMOVE_FOLDERS = 'cd "$1" && xargs -0 rmdir -- 2>/dev/null; :'
@@ -42,6 +48,16 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a workspace told while it ran."""
+
+    ignored: frozenset[bytes] = frozenset()
+    """What git ignores, whole folders as one."""
+    times: Mapping[bytes, tuple[int, int]] = field(default_factory=dict)
+    """The mtimes with their nanoseconds; empty where nobody can tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
     """What came over, and what the new container had besides."""
 
@@ -52,33 +68,44 @@ class Carried:
 
 async def ignored(place: Place) -> frozenset[bytes]:
     """What git ignores in a workspace that runs, whole folders as one."""
-    done = await place.host.exec_run(
+    return _paths(_said(await _run(place, [*GIT, "-C", place.folder, *IGNORED])))
+
+
+async def _run(place: Place, argv: list[str]) -> Completed:
+    return await place.host.exec_run(
         place.container_id,
-        [*GIT, "-C", place.folder, *IGNORED],
+        argv,
         user=place.user,
         cwd="/",
         env={"GIT_OPTIONAL_LOCKS": "0"},
         timeout_s=LIST_TIMEOUT_S,
         max_output_bytes=MAX_LIST_BYTES,
     )
+
+
+def _said(done: Completed) -> bytes:
     if done.code or done.is_cut:
         said = " ".join(done.stderr.decode("utf-8", "replace").split())[-500:]
         raise RumpelError(f"git does not tell the ignored files of the pod: {said}")
-    return frozenset(item.rstrip(b"/") for item in done.stdout.split(b"\0") if item)
+    return done.stdout
 
 
-async def stamps(place: Place) -> dict[bytes, tuple[int, int]]:
-    """The mtimes of a workspace that runs, with their nanoseconds; empty where nobody can tell."""
-    done = await place.host.exec_run(
-        place.container_id,
-        ["/bin/sh", "-c", STAMPS, "sh", place.folder],
-        user=place.user,
-        cwd="/",
-        timeout_s=LIST_TIMEOUT_S,
-        max_output_bytes=MAX_LIST_BYTES,
-    )
+def _paths(listed: bytes) -> frozenset[bytes]:
+    return frozenset(item.rstrip(b"/") for item in listed.split(b"\0") if item)
+
+
+async def look(place: Place) -> Seen:
+    """What can only be asked while it runs."""
+    done = await _run(place, ["/bin/sh", "-c", LOOK, "sh", place.folder, *GIT, *IGNORED])
+    if done.is_cut:  # so many files: their nanoseconds are not worth it
+        return Seen(ignored=await ignored(place))
+    stamps, _, listed = _said(done).partition(b"\0")
+    return Seen(ignored=_paths(listed), times=_times(stamps))
+
+
+def _times(stamps: bytes) -> dict[bytes, tuple[int, int]]:
     found = {}
-    for line in done.stdout.split(b"\n"):
+    for line in stamps.split(b"\n"):
         fields = line.split(b" ", 4)
         if len(fields) == 5 and fields[0].isdigit() and b"." in fields[2]:
             fraction = fields[2].partition(b".")[2]

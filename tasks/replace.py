@@ -10,7 +10,9 @@ already. Engine API: `/stop`, `/create`, `/archive`, `/start`, `/rename`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from rumpel import names
 from rumpel.adapters.docker_types import ContainerState
@@ -25,6 +27,8 @@ VERSION = 1
 POLICY = Policy(slots=("create",), timeout_s=3600.0)
 
 GRACE_S = 10
+A = TypeVar("A")
+B = TypeVar("B")
 TIMES_TRIED = 2
 
 
@@ -57,8 +61,14 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
-    await settle(ctx.world, container.address(inputs), old=inputs.old, start=inputs.was_running)
     found = await containers(ctx.world, container.address(inputs))
+    if (
+        len(found) > 1
+        or any(map(_is_to_settle, found))
+        or (inputs.was_running and not _runs(found))
+    ):
+        await settle(ctx.world, container.address(inputs), old=inputs.old, start=inputs.was_running)
+        found = await containers(ctx.world, container.address(inputs))
     if not found:
         return Output(container_id="", files=0)
     old = found[0]
@@ -92,7 +102,7 @@ async def settle(world: World, pod: PodAddress, *, old: Access | None, start: bo
     """
     found = {names.place_in_line(state.name): state for state in await containers(world, pod)}
     if 2 in found and (0 in found or 1 in found):
-        await swap(world, pod, (found.get(0) or found[1]).id)
+        await remove(world, pod, await swap(world, pod, (found.get(0) or found[1]).id))
         return False
     if 1 in found and 0 in found:
         await world.links.close(pod.pod_id)
@@ -101,13 +111,21 @@ async def settle(world: World, pod: PodAddress, *, old: Access | None, start: bo
         (left,) = found.values()
         await world.host(pod.host).rename(left.id, names.own_name(left.name))
         return False
-    if start and old is not None and 0 in found and found[0].status != "running":
+    if start and old is not None and 0 in found and not _runs([found[0]]):
         await _start_again(world, pod, old)
     return True
 
 
-async def swap(world: World, pod: PodAddress, container_id: str) -> int:
-    """The new one takes the place of the others, which go; answers how many."""
+def _is_to_settle(state: ContainerState) -> bool:
+    return names.place_in_line(state.name) > 0
+
+
+def _runs(found: list[ContainerState]) -> bool:
+    return bool(found) and found[0].status in ("running", "paused")
+
+
+async def swap(world: World, pod: PodAddress, container_id: str) -> tuple[str, ...]:
+    """The new one takes the place of the others; answers those, which are to go."""
     host, found = world.host(pod.host), await containers(world, pod)
     others = [state for state in found if state.id != container_id]
     (new,) = [state for state in found if state.id == container_id]
@@ -116,9 +134,13 @@ async def swap(world: World, pod: PodAddress, container_id: str) -> int:
             await host.rename(state.id, state.name + names.ASIDE)
     if names.place_in_line(new.name):
         await host.rename(new.id, names.own_name(new.name))
-    for state in others:
-        await host.remove(state.id, force=True, volumes=True)
-    return len(others)
+    return tuple(state.id for state in others)
+
+
+async def remove(world: World, pod: PodAddress, container_ids: Iterable[str]) -> None:
+    """Idempotent."""
+    for container_id in container_ids:
+        await world.host(pod.host).remove(container_id, force=True, volumes=True)
 
 
 async def _start_again(world: World, pod: PodAddress, old: Access) -> None:
@@ -148,10 +170,9 @@ async def _replace(
         user=access.user,
     )
     can_ask = may_skip and old.status == "running" and access.is_set_up
-    skipped, times = frozenset[bytes](), dict[bytes, tuple[int, int]]()
-    if can_ask:
-        skipped, times = await asyncio.gather(carry.ignored(place), carry.stamps(place))
-    new_id, _ = await asyncio.gather(_create(ctx, inputs, old), _halt(ctx, inputs, old))
+    new_id, seen = await _both(
+        _create(ctx, inputs, old), _halt(ctx, inputs, old, place if can_ask else None)
+    )
     ctx.fault("created")
     new = carry.Place(
         host=place.host,
@@ -161,7 +182,7 @@ async def _replace(
     )
     carried = None
     if access.is_set_up:
-        carried = await _carry(inputs, place, new, skipped=skipped, times=times)
+        carried = await _carry(inputs, place, new, seen)
     ctx.fault("carried")
     await world.links.prepare(pod, container.access(inputs, new_id))
     await place.host.start(new_id)
@@ -171,7 +192,8 @@ async def _replace(
         raise container.removed_meanwhile(inputs)
     if state.status != "running":
         raise await container.ended_at_once(world, inputs, state)
-    if carried is not None and not await _tidy(world, inputs, new, carried):
+    is_clean = carried is None or (seen is not None and not carried.extras | carried.skipped)
+    if carried is not None and not is_clean and not await _tidy(world, inputs, new, carried):
         return None
     ctx.fault("tidied")
     return Output(container_id=new_id, files=0 if carried is None else len(carried.items))
@@ -196,9 +218,22 @@ async def _create(ctx: Context[World], inputs: Inputs, old: ContainerState) -> s
         ) from error
 
 
-async def _halt(ctx: Context[World], inputs: Inputs, old: ContainerState) -> None:
-    """Nothing runs in it any more; its link would only hear of it."""
+async def _both(one: Awaitable[A], other: Awaitable[B]) -> tuple[A, B]:
+    """Also when one fails the other comes to its end: `undo` must not meet it at work."""
+    first, second = await asyncio.gather(one, other, return_exceptions=True)
+    if isinstance(first, BaseException):
+        raise first
+    if isinstance(second, BaseException):
+        raise second
+    return first, second
+
+
+async def _halt(
+    ctx: Context[World], inputs: Inputs, old: ContainerState, place: carry.Place | None
+) -> carry.Seen | None:
+    """Nothing runs in it any more; its link would only hear of it. First it is asked, if it can."""
     world, host = ctx.world, ctx.world.host(inputs.host)
+    seen = None if place is None else await carry.look(place)
     if old.status == "paused":
         await host.unpause(old.id)
     await world.links.close(inputs.pod_id)
@@ -206,23 +241,20 @@ async def _halt(ctx: Context[World], inputs: Inputs, old: ContainerState) -> Non
         await host.stop(old.id, grace_s=GRACE_S)
     await world.looked(inputs.host, old.id)
     ctx.fault("halted")
+    return seen
 
 
 async def _carry(
-    inputs: Inputs,
-    old: carry.Place,
-    new: carry.Place,
-    *,
-    skipped: frozenset[bytes],
-    times: dict[bytes, tuple[int, int]],
+    inputs: Inputs, old: carry.Place, new: carry.Place, seen: carry.Seen | None
 ) -> carry.Carried | None:
+    seen = seen or carry.Seen()
     before, now = await asyncio.gather(
         old.host.inspect(old.container_id), new.host.inspect(new.container_id)
     )
     chosen = carry.choice(
-        before, now, folders=(old.folder, new.folder), kept=inputs.kept, ignored=skipped
+        before, now, folders=(old.folder, new.folder), kept=inputs.kept, ignored=seen.ignored
     )
     if chosen is None:
         return None
     is_other = old.user != new.user or before.state.image_id != now.state.image_id
-    return await carry.over(old, new, chosen, times=times, owned=is_other)
+    return await carry.over(old, new, chosen, times=seen.times, owned=is_other)

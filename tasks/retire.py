@@ -1,7 +1,9 @@
-"""The pod's new container has the place of the old one, which is gone.
+"""The pod's new container has the place of the old one, which nobody needs any more.
 
 Comes after `sync`: the new one was verified, its link works, and its commits are on the host. From
-the first rename on there is no way back, only forward. Engine API: `/rename`, `DELETE`.
+the first rename on there is no way back, only forward. That the old one is removed nobody has to
+wait for (0.3 s and more): what its name says is enough for the next start of the daemon. Engine
+API: `/rename`.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from rumpel.tasks import replace
 from rumpel.tasks.world import PodAddress, World
 
 KIND = "retire"
-TITLE = "Removing old container"
-VERSION = 1
+TITLE = "Swapping containers"
+VERSION = 2
 POLICY = Policy(slots=("stop",), timeout_s=180.0, retries=1)
 
 
@@ -27,7 +29,8 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    removed: int
+    aside: tuple[str, ...]
+    """Those that are to be removed."""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -39,9 +42,9 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
-    removed = await replace.swap(ctx.world, inputs.address, inputs.container_id)
+    aside = await replace.swap(ctx.world, inputs.address, inputs.container_id)
     await ctx.world.looked(inputs.address.host, inputs.container_id)
-    return Output(removed=removed)
+    return Output(aside=aside)
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:

@@ -59,7 +59,8 @@ async def unknown(app: App, host: str) -> int:
     Only when the view is new: later a container without a row is one that is about to go.
     """
     found = 0
-    for state in list(app.snapshots[host].containers.values()):
+    known = app.snapshots[host].containers.values()
+    for state in sorted(known, key=lambda state: names.place_in_line(state.name)):
         labels = state.labels
         pod_id = labels.get(names.LABEL_POD_ID, "")
         if labels.get(names.LABEL_KIND) != "pod" or not pod_id or pod_id in app.creating:

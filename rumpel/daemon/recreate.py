@@ -155,6 +155,7 @@ async def _run(
             await faults.reach("recreate.swapped")
             await create_verb.remember(app, [spec], result)
             await replacing.forget(app, pod.pod_id)
+            replacing.dismiss(app, spec, result.outputs.get(node_id("retire", spec)))
         await forward.settle(app, client, [spec], result)
     finally:
         await replacing.settle(app, pod)

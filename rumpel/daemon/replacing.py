@@ -10,19 +10,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rumpel import names
 from rumpel.cache.records import Attempt, Record
 from rumpel.daemon import adopt
 from rumpel.daemon.pods import Pod, find_container
+from rumpel.engine import faults
 from rumpel.engine.graph import Graph
 from rumpel.errors import RumpelError
 from rumpel.graphs.create import address
 from rumpel.graphs.recreate import Before
 from rumpel.model import PodSpec
-from rumpel.tasks import container, replace
+from rumpel.tasks import container, replace, retire
 from rumpel.tasks.world import Access
 
 if TYPE_CHECKING:
@@ -117,6 +119,33 @@ async def settle(app: App, pod: Pod) -> None:
     await forget(app, pod.pod_id)
 
 
+def dismiss(app: App, spec: PodSpec, retired: retire.Output | None) -> None:
+    """In the background."""
+    if retired is not None:
+        work = remove(app, spec, retired.aside)
+        app.background.spawn(work, f"old container of {spec.pod}")
+
+
+async def remove(app: App, spec: PodSpec, container_ids: Iterable[str]) -> None:
+    """Of finished replacements."""
+    await replace.remove(app.world, address(spec), container_ids)
+    await faults.reach("recreate.removed")
+
+
+async def remove_all(app: App) -> None:
+    """After a start of the daemon: what the last one had no time to remove."""
+    for pod in app.pods.all():
+        view = app.snapshots.get(pod.spec.host)
+        own = [
+            state
+            for state in ([] if view is None else view.containers.values())
+            if state.labels.get(names.LABEL_POD_ID) == pod.pod_id
+        ]
+        aside = [state.id for state in own if names.place_in_line(state.name) == 2]
+        if len(aside) < len(own):
+            await remove(app, pod.spec, aside)
+
+
 async def settle_all(app: App) -> None:
     """After a start of the daemon: what a killed one left. Its pods' gates are closed meanwhile."""
     for pod in app.pods.all():
@@ -128,6 +157,7 @@ async def settle_all(app: App) -> None:
             log.warning("pod %s may be left half replaced: %s", pod.name, error.message)
         finally:
             open_gate(app, pod.pod_id)
+    app.background.spawn(remove_all(app), "old containers")
 
 
 def close_gates(app: App) -> None:

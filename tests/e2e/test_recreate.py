@@ -87,6 +87,7 @@ def test_a_new_container_has_every_byte(rumpel_project: ProjectFactory) -> None:
     )
     assert project.run("recreate", "p").assert_ok().stdout == "p: up to date\n"
     assert project.container_id("p") == second
+    project.wait_until(lambda: len(project.containers("p")) == 1, "the old one is removed")
     project.run("delete", "--force", "p").assert_ok()
     assert project.containers() == []
 

@@ -98,8 +98,11 @@ class Project:
         return self.docker.containers(*labels, *([f"{names.LABEL_POD}={pod}"] if pod else []))
 
     def container_id(self, pod: str) -> str:
-        """Of the one container of `pod`. Raises AssertionError when there is none, or two."""
-        found = self.containers(pod)
+        """Of the one container of `pod`. Raises AssertionError when there is none, or two.
+
+        One that was replaced does not count: it is removed in the background.
+        """
+        found = [row for row in self.containers(pod) if not row["Names"][0].endswith(names.ASIDE)]
         if len(found) != 1:
             raise AssertionError(f"expected one container of pod {pod!r}, found {found}")
         return str(found[0]["Id"])
