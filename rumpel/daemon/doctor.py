@@ -132,8 +132,9 @@ async def _pods(app: App, client: Client) -> list[Finding]:
         for pod, access in running
         if not app.links.is_live(pod.pod_id, access.container_id)
     )
-    words = await asyncio.gather(*(_hook(app, *item) for item in running[:MOST_PODS]))
-    bare = sorted(name for name in words if name is not None)
+    looks = (_hook(app, *item) for item in running[:MOST_PODS])
+    words = await asyncio.gather(*looks, return_exceptions=True)
+    bare = sorted(name for name in words if isinstance(name, str))
     found = []
     if cut:
         missing = f"no connection into {text.listing(cut)}: commits arrive later"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 from rumpel import text
-from rumpel.adapters import git, threads
-from rumpel.daemon import trash
+from rumpel.adapters import git, git_trash, threads
 from rumpel.daemon.app import App
 from rumpel.daemon.pods import repo_ref
 
@@ -21,10 +21,14 @@ TRUE = ("", "true", "yes", "on", "1")
 
 async def namespaces(app: App, repo: git.Repo) -> list[Row]:
     ref = app.places.known(repo_ref(repo))
+    if "/modules/" in ref.common_dir:
+        # What is here belongs to pods of the repository around it, and to the trash there.
+        return [("ok", f"{ref.work_tree}: a submodule; look in the repository around it", None)]
     pods = app.pods.of_repo(ref.repo_id)
     published = await threads.call(git.refs, repo, PUBLISHED)
     own = await threads.call(git.refs, repo, OWN)
-    known = {pod.pod_id for pod in pods} | {one.pod_id for one in await trash.in_trash(app, ref)}
+    known = {pod.pod_id for pod in app.pods.all()}
+    known |= {entry.pod_id for entry in await git_trash.entries(repo)}
     found = [
         *foreign(published, {pod.name for pod in pods}),
         *ownerless(own, known),
@@ -39,7 +43,7 @@ def foreign(refs: Iterable[str], pods: set[str]) -> list[Row]:
     if not odd:
         return []
     words = f"{text.count(len(odd), 'ref')} in {PUBLISHED} of no pod, such as {odd[0]}"
-    return [("warning", words, f"git update-ref -d {PUBLISHED}{odd[0]}")]
+    return [("warning", words, shlex.join(["git", "update-ref", "-d", f"{PUBLISHED}{odd[0]}"]))]
 
 
 def ownerless(refs: Iterable[str], known: set[str]) -> list[Row]:
@@ -48,7 +52,8 @@ def ownerless(refs: Iterable[str], known: set[str]) -> list[Row]:
     if not odd:
         return []
     words = f"{text.count(len(odd), 'ref')} in {OWN} of no pod, here or in the trash: {odd[0]}"
-    return [("warning", words, f"git log {odd[0]}   then: git update-ref -d {odd[0]}")]
+    # It may be the only one that holds the work: nobody is told to remove it.
+    return [("warning", words, shlex.join(["git", "log", odd[0]]))]
 
 
 def _owner(name: str) -> str:

@@ -11,17 +11,21 @@ from rumpel.daemon.app import App
 SHOWN = 5
 Row = tuple[str, str, str | None]
 """State, text, hint."""
+POD = "pod"
 OF_REPOSITORIES = ("seed", "gateway")
 
 
 async def leftovers(app: App, host_name: str) -> list[Row]:
     host, label = app.hosts[host_name], f"{names.LABEL_HOME}={app.home_id}"
-    containers = [
-        state.name for state in await host.containers(label) if is_left(app, state.labels)
-    ]
+    left = [state for state in await host.containers(label) if is_left(app, state.labels)]
+    lost = [state.name for state in left if state.labels.get(names.LABEL_KIND) == POD]
+    containers = [state.name for state in left if state.name not in lost]
     volumes = [one.name for one in await host.volumes(label) if is_left(app, one.labels)]
     images = await old_images(app, host_name)
     found: list[Row] = []
+    if lost:  # with work in them, perhaps: a daemon that starts takes them in
+        words = f"{text.count(len(lost), 'container')} of pods that are not in the list"
+        found.append(("warning", f"{words}: {text.listing(lost[:SHOWN])}", "rumpel daemon restart"))
     if containers:
         found.append(_row(containers, "container", "docker rm -f -v"))
     if volumes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -82,6 +83,16 @@ def test_refs_without_a_pod_are_found() -> None:
     held = ["refs/rumpel/keep/1/heads/a", "refs/rumpel/keep/2/deleted", "refs/rumpel/x"]
     assert "refs/rumpel/x" in doctor_git.ownerless(held, {"1", "2"})[0][1]
     assert doctor_git.ownerless(held[:-1], {"1", "2"}) == []
+
+
+def test_a_name_that_a_pod_chose_is_one_word_of_a_hint() -> None:
+    name = "refs/remotes/rumpelpod/a;touch${IFS}x;`id`@gone"
+    ((_, _, hint),) = doctor_git.foreign([name], {"a"})
+    assert hint is not None
+    assert shlex.split(hint) == ["git", "update-ref", "-d", name]
+    held = "refs/rumpel/keep/9/heads/a;id"
+    ((_, _, hint),) = doctor_git.ownerless([held], {"1"})
+    assert hint == f"git log '{held}'"
 
 
 def test_room_is_judged() -> None:
