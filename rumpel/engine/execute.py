@@ -128,14 +128,16 @@ class Engine:
 
     async def _ended_run(self, active: GraphRun) -> None:
         try:
-            await active.finished.wait()
-        except asyncio.CancelledError:
-            await self._abandon(active)
-            raise
-        written = self._end(active)
-        await active.durable()
-        await self._noted(active, written)
-        active.emit(EventKind.RUN_ENDED)
+            try:
+                await active.finished.wait()
+            except asyncio.CancelledError:
+                await self._abandon(active)
+                raise
+            written = self._end(active)
+            await active.durable()
+            await self._noted(active, written)
+        finally:  # whoever follows it waits for this, also when it was cancelled just now
+            active.emit(EventKind.RUN_ENDED)
 
     def _prepared(
         self,
@@ -245,10 +247,8 @@ class Engine:
                 await asyncio.wait(undone)
         except asyncio.CancelledError:  # a second one does not wait; the run has ended for it
             self._end(run)
-            run.emit(EventKind.RUN_ENDED)
             raise
         await self._noted(run, self._end(run))
-        run.emit(EventKind.RUN_ENDED)
 
     async def _noted(self, run: GraphRun, written: Awaitable[None]) -> None:
         """A run that did nothing is noted too, but nobody waits for that."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -104,6 +105,29 @@ async def test_before_its_first_step_a_node_leaves_no_trace(engine: Engine, worl
     assert world.started == world.undone == []
     assert engine.flights == {}
     assert "fake/a" not in engine.store.records
+
+
+async def test_a_run_cancelled_while_it_is_written_down_tells_its_end(
+    engine: Engine, world: World
+) -> None:
+    """Whoever follows it would wait for ever."""
+    world.holds["b"] = asyncio.Event()
+    told: list[Event] = []
+    running = start(engine, graph_of(PAIR), emit=told.append)
+    await until(lambda: "b" in world.started)
+    gate = threading.Event()
+    held = asyncio.ensure_future(engine.store.query(lambda _: gate.wait(5)))
+    (run,) = engine.runs.values()
+    world.holds["b"].set()
+    await until(run.finished.is_set)
+    await asyncio.sleep(0)
+    running.cancel()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [event.kind for event in told].count(EventKind.RUN_ENDED) == 1
+    assert told[-1].kind is EventKind.RUN_ENDED
+    assert await held
 
 
 async def test_a_second_cancel_does_not_wait_for_the_undo(engine: Engine, world: World) -> None:
