@@ -15,6 +15,8 @@ from rumpel.engine.graph import Node
 from rumpel.engine.run import GraphRun
 from rumpel.engine.states import NodeState
 
+MOST_CHANGES, MOST_RUNS = 1000, 64
+"""Held for a client that is slow: past it, it gets all anew. Runs that ended are shown, too."""
 STRUCTURE = (EventKind.RUN_PLANNED, EventKind.RUN_EXPANDED)
 Picture = dict[str, Any]
 
@@ -68,6 +70,9 @@ class View:
         if any(place_of(one).pod is not None and self.is_about(one) for one in active.graph.nodes):
             self.runs[active.run_id] = active
             self._open.add(active.run_id)
+            ended = [run_id for run_id in self.runs if run_id not in self._open]
+            for run_id in ended[: max(0, len(self.runs) - MOST_RUNS)]:
+                del self.runs[run_id]
             self._is_new = True
             self.changed.set()
 
@@ -83,6 +88,8 @@ class View:
             active = self.runs[event.run_id]
             found = self._node(active, active.graph.nodes[event.node_id])
             if self._is_news(found):
+                if len(self._changes) >= MOST_CHANGES:
+                    self._changes, self._is_new = [], True
                 self._changes.append(found)
                 self.changed.set()
 
