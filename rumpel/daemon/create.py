@@ -14,7 +14,7 @@ from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
 from rumpel.daemon.requests import Base, Target
-from rumpel.daemon.view import listing
+from rumpel.daemon.view import listing, status
 from rumpel.devcontainer.config import DevConfig
 from rumpel.engine import faults
 from rumpel.engine.events import DONE, NodeState
@@ -65,6 +65,8 @@ class Outcome:
         self.made: set[str] = set()
         self.errors: dict[str, RumpelError] = {}
         self.result: RunResult | None = None
+        self.is_done = False
+        """Not left to the background."""
 
 
 async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Outcome:
@@ -86,6 +88,7 @@ async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Ou
         looking = asyncio.ensure_future(git_worktree.uncommitted(where.repo))
         try:
             await realize(app, client, specs, outcome)
+            outcome.is_done = True
             if outcome.made and (changes := await looking):
                 text = count(changes, "uncommitted change")
                 client.warn(f"{text} of the host: pods have what is committed")
@@ -285,6 +288,8 @@ def row(app: App, outcome: Outcome, name: str) -> dict[str, Any]:
     if pod is None:
         raise NotFound(f"pod {name!r} was not made")
     shown = listing(app, [pod])[0]
+    if outcome.is_done:  # another request for it may be a moment behind
+        shown["status"] = status(app, pod, is_busy=False)[0]
     error = outcome.errors.get(name)
     return {
         **shown,

@@ -35,13 +35,14 @@ def listing(app: App, pods: list[Pod]) -> list[dict[str, Any]]:
     return [row for *_, row in sorted(rows, key=lambda item: item[:3])]
 
 
-def status(app: App, pod: Pod) -> tuple[str, ContainerState | None]:
+def status(app: App, pod: Pod, *, is_busy: bool | None = None) -> tuple[str, ContainerState | None]:
+    """`is_busy`: being made, for who knows better than that some request is at it."""
     snapshot = app.world.snapshot(pod.spec.host)
     if snapshot is None:
         return "unreachable", None
     # A copy: this may be a thread, and the view changes in the event loop.
     state = find_container(list(snapshot.containers.values()), pod.pod_id)
-    busy = pod.pod_id in app.creating
+    busy = pod.pod_id in app.creating if is_busy is None else is_busy
     failed = app.pods.failed_node(pod.spec)
     if state is None:
         if busy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
@@ -129,8 +130,12 @@ def test_an_image_deleted_between_runs(rumpel_project: ProjectFactory) -> None:
 
 def test_two_creates_of_one_name(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
-    both = [project.start("create", "p") for _ in range(4)]
-    assert [process.wait(60) for process in both] == [0, 0, 0, 0]
+    both = [project.start("create", "p", "--json") for _ in range(4)]
+    said = [process.communicate(timeout=60)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0, 0, 0]
+    rows = [json.loads(out)["data"][0] for out in said]
+    assert [row["status"] for row in rows] == ["running"] * 4
+    assert sorted(row["created"] for row in rows) == [False, False, False, True]
     assert len(project.containers("p")) == 1
 
 
