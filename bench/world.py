@@ -119,7 +119,7 @@ class Rumpel:
         return done.stdout.decode().strip()
 
     def daemon_pid(self) -> int:
-        return int((self.folder / "s" / "rumpel" / "daemon.pid").read_text())
+        return int((self.folder / "s" / "rumpel" / "daemon.pid").read_text().split()[0])
 
     def close(self) -> None:
         for repo in self.repos:

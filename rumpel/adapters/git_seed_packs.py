@@ -74,21 +74,27 @@ async def draft(
     indexes = await threads.call(_own, repo) if tips and not is_partial else []
     if not indexes:
         return Draft(repo, tips, scratch, [], None)
-    early: list[Path] = []
-    is_large = is_bold and await threads.call(_weight, indexes[0]) >= EARLY_BYTES
-    # It reads commits alone, where the proof reads every tree.
-    if is_large and await _seems_clean(repo, tips, indexes[0]):
-        early = await threads.call(_link, indexes[0], scratch)
-    listing = asyncio.get_running_loop().create_task(_list(repo, tips), name="objects of a seed")
-    return Draft(repo, tips, scratch, early, listing)
+    listing = asyncio.get_running_loop().create_task(
+        _list(repo, tips, "--objects", "--no-object-names"), name="objects of a seed"
+    )
+    made = Draft(repo, tips, scratch, [], listing)
+    try:
+        is_large = is_bold and await threads.call(_weight, indexes[0]) >= EARLY_BYTES
+        # It reads commits alone, where the proof reads every tree.
+        if is_large and await seems_clean(repo, tips, indexes[0]):
+            made.early.extend(await threads.call(_link, indexes[0], scratch))
+    except BaseException:
+        await made.close()
+        raise
+    return made
 
 
-async def _list(repo: git.Repo, tips: list[str]) -> list[bytes]:
+async def _list(repo: git.Repo, tips: list[str], *options: str) -> list[bytes]:
+    """The commits that `tips` reach, or more with OPTIONS."""
     done = await git_run.run(
         repo.git_dir,
         "rev-list",
-        "--objects",
-        "--no-object-names",
+        *options,
         "--stdin",
         input="".join(f"{oid}\n" for oid in tips).encode(),
         timeout_s=TIMEOUT_S,
@@ -98,7 +104,7 @@ async def _list(repo: git.Repo, tips: list[str]) -> list[bytes]:
     return done.stdout.split()
 
 
-async def _seems_clean(repo: git.Repo, tips: list[str], index: Path) -> bool:
+async def seems_clean(repo: git.Repo, tips: list[str], index: Path) -> bool:
     """It has no commit that a ref or a reflog has, and the branches lack; others may dangle."""
     done = await git_run.run(
         repo.git_dir,
@@ -116,7 +122,9 @@ async def _seems_clean(repo: git.Repo, tips: list[str], index: Path) -> bool:
     if done.code or len(strange) == MAX_STRANGE:
         return False
     names = await threads.call(_names, index, len(tips[0]) // 2)
-    return names.isdisjoint(bytes.fromhex(oid.decode()) for oid in strange)
+    found = {oid for oid in strange if bytes.fromhex(oid.decode()) in names}
+    # Git goes by dates: who is younger than its own children may be named though a branch has it.
+    return not found or found.issubset(await _list(repo, tips))
 
 
 async def _pack(repo: git.Repo, scratch: Path, *options: str, wanted: list[str]) -> None:

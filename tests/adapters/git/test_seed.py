@@ -10,6 +10,7 @@ import pytest
 from rumpel.adapters import git_seed, git_seed_packs, threads
 from rumpel.errors import RumpelError
 from tests.adapters.git.conftest import Pair, seed_tar
+from tests.adapters.git.test_hostile import write
 from tests.support import large
 from tests.support.repo import Repo
 
@@ -171,3 +172,28 @@ async def test_a_pack_with_a_stash_is_not_even_tried(
     host.git("repack", "-q", "-a", "-d")
     found = await poured_boldly(pair, tmp_path)
     assert objects(found) == reached(host, "--branches")
+
+
+async def test_commits_younger_than_their_children_are_no_strangers(
+    pair: Pair, tmp_path: Path
+) -> None:
+    """Of a clock that went backwards; git's search by dates stops too early then."""
+    host = pair.host
+    tip = host.oid("HEAD")
+    folder = host.oid("HEAD^{tree}")
+    for second in (2_000_000_000, *range(1_000_000_000, 1_000_000_020)):
+        who = f"A <a@b.c> {second} +0000"
+        text = f"tree {folder}\nparent {tip}\nauthor {who}\ncommitter {who}\n\nx\n"
+        tip = write(host, "commit", text.encode())
+        if second == 2_000_000_000:
+            host.git("update-ref", "refs/heads/main", tip)
+    host.git("update-ref", "refs/heads/main", tip)
+    host.git("repack", "-q", "-a", "-d")
+    (index,) = (host.root / ".git/objects/pack").glob("*.idx")
+    assert host.git("rev-list", "--all", "--reflog", f"^{tip}") != ""
+    assert await git_seed_packs.seems_clean(pair.repo, [tip], index)
+    host.commit("amended away")
+    host.git("reset", "-q", "--hard", tip)
+    host.git("repack", "-q", "-a", "-d")
+    (index,) = (host.root / ".git/objects/pack").glob("*.idx")
+    assert not await git_seed_packs.seems_clean(pair.repo, [tip], index)
