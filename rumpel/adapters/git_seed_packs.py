@@ -162,8 +162,9 @@ def _take(listed: list[bytes], indexes: list[Path], scratch: Path, early: list[P
 
     Raises Unclean when one of the `early` ones is none of these.
     """
-    wanted = {bytes.fromhex(oid.decode()) for oid in listed}
-    left, size = set(wanted), len(next(iter(listed), b"")) // 2
+    size = len(next(iter(listed), b"")) // 2
+    wanted = _split(bytes.fromhex(b"".join(listed).decode()), size)
+    left = set(wanted)
     for index in early:
         names = _names(index, size)
         if not names <= wanted:
@@ -174,6 +175,8 @@ def _take(listed: list[bytes], indexes: list[Path], scratch: Path, early: list[P
         # One whose objects are all in others already would only add to the volume.
         if names <= wanted and not names.isdisjoint(left) and _link(index, scratch):
             left -= names
+    if not left:
+        return []
     if len(left) == len(wanted):
         return [oid.decode() for oid in listed]
     return [oid.decode() for oid in listed if bytes.fromhex(oid.decode()) in left]
@@ -221,4 +224,8 @@ def _names(index: Path, oid_bytes: int) -> frozenset[bytes]:
         table = file.read(count * oid_bytes)
     if len(table) != count * oid_bytes:
         raise RumpelError(f"{index} is cut off")
-    return frozenset(table[start : start + oid_bytes] for start in range(0, len(table), oid_bytes))
+    return _split(table, oid_bytes)
+
+
+def _split(names: bytes, size: int) -> frozenset[bytes]:
+    return frozenset(names[start : start + size] for start in range(0, len(names), size or 1))
