@@ -128,7 +128,7 @@ def _told(latencies: list[float], moves: list[float], base: float) -> list[Figur
             "ms",
             base,
             "direct fetch over a parked upload-pack",
-            2.2,
+            1.8,
         ),
         Figure(f"the same, p99 of {len(latencies)}", p99, "ms", bar=500, note="bar in ms"),
         Figure(
