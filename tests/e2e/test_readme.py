@@ -80,6 +80,18 @@ def test_slow_set_up_paid_once(rumpel_project: ProjectFactory) -> None:
     assert len({project.exec(pod, "cat", "/tmp/ran").stdout for pod in pods}) == 1
 
 
+def test_watching(rumpel_project: ProjectFactory) -> None:
+    config = {"image": MINI_IMAGE, "runArgs": ["--network=none"], "onCreateCommand": "echo hi"}
+    project = rumpel_project(config=config)
+    lines = commands("Watching")
+    said = [project.run(*shlex.split(line)[1:]).assert_ok().stdout for line in lines]
+    assert "up to date" in said[1]
+    assert "onCreateCommand | hi\n" in said[2]
+    assert len(said[3].splitlines()) == 5
+    assert said[3].endswith("  fix-login · create (1) · done\n")
+    assert said[4].startswith("ok       daemon ")
+
+
 def test_every_command_is_in_the_readme_and_every_one_named_exists(
     rumpel_project: ProjectFactory,
 ) -> None:
