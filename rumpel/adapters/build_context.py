@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import re
 import stat
 import tarfile
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from rumpel.adapters import build_ignore
+from rumpel.adapters import build_git, build_ignore
 from rumpel.adapters.build_ignore import Ignore, Verdict
 from rumpel.errors import ConfigError, RumpelError
 
@@ -31,19 +30,6 @@ MTIME = 1_000_000_000
 """One time for all: builders ignore it. Not 0, since zip (Python wheels) starts at 1980."""
 MAX_DOCKERFILE_BYTES = 4 << 20
 READ_BYTES = 1 << 20
-GIT = re.compile(r"(?:^|/)\.git/(?:modules/.+/)?")
-"""What begins the path of a file of git's own, also of a submodule."""
-UNSENT = re.compile(
-    GIT.pattern + r"(?:(?:logs/)?refs/(?:remotes/rumpelpod|rumpel)(?:/|$)"
-    r"|objects/(?:.+/)?tmp_[^/]+$|(?:.+/)?[^/]+\.lock$)"
-)
-"""What pods publish and we hold is no part of the project; what is just written comes and goes."""
-UNTOLD = re.compile(GIT.pattern + r"(?:objects/(?!info/alternates$)|logs/)")
-"""Objects are known by the refs."""
-PACKED_REFS = re.compile(GIT.pattern + "packed-refs$")
-OUR_PACKED_REFS = re.compile(
-    rb"^\w+ refs/(?:remotes/rumpelpod|rumpel)/.*\n(?:\^.*\n)*", re.MULTILINE
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +92,30 @@ def key_of(context: Context, *, digest_file: DigestFile | None = None) -> str:
     total = hashlib.blake2b(digest_size=16)
     for field in ("context-2", context.dockerfile, context.dockerfile_data):
         _feed(total, field)
-    for entry in context.entries:
-        is_untold = UNTOLD.search(entry.path) or (entry.kind == "folder" and GIT.search(entry.path))
-        if entry.is_hidden or is_untold:
-            continue
-        content = entry.target
-        if entry.kind == "file":
-            is_packed = PACKED_REFS.search(entry.path)
-            try:
-                content = (_packed_digest if is_packed else digest_of)(
-                    context.root / entry.path, entry.info
-                )
-            except OSError as err:
-                raise ConfigError(f"cannot read the build context: {err}") from err
-        for field in (entry.path, entry.kind, f"{entry.mode:o}", content):
-            _feed(total, field)
+    told = [entry for entry in context.entries if not entry.is_hidden and _is_told(entry)]
+    of_refs = {one.path for one in told if one.kind == "file" and build_git.REF.search(one.path)}
+    try:
+        for entry in told:
+            if entry.path in of_refs:
+                continue
+            content = entry.target
+            if entry.kind == "file":
+                content = digest_of(context.root / entry.path, entry.info)
+            for field in (entry.path, entry.kind, f"{entry.mode:o}", content):
+                _feed(total, field)
+        for path, oid in build_git.refs(context.root, of_refs):
+            for value in (path, "ref", oid):
+                _feed(total, value)
+    except OSError as err:
+        raise ConfigError(f"cannot read the build context: {err}") from err
     return total.hexdigest()
+
+
+def _is_told(entry: Entry) -> bool:
+    """Folders of git come and go with what is in them."""
+    if build_git.UNTOLD.search(entry.path):
+        return False
+    return entry.kind != "folder" or not build_git.INSIDE.search(entry.path)
 
 
 def plain_digest(path: Path, _info: os.stat_result) -> str:
@@ -130,10 +124,6 @@ def plain_digest(path: Path, _info: os.stat_result) -> str:
         while data := file.read(READ_BYTES):
             total.update(data)
     return total.hexdigest()
-
-
-def _packed_digest(path: Path, _info: os.stat_result) -> str:
-    return hashlib.blake2b(OUR_PACKED_REFS.sub(b"", path.read_bytes()), digest_size=16).hexdigest()
 
 
 def write_tar(root: str | Path, dockerfile: str | Path, out: Path) -> str:
@@ -187,7 +177,7 @@ def _walk(
     """Depth first, sorted by name; a folder only when it or something in it is sent."""
     for item in sorted(os.scandir(root / folder), key=lambda item: item.name):
         path = f"{folder}/{item.name}" if folder else item.name
-        if UNSENT.search(path):
+        if build_git.UNSENT.search(path):
             continue
         verdict = ignore.judge(path, above)
         is_forced = path in forced

@@ -193,9 +193,14 @@ def test_the_key_is_the_users_part_of_a_repository(git_repo: Repo) -> None:
     git_repo.git("pack-refs", "--all")
     assert b"rumpelpod/p@p" in (root / ".git/packed-refs").read_bytes()
     assert build_context.content_key(root, root / "Dockerfile") == key
+    (root / ".git/gc.log").write_text("")
+    git_repo.git("gc", "-q", "--prune=now")
+    git_repo.git("update-server-info")
+    assert (root / ".git/info/refs").exists()
+    assert build_context.content_key(root, root / "Dockerfile") == key, "nobody moved a ref"
     for change in (
         ("branch", "leak", other),
-        ("pack-refs", "--all"),
+        ("branch", "-f", "leak", oid),
         ("config", "a.b", "c"),
         ("symbolic-ref", "HEAD", "refs/heads/leak"),
     ):
