@@ -130,7 +130,8 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         raise await ended_at_once(ctx.world, inputs, state)
     if found is not None:
         state = await _put_back(ctx, inputs, state)
-    await mountpoint.give(host, container_id, inputs.spec, inputs.user)
+    if found is None or found.status in ("created", "running"):  # not one of old
+        await mountpoint.give(host, container_id, inputs.spec, inputs.user)
     return Output(
         container_id=container_id,
         started_at=state.started_at,

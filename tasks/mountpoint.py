@@ -17,6 +17,8 @@ from rumpel.model import ContainerSpec
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
+SYSTEM = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LD_LIBRARY_PATH": "", "LD_PRELOAD": ""}
+"""Root runs this: an image's own PATH may begin with a folder that the pod's user can write."""
 GIVE = """
 user=$1; shift
 owner=$(id -u "$user" 2>/dev/null || echo "$user"):$(id -g "$user" 2>/dev/null || echo 0)
@@ -35,7 +37,9 @@ async def give(host: DockerHost, container_id: str, spec: ContainerSpec, user: s
         return
     argv = ["/bin/sh", "-c", GIVE, "sh", user, *folders]
     try:
-        done = await host.exec_run(container_id, argv, user="0", cwd="/", timeout_s=TIMEOUT_S)
+        done = await host.exec_run(
+            container_id, argv, user="0", env=SYSTEM, cwd="/", timeout_s=TIMEOUT_S
+        )
         problem = done.stderr.decode("utf-8", "replace").strip()[-500:] if done.code else None
     except RumpelError as error:
         problem = error.message

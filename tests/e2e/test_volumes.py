@@ -30,3 +30,24 @@ def test_a_recreate_keeps_what_lies_in_them(rumpel_project: ProjectFactory) -> N
     project.run("delete", "--force", "p").assert_ok()
     assert project.home.label
     assert project.docker.volumes(project.home.label) == []
+
+
+def test_root_runs_no_program_of_the_user(rumpel_project: ProjectFactory) -> None:
+    """A new volume is given to the user by root, whatever PATH the image has."""
+    own = "RUN mkdir /own && chown dev /own\nENV PATH=/own:$PATH\nUSER dev\n"
+    for name in ("id", "stat", "ls", "chown"):
+        script = f'[ $(/usr/bin/id -u) != 0 ] || : >>/own/by-root; exec /usr/bin/{name} "$@"'
+        own += f"RUN printf '#!/bin/sh\\n%s\\n' '{script}' >/own/{name} && chmod +x /own/{name}\n"
+    config = {
+        "build": {"dockerfile": "Dockerfile"},
+        "mounts": ["type=volume,target=/cache/one"],
+        "remoteUser": "dev",
+    }
+    project = rumpel_project(
+        {".devcontainer/Dockerfile": f"FROM {MINI_IMAGE}\n{own}"}, config=config
+    )
+    project.run("create", "p", "--trust").assert_ok()
+    assert project.inside("p", "touch /cache/one/mine; ls /own").split() == [
+        *("chown", "id", "ls", "stat")
+    ]
+    project.run("delete", "--force", "p").assert_ok()
