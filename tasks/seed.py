@@ -73,6 +73,8 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     host = world.host(inputs.host)
     volume = names.seed_volume_name(repo.basename, repo.repo_id, world.home_id)
     is_damaged = world.by_hand.seed(repo, inputs.host) is not None
+    if is_damaged:  # by the last look, which may be old: what follows is not for a mistake
+        is_damaged = await world.by_hand.look_at_seed(repo, inputs.host) is not None
     if is_damaged:
         await _dismiss(world, inputs)
     poured: Poured = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rumpel.adapters import git, git_run
 from rumpel.adapters.git_wire import Server
@@ -17,6 +17,26 @@ PINNED = (
     "push.recurseSubmodules=no",
     "submodule.recurse=false",
 )
+
+EVERY_BRANCH = ("+refs/heads/*:refs/heads/*",)
+"""As they are when git reads them."""
+MAX_MOVES = 64
+"""More exact refspecs than that: git's time for each grows with all refs of both sides."""
+
+
+def moves(
+    before: Mapping[str, str], now: Mapping[str, str], branch: str | None
+) -> list[str] | None:
+    """Refspecs that bring the other side from branches `before` to `now`, to exactly these commits.
+
+    None where only `EVERY_BRANCH` does, with `prune`. Never empty, since git would take that for
+    the user's own settings: then `branch` is sent again. Pure.
+    """
+    if before.keys() - now.keys():
+        return None
+    moved = [ref for ref, oid in now.items() if before.get(ref) != oid]
+    moved = moved or [ref for ref in (f"refs/heads/{branch}", *now) if ref in now][:1]
+    return [f"+{now[ref]}:{ref}" for ref in moved] if 0 < len(moved) <= MAX_MOVES else None
 
 
 async def push_from(

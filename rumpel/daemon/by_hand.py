@@ -42,7 +42,8 @@ class ByHandLook:
         for repo in {spec.repo.repo_id: spec.repo for spec in pods}.values():
             await self._look_at_branches(repo)
         for key in {(spec.repo.repo_id, spec.host): spec for spec in pods}.values():
-            await self.look_at_seed(key.repo, key.host)
+            if not self._repo(key.repo).push_lock.locked():  # a push takes as long as it takes
+                await self.look_at_seed(key.repo, key.host)
 
     async def look_at_seed(self, repo: RepoRef, host: str) -> str | None:
         gateway = self._repo(repo).gateway(host)
@@ -59,12 +60,14 @@ class ByHandLook:
         gateway = sync.gateway(host)
         if gateway is None:
             raise RumpelError(f"nobody writes the seed of {repo.basename}")
-        await gateway.host.exec_run(
-            gateway.container_id,
-            ["/bin/sh", "-c", resource_text("seed_mend.sh"), "sh", gateway.path],
-            user="0",
-            timeout_s=MEND_TIMEOUT_S,
-        )
+        async with sync.push_lock:
+            await gateway.host.exec_run(
+                gateway.container_id,
+                ["/bin/sh", "-c", resource_text("seed_mend.sh"), "sh", gateway.path],
+                user="0",
+                timeout_s=MEND_TIMEOUT_S,
+            )
+            sync.mark_sent(host, None)  # what was pushed since it was poured is gone with that
         held = {oid: oid for known in sync.branches.values() for oid in known.values()}
         await sync.ensure(host, None, held)
         await self._look_at_seed(repo, host, gateway)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -268,48 +268,64 @@ class RepoSync:
             return
         try:
             repo = await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
-            heads = await threads.call(git.refs, repo, "refs/heads/")
-            head = await threads.call(git.head, repo)
+            tips = await threads.call(_tips, repo)
         except RumpelError as error:
             log.warning("repository %s cannot be read: %s", self.repo.work_tree, error.message)
             return
         for seat in list(self._gateways):
-            if self._sent.get(seat) != (head, heads):
+            if self._sent.get(seat) != tips:
                 try:
-                    await self._push(repo, seat, (head, heads))
+                    await self._push(repo, seat)
                 except RumpelError as error:
                     log.warning("branches of %s not sent: %s", self.repo.work_tree, error.message)
 
     async def _push(
-        self, repo: git.Repo, seat: tuple[str, str], tips: Tips, extra: Sequence[str] = ()
+        self, repo: git.Repo, seat: tuple[str, str], wanted: Iterable[str] = ()
+    ) -> set[str]:
+        """Send the branches, and those of the commits `wanted` that no branch is at: answers them.
+
+        What is noted as sent is what was sent: the user may commit at any moment of this.
+        """
+        async with self.push_lock:
+            gateway = self._gateways.get(seat)
+            if gateway is None:
+                return set()
+            head, heads = tips = await threads.call(_tips, repo)
+            extra = sorted({*wanted} - {*heads.values()})
+            at_head = () if head.oid is None else (head.oid,)
+            commits = [*heads.values(), *at_head, *extra]
+            await self.send_large(gateway.container_id, repo, commits, gateway.path)
+            before = self._sent.get(seat)
+            exact = None if before is None else git_push.moves(before[1], heads, head.branch)
+            refspecs = list(git_push.EVERY_BRANCH if exact is None else exact)
+            refspecs += [f"+{oid}:refs/rumpel/wanted/{oid}" for oid in extra]
+            if head.branch is None and head.oid is not None:
+                refspecs.append(f"+{head.oid}:refs/rumpel/head")
+            is_known = False
+            try:
+                await self._send(repo, gateway, head, refspecs)
+                is_known = exact is not None or await threads.call(_tips, repo) == tips
+            finally:
+                if self._gateways.get(seat) == gateway:
+                    self._sent.pop(seat, None)
+                    self._sent |= {seat: tips} if is_known else {}
+        self._on_pushed(self.repo.repo_id, gateway.host_name)
+        return {*extra}
+
+    async def _send(
+        self, repo: git.Repo, gateway: Gateway, head: git.Head, refspecs: Sequence[str]
     ) -> None:
-        head = tips[0]
-        gateway = self._gateways.get(seat)
-        if gateway is None:
-            return
         target = f"refs/heads/{head.branch}" if head.branch else (head.oid or "")
         made_with = git_seed.config(repo.object_format) if gateway.path != names.SEED_PATH else ""
-        refspecs = ["+refs/heads/*:refs/heads/*"]
-        refspecs += [f"+{oid}:refs/rumpel/wanted/{oid}" for oid in extra]
-        if head.branch is None and head.oid is not None:
-            refspecs.append("+HEAD:refs/rumpel/head")
-        async with self.push_lock:
-            at_head = () if head.oid is None else (head.oid,)
-            commits = [*tips[1].values(), *at_head, *extra]
-            await self.send_large(gateway.container_id, repo, commits, gateway.path)
-            stream = await gateway.host.exec_stream(
-                gateway.container_id,
-                ["/bin/sh", "-c", RECEIVE, "sh", target, gateway.path, made_with],
-                user="0",
-            )
-            try:
-                await git_push.push_from(
-                    repo, stream, refspecs, prune=True, timeout_s=PUSH_TIMEOUT_S
-                )
-            finally:
-                await stream.close()
-        self._sent[seat] = tips
-        self._on_pushed(self.repo.repo_id, gateway.host_name)
+        stream = await gateway.host.exec_stream(
+            gateway.container_id,
+            ["/bin/sh", "-c", RECEIVE, "sh", target, gateway.path, made_with],
+            user="0",
+        )
+        try:
+            await git_push.push_from(repo, stream, refspecs, prune=True, timeout_s=PUSH_TIMEOUT_S)
+        finally:
+            await stream.close()
 
     async def send_large(
         self,
@@ -351,14 +367,15 @@ class RepoSync:
         held = self._wanted.setdefault(seat, set())
         tips = set() if sent is None else {sent[0].oid, *sent[1].values(), *held}
         wanted = {item for item in (oid, *restore.values()) if item is not None} - tips
-        if not wanted:
+        if sent is not None and not wanted:
             return
         repo = await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
-        heads = await threads.call(git.refs, repo, "refs/heads/")
-        head = await threads.call(git.head, repo)
-        missing = wanted - {*heads.values()}
-        await self._push(repo, seat, (head, heads), sorted(missing))
-        held |= missing
+        held |= await self._push(repo, seat, wanted)
+
+
+def _tips(repo: git.Repo) -> Tips:
+    """Blocking."""
+    return git.head(repo), git.refs(repo, "refs/heads/")
 
 
 def _dropped(repo: git.Repo, wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:

@@ -171,6 +171,12 @@ def test_a_repository(rumpel_project: ProjectFactory) -> None:
         assert project.container_id("p") == container
         assert work(project) == before
         project.exec("p", "git", "-C", "/workspaces/repo", "fsck", "--connectivity-only")
+    writer = gateway(project)
+    project.docker.exec(writer, "mv", f"{SEED}/HEAD", f"{SEED}/HEAD.away")
+    found(project, "seed", "host.git is damaged")
+    project.docker.exec(writer, "mv", f"{SEED}/HEAD.away", f"{SEED}/HEAD")
+    mended(project)
+    assert gateway(project) == writer, "it was looked at again before it was made anew"
     project.docker.exec(gateway(project), "sh", "-ec", f"rm -rf {SEED}/objects/*")
     project.run("create", "q").assert_error(1, "host.git is damaged", "run the same again")
     project.run("create", "q").assert_ok()
