@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import random
 import socket
@@ -18,7 +19,7 @@ from rumpel.adapters import docker_types as types
 from rumpel.adapters.docker_errors import ProtocolError
 from rumpel.adapters.docker_http import HttpClient
 from rumpel.adapters.docker_stream import DockerStream, frames
-from rumpel.adapters.docker_wire import Wire, parse_endpoint
+from rumpel.adapters.docker_wire import TURN_BYTES, Wire, parse_endpoint
 from rumpel.adapters.stream import STDERR, STDOUT
 from tests.adapters.docker.fake_engine import Request, fake_engine, json_answer
 
@@ -263,3 +264,36 @@ def test_podmans_words_are_understood() -> None:
     words = {"configured": "created", "stopped": "exited", "stopping": "running"}
     assert {word: types.status(word) for word in words} == words
     assert types.image_id(ID) == f"sha256:{ID}"
+
+
+async def test_what_has_arrived_already_holds_up_nobody_else() -> None:
+    """The reader finds something each time it looks, so it never has to wait."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * TURN_BYTES)
+    data, sent = frame(STDOUT, bytes(4088)) * 256, 0
+    with theirs:
+        with contextlib.suppress(BlockingIOError):
+            while sent < len(data):
+                sent += theirs.send(data[sent : sent + 4096])
+        assert sent > 2 * TURN_BYTES
+        stream = DockerStream(Wire(ours), b"", is_tty=False, name="test")
+        since = worst = 0
+
+        async def beat() -> None:
+            nonlocal since
+            while True:
+                since = 0
+                await asyncio.sleep(0)
+
+        beating = asyncio.ensure_future(beat())
+        await asyncio.sleep(0)
+        while stream.bytes_read < sent * 4088 // 4096:
+            before = stream.bytes_read
+            assert await stream.read()
+            since += stream.bytes_read - before
+            worst = max(worst, since)
+        beating.cancel()
+        await stream.close()
+    assert worst <= 2 * TURN_BYTES
