@@ -4,7 +4,7 @@
 Here refs and pack are asked for in two requests of protocol version 2, and the pack goes into one
 `git index-pack` with the same checks, started before there is anything to import. Whether the
 histories are complete is for the caller to prove. Whatever is not everyday is left to git fetch:
-nothing was taken then, and the server waits for its next request.
+nothing was taken then, and the server waits for its next request or has to be left.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ MAX_HAVES = 64
 DELIMITER, END = b"0001", b"0000"
 EARLY = 128
 """The exit code of git for everything that is fatal."""
+HUNG_UP = "fatal: the pod hung up"
 
 
 async def fetch(server: Server, quarantine: Quarantine, limits: Limits) -> FetchReport | None:
@@ -60,7 +61,7 @@ async def _fetch(
     if server.is_held:
         await stack.enter_async_context(indexer.running())
     heard = await server.ask(refs_request())
-    if heard is None or heard.odd_lines or heard.marks or heard.acked:
+    if heard is None or heard.is_odd:
         return None  # a branch that is not understood must not look like one that was deleted
     held = await threads.call(_held, quarantine, server.claims)
     wants = wanted(held, server.claims)
@@ -108,11 +109,11 @@ async def _packed(
         request = pack_request(wants.values(), again, is_done=True)
         heard = await server.ask(request, indexer.take)
     if heard is None:
-        return EARLY, "fatal: the pod hung up"
+        return EARLY, HUNG_UP
     if SHALLOW in heard.marks or PACKFILE not in heard.marks:
         return None
     done = await indexer.ended()
-    return EARLY if done.code else 0, done.error_text  # 1 would be harmless of git fetch alone
+    return EARLY if done.code > 0 else done.code, done.error_text  # 1 is harmless of git fetch
 
 
 def refs_request() -> bytes:
@@ -164,12 +165,15 @@ class Indexer:
                 self._child = child
                 yield
 
-    async def take(self, data: bytearray) -> None:
-        """What it does not want is dropped: the server has to get rid of it all the same."""
+    async def take(self, data: bytearray) -> bool:
+        """False when it wants no more: it has ended."""
         if self._ours is None:
             raise Bug("git index-pack was not started")
-        with contextlib.suppress(OSError):
+        try:
             await asyncio.get_running_loop().sock_sendall(self._ours, data)
+        except OSError:
+            return False
+        return True
 
     async def ended(self) -> proc.Completed:
         if self._child is None or self._ours is None:

@@ -68,7 +68,8 @@ class Intake:
         try:
             why = await self._all()
             waiting = self._wanted()
-            if why is not None and len(waiting) == 1 and not self.refused:
+            is_final = why not in (None, git_direct.HUNG_UP)  # maybe it was killed: once more
+            if why is not None and is_final and len(waiting) == 1 and not self.refused:
                 self.refused[waiting[0]] = why
             elif waiting:
                 # Together they have just failed, unless there were too many to be listed.
@@ -93,7 +94,8 @@ class Intake:
                 known = self.quarantine.known
                 self.claims = {os.fsencode(name): "" for name in known}
         if why is not None and not await self._has_server():
-            raise Refused(f"import failed: {why}", details={"refused": why})
+            kind = RumpelError if why == git_direct.HUNG_UP else Refused
+            raise kind(f"import failed: {why}", details={"refused": why})
         return why
 
     def _wanted(self) -> list[str]:
@@ -131,12 +133,15 @@ class Intake:
 
     async def _has_server(self) -> bool:
         """One that waits for a request: this one, or a new one."""
-        left = max(1.0, min(self.limits.seconds, self._ends_at - time.monotonic()))
+        left = max(1.0, min(self.limits.idle_seconds, self._ends_at - time.monotonic()))
         if self.server.can_go_on:
             with contextlib.suppress(RumpelError):
                 await self.server.drain(left)
                 if self.server.can_go_on:
                     return True
+        return await self._has_another()
+
+    async def _has_another(self) -> bool:
         if self.reopen is None or len(self._opened) >= MAX_SERVERS:
             return False
         stream = await self.reopen()
@@ -160,6 +165,8 @@ class Intake:
                 raise _failed(report)
             if report.code not in NOT_FATAL:
                 await threads.call(quarantine.discard)
+                if git_run.is_hosts_fault(report.code, report.said):
+                    raise _failed(report)
                 return report.said or f"git fetch ended with {report.code}"
             await self.judge(report)
         except Refused:
@@ -180,6 +187,9 @@ class Intake:
             if self.server.went_at is not None:
                 left_s = self.server.went_at + left.seconds - time.monotonic()
                 left = replace(left, seconds=max(1.0, left_s))
+            is_halfway = self.server.can_go_on and not self.server.is_at_rest
+            if is_halfway and not await self._has_another():
+                raise RumpelError("import failed: the pod lists something else than branches")
         return await self.server.fetch(
             quarantine.path,
             refspecs,

@@ -51,14 +51,14 @@ class PktListener:
         self.acked: set[str] = set()
         """Commits that it has, too."""
         self.odd_lines = 0
-        """Told, and neither a branch nor anything else that is known here."""
+        """Told, and neither a branch nor anything else that is known here; or nothing was told."""
         self.pack: bytearray | None = None
         """Of the pack what nobody took yet; not gathered unless set."""
         self._is_due, self._is_pack_due = True, False
         """What it may say now. Of version 2 alone: who spoke before would talk past git."""
         self._is_raw = False
         """An old server without side bands: a bare pack to the end."""
-        self._talk_bytes = self._progress_bytes = 0
+        self._talk_bytes = self._progress_bytes = self._claim_lines = 0
         self._band = 0
         self._packet = bytearray()
         self._want = HEADER_BYTES
@@ -88,6 +88,11 @@ class PktListener:
     def may_be_version_2(self) -> bool:
         """By what it has said so far."""
         return VERSION_2.startswith(self._greeting[: len(VERSION_2)])
+
+    @property
+    def is_odd(self) -> bool:
+        """What is no list of branches was heard."""
+        return bool(self.odd_lines or self.marks or self.acked)
 
     def expect(self, *, pack: bool) -> None:
         """One more answer is due, in which there may be a `pack`."""
@@ -143,6 +148,7 @@ class PktListener:
         if not LENGTH.fullmatch(word):
             raise Refused("refused: what the pod sends is not git's protocol")
         size = int(word, 16)
+        self._count_talk(HEADER_BYTES)
         if size > HEADER_BYTES:
             # The rest of a pack's packet is passed on as it comes.
             seen = HEADER_BYTES + 1 if self.in_pack else size
@@ -151,6 +157,8 @@ class PktListener:
         self._packet.clear()
         if size == 0:
             self._rest()
+        else:
+            self.odd_lines += 1
 
     def _rest(self) -> None:
         self.in_pack, self._greeted, self.is_at_rest = False, True, True
@@ -192,10 +200,13 @@ class PktListener:
         if self._band == BAND_ERROR and len(self.error) < MAX_ERROR_BYTES:
             self.error += data
 
-    def _talk(self, line: bytes) -> None:
-        self._talk_bytes += len(line) + HEADER_BYTES
+    def _count_talk(self, size: int) -> None:
+        self._talk_bytes += size
         if self._talk_bytes > MAX_TALK_BYTES:
             raise passed("tells more", MAX_TALK_BYTES, "bytes before its pack")
+
+    def _talk(self, line: bytes) -> None:
+        self._count_talk(len(line))
         if line.startswith(b"ERR ") and len(self.error) < MAX_ERROR_BYTES:
             self.error += line[4 : 4 + MAX_ERROR_BYTES]
         if line in MARKS:
@@ -208,7 +219,8 @@ class PktListener:
             self.odd_lines += line not in MARKS and ack is None
             return
         self.claims[claim[2]] = claim[1].decode()
-        if len(self.claims) > self._limits.refs:
+        self._claim_lines += 1
+        if self._claim_lines > self._limits.refs:
             raise passed("has more", self._limits.refs, "branches")
 
 

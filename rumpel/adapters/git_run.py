@@ -6,7 +6,10 @@ runs on the host: hooks, fsmonitor, credential helpers, replace refs, lazy fetch
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import signal
 from collections.abc import Sequence
 
 from rumpel.adapters import proc
@@ -22,6 +25,15 @@ PINNED = (
     "protocol.fd.allow=always",
 )
 ERROR_LINES = 3
+DIED = re.compile(r"died of signal (\d+)")
+OF_ITS_INPUT = frozenset(
+    {signal.SIGXFSZ, signal.SIGXCPU, signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
+)
+"""Signals that git brings upon itself by what it reads; the others come from this machine."""
+NOT_OF_ITS_INPUT = tuple(
+    os.strerror(number)
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EAGAIN)
+)
 
 
 def isolated_env() -> dict[str, str]:
@@ -89,6 +101,17 @@ def failed(args: Sequence[str], done: proc.Completed) -> RumpelError:
         f"git {verb} failed: {summary(done.error_text) or f'exit code {done.code}'}",
         details={"exit_code": done.code, "stderr": done.error_text[-4000:]},
     )
+
+
+def is_hosts_fault(code: int, said: str) -> bool:
+    """Whether a git failed that may do better another time: killed, or nowhere to write to.
+
+    A pod that makes its server say so only keeps its own branches from coming.
+    """
+    died = DIED.search(said)
+    number = int(died[1]) if died and code > 0 else max(0, -code)
+    is_killed = number != 0 and number not in OF_ITS_INPUT
+    return code != 0 and (is_killed or any(text in said for text in NOT_OF_ITS_INPUT))
 
 
 def summary(text: str) -> str:

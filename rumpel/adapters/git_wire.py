@@ -12,20 +12,22 @@ import contextlib
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rumpel.adapters import git_run, proc, threads
 from rumpel.adapters.git_limits import Limits as Limits  # part of what this module offers
 from rumpel.adapters.git_limits import passed, restrict
-from rumpel.adapters.git_pack import PackScanner
 from rumpel.adapters.git_pkt import PktListener, Requests
+from rumpel.adapters.git_report import FetchReport as FetchReport
 from rumpel.adapters.stream import STDOUT, Stream
 from rumpel.errors import Bug, RumpelError, TimedOut
 
 CHUNK_BYTES = 1 << 18
-INLINE_BYTES = 1 << 15
-"""Of a pack; more is looked at in a thread."""
+INLINE_BYTES = 4 << 10
+"""Looked at in the event loop before others get their turn; what comes in larger pieces is looked
+at in a thread. It can stand for 4 MiB of zeros, 5 ms; engines give at most 32 KiB at once."""
+PIECE_BYTES = 64
+"""What a piece costs at least, however short."""
 FOR_EVER_S = 1e7
 GOODBYE = b"0000\n"
 """What ends a server of version 2 that is at rest; the line lets the next one begin."""
@@ -33,25 +35,10 @@ MAX_ERROR_BYTES = 8000
 MAX_STDERR_BYTES = 1 << 20
 MAX_DRAIN_BYTES = 32 << 20
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchReport:
-    """How a fetch went; success is judged by the refs that arrived, not by the code."""
-
-    code: int
-    claims: Mapping[bytes, str]
-    """Branches as the server listed them."""
-    said: str
-    """Git's complaints, as one line."""
-    scanner: PackScanner
-    """What is known of the pack."""
-    held: frozenset[str] | None = None
-    """Git wrote no refs, nor has it looked whether the histories beyond these are complete."""
-
-
 Argv = Callable[[str], list[str]]
 """A command line from the URL that git is to talk to."""
-Take = Callable[[bytearray], Awaitable[None]]
+Take = Callable[[bytearray], Awaitable[bool]]
+"""False: no more is wanted."""
 
 
 class Server:
@@ -63,7 +50,7 @@ class Server:
         self.went_at: float | None = None
         """When it could be asked first, on the monotonic clock."""
         self._stderr = bytearray()
-        self._stderr_bytes = 0
+        self._stderr_bytes = self._inline_bytes = 0
         self._idle_s: float | None = None
         self._patience: asyncio.Timeout | None = None
         self._failure: RumpelError | None = None
@@ -129,9 +116,11 @@ class Server:
         return self._is_reusable
 
     async def ask(self, request: bytes, take: Take | None = None) -> PktListener | None:
-        """Hear the whole answer to one request; `take` gets the pack in it, piece by piece.
+        """Hear the answer to one request; `take` gets the pack in it, piece by piece.
 
-        None when it ended before. Waits for its `go`. Raises TimedOut for a silence, Refused.
+        Not to its end when `take` wants no more or, without one, when it is no list of branches:
+        then the server is not at rest. None when it ended before. Waits for its `go`.
+        Raises TimedOut for a silence, Refused.
         """
         listener = self._heard
         listener.begin_answer(gathers_pack=take is not None)
@@ -141,9 +130,14 @@ class Server:
         while not listener.is_at_rest:
             if not await self._hear():
                 return None
-            if take is not None and listener.pack:
+            if take is None:
+                if listener.is_odd:
+                    break
+            elif listener.pack:
                 piece, listener.pack = listener.pack, bytearray()
-                await take(piece)
+                if not await take(piece):
+                    listener.pack = None
+                    break
         return listener
 
     @property
@@ -330,6 +324,15 @@ class Server:
             _tear_down(ours)
 
     async def _read(self) -> tuple[int, bytes] | None:
+        """What `_next` says, with a turn for others in between."""
+        if self._inline_bytes >= INLINE_BYTES:
+            self._inline_bytes = 0
+            await asyncio.sleep(0)
+        item = await self._next()
+        self._inline_bytes += max(PIECE_BYTES, len(item[1]) if item else 0)
+        return item
+
+    async def _next(self) -> tuple[int, bytes] | None:
         """Raises TimedOut when the server owes an answer and is silent for too long."""
         if self._idle_s is None or self._listener is None:
             return await self._stream.read()
@@ -355,11 +358,9 @@ class Server:
                 self._patience.reschedule(asyncio.get_running_loop().time() + self._idle_s)
 
     async def _listen(self, data: bytes) -> None:
-        if self._listener is None:
-            return
-        if self._listener.in_pack and len(data) > INLINE_BYTES:
+        if self._listener is not None and len(data) >= INLINE_BYTES:
             await threads.call(self._listener.feed, data)
-        else:
+        elif self._listener is not None:
             self._listener.feed(data)
 
     def _complain(self, data: bytes) -> None:
@@ -373,13 +374,10 @@ class Server:
         """An upload-pack of version 2 waits for the next request instead of ending."""
         return self._listener is not None and self._listener.is_version_2
 
-    @property
-    def _in_pack(self) -> bool:
-        return self._listener is not None and self._listener.in_pack
-
     def _end_if_answered(self, ours: socket.socket) -> None:
         """Git's helper waits for the end of the answer, which such a server never ends itself."""
-        is_over = self._is_asked_out and not self._in_pack and not self._is_delivering
+        in_pack = self._listener is not None and self._listener.in_pack
+        is_over = self._is_asked_out and not in_pack and not self._is_delivering
         if is_over and self._is_reusable:
             _tear_down(ours)
 
