@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.support.engine import MINI_IMAGE
+from tests.support.engine import DEV_IMAGE, MINI_IMAGE
 from tests.support.project import ProjectFactory
 
 DOCKERFILE = f"FROM {MINI_IMAGE}\nRUN mkdir /data /bound && echo given >/data/given\n"
@@ -36,7 +36,8 @@ def test_root_runs_no_program_of_the_user(rumpel_project: ProjectFactory) -> Non
     """A new volume is given to the user by root, whatever PATH the image has."""
     own = "RUN mkdir /own && chown dev /own\nENV PATH=/own:$PATH\nUSER dev\n"
     for name in ("id", "stat", "ls", "chown"):
-        script = f'[ $(/usr/bin/id -u) != 0 ] || : >>/own/by-root; exec /usr/bin/{name} "$@"'
+        log = "[ ! -d /cache/one ] || [ $(/usr/bin/id -u) != 0 ] || : >>/own/by-root"
+        script = f'{log}; exec /usr/bin/{name} "$@"'
         own += f"RUN printf '#!/bin/sh\\n%s\\n' '{script}' >/own/{name} && chmod +x /own/{name}\n"
     config = {
         "build": {"dockerfile": "Dockerfile"},
@@ -44,7 +45,7 @@ def test_root_runs_no_program_of_the_user(rumpel_project: ProjectFactory) -> Non
         "remoteUser": "dev",
     }
     project = rumpel_project(
-        {".devcontainer/Dockerfile": f"FROM {MINI_IMAGE}\n{own}"}, config=config
+        {".devcontainer/Dockerfile": f"FROM {DEV_IMAGE}\n{own}"}, config=config
     )
     project.run("create", "p", "--trust").assert_ok()
     assert project.inside("p", "touch /cache/one/mine; ls /own").split() == [
