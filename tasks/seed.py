@@ -104,14 +104,14 @@ async def undo(ctx: Context[World], inputs: Inputs) -> None:
     host = ctx.world.host(inputs.host)
     for state in await host.containers(_gateways(ctx.world, inputs.repo.repo_id)):
         if state.status == "created":
-            await host.remove(state.id, force=True, volumes=False)
+            await host.remove(state.id, force=True, volumes=True)
 
 
 async def remove(world: World, *, repo_id: str, host_name: str) -> None:
     """The last pod of the repo went: gateway and volume go, by label only."""
     host = world.host(host_name)
     for state in await host.containers(_gateways(world, repo_id)):
-        await host.remove(state.id, force=True, volumes=False)
+        await host.remove(state.id, force=True, volumes=True)
         await faults.reach(f"{KIND}.gateway-removed")
     for volume in await host.volumes(world.label_filter(KIND, repo=repo_id)):
         await host.remove_volume(volume.name)
@@ -121,7 +121,7 @@ async def _dismiss(world: World, inputs: Inputs) -> None:
     """The next gateway gets all of the repository once more, over what is left in the volume."""
     await world.links.unseeded(inputs.repo, inputs.host)
     for state in await world.host(inputs.host).containers(_gateways(world, inputs.repo.repo_id)):
-        await world.host(inputs.host).remove(state.id, force=True, volumes=False)
+        await world.host(inputs.host).remove(state.id, force=True, volumes=True)
 
 
 async def _started(ctx: Context[World], inputs: Inputs) -> str | None:
@@ -133,7 +133,7 @@ async def _started(ctx: Context[World], inputs: Inputs) -> str | None:
         if state.status in ("exited", "paused"):
             await host.start(state.id)
             return state.id
-        await host.remove(state.id, force=True, volumes=False)
+        await host.remove(state.id, force=True, volumes=True)
     return None
 
 

@@ -62,7 +62,7 @@ async def sweep(world: World, host_name: str) -> None:
 async def _remove(world: World, host_name: str, pod_id: str) -> None:
     host, labels = world.host(host_name), world.label_filter(KIND, node=_node(pod_id))
     for state in await host.containers(labels):
-        await host.remove(state.id, force=True, volumes=False)
+        await host.remove(state.id, force=True, volumes=True)
     for image in await host.images(labels):
         await host.remove_image(image, force=True)
 

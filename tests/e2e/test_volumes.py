@@ -27,9 +27,13 @@ def test_a_recreate_keeps_what_lies_in_them(rumpel_project: ProjectFactory) -> N
     mounts = project.docker.api.inspect_container(project.container_id("p"))["Mounts"]
     volumes = {mount["Destination"]: mount["Name"] for mount in mounts if mount["Name"]}
     assert volumes.keys() == {"/data", "/rumpel/host.git"}
-    project.run("delete", "--force", "p").assert_ok()
     assert project.home.label
+    api, ours = project.docker.api, project.docker.containers(project.home.label)
+    used = {mount["Name"] for one in ours for mount in one["Mounts"] if mount.get("Name")}
+    assert len(used) > len(volumes), "the gateway has anonymous ones: it is of the same image"
+    project.run("delete", "--force", "p").assert_ok()
     assert project.docker.volumes(project.home.label) == []
+    assert used.isdisjoint(one["Name"] for one in api.volumes()["Volumes"] or ())
 
 
 def test_root_runs_no_program_of_the_user(rumpel_project: ProjectFactory) -> None:
