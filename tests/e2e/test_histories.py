@@ -71,7 +71,7 @@ class History:
         elif what == "amend":
             git("commit", "-q", "--amend", "--allow-empty", "-m", f"again {number}")
         elif what == "branch":
-            git("branch", f"h-{number}")
+            git("branch", "-f", f"h-{number}")
         elif what == "delete":
             for name in self.project.repo.refs("refs/heads/h-*"):
                 git("update-ref", "-d", name)

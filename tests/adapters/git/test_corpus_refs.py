@@ -242,7 +242,7 @@ FILES = {
     ),
     "packed-refs names one twice": Case(
         as_packed("%O refs/heads/evil\n" + "1" * 40 + " refs/heads/evil\n"),
-        refused={"evil": "its history is not complete"},
+        refused={"evil": "not our ref"},
     ),
     "name with an escape in a file": Case(
         lambda pod, good: branch(pod, b"a\x1b[2Jb", good),
