@@ -251,7 +251,7 @@ def many_refs(folder: Path, env: Mapping[str, str], count: int = 10_000) -> Buil
 def many_files(folder: Path, env: Mapping[str, str], count: int = 10_000) -> Built:
     """The tree of `count` files is on no disk of the host: a sparse checkout."""
     repo = Repo.create(folder / "repo", env)
-    names = (f"M 100644 :1 many/{n % 300}/{n}\n" for n in range(count))
+    names = (f"M 100644 :1 many/{n // 1000}/{n}\n" for n in range(count))
     head = "blob\nmark :1\ndata 5\nmany\n\ncommit refs/heads/main\ncommitter A <a@b> 1 +0000\n"
     repo.git("fast-import", "--quiet", input=(head + "data 4\nmany\n" + "".join(names)).encode())
     repo.git("sparse-checkout", "set", "--cone", "src", ".devcontainer")
