@@ -66,7 +66,7 @@ def test_tools_made_anew_change_nothing(rumpel_project: ProjectFactory) -> None:
         config={
             "image": "rumpel-mini:1",
             "runArgs": ["--network=none"],
-            "workspaceFolder": f"/work/{uuid.uuid4().hex[:12]}",
+            "workspaceFolder": f"/ws/{uuid.uuid4().hex[:12]}",
         }
     )
     project.run("create", "p").assert_ok()

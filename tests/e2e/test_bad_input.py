@@ -199,8 +199,10 @@ def test_ctrl_c_once_detaches_and_twice_cancels(rumpel_project: ProjectFactory) 
 def test_a_client_killed_in_mid_create(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project(config={**CONFIG, "onCreateCommand": "sleep 2; touch /tmp/done"})
     process: subprocess.Popen[bytes] = project.start("create", "p")
-    is_running = lambda: [c["State"] for c in project.containers("p")] == ["running"]  # noqa: E731
-    project.wait_until(is_running, "the container runs")
+    project.wait_until(
+        lambda: [one["State"] for one in project.containers("p")] == ["running"],
+        "the container runs",
+    )
     process.kill()
     project.wait_until(
         lambda: project.exec("p", "test", "-e", "/tmp/done", check=False).code == 0,

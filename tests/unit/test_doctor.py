@@ -70,7 +70,7 @@ def test_a_mirroring_fetch_loses_refs_and_the_hint_ends_that(tmp_path: Path) -> 
     assert "refs/rumpel" not in git("for-each-ref"), "so it is a danger"
     git("update-ref", "refs/rumpel/keep/1/heads/a", "HEAD")
     assert hint is not None
-    subprocess.run(hint, shell=True, cwd=tmp_path, check=True)
+    subprocess.run(shlex.split(hint), cwd=tmp_path, check=True)
     git("fetch", "-q", "--prune", "o")
     assert "refs/rumpel" in git("for-each-ref")
 

@@ -28,6 +28,12 @@ async def load(pair: Pair, pod: Repo | None = None, limits: Limits = LIMITS) -> 
         await stream.close()
 
 
+async def begun(pair: Pair) -> None:
+    """An import has made its quarantine."""
+    while not list(pair.door.glob("incoming-*")):  # noqa: ASYNC110 - a file tells nobody
+        await asyncio.sleep(0.01)
+
+
 def left_over(door: Path) -> list[str]:
     return sorted(path.name for path in door.iterdir() if path.name not in KEPT)
 
@@ -211,8 +217,7 @@ async def test_an_import_leaves_another_one_alone(pair: Pair) -> None:
     go = asyncio.Event()
     stream = await pair.upload_pack()
     waiting = asyncio.ensure_future(git_door.import_pod(pair.repo, pair.door, stream, go=go))
-    while not list(pair.door.glob("incoming-*")):  # noqa: ASYNC110 - a file tells nobody
-        await asyncio.sleep(0.01)
+    await begun(pair)
     oid = pair.pod.commit("one")
     assert (await load(pair)).branches == {"alice": oid}
     second = pair.pod.commit("two")
@@ -225,8 +230,7 @@ async def test_an_import_leaves_another_one_alone(pair: Pair) -> None:
 async def test_cancelled_import_leaves_nothing(pair: Pair) -> None:
     stream = await LocalStream.start("sleep", "60", cwd=Path("/"), env=pair.host.env)
     task = asyncio.ensure_future(git_door.import_pod(pair.repo, pair.door, stream))
-    while not list(pair.door.glob("incoming-*")):  # noqa: ASYNC110 - a file tells nobody
-        await asyncio.sleep(0.01)
+    await begun(pair)
     await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

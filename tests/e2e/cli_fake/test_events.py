@@ -147,6 +147,6 @@ def test_it_sleeps_until_something_happens(serve: Serve, home: Home) -> None:
     while after != before or before < 0:  # it has gone to sleep when it did nothing for a while
         assert time.monotonic() < deadline, "it wakes again and again"
         before = turns()
-        time.sleep(0.7)
+        time.sleep(0.7)  # no waiting for something: that nothing happens meanwhile is the test
         after = turns()
     following.go.set()
