@@ -12,6 +12,7 @@ from rumpel.adapters import git_worktree, threads
 from rumpel.daemon import forward, pending, prebuilds, requests, seeds, spared
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
+from rumpel.daemon.nodes import is_own, place_of
 from rumpel.daemon.pods import Pod, new_pod_id
 from rumpel.daemon.requests import Base, Target
 from rumpel.daemon.view import listing, status
@@ -236,9 +237,7 @@ def _collect_errors(specs: list[PodSpec], outcome: Outcome, result: RunResult | 
 
 
 def _concerns(spec: PodSpec, name: str) -> bool:
-    own = f"/{spec.repo.repo_id[:12]}/{spec.pod}"
-    shared = name.count("/") == node_id("image", spec, shared=True).count("/")
-    return shared or name.endswith(own) or f"{own}/" in name
+    return place_of(name).pod is None or is_own(name, spec.repo.repo_id, spec.pod)
 
 
 async def _roll_back(app: App, client: Client, outcome: Outcome) -> None:

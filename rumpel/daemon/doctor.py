@@ -48,7 +48,6 @@ async def run(app: App, client: Client) -> dict[str, object]:
         "disk": _disk,
         "pods": _pods,
         "repository": _repository,
-        "remotes": _remotes,
         "leftovers": _leftovers,
     }
     found = await asyncio.gather(*(_bounded(app, client, *item) for item in checks.items()))
@@ -158,22 +157,19 @@ async def _hook(app: App, pod: Pod, access: Access) -> str | None:
 
 
 async def _repository(app: App, client: Client) -> list[Finding]:
+    """And the remotes of it."""
     try:
         repo = await threads.call(git.discover, client.request.cwd)
     except (UsageError, NotFound):
         return [Finding("repository", "ok", "this folder is in none: nothing to look at")]
-    return [Finding("repository", *row) for row in await doctor_git.namespaces(app, repo)]
-
-
-async def _remotes(app: App, client: Client) -> list[Finding]:
-    try:
-        repo = await threads.call(git.discover, client.request.cwd)
-    except (UsageError, NotFound):
-        return []
+    rows = await doctor_git.namespaces(app, repo)
     entries = await threads.call(git.config_entries, repo, doctor_git.REMOTE_KEYS)
-    rows = doctor_git.dangers(entries)
     quiet = ("ok", "no remote is given, or prunes, what belongs to pods", None)
-    return [Finding("remotes", *row) for row in rows or [quiet]]
+    dangers = doctor_git.dangers(entries) or [quiet]
+    return [
+        *(Finding("repository", *row) for row in rows),
+        *(Finding("remotes", *row) for row in dangers),
+    ]
 
 
 async def _leftovers(app: App, client: Client) -> list[Finding]:

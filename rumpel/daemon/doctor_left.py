@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rumpel import names, text
 from rumpel.daemon.app import App
@@ -17,11 +17,12 @@ OF_REPOSITORIES = ("seed", "gateway")
 
 async def leftovers(app: App, host_name: str) -> list[Row]:
     host, label = app.hosts[host_name], f"{names.LABEL_HOME}={app.home_id}"
-    left = [state for state in await host.containers(label) if is_left(app, state.labels)]
+    there = await host.containers(label)
+    left = [state for state in there if is_left(app, state.labels)]
     lost = [state.name for state in left if state.labels.get(names.LABEL_KIND) == POD]
     containers = [state.name for state in left if state.name not in lost]
     volumes = [one.name for one in await host.volumes(label) if is_left(app, one.labels)]
-    images = await old_images(app, host_name)
+    images = old_images(app, await host.images(label), {state.image_id for state in there})
     found: list[Row] = []
     if lost:  # with work in them, perhaps: a daemon that starts takes them in
         words = f"{text.count(len(lost), 'container')} of pods that are not in the list"
@@ -50,13 +51,10 @@ def is_left(app: App, labels: Mapping[str, str]) -> bool:
     return kind == "prebuild"
 
 
-async def old_images(app: App, host_name: str) -> list[str]:
-    """Those of ours that no step stands on and no container was made from."""
-    host, label = app.hosts[host_name], f"{names.LABEL_HOME}={app.home_id}"
-    used = {state.image_id for state in await host.containers(label)}
+def old_images(app: App, made: Mapping[str, Sequence[str]], used: set[str]) -> list[str]:
+    """Those of ours (id -> tags) that no step stands on and no container was made from."""
     for record in app.store.records.values():
         used.update(str(value) for value in (record.output or {}).values())
-    made = await host.images(label)
     return sorted(
         tags[0] if tags else image_id.removeprefix("sha256:")[:12]
         for image_id, tags in made.items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from rumpel import protocol
@@ -12,6 +11,7 @@ from rumpel.cache.events import Entry
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.nodes import REPO_CHARS, place_of, read_subject
+from rumpel.daemon.times import iso_ms
 from rumpel.errors import UsageError
 
 PORTION = 500
@@ -97,7 +97,7 @@ def entry_json(entry: Entry) -> dict[str, Any]:
     more = {name: value for name, value in entry.data.items() if name != "subject"}
     return {
         "seq": entry.seq,
-        "at": datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="milliseconds"),
+        "at": iso_ms(entry.at),
         "kind": entry.kind,
         "run": entry.run_id or None,
         "node": entry.node_id or None,

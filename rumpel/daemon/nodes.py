@@ -30,6 +30,12 @@ def place_of(node_id: str) -> Place:
     return Place(kind, repo, pod or None, rest)
 
 
+def is_own(node_id: str, repo_id: str, pod: str) -> bool:
+    """Of this pod alone, not shared with others."""
+    place = place_of(node_id)
+    return place.repo == repo_id[:REPO_CHARS] and place.pod == pod
+
+
 def subject_of(node_ids: Iterable[str]) -> str:
     """What a graph of these nodes is about, `repository/pod,pod`: kept with its run."""
     places = {(place.repo, place.pod) for place in map(place_of, node_ids)}

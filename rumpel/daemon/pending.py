@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rumpel.daemon.nodes import is_own
 from rumpel.engine.events import DONE
 from rumpel.errors import Conflict
 from rumpel.graphs.create import node_id
@@ -78,11 +79,10 @@ async def settle(
                 client.warn(f"not in the fork of pod {source.name!r}: {line}")
         elif node in result.errors:
             errors[spec.pod] = result.errors[node]
-        if all(state in DONE for name, state in result.states.items() if _is_own(name, spec)):
+        if all(
+            state in DONE
+            for name, state in result.states.items()
+            if is_own(name, spec.repo.repo_id, spec.pod)
+        ):
             await app.store.kv_set(key, None)
     return errors
-
-
-def _is_own(name: str, spec: PodSpec) -> bool:
-    own = f"/{spec.repo.repo_id[:12]}/{spec.pod}"
-    return name.endswith(own) or f"{own}/" in name

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from rumpel.cache.records import Attempt
 from rumpel.daemon.nodes import place_of
+from rumpel.daemon.times import iso_ms
 from rumpel.engine.events import Event, EventKind
 from rumpel.engine.execute import Engine
 
@@ -112,10 +112,6 @@ def piece(
 def of_attempt(one: Attempt) -> Piece:
     took = None if one.ended_at is None else round(one.ended_at - one.started_at, 3)
     found = piece(one.node_id, one.state, text=one.log, error=one.error, elapsed_s=took)
-    found["started_at"] = iso(one.started_at)
-    found["ended_at"] = None if one.ended_at is None else iso(one.ended_at)
+    found["started_at"] = iso_ms(one.started_at)
+    found["ended_at"] = None if one.ended_at is None else iso_ms(one.ended_at)
     return found
-
-
-def iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

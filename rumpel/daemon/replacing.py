@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rumpel import names
 from rumpel.cache.records import Attempt, Record
 from rumpel.daemon import adopt
+from rumpel.daemon.nodes import is_own
 from rumpel.daemon.pods import Pod, find_container
 from rumpel.engine import faults
 from rumpel.engine.graph import Graph
@@ -72,8 +73,7 @@ async def alone(app: App, pod: Pod) -> AsyncIterator[None]:
 
 
 def _is_about(graph: Graph, spec: PodSpec) -> bool:
-    own = f"/{spec.repo.repo_id[:12]}/{spec.pod}"
-    return any(name.endswith(own) or f"{own}/" in name for name in graph.nodes)
+    return any(is_own(name, spec.repo.repo_id, spec.pod) for name in graph.nodes)
 
 
 def before(app: App, pod: Pod) -> Before:

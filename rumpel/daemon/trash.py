@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rumpel.adapters import git, git_trash, threads
 from rumpel.adapters.git_trash import Deleted
 from rumpel.daemon.pods import repo_ref
+from rumpel.daemon.times import iso
 from rumpel.errors import RumpelError
 
 if TYPE_CHECKING:
@@ -48,17 +48,13 @@ def describe(entry: Deleted) -> dict[str, Any]:
     return {
         "name": entry.pod,
         "pod_id": entry.pod_id,
-        "deleted_at": _iso(entry.deleted_at),
-        "expires_at": _iso(entry.expires_at),
+        "deleted_at": iso(entry.deleted_at),
+        "expires_at": iso(entry.expires_at),
         "branches": dict(sorted(entry.branches.items())),
         "snapshot": entry.snapshot,
         "files": entry.files,
         "left": list(entry.left),
     }
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
 async def remember(app: App, repo: RepoRef) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from rumpel.adapters import git
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.daemon.app import App
 from rumpel.daemon.pods import Pod, find_container
+from rumpel.daemon.times import iso
 from rumpel.errors import RumpelError
 
 STATUS = {
@@ -74,7 +74,7 @@ def _row(app: App, pod: Pod) -> tuple[dict[str, Any], float]:
             "ahead": ahead,
             "behind": behind,
             "dirty": None if dirty is None else dirty[0],
-            "dirty_at": None if dirty is None else _iso(dirty[1]),
+            "dirty_at": None if dirty is None else iso(dirty[1]),
             "others": others(app, pod, branches),
             "base": spec.base_branch,
             "notes": app.links.notes(pod.pod_id),
@@ -84,13 +84,9 @@ def _row(app: App, pod: Pod) -> tuple[dict[str, Any], float]:
             ],
         },
         "agent": None,
-        "created_at": _iso(pod.created_at),
+        "created_at": iso(pod.created_at),
         "container_id": None if state is None else state.id,
     }, commit_time
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
 def others(app: App, pod: Pod, branches: Mapping[str, str]) -> list[dict[str, Any]]:
