@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,21 +53,11 @@ def work(project: Project) -> str:
     return project.exec("p", "sh", "-ec", f"cd /workspaces/repo; {script}").stdout
 
 
-@contextlib.contextmanager
-def network_of(project: Project) -> Iterator[str]:
-    name = f"{project.home.path.name.lower()}-net"
-    project.docker.api.create_network(name)
-    try:
-        yield name
-    finally:
-        project.run("delete", "--force", "p")
-        project.docker.api.remove_network(name)
-
-
 def test_a_container(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     api = project.docker.api
-    with network_of(project) as network:
+    with project.network() as network, contextlib.ExitStack() as last:
+        last.callback(project.run, "delete", "--force", "p")
         config = {"image": MINI_IMAGE, "runArgs": [f"--network={network}"]}
         project.commit("network", {CONFIG_NAMES[0]: config})
         oid = project.inside(

@@ -6,13 +6,14 @@ import contextlib
 import json
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from rumpel.devcontainer import actions, fields
 from rumpel.devcontainer.actions import Action
+from tests.support.dirty import FILES as WORKED_IN
 from tests.support.dirty import PROGRESS, dirty, photo
 from tests.support.engine import MINI_IMAGE
 from tests.support.exact import Picture, differences, picture
@@ -25,15 +26,7 @@ Record = Callable[[str, object], None]
 NO_NETWORK: dict[str, Any] = {"runArgs": ["--network=none"]}
 BASE: dict[str, Any] = {"image": MINI_IMAGE, **NO_NETWORK}
 FOLDER = "/workspaces/repo"
-FILES: dict[str, Content] = {
-    ".gitignore": "*.log\nignored/\n.env\n",
-    ".gitattributes": "*.crlf text eol=crlf\n",
-    "src/app.py": "print(1)\n",
-    "src/lib.py": "print(2)\n",
-    "docs/one.crlf": "a\r\nb\r\n",
-    "run.sh": "#!/bin/sh\n",
-    "data.bin": bytes(range(256)),
-}
+FILES: dict[str, Content] = {**WORKED_IN, ".gitignore": "*.log\nignored/\n.env\n"}
 
 
 def configure(project: Project, **changes: Any) -> None:
@@ -108,24 +101,13 @@ def pid_of(project: Project) -> tuple[str, int]:
     return found["Id"], found["State"]["Pid"]
 
 
-@contextlib.contextmanager
-def network(project: Project) -> Iterator[str]:
-    """Afterwards it is gone, and what was stopped meanwhile can start no more."""
-    name = f"{project.home.path.name.lower()}-net"
-    project.docker.api.create_network(name)
-    try:
-        yield name
-    finally:
-        project.docker.api.remove_network(name)
-
-
 @pytest.mark.parametrize("state", ["stopped", "broken"])
 def test_a_pod_that_does_not_run_loses_nothing(rumpel_project: ProjectFactory, state: str) -> None:
     """Nothing can be asked in it, so its ignored files are told from others in the new one."""
     project = rumpel_project(FILES)
     with contextlib.ExitStack() as broken:
         if state == "broken":
-            configure(project, runArgs=[f"--network={broken.enter_context(network(project))}"])
+            configure(project, runArgs=[f"--network={broken.enter_context(project.network())}"])
         seed = random.randrange(1 << 30)
         inside(project, "p", dirty(random.Random(seed), "rebase"))
         inside(project, "p", "echo secret >.env; mkdir -p ignored; echo big >ignored/big")
@@ -334,7 +316,7 @@ def test_random_work_survives(rumpel_project: ProjectFactory, record_property: R
         with contextlib.ExitStack() as broken:
             configure(project)
             if state == "broken":
-                configure(project, runArgs=[f"--network={broken.enter_context(network(project))}"])
+                configure(project, runArgs=[f"--network={broken.enter_context(project.network())}"])
             inside(project, "p", dirty(rng, rng.choice(tuple(PROGRESS))))
             if state != "running":
                 project.run("stop", "p").assert_ok()

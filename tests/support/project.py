@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,16 @@ class Project:
     def exec(self, pod: str, *argv: str, **options: Any) -> Executed:
         """A command in the pod, past rumpel (see Engine.exec)."""
         return self.docker.exec(self.container_id(pod), *argv, **options)
+
+    @contextlib.contextmanager
+    def network(self) -> Iterator[str]:
+        """Afterwards it is gone, and what was stopped meanwhile can start no more."""
+        name = f"{self.home.path.name.lower()}-net"
+        self.docker.api.create_network(name)
+        try:
+            yield name
+        finally:
+            self.docker.api.remove_network(name)
 
     def wait_until(
         self, is_so: Callable[[], bool], what: str, *, timeout_s: float = WAIT_LIMIT_S
