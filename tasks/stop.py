@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, ProbeState, changed
-from rumpel.errors import RumpelError
+from rumpel.errors import HostUnreachable, RumpelError
 from rumpel.tasks import guard
 from rumpel.tasks.world import Access, PodAddress, World
 
@@ -48,6 +48,8 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     world, pod, access = ctx.world, inputs.address, inputs.access
     state = world.container(pod.host, access.container_id)
+    if isinstance(state, Probe) and state.state is ProbeState.UNKNOWN:
+        raise HostUnreachable(state.detail)  # never stopped without the last look
     status = "gone" if isinstance(state, Probe) else state.status
     if status == "paused":  # it could not be asked, and engines hang on stopping it
         await world.host(pod.host).unpause(access.container_id)

@@ -32,7 +32,7 @@ async def undelete(app: App, client: Client) -> dict[str, object]:
     if wanted is None:
         rows = [describe(entry) for entry in found]
         return {"result": rows, "warnings": client.warnings, "exit_code": 0}
-    _refuse_alive(app, where, found, wanted)
+    await _refuse_alive(app, where, found, wanted)
     entry = git_trash.pick(found, wanted)
     name = names.check_pod_name(client.request.args["as"] or entry.pod)
     _refuse_taken(app, where, entry, name)
@@ -46,11 +46,15 @@ async def undelete(app: App, client: Client) -> dict[str, object]:
     return {"result": row, "warnings": client.warnings, "exit_code": 0}
 
 
-def _refuse_alive(app: App, where: Target, found: list[Deleted], wanted: str) -> None:
-    """A delete that was cut off leaves a pod that is there, whatever the trash says of it."""
+async def _refuse_alive(app: App, where: Target, found: list[Deleted], wanted: str) -> None:
+    """A delete that was cut off leaves a pod that is there, whatever the trash says of it.
+
+    Raises HostUnreachable where only Docker can tell: unknown is not gone.
+    """
     pod = app.pods.find(where.ref.repo_id, wanted)
     if pod is None or any(wanted in (entry.pod, entry.pod_id) for entry in found):
         return
+    await app.host(pod.spec.host)
     access = app.pods.access(pod.spec)
     is_gone = access is None or isinstance(
         app.world.container(pod.spec.host, access.container_id), Probe

@@ -214,6 +214,10 @@ def test_a_delete_that_was_killed_before_its_end(
     project.run("delete", "--force", "p", env={"RUMPEL_FAULT": f"{point}:1:kill"})
     assert any(name.endswith("/deleted") for name in project.repo.refs("refs/rumpel/keep"))
     assert entries(project) == []
+    project.run("daemon", "stop").assert_ok()
+    nowhere = {"DOCKER_HOST": f"unix://{project.home.path}/none.sock"}
+    project.run("undelete", "p", env=nowhere).assert_error(5, "Docker")
+    project.run("daemon", "stop").assert_ok()
     if point == "remove.removed":
         project.run("undelete", "p").assert_error(4, "its container is gone", "delete --force p")
     else:
