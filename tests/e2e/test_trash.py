@@ -57,7 +57,9 @@ def test_snapshot_and_restore(rumpel_project: ProjectFactory) -> None:
     assert len(first) == 12
     assert photo(project, "p") == before
     assert project.run("snapshot", "p").assert_ok().stdout.strip() == first, "nothing changed"
-    inside(project, "p", "git reset -q --hard; git stash clear; git clean -fdq; echo more >more")
+    seen = "git ls-files | git update-index --no-assume-unchanged --no-skip-worktree --stdin"
+    inside(project, "p", f"{seen}; git reset -q --hard; git stash clear; git clean -fdq")
+    inside(project, "p", "echo more >more")
     done = project.run("restore", "p", first[:6]).assert_ok()
     assert done.stdout.strip() == first
     assert "what was there before is snapshot" in done.stderr
