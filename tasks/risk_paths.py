@@ -8,6 +8,7 @@ nothing. Names are compared as a file system without letter case would.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Iterable
 
@@ -130,7 +131,9 @@ RULES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
 """(kind, why, folders, names): of patterns in lower case."""
 
 
+@functools.cache
 def _compiled() -> tuple[tuple[str, str, re.Pattern[str]], ...]:
+    """When first needed: it takes 20 ms, of every start of the daemon."""
     found = []
     for kind, why, folders, names in RULES:
         parts = [FOLDER.format(folders)] * bool(folders) + [NAME.format("|".join(names))]
@@ -138,18 +141,21 @@ def _compiled() -> tuple[tuple[str, str, re.Pattern[str]], ...]:
     return tuple(found)
 
 
-COMPILED = _compiled()
-ANY = re.compile("|".join(pattern.pattern for _, _, pattern in COMPILED))
-"""Is one of them: nearly all files of a change are none."""
+@functools.cache
+def _any() -> re.Pattern[str]:
+    """Is one of them: nearly all files of a change are none."""
+    return re.compile("|".join(pattern.pattern for _, _, pattern in _compiled()))
+
+
 REPOSITORY = re.compile(rb"(?:^|/)(HEAD$|config$|objects(?=/)|refs(?=/))")
 
 
 def risks(path: bytes) -> list[tuple[str, str]]:
     """(kind, why) of everything that a file of this name may be."""
     name = path.decode("utf-8", "surrogateescape").lower()
-    if not ANY.search(name):
+    if not _any().search(name):
         return []
-    return [(kind, why) for kind, why, pattern in COMPILED if pattern.search(name)]
+    return [(kind, why) for kind, why, pattern in _compiled() if pattern.search(name)]
 
 
 def bare_repositories(paths: Iterable[bytes]) -> Collection[bytes]:

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from rumpel import paths
+from rumpel.daemon import loading
 from rumpel.errors import RumpelError
 from rumpel.log import set_up
 
@@ -25,6 +26,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="rumpel.daemon")
     parser.add_argument("--ready-fd", type=int)
     ready_fd: int | None = parser.parse_args().ready_fd
+    loading.keep()
+    gc.disable()  # a start makes hardly any garbage, and looking for it is a tenth of its time
     os.umask(0o077)
     _raise_open_files()
     paths.prepare_state()
@@ -55,8 +58,8 @@ async def _main(ready_fd: int | None) -> None:
         _write_pid()
         _tell(ready_fd, "ok\n")
         # What was made until here stays for ever: keep it out of every collection.
-        gc.collect()
         gc.freeze()
+        gc.enable()
         try:
             await server.serve(running, sock)
         finally:

@@ -12,25 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from rumpel import paths, protocol
-from rumpel.daemon import (
-    create,
-    doctor,
-    enter,
-    events,
-    fork,
-    forward,
-    graph,
-    logs,
-    merge,
-    moved,
-    recreate,
-    replacing,
-    review,
-    stop,
-    system,
-    undelete,
-    work,
-)
+from rumpel.daemon import loading, moved, replacing
 from rumpel.daemon.app import App
 from rumpel.daemon.background import Background
 from rumpel.daemon.client import Client
@@ -42,31 +24,32 @@ log = logging.getLogger(__name__)
 
 Verb = Callable[[App, Client], Awaitable[dict[str, object]]]
 
-VERBS: dict[str, Verb] = {
-    "adopt": moved.run,
-    "create": create.run,
-    "enter": enter.run,
-    "list": system.list_pods,
-    "fork": fork.run,
-    "ports": forward.ports,
-    "forward-port": forward.run,
-    "merge": merge.run,
-    "recreate": recreate.run,
-    "stop": stop.stop,
-    "delete": stop.delete,
-    "review": review.run,
-    "snapshot": work.snapshot,
-    "restore": work.restore,
-    "undelete": undelete.undelete,
-    "events": events.run,
-    "logs": logs.run,
-    "graph": graph.run,
-    "config": system.config,
-    "doctor": doctor.run,
-    "daemon-status": system.status,
-    "daemon-stop": system.stop,
-    "exec-exit": enter.exit_code,
+VERBS = {
+    "adopt": "moved:run",
+    "create": "create:run",
+    "enter": "enter:run",
+    "list": "system:list_pods",
+    "fork": "fork:run",
+    "ports": "forward:ports",
+    "forward-port": "forward:run",
+    "merge": "merge:run",
+    "recreate": "recreate:run",
+    "stop": "stop:stop",
+    "delete": "stop:delete",
+    "review": "review:run",
+    "snapshot": "work:snapshot",
+    "restore": "work:restore",
+    "undelete": "undelete:undelete",
+    "events": "events:run",
+    "logs": "logs:run",
+    "graph": "graph:run",
+    "config": "system:config",
+    "doctor": "doctor:run",
+    "daemon-status": "system:status",
+    "daemon-stop": "system:stop",
+    "exec-exit": "enter:exit_code",
 }
+"""Module and function, loaded when first asked for: a `Verb`."""
 BACKLOG = 128
 FIRST_LINE_TIMEOUT_S = 10.0
 ACCEPT_PAUSE_S = 0.2
@@ -93,6 +76,12 @@ def listen(path: str) -> socket.socket:
     return sock
 
 
+def _close(sock: socket.socket) -> None:
+    path = Path(sock.getsockname())
+    sock.close()
+    path.unlink(missing_ok=True)
+
+
 async def serve(app: App, sock: socket.socket) -> None:
     """Accept until asked to stop; requests that still run are then cancelled."""
     async with Background() as requests:
@@ -100,6 +89,8 @@ async def serve(app: App, sock: socket.socket) -> None:
         await app.stopping.wait()
         accepting.cancel()
         await asyncio.sleep(0)
+        # Before anybody is told to come again: they must find the next daemon, not this one.
+        _close(sock)
 
 
 async def _accept(app: App, sock: socket.socket, requests: Background) -> None:
@@ -141,13 +132,24 @@ async def _answer(app: App, connection: Connection, helpers: Background) -> None
     if first is None:
         return
     if protocol.negotiate(protocol.proto_range(first)) is None:
-        connection.send(protocol.outdated(is_busy=app.runner.active > 0))
-        if not app.runner.active:
-            app.stopping.set()
+        await _send_away(app, connection)
         return
     client = Client(connection, protocol.Request(first), app.places)
     helpers.spawn(client.controls(), "controls")
-    connection.send(await _run(app, client))
+    try:
+        connection.send(await _run(app, client))
+    except loading.Replaced:
+        await _send_away(app, connection)
+
+
+async def _send_away(app: App, connection: Connection) -> None:
+    """Who needs another daemon gets one at once when nothing runs: this one ends."""
+    is_busy = app.runner.active > 0
+    connection.send(protocol.outdated(is_busy=is_busy))
+    await connection.drain()
+    if not is_busy and not app.runner.active:
+        app.stopping.set()
+        await asyncio.Event().wait()  # they come again as soon as the connection is closed
 
 
 def _tell_of_engine(client: Client) -> None:
@@ -165,7 +167,10 @@ async def _run(app: App, client: Client) -> dict[str, object]:
         _tell_of_engine(client)
         await moved.settle(app, client)
         await replacing.turn(app, client.request)
-        return await VERBS[client.request.verb](app, client)
+        verb: Verb = loading.function(VERBS[client.request.verb])
+        return await verb(app, client)
+    except loading.Replaced:
+        raise
     except RumpelError as error:
         failed: RumpelError = error
     except TimeoutError:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from rumpel.cache.records import Attempt, Record, encode
 from rumpel.engine import faults, retry
 from rumpel.engine.boundary import attempt, attempt_async, bug
-from rumpel.engine.doit_bridge import EffectAction, execute, task_of
 from rumpel.engine.events import EventKind, NodeState, reason_json
 from rumpel.engine.flight import NodeContext, Outcome
 from rumpel.engine.graph import field_names
@@ -26,6 +25,7 @@ from rumpel.errors import Bug, Interrupted, RumpelError, TimedOut
 
 if TYPE_CHECKING:
     from rumpel.cache.store import Store
+    from rumpel.engine.doit_bridge import EffectAction
     from rumpel.engine.flight import Flight
     from rumpel.engine.slots import Slots
 
@@ -157,6 +157,9 @@ class Try:
 
     async def _effect(self) -> EffectAction:
         """Run the operation as a doit task, within its time. Raises RumpelError."""
+        # Not with this module: doit is an eighth of what a daemon would load at its start.
+        from rumpel.engine.doit_bridge import EffectAction, execute, task_of
+
         node, inputs = self.flight.node, self.flight.decision.inputs
         operation, policy = node.operation, node.policy
         action = EffectAction(partial(operation.run, self.context, inputs), values_of)
