@@ -37,23 +37,24 @@ class Record:
     updated_at: float = 0.0
     failure: Mapping[str, Any] | None = None
     """`{"state", "attempt", "at", "error": {code, message, ...}}` of the last attempt."""
-    memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """Whatever a reader derived from this record; lives and dies with it, never stored."""
+    fresh: Any = field(default=None, init=False, repr=False, compare=False)
+    """What a plan says of the node while nothing has changed; never stored."""
+    values: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
+    """The output parsed, once somebody looked at it so; never stored."""
+    live: bytes | None = field(default=None, init=False, repr=False, compare=False)
+    """The components as they agreed the last time, marshalled; never stored."""
 
     @property
     def components(self) -> Mapping[str, Any]:
-        return self._parsed("components", self.components_text)
+        """Parsed each time somebody looks: most records are only compared."""
+        found: Mapping[str, Any] = json.loads(self.components_text)
+        return found
 
     @property
     def output(self) -> Mapping[str, Any] | None:
-        return None if self.output_text is None else self._parsed("values", self.output_text)
-
-    def _parsed(self, name: str, text: str) -> Mapping[str, Any]:
-        """Parsed when somebody looks: most records are only compared."""
-        found: Mapping[str, Any] | None = self.memo.get(name)
-        if found is None:
-            found = self.memo[name] = json.loads(text)
-        return found
+        if self.values is None and self.output_text is not None:
+            self.values = json.loads(self.output_text)
+        return self.values
 
 
 class Attempt(NamedTuple):

@@ -236,7 +236,7 @@ class Store:
                 output_text=None,
                 attempt=0,
             )
-        marked = replace(known, failure=failure, updated_at=failure["at"], memo={})
+        marked = replace(known, failure=failure, updated_at=failure["at"])
         self._records[attempt.node_id] = marked
         return marked
 

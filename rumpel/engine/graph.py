@@ -25,6 +25,9 @@ _field_names: dict[type[Any], tuple[str, ...]] = {}
 
 Expand = Callable[[Any], "Graph"]
 """From the output of a node to the nodes that follow it."""
+Parts = tuple[dict[str, Any], tuple[tuple[str, Any], ...]]
+"""The inputs without references, and those that are one or are a tuple with some in it."""
+_NO_PARTS: Final[Parts] = ({}, ())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,8 +71,8 @@ class Node:
     """All nodes that must be done before: those of `refs` and `after`, each once."""
     pod: str | None
     title: str
-    fixed: Mapping[str, Any]
-    """The inputs that are not references, when there are any references."""
+    parts: Parts
+    """The inputs again, when some of them have references."""
     policy: Policy
     group: str = ""
     """The part of the graph it came with: `snapshot` in a recreate."""
@@ -78,15 +81,22 @@ class Node:
 
     def resolve(self, outputs: Mapping[str, Any]) -> Any:
         """The inputs with every reference replaced. Raises AttributeError for a wrong field."""
-        if not self.refs:
+        fixed, linked = self.parts
+        if not linked:
             return self.inputs
-        values = dict(self.fixed)
-        for name, place, node_id, output in self.refs:
-            value = getattr(outputs[node_id], output)
-            if place is None:
-                values[name] = value
+        values = fixed.copy()
+        for name, given in linked:
+            if given.__class__ is OutputRef:
+                values[name] = getattr(outputs[given.node_id], given.field)
             else:
-                values[name] = (*values[name][:place], value, *values[name][place + 1 :])
+                values[name] = tuple(
+                    [
+                        getattr(outputs[item.node_id], item.field)
+                        if item.__class__ is OutputRef
+                        else item
+                        for item in given
+                    ]
+                )
         return self.operation.Inputs(**values)
 
     def meet(
@@ -149,7 +159,7 @@ class Graph:
                 deps=_deps(refs, order),
                 pod=pod,
                 title=title or operation.TITLE,
-                fixed=_fixed(inputs) if refs else {},
+                parts=_parts(inputs, refs),
                 policy=policy or operation.POLICY,
                 group=group,
             )
@@ -267,8 +277,12 @@ def field_names(kind: type[Any]) -> tuple[str, ...]:
     return found
 
 
-def _fixed(inputs: Any) -> dict[str, Any]:
-    return {name: getattr(inputs, name) for name in field_names(type(inputs))}
+def _parts(inputs: Any, refs: tuple[Ref, ...]) -> Parts:
+    if not refs:
+        return _NO_PARTS
+    fixed = {name: getattr(inputs, name) for name in field_names(type(inputs))}
+    linked = dict.fromkeys(ref.input for ref in refs)
+    return fixed, tuple((name, fixed.pop(name)) for name in linked)
 
 
 def _deps(refs: tuple[Ref, ...], after: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ world; what depends on an output that is not known yet, or stands behind a node 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -39,14 +40,20 @@ class Verdict(StrEnum):
     BLOCKED = "blocked"
 
 
+# In Python 3.11 the member of an enum costs 0.2 us, and there are 10,000 nodes.
+_FRESH: Final = Verdict.FRESH
+_OK: Final = ProbeState.OK
+
+
 class NodePlan(NamedTuple):
-    """What is decided about one node; inputs and fingerprint when all it needs is known."""
+    """What is decided about one node; the fingerprint when all it needs is known."""
 
     id: str
     verdict: Verdict
     reasons: tuple[Reason, ...] = ()
     fingerprint: str | None = None
     inputs: Any = None
+    """With every output in its place; only for a node that will run or is blocked."""
     components: bytes | None = None
     """Of the fingerprint, as canonical JSON; only for a node that will run."""
     output: Any = None
@@ -140,29 +147,30 @@ def plan(
     """
     known: dict[str, NodePlan] = {}
     outputs: dict[str, Any] = {}
-    expanded: set[str] = set()
+    stale, expanded = set[str](), set[str]()
     order = list(graph.validate())
     for node in order:  # grows while it is walked
         node_id = node.id
         record = records.get(node_id)
         if node_id in busy:
             found = NodePlan(node_id, Verdict.MAY_RUN, (_BUSY,))
-        elif all([dep in outputs for dep in node.deps]):  # noqa: C419 - quicker than a generator
+        elif not stale or stale.isdisjoint(node.deps):
             found = decide(node, record, outputs, world, refresh=node_id in refresh, now=now)
         else:
             found = _waiting(node, record, known, outputs, refresh=node_id in refresh, now=now)
-        if found.verdict is Verdict.FRESH:
-            outputs[node_id] = found.output
-            if node.expand is not None:
-                more, error = attempt(expansion, graph, node, found.output)
-                if more is None:
-                    known[node_id] = _broken(node, error)
-                    del outputs[node_id]
-                    continue
+        if found.verdict is _FRESH and node.expand is not None:
+            more, error = attempt(expansion, graph, node, found.output)
+            if more is None:
+                found = _broken(node, error)
+            else:
                 graph, added = more
                 order += added
                 expanded.add(node_id)
         known[node_id] = found
+        if found.verdict is _FRESH:
+            outputs[node_id] = found.output
+        else:
+            stale.add(node_id)
     return Plan(graph, known, frozenset(expanded))
 
 
@@ -182,13 +190,11 @@ def decide(
     now: float,
 ) -> NodePlan:
     """The final word about a node whose dependencies are done: fresh, run or blocked."""
-    operation = node.operation
-    inputs, error = attempt(node.resolve, outputs)
-    if error is None:
-        components, error = attempt(operation.fingerprint, inputs)
-    if error is not None or components is None:
+    live, error = attempt(_live, node, outputs)
+    if live is None:
         return _broken(node, error)
-    policy = node.policy
+    inputs, components = live
+    operation, policy = node.operation, node.policy
     is_limited = policy.max_age_s is not None or not policy.is_reused
     if record is None or refresh or record.failure is not None or is_limited:
         reasons = record_reasons(record, node, refresh=refresh, now=now)
@@ -202,21 +208,27 @@ def decide(
     return _probed(node, record, world, inputs, components)
 
 
+def _live(node: Node, outputs: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """The inputs and the components of the fingerprint as they are now."""
+    inputs = node.resolve(outputs)
+    return inputs, node.operation.fingerprint(inputs)
+
+
 def _probed(
     node: Node, record: Record, world: Any, inputs: Any, components: Mapping[str, Any]
 ) -> NodePlan:
     """The fingerprint agrees: does the effect still hold?"""
-    output, error = recorded_output(node, record)
-    if error is not None:
+    found, _ = as_recorded(node, record)
+    if found is None:
         reason = Reason(ReasonKind.VERSION, "the recorded output cannot be read")
         return _run(node, (reason,), inputs, components)
-    probe, error = attempt(node.operation.check, world, inputs, output)
-    if error is not None or probe is None or probe.state is ProbeState.UNKNOWN:
+    probe, error = attempt(node.operation.check, world, inputs, found.output)
+    if probe is not None and probe.state is _OK:
+        return found
+    if probe is None or probe.state is ProbeState.UNKNOWN:
         text = probe.detail if probe is not None else str(error)
         reason = Reason(ReasonKind.UNKNOWN, text)
         return NodePlan(node.id, Verdict.BLOCKED, (reason,), record.fp, inputs)
-    if probe.state is ProbeState.OK:
-        return NodePlan(node.id, Verdict.FRESH, (), record.fp, inputs, None, output)
     detail = probe.detail or str(probe.state)
     return _run(node, (Reason(ReasonKind.PROBE, detail),), inputs, components)
 
@@ -237,14 +249,18 @@ def _broken(node: Node, error: RumpelError | None) -> NodePlan:
     return NodePlan(node.id, Verdict.BLOCKED, (reason,), error=error)
 
 
-def recorded_output(node: Node, record: Record) -> tuple[Any, RumpelError | None]:
-    """The recorded output as the operation's Output, made once for each record."""
-    output = record.memo.get("output")
-    if output is not None:
-        return output, None
-    output, error = attempt(lambda: node.operation.Output(**tuples(record.output)))
-    record.memo["output"] = output
-    return output, error
+def as_recorded(node: Node, record: Record) -> tuple[NodePlan | None, RumpelError | None]:
+    """The node as fresh, made once for each record: it holds nothing of this graph."""
+    if record.fresh is None:
+        output, error = attempt(_output, node, record.output_text or "null")
+        if error is not None:
+            return None, error
+        record.fresh = NodePlan(node.id, _FRESH, (), record.fp, output=output)
+    return record.fresh, None
+
+
+def _output(node: Node, text: str) -> Any:
+    return node.operation.Output(**tuples(json.loads(text)))
 
 
 def _waiting(
@@ -269,11 +285,9 @@ def _waiting(
         return NodePlan(node.id, Verdict.RUN, (*certain, *upstream))
     if any(ref.node_id not in outputs for ref in node.refs):
         return NodePlan(node.id, Verdict.MAY_RUN, upstream)
-    inputs, error = attempt(node.resolve, outputs)
-    if error is None:
-        components, error = attempt(node.operation.fingerprint, inputs)
-    if error is not None or components is None:
+    live, error = attempt(_live, node, outputs)
+    if live is None:
         return _broken(node, error)
-    if reasons := input_reasons(record, components):
+    if reasons := input_reasons(record, live[1]):
         return NodePlan(node.id, Verdict.RUN, (*reasons, *upstream))
     return NodePlan(node.id, Verdict.MAY_RUN, upstream)

@@ -67,11 +67,11 @@ def agree(record: Record, components: Mapping[str, Any]) -> bool:
         live = marshal.dumps(components, 2)  # type: ignore[arg-type] # raises ValueError if not
     except ValueError:
         return canonical(components).decode() == record.components_text
-    if record.memo.get("live") == live:
+    if record.live == live:
         return True
     if canonical(components).decode() != record.components_text:
         return False
-    record.memo["live"] = live
+    record.live = live
     return True
 
 

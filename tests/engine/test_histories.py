@@ -184,8 +184,7 @@ def _cancel_for_all(self: Any, run: Any, flight: Any) -> bool:
 
 
 def _trust_the_record(node: Any, record: Any, world: Any, inputs: Any, components: Any) -> Any:
-    output, _ = plan.recorded_output(node, record)
-    return plan.NodePlan(node.id, plan.Verdict.FRESH, (), record.fp, inputs, None, output)
+    return plan.as_recorded(node, record)[0]
 
 
 _mark = Store._mark

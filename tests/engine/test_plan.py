@@ -117,7 +117,7 @@ async def test_a_new_version_or_another_output_shape_runs_again(
     class Other:
         name: str
 
-    engine.store.records["fake/a"].memo.clear()
+    engine.store.records["fake/a"].fresh = None
     shaped = {"a": Operation(Output=Other)}
     found = engine.plan(graph_of({"a": ()}, operations=shaped))["fake/a"]
     assert found.verdict is Verdict.RUN
