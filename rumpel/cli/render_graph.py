@@ -48,6 +48,7 @@ COLORS = {
     "cyan": "#c9e8f5",
     "yellow": "#f8edc0",
 }
+_encoders: list[Callable[[object], str]] = []
 
 
 def state_of(node: Node) -> str:
@@ -189,10 +190,17 @@ def value(found: object, limit: int = MAX_VALUE) -> str:
     if isinstance(found, str):
         shown = found if found.isprintable() and found.strip() == found and found else repr(found)
     else:
+        shown = _json(found)
+    return text.clip(text.safe(shown), limit)
+
+
+def _json(found: object) -> str:
+    """json.dumps() makes an encoder each time, which costs more than a short value."""
+    if not _encoders:
         import json
 
-        shown = json.dumps(found, ensure_ascii=False)
-    return text.clip(text.safe(shown), limit)
+        _encoders.append(json.JSONEncoder(ensure_ascii=False).encode)
+    return _encoders[0](found)
 
 
 def why(node: Node, nodes: Sequence[Node], edges: Iterable[Edge], *, now: float) -> list[str]:

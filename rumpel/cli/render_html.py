@@ -71,8 +71,10 @@ def places(nodes: Iterable[Node], edges: Iterable[tuple[str, str]]) -> dict[str,
     filled: dict[int, int] = {}
     for node in nodes:
         node_id = str(node["id"])
-        above = [found[need][0] for need in needs.get(node_id, ()) if need in found]
-        column = max(above, default=-1) + 1
+        column = 0
+        for need in needs.get(node_id, ()):
+            if need in found and found[need][0] >= column:
+                column = found[need][0] + 1
         row = filled.get(column, 0)
         filled[column] = row + 1
         found[node_id] = (column, row)
@@ -87,10 +89,11 @@ def _picture(nodes: Sequence[Node], edges: Sequence[tuple[str, str]], slow: set[
     width = max((x for x, _ in at.values()), default=0) + WIDTH + 8
     height = max((y for _, y in at.values()), default=0) + HEIGHT + 8
     lines = [f'<svg width="{width}" height="{height}" role="img">']
+    bend = GAP_X // 2
     for before, after in edges:
-        x1, y1, x2, y2 = at[before][0] + WIDTH, at[before][1] + 20, at[after][0], at[after][1] + 20
+        (x1, y1), (x2, y2) = at[before], at[after]
+        x1, y1, y2 = x1 + WIDTH, y1 + 20, y2 + 20
         mark = " slow" if before in slow and after in slow else ""
-        bend = GAP_X // 2
         lines.append(
             f'<path class="edge{mark}" d="M{x1} {y1}C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}"/>'
         )
@@ -135,14 +138,13 @@ def _timeline(nodes: Sequence[Node], slow: set[str]) -> list[str]:
     height = len(found) * 20 + 4
     lines = ["<h2>Timeline</h2>", f'<svg width="{BAR_WIDTH + 340}" height="{height}" role="img">']
     for row, ((node, _, took), offset) in enumerate(zip(found, offsets, strict=True)):
-        y, x = row * 20 + 2, 210 + offset * scale
+        y, x, wide = row * 20 + 2, 210 + offset * scale, max(took * scale, 2.0)
         mark = " slow" if str(node["id"]) in slow else ""
         name = escaped(text.clip(label(node, with_pod=with_pod), 28))
         lines.append(
             f'<text x="0" y="{y + 13}">{name}</text><rect class="box{mark}" x="{x:.1f}" y="{y}"'
-            f' width="{max(took * scale, 2.0):.1f}" height="16" fill="{color_of(state_of(node))}"/>'
-            f'<text class="time" x="{x + max(took * scale, 2.0) + 6:.1f}" y="{y + 13}">'
-            f"{escaped(text.duration(took))}</text>"
+            f' width="{wide:.1f}" height="16" fill="{color_of(state_of(node))}"/>'
+            f'<text class="time" x="{x + wide + 6:.1f}" y="{y + 13}">{text.duration(took)}</text>'
         )
     return [*lines, "</svg>"]
 
@@ -167,12 +169,13 @@ def _table(nodes: Iterable[Node]) -> list[str]:
         if error:
             why = "<br>".join(filter(None, (why, escaped(str(error.get("message") or "")))))
         lines.append(
-            f"<tr><td>{escaped(label(node))}<td>{escaped(words_of(state_of(node)))}<td>{escaped(time)}"
+            f"<tr><td>{escaped(label(node))}<td>{escaped(words_of(state_of(node)))}<td>{time}"
             f"<td>{why}</tr>"
         )
     return [*lines, "</table>"]
 
 
+@functools.lru_cache(maxsize=64)
 def color_of(state: str) -> str:
     return render_graph.COLORS.get(render_graph.STYLES.get(state, ""), "#eeeeee")
 
