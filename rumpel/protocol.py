@@ -110,7 +110,9 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "paths": (NAMES, ()),
         "against": (STR, None),
         "include_dirty": (BOOL, False),
+        "unseen": (BOOL, False),
     },
+    "reviewed": {"name": (STR, ""), "branch": (STR, ""), "commit": (STR, "")},
     "snapshot": {"names": (NAMES, ()), "list": (BOOL, False)},
     "restore": {"name": (STR, ""), "snapshot": (STR, None)},
     "undelete": {

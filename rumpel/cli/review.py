@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from rumpel.cli import review_tool
     from rumpel.cli.options import Options
     from rumpel.cli.plain import Arguments, Declared
 
@@ -63,12 +64,14 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     if sum(modes) > 1:
         raise UsageError("--stat, --patch, --name-only and --tool exclude each other")
     name, _, branch = args.name.partition(":")
+    choice = _choice(args, options)
     request = {
         "name": name,
         "branch": branch or None,
         "paths": [*args.paths, *passed],
         "against": args.against,
         "include_dirty": args.include_dirty,
+        "unseen": not options.json,
     }
     answer = session.ask(options, "review", request)
     view: dict[str, Any] = {}
@@ -77,14 +80,35 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     code = show(options, "review", answer)
     if options.json or answer.error:
         return code
-    display(answer.data, view, args, options)
+    if not options.quiet:
+        _say(answer.data, options, with_risks=not args.stat, with_paths=bool(view["paths"]))
+    display(answer.data["files"], view, choice, args, options)
+    if view["counts"]:
+        # Only now: what a tool or pager did not show, nobody has reviewed.
+        seen = {"name": answer.data["name"], "branch": branch, "commit": answer.data["commit"]}
+        failed = session.ask(options, "reviewed", seen)
+        if failed.error:
+            return show(options, "review", failed)
     return code
 
 
-def display(data: dict[str, Any], view: dict[str, Any], args: Arguments, options: Options) -> None:
-    files = data["files"]
-    if not options.quiet:
-        _say(data, options, with_risks=not args.stat, with_paths=bool(view["paths"]))
+def _choice(args: Arguments, options: Options) -> review_tool.Choice | None:
+    """The difftool that will show it; None for everything else."""
+    if options.json or args.stat or args.name_only or args.patch:
+        return None
+    from rumpel.cli import review_tool
+
+    choice = review_tool.chosen(args.tool)
+    return choice if choice.is_made else None
+
+
+def display(
+    files: list[dict[str, Any]],
+    view: dict[str, Any],
+    choice: review_tool.Choice | None,
+    args: Arguments,
+    options: Options,
+) -> None:
     if not files:
         return
     if args.stat:
@@ -93,14 +117,14 @@ def display(data: dict[str, Any], view: dict[str, Any], args: Arguments, options
     elif args.name_only:
         for file in files:
             ui.out(quoted(file["path"]))
-    else:
-        from rumpel.cli import review_patch, review_tool
+    elif choice is not None:
+        from rumpel.cli import review_tool
 
-        choice = review_tool.Choice() if args.patch else review_tool.chosen(args.tool)
-        if choice.is_made:
-            review_tool.show(files, view, choice, may_ask=not args.no_prompt)
-        else:
-            review_patch.show(files, view, color=options.color)
+        review_tool.show(files, view, choice, may_ask=not args.no_prompt)
+    else:
+        from rumpel.cli import review_patch
+
+        review_patch.show(files, view, color=options.color)
 
 
 def headline(data: dict[str, Any], *, with_paths: bool = False) -> str:

@@ -15,7 +15,7 @@ from binascii import a2b_base64
 
 from rumpel import paths, text, ui
 from rumpel.adapters import git_view
-from rumpel.errors import RumpelError
+from rumpel.errors import CommandFailed, RumpelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -188,6 +188,12 @@ def _page(lines: Iterable[str]) -> None:
             _feed(paging.stdin, lines)
     finally:
         signal.signal(signal.SIGINT, before)
+    if paging.returncode in (126, 127):  # of the shell: it could not be started
+        raise CommandFailed(
+            "the diff was not shown: the pager cannot be started",
+            hint="rumpel review NAME --patch | cat",
+            details={"exit_code": paging.returncode},
+        )
 
 
 def _feed(pipe: IO[bytes] | None, lines: Iterable[str]) -> None:

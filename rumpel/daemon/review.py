@@ -1,7 +1,8 @@
 """`review`: the commits of a pod are brought up to date, compared, searched for risks, remembered.
 
 The daemon runs nothing of the user's and draws nothing: it answers which commits to compare and
-what is in between. The commit that was answered is what `merge` compares with later.
+what is in between. The commit that was answered is what `merge` compares with later; who has yet
+to show it to somebody says `unseen`, and `reviewed` once that went well.
 """
 
 from __future__ import annotations
@@ -76,14 +77,27 @@ async def run(app: App, client: Client) -> dict[str, object]:
     dirty: uncommitted.Output | None = result.outputs.get(node_id("uncommitted", pod.spec))
     # Some files of a commit, or those of another branch, do not make it a reviewed one.
     is_own = client.request.args["branch"] in (None, pod.name)
-    if against is None and is_own and not scope.paths and (dirty is None or dirty.is_own_branch):
+    counts = against is None and is_own and not scope.paths
+    counts = counts and (dirty is None or dirty.is_own_branch)
+    if counts and not client.request.args["unseen"]:
         await _remember(app, pod, newest.oid)
     if against is not None:
         planned = replace(planned, base_oid=result.outputs[node_id("imported", against.spec)].oid)
     if is_own:
         await threads.call(_tell_others, app, client, pod)
     data = _answer(client, where, pod, planned, result.outputs)
+    data["view"]["counts"] = counts
     return {"result": data, "warnings": client.warnings, "exit_code": 0}
+
+
+async def seen(app: App, client: Client) -> dict[str, object]:
+    """A person was shown what `review` answered, by a tool or pager that did not fail."""
+    args, where = client.request.args, await requests.target(client)
+    pod = app.pods.get(where.ref.repo_id, args["name"])
+    if not OID.fullmatch(args["commit"]):
+        raise UsageError(f"{args['commit']!r} is no commit")
+    await _remember(app, pod, args["commit"])
+    return {"result": None, "warnings": [], "exit_code": 0}
 
 
 def _answer(

@@ -37,6 +37,7 @@ VERBS = {
     "stop": "stop:stop",
     "delete": "stop:delete",
     "review": "review:run",
+    "reviewed": "review:seen",
     "snapshot": "work:snapshot",
     "restore": "work:restore",
     "undelete": "undelete:undelete",

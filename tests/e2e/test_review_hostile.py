@@ -136,6 +136,8 @@ def test_a_difftool_that_is_missing_or_fails(rumpel_project: ProjectFactory) -> 
     project = rumpel_project({"src/app.py": "print(1)\n"})
     project.inside("p", ONE)
     project.run("review", "p", "--tool", "no-such-tool").assert_error(6, "difftool", "--patch")
+    # Who saw nothing has reviewed nothing.
+    project.run("merge", "p", "--reviewed").assert_error(4, "not reviewed")
     project.run("review", "p", "--tool", "-x").assert_error(2, "--tool")
     project.run("review", "p", "--stat", "--patch").assert_error(2, "exclude")
     assert not list((project.home.path / "run/rumpel").glob("review-*"))
