@@ -29,14 +29,23 @@ FOLDER = "/workspaces/repo"
 FILES: dict[str, Content] = {**WORKED_IN, ".gitignore": "*.log\nignored/\n.env\n"}
 
 
+BUILD = {"dockerfile": "../Dockerfile", "context": ".."}
+AS_NEW = r"""
+rm -rf .git/rebase-merge .git/rebase-apply .git/MERGE_* .git/CHERRY_PICK_HEAD .git/index
+git symbolic-ref HEAD refs/heads/p
+git for-each-ref --format='delete %(refname)' refs/tags refs/notes refs/stash refs/heads/other |
+    git update-ref --stdin
+rm -f .git/info/exclude
+git reset -q --hard "$(git rev-list --max-parents=0 p)"
+git clean -qffdx
+"""
+"""A script that makes the workspace what it was when the pod was new."""
+
+
 def configure(project: Project, **changes: Any) -> None:
     """The configuration of the repository, uncommitted; None takes a field out."""
     fields = {key: value for key, value in {**BASE, **changes}.items() if value is not None}
     (project.root / CONFIG_NAMES[0]).write_text(json.dumps(fields))
-
-
-def inside(project: Project, pod: str, script: str) -> str:
-    return project.run("enter", pod, "--", "sh", "-ec", script).assert_ok().stdout.strip()
 
 
 def exact(project: Project, pod: str) -> Picture:
@@ -46,10 +55,8 @@ def exact(project: Project, pod: str) -> Picture:
 def test_a_new_container_has_every_byte(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project(FILES)
     seed = random.randrange(1 << 30)
-    inside(project, "p", dirty(random.Random(seed), "merge"))
-    inside(
-        project, "p", "echo secret >.env; mkdir -p ignored; echo big >ignored/big; echo l >l.log"
-    )
+    project.inside("p", dirty(random.Random(seed), "merge"))
+    project.inside("p", "echo secret >.env; mkdir -p ignored; echo big >ignored/big; echo l >l.log")
     first = project.container_id("p")
     image = project.docker.inspect(first)["Image"]
     before, shown = exact(project, "p"), photo(project, "p")
@@ -75,7 +82,7 @@ def test_a_new_container_has_every_byte(rumpel_project: ProjectFactory) -> None:
         del before[name]
     assert differences(before, after) == [], f"seed {seed}"
     assert photo(project, "p") == shown, f"seed {seed}"
-    assert inside(project, "p", "echo $COLOUR; cat .env; ls ignored 2>&1 || :") == (
+    assert project.inside("p", "echo $COLOUR; cat .env; ls ignored 2>&1 || :") == (
         "red\nsecret\nls: ignored: No such file or directory"
     )
     assert project.run("recreate", "p").assert_ok().stdout == "p: up to date\n"
@@ -109,8 +116,8 @@ def test_a_pod_that_does_not_run_loses_nothing(rumpel_project: ProjectFactory, s
         if state == "broken":
             configure(project, runArgs=[f"--network={broken.enter_context(project.network())}"])
         seed = random.randrange(1 << 30)
-        inside(project, "p", dirty(random.Random(seed), "rebase"))
-        inside(project, "p", "echo secret >.env; mkdir -p ignored; echo big >ignored/big")
+        project.inside("p", dirty(random.Random(seed), "rebase"))
+        project.inside("p", "echo secret >.env; mkdir -p ignored; echo big >ignored/big")
         shown = photo(project, "p")
         first = project.container_id("p")
         project.run("stop", "p").assert_ok()  # looks for work in it, which touches objects
@@ -122,7 +129,7 @@ def test_a_pod_that_does_not_run_loses_nothing(rumpel_project: ProjectFactory, s
     assert project.container_id("p") != first
     assert_same_work(project, before, why=f"seed {seed}")
     assert photo(project, "p") == shown, f"seed {seed}"
-    assert inside(project, "p", "echo $COLOUR; cat .env; ls -A ignored 2>/dev/null || :") == (
+    assert project.inside("p", "echo $COLOUR; cat .env; ls -A ignored 2>/dev/null || :") == (
         "red\nsecret"
     )
 
@@ -130,7 +137,7 @@ def test_a_pod_that_does_not_run_loses_nothing(rumpel_project: ProjectFactory, s
 def test_what_fails_leaves_the_pod_as_it_was(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project({**FILES, "Dockerfile": f"FROM {MINI_IMAGE}\n"}, config=BASE)
     seed = random.randrange(1 << 30)
-    inside(project, "p", dirty(random.Random(seed), "cherry-pick"))
+    project.inside("p", dirty(random.Random(seed), "cherry-pick"))
     before, first = exact(project, "p"), pid_of(project)
     (project.root / "Dockerfile").write_text(f"FROM {MINI_IMAGE}\nRUN false\n")
     configure(project, image=None, build={"dockerfile": "../Dockerfile", "context": ".."})
@@ -142,8 +149,7 @@ def test_what_fails_leaves_the_pod_as_it_was(rumpel_project: ProjectFactory) -> 
     assert pid_of(project)[0] == first[0], "the old one is started again"
     assert_same_work(project, before, why=f"seed {seed}")
     configure(project)
-    oid = inside(
-        project,
+    oid = project.inside(
         "p",
         "git cherry-pick --quit; rm .git/index; git symbolic-ref HEAD refs/heads/p;"
         "git reset -q --hard; git commit -q --allow-empty -m on; git rev-parse HEAD",
@@ -165,22 +171,22 @@ def test_the_smallest_action(rumpel_project: ProjectFactory) -> None:
 
     assert recreate() == "nothing"
     assert recreate(remoteEnv={"COLOUR": "blue"}) == "later"
-    assert inside(project, "p", "echo $COLOUR") == "blue"
+    assert project.inside("p", "echo $COLOUR") == "blue"
     assert recreate(remoteEnv={"COLOUR": "blue"}, forwardPorts=[9300]) == "ports"
     assert recreate(postCreateCommand="echo ran >>/tmp/ran") == "lifecycle"
     assert recreate(postCreateCommand="echo again >>/tmp/ran") == "lifecycle"
-    assert inside(project, "p", "cat /tmp/ran") == "ran\nagain"
+    assert project.inside("p", "cat /tmp/ran") == "ran\nagain"
     assert pid_of(project) == first
     assert recreate("--plan", "--force") == "new container"
     assert pid_of(project) == first
     assert recreate("--force") == "new container"
     second = pid_of(project)
     assert second[0] != first[0]
-    assert inside(project, "p", "mkdir -p ignored/a; echo 1 >ignored/a/1; echo 2 >.env") == ""
+    assert project.inside("p", "mkdir -p ignored/a; echo 1 >ignored/a/1; echo 2 >.env") == ""
     assert recreate("--force", "--keep", "ignored/a") == "new container"
-    assert inside(project, "p", "cat ignored/a/1 .env") == "1\n2"
+    assert project.inside("p", "cat ignored/a/1 .env") == "1\n2"
     assert recreate("--clean") == "new container"
-    assert inside(project, "p", "ls -A ignored .env 2>/dev/null || :") == ""
+    assert project.inside("p", "ls -A ignored .env 2>/dev/null || :") == ""
 
 
 def test_a_step_is_done_again_when_asked_for(rumpel_project: ProjectFactory) -> None:
@@ -189,7 +195,7 @@ def test_a_step_is_done_again_when_asked_for(rumpel_project: ProjectFactory) -> 
     build = {"dockerfile": "../Dockerfile", "context": ".."}
     config = {"build": build, **NO_NETWORK, **logged}
     project = rumpel_project({**FILES, "Dockerfile": f"FROM {MINI_IMAGE}\n"}, config=config)
-    inside(project, "p", "echo mine >mine; git add mine; echo log >/tmp/only-here")
+    project.inside("p", "echo mine >mine; git add mine; echo log >/tmp/only-here")
     first, before = pid_of(project), exact(project, "p")
 
     def again(*steps: str, plan: bool = False) -> str:
@@ -200,20 +206,20 @@ def test_a_step_is_done_again_when_asked_for(rumpel_project: ProjectFactory) -> 
         return str(found["action"])
 
     assert again("postCreateCommand", plan=True) == "lifecycle"
-    assert inside(project, "p", "cat /tmp/log") == "on\npost"
+    assert project.inside("p", "cat /tmp/log") == "on\npost"
     assert again("postCreateCommand") == "lifecycle"
-    assert inside(project, "p", "cat /tmp/log") == "on\npost\npost"
+    assert project.inside("p", "cat /tmp/log") == "on\npost\npost"
     assert again("onCreateCommand") == "lifecycle"
-    assert inside(project, "p", "cat /tmp/log").split()[3:] == ["on", "post"]
+    assert project.inside("p", "cat /tmp/log").split()[3:] == ["on", "post"]
     for step in ("image", "tools", "seed", "clone", "sync"):
         again(step)
         assert pid_of(project) == first, f"{step} gives what it gave before"
-    assert inside(project, "p", "cat /tmp/log").split()[5:] == []
+    assert project.inside("p", "cat /tmp/log").split()[5:] == []
     assert differences(before, exact(project, "p")) == []
     assert again("container", "image") == "new image"
     assert pid_of(project)[0] != first[0]
     assert_same_work(project, before, why="it was carried over")
-    assert inside(project, "p", "cat /tmp/log; ls /tmp/only-here 2>/dev/null || :") == "on\npost"
+    assert project.inside("p", "cat /tmp/log; ls /tmp/only-here 2>/dev/null || :") == "on\npost"
     project.run("recreate", "p", "--refresh", "nothing").assert_error(
         3, "no node 'nothing'", "clone"
     )
@@ -231,16 +237,16 @@ def test_a_baked_checkout_brings_nothing_back(rumpel_project: ProjectFactory) ->
     del config["image"]
     project = rumpel_project({**FILES, "Dockerfile": dockerfile}, config=config)
     seed = random.randrange(1 << 30)
-    inside(project, "p", dirty(random.Random(seed), "merge"))
-    assert inside(project, "p", "cat ignored/cache") == "warm"
-    inside(project, "p", "git rm -qf --ignore-unmatch run.sh; rm -rf docs README.md; echo f >docs")
+    project.inside("p", dirty(random.Random(seed), "merge"))
+    assert project.inside("p", "cat ignored/cache") == "warm"
+    project.inside("p", "git rm -qf --ignore-unmatch run.sh; rm -rf docs README.md; echo f >docs")
     shown, before, first = photo(project, "p"), exact(project, "p"), project.container_id("p")
     configure(project, image=None, build=config["build"], containerEnv={"A": "b"})
     project.run("recreate", "p").assert_ok()
     assert project.container_id("p") != first
     assert_same_work(project, before, why=f"seed {seed}")
     assert photo(project, "p") == shown, f"seed {seed}"
-    assert inside(project, "p", "cat ignored/cache; git branch --list baked") == "warm"
+    assert project.inside("p", "cat ignored/cache; git branch --list baked") == "warm"
 
 
 def test_another_user_owns_the_workspace(rumpel_project: ProjectFactory) -> None:
@@ -254,7 +260,7 @@ def test_another_user_owns_the_workspace(rumpel_project: ProjectFactory) -> None
         },
         config={"build": {"dockerfile": "../one.Dockerfile"}, "remoteUser": "ann", **NO_NETWORK},
     )
-    inside(project, "p", "echo mine >mine; git add mine; echo new >new; git stash -q; echo 1 >2")
+    project.inside("p", "echo mine >mine; git add mine; echo new >new; git stash -q; echo 1 >2")
     project.exec("p", "sh", "-c", f"echo root >{FOLDER}/roots")
     before = exact(project, "p")
     build = {"dockerfile": "../two.Dockerfile"}
@@ -267,7 +273,7 @@ def test_another_user_owns_the_workspace(rumpel_project: ProjectFactory) -> None
     assert {name: item[6] for name, item in before.items() if item[0] == b"0"} == {
         name: item[6] for name, item in after.items() if item[0] == b"0"
     }
-    assert inside(project, "p", "id -un; git stash pop -q; cat mine; git status --porcelain") == (
+    assert project.inside("p", "id -un; git stash pop -q; cat mine; git status --porcelain") == (
         "bob\nmine\nA  mine\n?? 2\n?? new\n?? roots"
     )
 
@@ -275,8 +281,7 @@ def test_another_user_owns_the_workspace(rumpel_project: ProjectFactory) -> None
 def test_repositories_and_worktrees_come_along(rumpel_project: ProjectFactory) -> None:
     """Also an ignored one: it is work, whoever ignores it."""
     project = rumpel_project(FILES)
-    inside(
-        project,
+    project.inside(
         "p",
         "mkdir -p ignored/tool/deep; cd ignored/tool; git init -q; echo t >deep/t; git add .;"
         "git -c user.name=a -c user.email=a@b commit -qm tool; cd ../..;"
@@ -289,8 +294,7 @@ def test_repositories_and_worktrees_come_along(rumpel_project: ProjectFactory) -
     after = picture(project.docker, project.container_id("p"), FOLDER)
     assert {name for name in before if name not in after} <= {"ignored/junk"}
     assert (
-        inside(
-            project,
+        project.inside(
             "p",
             "cat linked; stat -c %h README.md; git -C ignored/tool log --format=%s;"
             "git -C wt status --porcelain; test -p pipe && echo pipe;"
@@ -300,38 +304,76 @@ def test_repositories_and_worktrees_come_along(rumpel_project: ProjectFactory) -
     )
 
 
-@pytest.mark.timeout(7200 if ROUNDS > 5 else 240)
-@pytest.mark.slow
-def test_random_work_survives(rumpel_project: ProjectFactory, record_property: Record) -> None:
-    """In running, stopped and broken pods, with a build that fails first and one that does not."""
-    record_property("examples", ROUNDS)
-    project = rumpel_project({**FILES, "Dockerfile": f"FROM {MINI_IMAGE}\n"}, config=BASE)
-    build = {"dockerfile": "../Dockerfile", "context": ".."}
-    for number in range(ROUNDS):
-        seed = random.randrange(1 << 30)
-        rng = random.Random(seed)
-        why = f"round {number}, seed {seed}"
-        state = rng.choice(("running", "stopped", "broken"))
-        why += f", {state}"
-        with contextlib.ExitStack() as broken:
-            configure(project)
-            if state == "broken":
-                configure(project, runArgs=[f"--network={broken.enter_context(project.network())}"])
-            inside(project, "p", dirty(rng, rng.choice(tuple(PROGRESS))))
-            if state != "running":
-                project.run("stop", "p").assert_ok()
+class Rounds:
+    """Random work in one pod that is recreated again and again, now and then in a new one.
+
+    What the next round needs is part of what the pod is recreated to, so that most rounds make
+    no pod and delete none: half of what a round took. `n % 2`: an image of the round before last
+    is there, with what rumpel found out about it.
+    """
+
+    NEW_POD = 10
+
+    def __init__(self, project: Project, rng: random.Random) -> None:
+        self.project, self.rng = project, rng
+        self.state, self.network = "", contextlib.ExitStack()
+
+    def configure(self, **changes: Any) -> None:
+        """With what the state of the next round needs."""
+        self.state = self.rng.choice(("running", "stopped", "killed", "broken"))
+        if self.state == "broken":
+            name = self.network.enter_context(self.project.network())
+            changes["runArgs"] = [f"--network={name}"]
+        configure(self.project, **changes)
+
+    def work(self) -> None:
+        """In the pod, which then is in its state; in a new one when there is none."""
+        script = dirty(self.rng, self.rng.choice(tuple(PROGRESS)))
+        self.project.inside("p", f"{AS_NEW}\n{script}")
+        if self.state == "stopped":
+            self.project.run("stop", "p").assert_ok()
+        elif self.state != "running":
+            self.project.docker.api.kill(self.project.container_id("p"))
+        self.network.close()
+
+    def survive(self, number: int, why: str) -> None:
+        project = self.project
+        dockerfile = project.root / "Dockerfile"
         before, first = exact(project, "p"), project.container_id("p")
-        configure(project, image=None, build=build, containerEnv={"ROUND": str(number)})
-        (project.root / "Dockerfile").write_text(f"FROM {MINI_IMAGE}\nRUN exit {number + 1}\n")
+        changes = {"image": None, "build": BUILD, "containerEnv": {"ROUND": str(number)}}
+        configure(project, **changes)
+        dockerfile.write_text(f"FROM {MINI_IMAGE}\nRUN exit {number % 200 + 1}\n")
         project.run("recreate", "p").assert_code(6)
         assert project.container_id("p") == first, why
         assert differences(before, exact(project, "p")) == [], why
-        (project.root / "Dockerfile").write_text(f"FROM {MINI_IMAGE}\nENV R={number}\n")
+        dockerfile.write_text(f"FROM {MINI_IMAGE}\nENV R={number % 2}\n")
+        self.configure(**changes)
         project.run("recreate", "p").assert_ok()
         assert project.container_id("p") != first, why
         assert_same_work(project, before, why=why)
-        assert inside(project, "p", "echo $ROUND $R") == f"{number} {number}", why
-        project.run("delete", "--force", "p").assert_ok()
+        shown = project.exec("p", "sh", "-c", "echo $ROUND $R").stdout
+        assert shown == f"{number} {number % 2}\n", why
+
+
+@pytest.mark.timeout(7200 if ROUNDS > 5 else 240)
+@pytest.mark.slow
+def test_random_work_survives(rumpel_project: ProjectFactory, record_property: Record) -> None:
+    """In pods of every state, with a build that fails first and one that does not."""
+    record_property("examples", ROUNDS)
+    project = rumpel_project({**FILES, "Dockerfile": f"FROM {MINI_IMAGE}\n"}, config=BASE)
+    seed = random.randrange(1 << 30)
+    rng = random.Random(seed)
+    rounds = Rounds(project, rng)
+    with rounds.network:
+        for number in range(ROUNDS):
+            if number % Rounds.NEW_POD == 0:
+                project.run("delete", "--force", "p")
+                rounds.network.close()
+                rounds.configure()
+            why = f"round {number} of seed {seed}, {rounds.state}"
+            rounds.work()
+            rounds.survive(number, why)
+    project.run("delete", "--force", "p").assert_ok()
 
 
 CHANGES: dict[str, Any] = {

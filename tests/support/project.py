@@ -124,6 +124,9 @@ class Project:
         try:
             yield name
         finally:
+            # After a failure somebody may still be in it, and the failure is what is to be told.
+            for container in self.docker.api.inspect_network(name)["Containers"]:
+                self.docker.api.disconnect_container_from_network(container, name, force=True)
             self.docker.api.remove_network(name)
 
     def wait_until(
