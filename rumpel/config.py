@@ -75,13 +75,14 @@ def resolve(
     user: Mapping[str, Any] | None = None,
     repo_name: str = REPO_FILE,
     user_name: str = USER_FILE,
+    on_problem: Callable[[ConfigError], None] | None = None,
 ) -> Settings:
     """The settings in force. A flag that is None was not given.
 
-    Raises ConfigError naming the layer, for unknown keys (with a suggestion) and bad values.
+    Raises ConfigError naming the layer, for unknown keys (with a suggestion) and bad values;
+    with `on_problem`, that is told of each, and the layer below counts.
     """
-    for name, layer in ((repo_name, repo), (user_name, user)):
-        _check_keys(name, layer or {})
+    tell = on_problem or _raise
     layers: tuple[tuple[str, Mapping[str, Any]], ...] = (
         (user_name, user or {}),
         (repo_name, repo or {}),
@@ -94,24 +95,32 @@ def resolve(
         for key, value in layer.items():
             if key == "$schema":
                 continue
+            if key not in SETTINGS:
+                tell(_unknown(name, key))
+                continue
             setting = SETTINGS[key]
             origin = name or (setting.variable if number == 2 else f"--{_kebab(key)}")
-            values[key] = _checked(setting, value, origin)
-            origins[key] = origin
+            try:
+                values[key] = _checked(setting, value, origin)
+            except ConfigError as error:
+                tell(error)
+            else:
+                origins[key] = origin
     return Settings(values, origins, _misspelt(env))
 
 
-def _check_keys(name: str, layer: Mapping[str, Any]) -> None:
-    for key in layer:
-        if key in SETTINGS or key == "$schema":
-            continue
-        close = text.suggestion(key, SETTINGS)
-        guess = f", did you mean {close!r}?" if close else ""
-        raise ConfigError(
-            f"{name}: there is no setting '{text.safe(key)}'{guess}",
-            hint="rumpel config   lists all settings",
-            details={"key": key, "known": list(SETTINGS)},
-        )
+def _raise(error: ConfigError) -> None:
+    raise error
+
+
+def _unknown(name: str, key: str) -> ConfigError:
+    close = text.suggestion(key, SETTINGS)
+    guess = f", did you mean {close!r}?" if close else ""
+    return ConfigError(
+        f"{name}: there is no setting '{text.safe(key)}'{guess}",
+        hint="rumpel config   lists all settings",
+        details={"key": key, "known": list(SETTINGS)},
+    )
 
 
 def _checked(setting: Setting, value: Any, origin: str) -> Any:

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 
 from rumpel import text
 from rumpel.adapters import git, proc, threads
-from rumpel.daemon import doctor_git, doctor_left
+from rumpel.daemon import doctor_git, doctor_left, requests
 from rumpel.daemon.app import LOCAL, App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
-from rumpel.errors import HostUnreachable, NotFound, RumpelError, UsageError
+from rumpel.errors import ConfigError, HostUnreachable, NotFound, RumpelError, UsageError
 from rumpel.tasks.world import Access
 
 LIMIT_S = 5.0
@@ -48,6 +48,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
         "disk": _disk,
         "pods": _pods,
         "repository": _repository,
+        "configuration": _configuration,
         "leftovers": _leftovers,
     }
     found = await asyncio.gather(*(_bounded(app, client, *item) for item in checks.items()))
@@ -170,6 +171,26 @@ async def _repository(app: App, client: Client) -> list[Finding]:
         *(Finding("repository", *row) for row in rows),
         *(Finding("remotes", *row) for row in dangers),
     ]
+
+
+async def _configuration(app: App, client: Client) -> list[Finding]:
+    """Of this repository: what is wrong in its files is else told when a pod is to be made."""
+    try:
+        where, problems = await requests.judged(client)
+    except (UsageError, NotFound):
+        return []  # the repository's finding says so
+    try:
+        dev = await requests.dev_config(where, client, pod="", pod_id="")
+    except ConfigError as error:
+        problems.append(error)
+    found = [
+        Finding("configuration", "warning", f"{one.message}: no pod can be made", one.hint)
+        for one in problems
+    ]
+    if found:
+        return found
+    words = dev.source or f"no devcontainer.json: pods are of {dev.image}"
+    return [Finding("configuration", "ok", words)]
 
 
 async def _leftovers(app: App, client: Client) -> list[Finding]:

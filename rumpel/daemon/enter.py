@@ -51,7 +51,7 @@ class Session:
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
-    target = await requests.target(client)
+    target = await requests.lenient(client)
     pod = await ready(app, client, target)
     access = app.pods.access(pod.spec)
     if access is None:
@@ -114,6 +114,7 @@ async def ready(app: App, client: Client, target: Target) -> Pod:
                 await forward.settle(app, client, [spec], result)
                 forward.raise_unless_port(client, result)
             return pod
+    target = await requests.target(client)
     _tell_of_making(app, client, target, name)
     outcome = await create_verb.make(app, client, target, [name])
     for error in outcome.errors.values():

@@ -31,7 +31,7 @@ _read: dict[tuple[object, ...], tuple[PortSpec, ...]] = {}
 
 async def ports(app: App, client: Client) -> dict[str, object]:
     """One row a port; without a name, of all pods of the repository."""
-    where = await requests.target(client)
+    where = await requests.lenient(client)
     name = client.request.args["name"]
     if name is None:
         pods = app.pods.of_repo(where.ref.repo_id)
@@ -49,7 +49,7 @@ async def ports(app: App, client: Client) -> dict[str, object]:
 async def run(app: App, client: Client) -> dict[str, object]:
     """`forward-port`: the row of the port, or with `remove` nothing."""
     args = client.request.args
-    where = await requests.target(client)
+    where = await requests.lenient(client)
     pod = app.pods.get(where.ref.repo_id, args["name"])
     host, number = address(args["port"])
     wanted = PortSpec(port=number, host=host)

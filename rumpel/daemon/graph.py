@@ -42,7 +42,8 @@ PLANS = (
 
 async def run(app: App, client: Client) -> dict[str, object]:
     args = client.request.args
-    where = await requests.target(client)
+    read = requests.target if args["plan"] in (*MAKING, "undelete") else requests.lenient
+    where = await read(client)
     verb = args["plan"] or "create"
     if verb not in PLANS:
         raise UsageError(f"no plan for {verb!r}", hint=f"one of {', '.join(PLANS)}")

@@ -31,13 +31,13 @@ def of_repo(repo: RepoRef) -> Limits:
 @functools.lru_cache(64)
 def _read(own: Path, own_state: State | None, user: Path, user_state: State | None) -> Limits:
     """The states are here for the cache: a file that changed is read again."""
-    try:
-        found = config.resolve(
-            flags={}, env={}, repo=requests.json_file(own), user=requests.json_file(user)
-        )
-    except ConfigError as error:
-        log.warning("%s; the limits of imports are the usual ones", error.message)
-        return Limits()
+    found = config.resolve(
+        flags={},
+        env={},
+        repo=requests.json_file(own, _log),
+        user=requests.json_file(user, _log),
+        on_problem=_log,
+    )
     quota = config.size_bytes(found.get("podQuota"))
     return Limits(
         pack_bytes=min(Limits().pack_bytes, quota),
@@ -45,6 +45,10 @@ def _read(own: Path, own_state: State | None, user: Path, user_state: State | No
         refs=int(found.get("maxBranches")),
         quota_bytes=quota,
     )
+
+
+def _log(problem: ConfigError) -> None:
+    log.warning("%s; imports go on without it", problem.message)
 
 
 def _state(path: Path) -> State | None:

@@ -24,7 +24,7 @@ REVIEWED = "reviewed"
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
-    where = await requests.target(client)
+    where = await requests.lenient(client)
     pod = app.pods.get(where.ref.repo_id, client.request.args["name"])
     try:
         await app.host(pod.spec.host)

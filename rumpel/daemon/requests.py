@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from rumpel.model import ContainerSpec, HookSpec, ImageSpec, PodSpec, PrebuildSp
 from rumpel.tasks.image import dockerfile_bases
 
 REPO_CONFIG = ".rumpelpod.json"
+OnProblem = Callable[[ConfigError], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,21 +57,49 @@ async def target(client: Client) -> Target:
     return await threads.call(_target, client)
 
 
-def _target(client: Client) -> Target:
+async def lenient(client: Client) -> Target:
+    """For what saves, shows or removes pods that are there: wrong settings are told, not used.
+
+    An agent's commit can bring them in: they must not come between a user and the work.
+    """
+    found, problems = await judged(client)
+    for problem in problems:
+        client.warn(f"{problem.message} (not used now)")
+    return found
+
+
+async def judged(client: Client) -> tuple[Target, list[ConfigError]]:
+    """And what is wrong with the settings."""
+    problems: list[ConfigError] = []
+    return await threads.call(_target, client, problems.append), problems
+
+
+def _target(client: Client, on_problem: OnProblem | None = None) -> Target:
     env, host = client.request.env, client.request.host
     repo = git.discover(client.request.cwd)
     ref = client.places.known(pods_module.repo_ref(repo))
     found = settings_module.resolve(
         flags={"host": host} if host else {},
         env=env,
-        repo=json_file(Path(ref.work_tree) / REPO_CONFIG),
-        user=json_file(Path(paths.user_config_path(env))),
+        repo=json_file(Path(ref.work_tree) / REPO_CONFIG, on_problem),
+        user=json_file(Path(paths.user_config_path(env)), on_problem),
+        on_problem=on_problem,
     )
     return Target(repo=repo, ref=ref, root=ref.work_tree, settings=found)
 
 
-def json_file(path: Path) -> dict[str, Any]:
-    """{} when there is none. Raises ConfigError."""
+def json_file(path: Path, on_problem: OnProblem | None = None) -> dict[str, Any]:
+    """{} when there is none. Raises ConfigError, or tells `on_problem` and is {}."""
+    try:
+        return _json_file(path)
+    except ConfigError as error:
+        if on_problem is None:
+            raise
+        on_problem(error)
+        return {}
+
+
+def _json_file(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):

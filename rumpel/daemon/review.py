@@ -51,7 +51,7 @@ class Plan:
 
 async def run(app: App, client: Client) -> dict[str, object]:
     args = client.request.args
-    where = await requests.target(client)
+    where = await requests.lenient(client)
     pod = app.pods.get(where.ref.repo_id, args["name"], prefix=True)
     against = None
     if args["against"] is not None:

@@ -21,7 +21,7 @@ from rumpel.tasks.world import Access
 
 
 async def stop(app: App, client: Client) -> dict[str, object]:
-    where = await requests.target(client)
+    where = await requests.lenient(client)
     pods, errors = _named(app, client, where)
     pairs = []
     for pod in pods:
@@ -42,7 +42,7 @@ async def stop(app: App, client: Client) -> dict[str, object]:
 
 
 async def delete(app: App, client: Client) -> dict[str, object]:
-    where = await requests.target(client)
+    where = await requests.lenient(client)
     pods, errors = _named(app, client, where)
     force, keep_s = bool(client.request.args["force"]), float(where.settings.get("keepDeleted"))
     for pod in pods:

@@ -26,9 +26,10 @@ from rumpel.tasks import restore as restore_task
 
 async def undelete(app: App, client: Client) -> dict[str, object]:
     """The result line: the pod as `create` shows it, or a list of what is in the trash."""
-    where = await requests.target(client)
-    found = await in_trash(app, where.ref)
     wanted = client.request.args["name"]
+    read = requests.lenient if wanted is None else requests.target
+    where = await read(client)
+    found = await in_trash(app, where.ref)
     if wanted is None:
         rows = [describe(entry) for entry in found]
         return {"result": rows, "warnings": client.warnings, "exit_code": 0}

@@ -24,7 +24,7 @@ from rumpel.tasks import snapshot as snapshot_task
 
 
 async def snapshot(app: App, client: Client) -> dict[str, object]:
-    where = await requests.target(client)
+    where = await requests.lenient(client)
     names = tuple(dict.fromkeys(client.request.args["names"]))
     if not names:
         raise UsageError("name at least one pod")
@@ -55,7 +55,7 @@ async def snapshot(app: App, client: Client) -> dict[str, object]:
 
 
 async def restore(app: App, client: Client) -> dict[str, object]:
-    where = await requests.target(client)
+    where = await requests.lenient(client)
     pod = app.pods.get(where.ref.repo_id, client.request.args["name"])
     chosen = git_trash.choose(
         await _snapshots(where.ref, pod), client.request.args["snapshot"], pod=pod.name

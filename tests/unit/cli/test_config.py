@@ -95,3 +95,14 @@ def test_durations_and_sizes() -> None:
 def test_a_schema_line_is_allowed_and_misspelt_variables_are_reported() -> None:
     settings = resolve(repo={"$schema": "x"}, env={"RUMPEL_MEMROY": "4g", "RUMPEL_Q": "1"})
     assert settings.warnings == ("RUMPEL_MEMROY is not used, did you mean RUMPEL_MEMORY?",)
+
+
+def test_problems_can_be_told_and_the_rest_counts() -> None:
+    """What saves work goes on with what is right beside a mistake."""
+    found: list[ConfigError] = []
+    repo = {"memry": 1, "pidsLimit": "many", "keepDeleted": "30d"}
+    user = {"pidsLimit": 10}
+    settings = resolve(repo=repo, user=user, on_problem=found.append)
+    assert (settings.get("pidsLimit"), settings.get("keepDeleted")) == (10, 30 * 86400)
+    assert settings.origins["pidsLimit"] == "user configuration"
+    assert [problem.details["key"] for problem in found] == ["memry", "pidsLimit"]
