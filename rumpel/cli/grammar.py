@@ -62,10 +62,8 @@ def parse(verb: str, module: ModuleType, words: list[str]) -> tuple[Arguments, l
     global_options.add_global(plain)
     found = plain.parse(words)
     if found is None:
-        from rumpel.cli.parser import parser_of
+        from rumpel.cli import parser
 
-        parser = parser_of(verb, module)
-        is_mixed = getattr(module, "MAY_MIX", False)  # `review a --stat src`, as git takes it
-        parse = parser.parse_intermixed_args if is_mixed else parser.parse_args
-        found = parse(words, Arguments())
+        may_mix = getattr(module, "MAY_MIX", False)
+        found = parser.read(parser.parser_of(verb, module), words, may_mix=may_mix)
     return found, passed

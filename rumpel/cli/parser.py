@@ -7,7 +7,7 @@ import os
 import sys
 
 from rumpel.cli import options as global_options
-from rumpel.cli.plain import SUPPRESS
+from rumpel.cli.plain import SUPPRESS, Arguments
 from rumpel.errors import UsageError
 
 TYPE_CHECKING = False
@@ -53,6 +53,17 @@ def parser_of(verb: str, module: ModuleType) -> Parser:
     module.add_arguments(parser)
     global_options.add_global(parser)
     return parser
+
+
+def read(parser: Parser, words: list[str], *, may_mix: bool = False) -> Arguments:
+    """Names may stand on both sides of options, as git takes them.
+
+    Behind `--` stand no options; argparse's mixing forgets that, so there it is only for a
+    command that wants it.
+    """
+    mixes = may_mix or "--" not in words
+    parse = parser.parse_intermixed_args if mixes else parser.parse_args
+    return parse(words, Arguments())
 
 
 def example_lines(examples: Sequence[tuple[str, str]]) -> list[str]:

@@ -95,16 +95,13 @@ class Plain:
         return found
 
     def _take_options(self, words: list[str], values: dict[str, Any]) -> list[str]:
-        """What is left. argparse treats arguments that options keep apart in its own way."""
-        rest, at, ended_at = list[str](), 0, 0
+        """What is left: names may stand on both sides of options."""
+        rest, at = list[str](), 0
         while at < len(words):
             word = words[at]
             at += 1
             if not word.startswith("-"):
-                if rest and ended_at != at - 1:
-                    raise ValueError(word)
                 rest.append(word)
-                ended_at = at
                 continue
             name, equals, value = word.partition("=")
             option = self._options.get(name)

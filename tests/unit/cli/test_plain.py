@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rumpel.cli import grammar, options, plain
 from rumpel.cli.commands import COMMANDS
-from rumpel.cli.parser import parser_of
+from rumpel.cli.parser import parser_of, read
 from rumpel.errors import UsageError
 
 WORDS = (
@@ -33,7 +33,7 @@ def plainly(verb: str, words: list[str]) -> dict[str, object] | None:
 
 
 def fully(verb: str, words: list[str]) -> dict[str, object]:
-    return vars(parser_of(verb, grammar.module_of(verb)).parse_args(words))
+    return vars(read(parser_of(verb, grammar.module_of(verb)), words))
 
 
 @given(st.sampled_from(list(COMMANDS)), st.lists(st.sampled_from(WORDS), max_size=6))
@@ -61,6 +61,10 @@ def test_what_is_read_plainly_is_what_argparse_reads(verb: str, words: list[str]
         "config --origin",
         "daemon logs -f -n 5",
         "help create",
+        "create a --from HEAD b",
+        "delete a -f b -q c",
+        "stop a -q b",
+        "restore a --json abc",
     ],
 )
 def test_common_lines_are_plain(line: str) -> None:
@@ -72,13 +76,27 @@ def test_common_lines_are_plain(line: str) -> None:
     "line",
     [
         "list --help", "list -qv", "list a", "list --al", "list --color=blue", "create",
-        "create a --count x", "create a --trust b", "enter a -- ls", "delete a --force=1",
+        "create a --count x", "enter a -- ls", "delete a --force=1",
         "stop -- a", "list --host", "list --host -q", "list -C=x", "daemon wat",
     ],
 )  # fmt: skip
 def test_the_rest_is_left_to_argparse(line: str) -> None:
     verb, *words = shlex.split(line)
     assert plainly(verb, words) is None
+
+
+@pytest.mark.parametrize("line", ["-fq a b", "a -fq b", "a -f b -q c", "-- a", "-f -- a b"])
+def test_options_may_stand_anywhere(line: str) -> None:
+    words = shlex.split(line)
+    found, _ = grammar.parse("delete", grammar.module_of("delete"), words)
+    names = [word for word in words if not word.startswith("-")]
+    assert (found.names, found.force) == (names, "f" in line)
+
+
+@pytest.mark.parametrize("line", ["a -- -f", "-- a -f"])
+def test_what_follows_the_dashes_is_no_option(line: str) -> None:
+    found, _ = grammar.parse("delete", grammar.module_of("delete"), shlex.split(line))
+    assert (found.names, found.force) == (["a", "-f"], False)
 
 
 def test_mistakes_and_rare_spellings_come_from_argparse() -> None:
