@@ -126,7 +126,8 @@ def find(nodes: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
     """The step by id, label, kind or last part of its id. Raises NotFound, UsageError."""
     tests = (
         lambda node: node["id"] == wanted,
-        lambda node: wanted in (render_graph.label(node), node.get("kind")),
+        lambda node: wanted in (render_graph.label(node), render_graph.label(node, with_pod=False)),
+        lambda node: node.get("kind") == wanted,
         lambda node: str(node["id"]).rsplit("/", 1)[-1] == wanted,
     )
     for test in tests:

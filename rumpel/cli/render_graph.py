@@ -60,12 +60,18 @@ def words_of(state: str) -> str:
 
 
 def label(node: Node, *, with_pod: bool = True) -> str:
-    """`container a`, `postCreateCommand a`, `image`: what the node is, and whose."""
-    last = str(node["id"]).rsplit("/", 1)[-1]
-    # Lifecycle nodes end in the name of their command, others in a pod or a repository.
-    name = last if last.endswith("Command") else str(node.get("kind") or node["id"])
+    """`container a`, `postCreateCommand a`, `port/3000 a`, `image`: what it is, and whose."""
+    name = step(str(node["id"]), str(node.get("kind") or node["id"]))
     pod = node.get("pod")
     return text.safe(f"{name} {pod}" if pod and with_pod else name)
+
+
+def step(node_id: str, kind: str) -> str:
+    """An id is kind/host/repository, of a pod's own step /pod, and what tells several apart."""
+    rest = node_id.split("/", 4)[4:]
+    if not rest:
+        return kind
+    return rest[0] if kind == "lifecycle" else f"{kind}/{rest[0]}"
 
 
 def has_several_pods(nodes: Iterable[Node]) -> bool:
@@ -293,8 +299,7 @@ def mermaid(nodes: Sequence[Node], edges: Iterable[Edge]) -> list[str]:
 
 def _short_id(node_id: str) -> str:
     """`container/local/4f…/a` -> `container`, `lifecycle/…/onCreateCommand` -> its last part."""
-    first, *_, last = node_id.split("/")
-    return last if last.endswith("Command") else first
+    return step(node_id, node_id.partition("/")[0])
 
 
 def _history(node: Node, now: float) -> list[str]:

@@ -120,6 +120,19 @@ def test_several_pods_are_told_apart(serve: Serve, run: Run) -> None:
     run("graph", "--why", "container").assert_error(2, "container a or container b: which one?")
 
 
+def test_ports_are_named_as_in_logs(serve: Serve, run: Run) -> None:
+    ports = [{**node(f"port/local/r1/a/{key}", "cached"), "pod": "a"} for key in ("3000", "db:80")]
+    serve(graph=answers({"nodes": ports, "edges": []}))
+    shown = run("graph").assert_ok().stdout
+    assert [line.split()[0] for line in shown.splitlines()] == ["STEP", "port/3000", "port/db:80"]
+    assert "port/3000 a" in run("graph", "--format", "dot").assert_ok().stdout
+    for name in ("port/3000", "port/3000 a", "3000"):
+        told = run("graph", "--why", name).assert_ok().stdout
+        assert told.startswith("port/local/r1/a/3000: ")
+    several = run("graph", "--why", "port").assert_error(2, "port/3000 a or port/db:80 a: which")
+    assert 'rumpel graph --why "port/3000 a"' in several.stderr
+
+
 def test_config_shows_values_and_origins(serve: Serve, run: Run) -> None:
     found = settings.resolve(flags={}, env={"RUMPEL_CPUS": "2"}, repo={"memory": "4g"})
     report = {"field": "features", "line": 3, "column": 5, "verdict": "ignored", "note": "later"}
