@@ -10,6 +10,7 @@ from rumpel import paths
 from rumpel.daemon import graph_follow, graph_history, prebuilds, requests, review, undelete, work
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
+from rumpel.daemon.nodes import pick
 from rumpel.daemon.pods import Pod, new_pod_id
 from rumpel.daemon.requests import Base, Target
 from rumpel.engine.doit_bridge import dodo_text
@@ -65,7 +66,8 @@ async def run(app: App, client: Client) -> dict[str, object]:
     if args["history"]:
         data["history"] = await graph_history.history(app.store, _of_pods(plan))
     if args["why"] is not None:
-        data["nodes"] = [_one(data["nodes"], args["why"])]
+        wanted = pick([node["id"] for node in data["nodes"]], args["why"], "in this graph")
+        data["nodes"] = [node for node in data["nodes"] if node["id"] == wanted]
         data["edges"] = []
     if args["format"] == "doit":
         data["dodo"] = dodo_text(paths.socket_path(), where.root, args["name"] or "")
@@ -199,23 +201,3 @@ def _enter(app: App, pods: list[Pod]) -> Graph:
         if made_of is not None:
             graph.merge(resume(pod.spec, made_of))
     return graph
-
-
-def _one(nodes: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
-    """By full id, by kind, or by the last part of the id. Raises NotFound, UsageError."""
-    exact = [node for node in nodes if node["id"] == wanted]
-    found = exact or [
-        node for node in nodes if wanted in (node["kind"], node["id"].rsplit("/", 1)[-1])
-    ]
-    if len(found) == 1:
-        return found[0]
-    listed = ", ".join(node["id"] for node in found or nodes)
-    if not found:
-        raise NotFound(f"no node {wanted!r} in this graph", hint=f"one of {listed}")
-    raise UsageError(f"several nodes are called {wanted!r}: {listed}")
-
-
-def one(node_ids: list[str], wanted: str) -> str:
-    """A node by full id, kind, or the last part of its id. Raises NotFound, UsageError."""
-    rows = [{"id": item, "kind": item.partition("/")[0]} for item in node_ids]
-    return str(_one(rows, wanted)["id"])

@@ -9,17 +9,18 @@ from rumpel.cache import runs
 from rumpel.cache.records import Attempt
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
-from rumpel.daemon.nodes import REPO_CHARS, Place, place_of
+from rumpel.daemon.nodes import REPO_CHARS, pick, place_of
 from rumpel.daemon.pieces import Piece, Pieces, of_attempt
 from rumpel.daemon.pods import Pod
-from rumpel.errors import NotFound, UsageError
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
     args = client.request.args
     pod = app.pods.get(app.target_of(client.request.cwd).repo_id, args["name"], prefix=True)
     wanted = args["node"]
-    chosen = None if wanted is None else one_of(await _known(app, pod), wanted, pod.name)
+    chosen = (
+        None if wanted is None else pick(await _known(app, pod), wanted, f"that ran for {pod.name}")
+    )
 
     def is_wanted(node_id: str) -> bool:
         return node_id == chosen if chosen is not None else is_about(node_id, pod)
@@ -43,33 +44,6 @@ def is_about(node_id: str, pod: Pod) -> bool:
     """A pod's own, or shared by the pods of its repository."""
     place = place_of(node_id)
     return place.repo == pod.spec.repo.repo_id[:REPO_CHARS] and place.pod in (None, pod.name)
-
-
-def one_of(node_ids: Collection[str], wanted: str, pod: str) -> str:
-    """The node by id, name or kind. Raises NotFound with those there are, UsageError."""
-    places = {node_id: place_of(node_id) for node_id in node_ids}
-    tests = (
-        lambda node_id: node_id == wanted,
-        lambda node_id: places[node_id].name == wanted,
-        lambda node_id: wanted in (places[node_id].kind, _last(places[node_id])),
-    )
-    names = sorted({place.name for place in places.values()})
-    for test in tests:
-        found = sorted(filter(test, node_ids))
-        if len(found) == 1:
-            return found[0]
-        if found:
-            listed = ", ".join(places[node_id].name for node_id in found)
-            raise UsageError(f"{wanted!r} is several steps of {pod}: {listed}")
-    raise NotFound(
-        f"there is no step {wanted!r} that ran for {pod}",
-        hint=f"one of: {', '.join(names)}" if names else f"rumpel create {pod}",
-        details={"nodes": sorted(node_ids)},
-    )
-
-
-def _last(place: Place) -> str:
-    return place.rest or place.kind
 
 
 async def _known(app: App, pod: Pod) -> set[str]:

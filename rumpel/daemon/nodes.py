@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
+
+from rumpel import text
+from rumpel.errors import NotFound, UsageError
 
 REPO_CHARS = 12
 
@@ -28,6 +31,33 @@ def place_of(node_id: str) -> Place:
     kind, _, *parts = node_id.split("/", 4) if "/" in node_id else (node_id, "")
     repo, pod, rest = (*parts, "", "", "")[:3]
     return Place(kind, repo, pod or None, rest)
+
+
+def pick(node_ids: Collection[str], wanted: str, where: str) -> str:
+    """The node by id, name, kind or last part. Raises NotFound with those there are, UsageError.
+
+    `where`: `in this graph`, `that ran for a`.
+    """
+    places = {node_id: place_of(node_id) for node_id in node_ids}
+    tests = (
+        lambda node_id: node_id == wanted,
+        lambda node_id: places[node_id].name == wanted,
+        lambda node_id: wanted in (places[node_id].kind, places[node_id].rest),
+    )
+    for test in tests:
+        found = sorted(filter(test, node_ids))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            listed = text.listing([places[node_id].name for node_id in found], "or")
+            raise UsageError(f"{wanted!r} is several steps: {listed}")
+    names = sorted({place.name for place in places.values()})
+    close = text.suggestion(wanted, names)
+    raise NotFound(
+        f"there is no step {wanted!r} {where}" + (f", did you mean {close!r}?" if close else ""),
+        hint=f"one of: {', '.join(names)}" if names else None,
+        details={"nodes": sorted(node_ids)},
+    )
 
 
 def is_own(node_id: str, repo_id: str, pod: str) -> bool:

@@ -11,6 +11,7 @@ from rumpel.daemon import forward, replacing, requests
 from rumpel.daemon import graph as graph_verb
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
+from rumpel.daemon.nodes import pick
 from rumpel.daemon.pods import Pod
 from rumpel.daemon.requests import Base, Target
 from rumpel.daemon.view import listing
@@ -36,7 +37,8 @@ async def run(app: App, client: Client) -> dict[str, object]:
     spec = await new_spec(app, client, where, pod)
     graph = create([spec], bases=await requests.bases_of(spec))
     refresh = [
-        graph_verb.one(list(graph.nodes), wanted) for wanted in client.request.args["refresh"]
+        pick(graph.nodes, wanted, f"of pod {pod.name!r}")
+        for wanted in client.request.args["refresh"]
     ]
     if client.request.args["plan"]:
         await app.by_hand.look([spec])

@@ -221,7 +221,7 @@ def test_a_step_is_done_again_when_asked_for(rumpel_project: ProjectFactory) -> 
     assert_same_work(project, before, why="it was carried over")
     assert project.inside("p", "cat /tmp/log; ls /tmp/only-here 2>/dev/null || :") == "on\npost"
     project.run("recreate", "p", "--refresh", "nothing").assert_error(
-        3, "no node 'nothing'", "clone"
+        3, "no step 'nothing'", "clone"
     )
 
 
