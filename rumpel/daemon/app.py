@@ -57,6 +57,8 @@ class App:
         """Pods that are made now, and for how many requests."""
         self.repo_gates: dict[str, asyncio.Lock] = {}
         self.replacing: dict[str, asyncio.Event] = {}
+        self.leaving: dict[str, list[asyncio.Event]] = {}
+        """Pods that are deleted now: one event for each request that does it."""
         self.stopping, self._opening = asyncio.Event(), asyncio.Lock()
         self.hosts: dict[str, DockerHost] = {}
         self.snapshots: dict[str, HostSnapshot] = {}

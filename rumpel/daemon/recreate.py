@@ -47,7 +47,9 @@ async def run(app: App, client: Client) -> dict[str, object]:
     if client.request.args["plan"]:
         return _answer(client, {**_row(app, pod), **planned(app, plan, pod, spec, is_forced)})
     done = planned(app, plan, pod, spec, is_forced)
+    await faults.reach("recreate.planned")
     if plan.is_fresh and not is_forced:
+        await replacing.staying(app, pod)
         if spec.to_json() != pod.spec.to_json():
             await app.pods.put(spec, created_at=pod.created_at)
         await forward.settle(app, client, [spec])

@@ -21,7 +21,7 @@ from rumpel.daemon.nodes import is_own
 from rumpel.daemon.pods import Pod, find_container
 from rumpel.engine import faults
 from rumpel.engine.graph import Graph
-from rumpel.errors import RumpelError
+from rumpel.errors import NotFound, RumpelError
 from rumpel.graphs.create import address
 from rumpel.graphs.recreate import Before
 from rumpel.model import PodSpec
@@ -49,6 +49,41 @@ async def undisturbed(app: App, pod_id: str) -> None:
         await gate.wait()
 
 
+async def staying(app: App, pod: Pod) -> None:
+    """Wait while somebody replaces or deletes the pod. Raises NotFound when it is gone then."""
+    while pod.pod_id in app.replacing or pod.pod_id in app.leaving:
+        await undisturbed(app, pod.pod_id)
+        for gate in app.leaving.get(pod.pod_id, ())[:1]:
+            await gate.wait()
+    if app.pods.by_id(pod.pod_id) is None:
+        raise NotFound(
+            f"pod {pod.name!r} was deleted meanwhile",
+            hint=f"rumpel create {pod.name}   makes it anew",
+        )
+
+
+@contextlib.asynccontextmanager
+async def leaving(app: App, pods: Iterable[Pod]) -> AsyncIterator[None]:
+    """These pods are deleted, to the last note of them: nobody begins to replace one meanwhile.
+
+    Not so who makes one, or starts it: they look afterwards whether there is still a pod.
+    """
+    ids = [pod.pod_id for pod in pods]
+    while closed := [pod_id for pod_id in ids if pod_id in app.replacing]:
+        await undisturbed(app, closed[0])
+    gate = asyncio.Event()
+    for pod_id in ids:
+        app.leaving.setdefault(pod_id, []).append(gate)
+    try:
+        yield
+    finally:
+        for pod_id in ids:
+            app.leaving[pod_id].remove(gate)
+            if not app.leaving[pod_id]:
+                del app.leaving[pod_id]
+        gate.set()
+
+
 async def turn(app: App, request: Request) -> None:
     """Let a request that is about such a pod wait; who only looks at pods need not."""
     if not app.replacing or request.verb in LOOKING:
@@ -61,8 +96,11 @@ async def turn(app: App, request: Request) -> None:
 
 @contextlib.asynccontextmanager
 async def alone(app: App, pod: Pod) -> AsyncIterator[None]:
-    """Nobody else begins anything with the pod; what was begun ends first."""
-    await undisturbed(app, pod.pod_id)
+    """Nobody else begins anything with the pod; what was begun ends first.
+
+    Raises NotFound when that was its end.
+    """
+    await staying(app, pod)
     gate = app.replacing[pod.pod_id] = asyncio.Event()
     try:
         await app.runner.until_free(lambda graph: _is_about(graph, pod.spec))

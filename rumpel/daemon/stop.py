@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rumpel import protocol, text
-from rumpel.daemon import dirty, requests, seeds, spared, trash
+from rumpel.daemon import dirty, replacing, requests, seeds, spared, trash
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
@@ -44,9 +44,22 @@ async def stop(app: App, client: Client) -> dict[str, object]:
 async def delete(app: App, client: Client) -> dict[str, object]:
     where = await requests.lenient(client)
     pods, errors = _named(app, client, where)
-    force, keep_s = bool(client.request.args["force"]), float(where.settings.get("keepDeleted"))
     for pod in pods:
         await app.host(pod.spec.host)
+    await faults.reach("delete.asked")
+    async with replacing.leaving(app, pods):
+        rows = await _deleted(app, client, where, pods, errors=errors)
+    for host in {pod.spec.host for pod in pods}:
+        await seeds.release(app, where.ref, host)
+    return _answer(rows, errors, client)
+
+
+async def _deleted(
+    app: App, client: Client, where: Target, pods: list[Pod], *, errors: dict[str, RumpelError]
+) -> list[dict[str, Any]]:
+    force, keep_s = bool(client.request.args["force"]), float(where.settings.get("keepDeleted"))
+    # Anew: one that was replaced until now has another container.
+    pods = [app.pods.by_id(pod.pod_id) or pod for pod in pods]
     pairs = [(pod.spec, access_of(app, pod)) for pod in pods]
     result = None
     if pairs:
@@ -69,9 +82,7 @@ async def delete(app: App, client: Client) -> dict[str, object]:
         else:
             errors[pod.name] = error
         rows.append(_row(pod.name, "deleted", error))
-    for host in {pod.spec.host for pod in pods}:
-        await seeds.release(app, where.ref, host)
-    return _answer(rows, errors, client)
+    return rows
 
 
 def tell_lost(client: Client, result: RunResult | None, pod: Pod) -> None:

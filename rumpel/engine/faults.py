@@ -2,7 +2,8 @@
 
 `RUMPEL_FAULT=container.effect-after:1:kill` acts at the first hit of that point; several are
 separated by commas. `kill` is SIGKILL to ourselves, `raise` an error as if the effect had failed,
-`hang` waits until somebody kills or cancels. With `RUMPEL_FAULT_LOG=FILE` the name of each point
+`hang` waits until somebody kills or cancels, `hold` until there is a file `<FILE>.<point>` beside
+the log. With `RUMPEL_FAULT_LOG=FILE` the name of each point
 that is hit is appended to the file, so a sweep over all of them can be generated.
 
 The engine hits `<kind>.intent-before`, `.intent-after`, `.effect-before`, `.effect-after` and
@@ -22,7 +23,8 @@ from typing import Literal, NoReturn, get_args
 
 from rumpel.errors import RumpelError, UsageError
 
-Action = Literal["kill", "raise", "hang"]
+Action = Literal["kill", "raise", "hang", "hold"]
+HOLD_POLL_S = 0.01
 
 
 @dataclass(slots=True)
@@ -38,13 +40,13 @@ _faults: Faults | None = None
 
 
 def parse(text: str) -> dict[str, tuple[int, Action]]:
-    """Raises UsageError for anything but `NAME:N:kill|raise|hang`, separated by commas."""
+    """Raises UsageError for anything but `NAME:N:kill|raise|hang|hold`, separated by commas."""
     armed: dict[str, tuple[int, Action]] = {}
     for item in filter(None, text.split(",")):
         name, _, rest = item.partition(":")
         count, _, action = rest.partition(":")
         if not count.isdigit() or action not in get_args(Action):
-            raise UsageError(f"RUMPEL_FAULT item {item!r} is not NAME:N:kill|raise|hang")
+            raise UsageError(f"RUMPEL_FAULT item {item!r} is not NAME:N:kill|raise|hang|hold")
         armed[name] = (int(count), action)  # type: ignore[assignment] # just checked
     return armed
 
@@ -77,6 +79,8 @@ def point(name: str) -> None:
         case "hang":
             while True:
                 time.sleep(3600)
+        case "hold":
+            _hold(name)
         case action:
             _act(name, action)
 
@@ -88,6 +92,8 @@ async def reach(name: str) -> None:
             return
         case "hang":
             await asyncio.Event().wait()
+        case "hold":
+            await asyncio.to_thread(_hold, name)
         case action:
             _act(name, action)
 
@@ -102,6 +108,12 @@ def _due(name: str) -> Action | None:
             file.write(f"{name}\n")
     count, action = _faults.armed.get(name, (0, None))
     return action if hits == count else None
+
+
+def _hold(name: str) -> None:
+    log = None if _faults is None else _faults.log
+    while log is not None and not log.with_name(f"{log.name}.{name}").exists():
+        time.sleep(HOLD_POLL_S)
 
 
 def _act(name: str, action: str) -> NoReturn:

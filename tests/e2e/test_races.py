@@ -1,0 +1,80 @@
+"""Two requests about one pod at once: whichever is first, nothing is left that no pod owns."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tests.support.project import Project, ProjectFactory
+
+
+class Held:
+    """The daemon stops at each of the points until the test lets it go on."""
+
+    def __init__(self, project: Project, folder: Path, *points: str) -> None:
+        self.project, self._log = project, folder / "met"
+        armed = ",".join(f"{point}:1:hold" for point in points)
+        env = {"RUMPEL_FAULT": armed, "RUMPEL_FAULT_LOG": str(self._log)}
+        project.run("daemon", "restart", env=env).assert_ok()
+
+    def reached(self, point: str) -> None:
+        self.project.wait_until(lambda: point in self._met(), f"{point} reached")
+
+    def go(self, point: str) -> None:
+        self._log.with_name(f"{self._log.name}.{point}").touch()
+
+    def _met(self) -> list[str]:
+        return self._log.read_text().splitlines() if self._log.exists() else []
+
+
+def ended(process: subprocess.Popen[bytes]) -> tuple[int, str]:
+    out, err = process.communicate(timeout=60)
+    return process.returncode, (out + err).decode()
+
+
+def assert_gone(project: Project, pod: str) -> None:
+    """And what is made under its name next is a pod like any other."""
+    assert project.containers(pod) == []
+    assert project.run("list", "--json").assert_ok().data == []
+    project.run("create", pod).assert_ok()
+    (row,) = project.run("list", "--json").assert_ok().data
+    assert (row["name"], row["container_id"]) == (pod, project.container_id(pod))
+    project.run("delete", pod).assert_ok()
+    assert project.containers(pod) == []
+
+
+def test_a_recreate_of_a_pod_that_is_deleted(
+    rumpel_project: ProjectFactory, tmp_path: Path
+) -> None:
+    """It was there when the recreate was asked for, and its container is gone already."""
+    project = rumpel_project()
+    project.run("create", "p").assert_ok()
+    held = Held(project, tmp_path, "delete.removed")
+    deleting = project.start("delete", "--force", "p")
+    held.reached("delete.removed")
+    replacing = project.start("recreate", "--force", "p")
+    held.reached("recreate.planned")
+    held.go("delete.removed")
+    assert ended(deleting)[0] == 0
+    code, text = ended(replacing)
+    assert (code, "deleted meanwhile" in text) == (3, True), text
+    assert_gone(project, "p")
+
+
+def test_a_delete_of_a_pod_that_is_recreated(
+    rumpel_project: ProjectFactory, tmp_path: Path
+) -> None:
+    """It was asked for before the replacement began, and comes after it."""
+    project = rumpel_project()
+    project.run("create", "p").assert_ok()
+    held = Held(project, tmp_path, "delete.asked", "recreate.noted")
+    deleting = project.start("delete", "--force", "p")
+    held.reached("delete.asked")
+    replacing = project.start("recreate", "--force", "p")
+    held.reached("recreate.noted")
+    held.go("delete.asked")
+    project.run("list").assert_ok()
+    held.go("recreate.noted")
+    assert ended(replacing)[0] == 0
+    assert ended(deleting)[0] == 0
+    assert_gone(project, "p")
