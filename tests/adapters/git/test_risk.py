@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -250,14 +251,33 @@ def test_a_lock_file_with_its_manifest_may_download_other_files() -> None:
     assert risk_content.lock(path, new, b"", is_manifest_changed=False) is None
 
 
-def test_content_made_to_be_slow_is_not() -> None:
-    """Each is a few megabytes that a careless pattern would take minutes for."""
-    size = 3 << 20
-    risk_content.lock(b"yarn.lock", b"a" * size, b"b", is_manifest_changed=False)
-    risk_content.lock(b"composer.lock", b'"dist":{' * (size // 8), b"b", is_manifest_changed=False)
-    risk_content.hidden("\u00e9\u200d".encode() * (size // 5), b"")
-    risk_content.hidden(b"\x1b\n" * (size // 2), b"")
-    risk_content.manifest(b"package.json", b"[" * size, b"{}")
+SLOW: dict[str, Callable[[int], object]] = {
+    "yarn": lambda size: risk_content.lock(
+        b"yarn.lock", b"a" * size, b"b", is_manifest_changed=False
+    ),
+    "composer": lambda size: risk_content.lock(
+        b"composer.lock", b'"dist":{' * (size // 8), b"b", is_manifest_changed=False
+    ),
+    "joiners": lambda size: risk_content.hidden("\u00e9\u200d".encode() * (size // 5), b""),
+    "escapes": lambda size: risk_content.hidden(b"\x1b\n" * (size // 2), b""),
+    "nested": lambda size: risk_content.manifest(b"package.json", b"[" * size, b"{}"),
+}
+"""What a careless pattern would take minutes for."""
+
+
+def work_of(judge: Callable[[int], object], size: int) -> float:
+    """Seconds of this thread's CPU, which a busy machine does not stretch as it does time."""
+    begun = time.thread_time()
+    judge(size)
+    return time.thread_time() - begun
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_content_made_to_be_slow_is_not(name: str) -> None:
+    """Eight times the content is eight times the work; it would be 64 times with a square."""
+    size = 32 << 10
+    little = max(work_of(SLOW[name], size), work_of(SLOW[name], size), 0.002)
+    assert work_of(SLOW[name], 8 * size) < 24 * little
 
 
 @SHA256
