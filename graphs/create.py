@@ -12,6 +12,7 @@ from rumpel.engine.graph import Graph, Handle
 from rumpel.errors import Bug
 from rumpel.model import HookSpec, PodSpec, PortSpec
 from rumpel.tasks import clone, container, image, lifecycle, port, prebuild, seed, sync, tools
+from rumpel.tasks import restore as restore_task
 from rumpel.tasks.prebuilt import HOOKS
 from rumpel.tasks.world import PodAddress
 
@@ -28,19 +29,32 @@ class Content:
     inputs: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a pod is to have besides its commits."""
+
+    oid: str | None
+    """Of a snapshot; None when there was nothing to take."""
+    is_new: bool
+    """The pod is made for it: nobody has worked in it."""
+
+
 def create(
     specs: Iterable[PodSpec],
     *,
     bases: dict[str, tuple[str, ...]] | None = None,
     contents: Mapping[str, Content] | None = None,
+    work: Mapping[str, Work] | None = None,
 ) -> Graph:
     """`bases`: the `FROM` references of each Dockerfile, by path (the graph reads no file).
 
     `contents`: by pod id, what a new pod starts from, of those that start from a prebuild.
+    `work`: by pod id, too.
     """
     graph = Graph("create")
     for spec in specs:
-        _add_pod(graph, spec, bases or {}, (contents or {}).get(spec.pod_id))
+        content, own = (contents or {}).get(spec.pod_id), (work or {}).get(spec.pod_id)
+        _add_pod(graph, spec, bases or {}, content, own)
     return graph
 
 
@@ -61,12 +75,16 @@ def address(spec: PodSpec) -> PodAddress:
 
 
 def _add_pod(
-    graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]], content: Content | None
+    graph: Graph,
+    spec: PodSpec,
+    bases: dict[str, tuple[str, ...]],
+    content: Content | None,
+    work: Work | None,
 ) -> None:
     inputs = made_of(graph, spec, bases, content)
     started = graph.add(container, node_id("container", spec), inputs, pod=spec.pod)
-    cloned, _ = add_workspace(graph, spec, started)
-    add_hooks(graph, spec, started, cloned)
+    cloned, after = add_work_and_clone(graph, spec, started, work)
+    add_hooks(graph, spec, started, cloned, after=after)
     add_ports(graph, spec, started)
 
 
@@ -174,7 +192,36 @@ def _add_image(graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]]) -
     )
 
 
-def add_workspace(graph: Graph, spec: PodSpec, started: Handle) -> tuple[Handle, Handle]:
+def add_work_and_clone(
+    graph: Graph, spec: PodSpec, started: Handle, work: Work | None
+) -> tuple[Handle, list[Handle]]:
+    """The clone, and what the lifecycle commands wait for besides: they are to find the same files
+    as those of the pod that the work is from.
+    """
+    cloned, synced = add_workspace(graph, spec, started, leaves_files=work is not None)
+    if work is None:
+        return cloned, []
+    restored = graph.add(
+        restore_task,
+        node_id("restore", spec),
+        restore_task.Inputs(
+            address=address(spec),
+            container_id=started.out("container_id"),
+            user=started.out("user"),
+            as_main=started.out("as_main"),
+            oid=work.oid,
+            is_new=work.is_new,
+            is_once=True,
+        ),
+        after=[cloned, synced],
+        pod=spec.pod,
+    )
+    return cloned, [restored]
+
+
+def add_workspace(
+    graph: Graph, spec: PodSpec, started: Handle, *, leaves_files: bool = False
+) -> tuple[Handle, Handle]:
     """The clone in a container that runs, and its link to the host."""
     where = address(spec)
     cloned = graph.add(
@@ -187,6 +234,7 @@ def add_workspace(graph: Graph, spec: PodSpec, started: Handle) -> tuple[Handle,
             as_main=started.out("as_main"),
             base_branch=spec.base_branch,
             base_oid=spec.base_oid,
+            leaves_files=leaves_files,
         ),
         pod=spec.pod,
     )

@@ -1,4 +1,7 @@
-"""A snapshot goes back into a pod: the pod is made ready (or made), then the work is put there."""
+"""A snapshot goes back into a pod that has a container: that is made ready first.
+
+The work a new pod is made with comes before its lifecycle commands: see graphs/create.py.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,12 @@ from rumpel.tasks import restore as restore_task
 
 
 def restore(spec: PodSpec, made_of: container.Inputs, oid: str) -> Graph:
-    """Into a pod that has a container."""
-    graph = Graph("restore")
-    graph.merge(resume(spec, made_of))
-    add_restore(graph, spec, oid, is_new=False)
-    return graph
-
-
-def add_restore(graph: Graph, spec: PodSpec, oid: str, *, is_new: bool) -> None:
     """After everything else of the pod: its lifecycle commands may have changed files.
 
     Not after its ports: one that cannot be had must not keep work out of the pod.
     """
+    graph = Graph("restore")
+    graph.merge(resume(spec, made_of))
     started = Handle(node_id("container", spec))
     own = [
         Handle(node.id)
@@ -38,8 +35,9 @@ def add_restore(graph: Graph, spec: PodSpec, oid: str, *, is_new: bool) -> None:
             user=started.out("user"),
             as_main=started.out("as_main"),
             oid=oid,
-            is_new=is_new,
+            is_new=False,
         ),
         after=own,
         pod=spec.pod,
     )
+    return graph

@@ -7,13 +7,13 @@ does, because after a restart of the engine nobody else starts its gateway.
 from __future__ import annotations
 
 from rumpel.engine.graph import Graph
-from rumpel.graphs.create import add_hooks, add_ports, add_workspace, node_id
+from rumpel.graphs.create import Work, add_hooks, add_ports, add_work_and_clone, node_id
 from rumpel.model import PodSpec
 from rumpel.tasks import container, seed
 
 
-def resume(spec: PodSpec, made_of: container.Inputs) -> Graph:
-    """`made_of`: the inputs the container was created with."""
+def resume(spec: PodSpec, made_of: container.Inputs, work: Work | None = None) -> Graph:
+    """`made_of`: the inputs the container was created with. `work`: what it did not get yet."""
     graph = Graph("resume")
     seeded = graph.add(
         seed,
@@ -23,7 +23,7 @@ def resume(spec: PodSpec, made_of: container.Inputs) -> Graph:
     started = graph.add(
         container, node_id("container", spec), made_of, after=[seeded], pod=spec.pod
     )
-    cloned, _ = add_workspace(graph, spec, started)
-    add_hooks(graph, spec, started, cloned)
+    cloned, after = add_work_and_clone(graph, spec, started, work)
+    add_hooks(graph, spec, started, cloned, after=after)
     add_ports(graph, spec, started)
     return graph

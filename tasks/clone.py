@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rumpel.engine.operation import OK, Context, Json, Policy, Probe
+from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed
 from rumpel.errors import RumpelError
 from rumpel.tasks import prebuilt
 from rumpel.tasks.world import Access, PodAddress, Setup, World
@@ -35,6 +35,8 @@ class Inputs:
     as_main: bool
     base_branch: str | None
     base_oid: str | None
+    leaves_files: bool = False
+    """To a snapshot, which a later node of the same graph puts there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,11 @@ def fingerprint(inputs: Inputs) -> dict[str, Json]:
 
 def check(world: World, inputs: Inputs, output: Output) -> Probe:
     state = world.container(inputs.address.host, output.container_id)
-    return state if isinstance(state, Probe) else OK
+    if isinstance(state, Probe):
+        return state
+    if not inputs.leaves_files and world.links.lacks_files(inputs.address.pod_id):
+        return changed("its files were left to a snapshot that did not come")
+    return OK
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
@@ -77,6 +83,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         upstream=inputs.base_branch,
         restore=before,
         prebuilt="" if made is None else made.key,
+        leaves_files=inputs.leaves_files,
     )
     try:
         said = await links.set_up(pod, setup)

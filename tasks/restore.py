@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rumpel.engine.operation import Context, Json, Policy, Probe, changed
+from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed
 from rumpel.errors import Conflict, RumpelError
 from rumpel.tasks.world import Access, PodAddress, World
 
@@ -31,6 +31,8 @@ class Inputs:
     """The snapshot's commit; None when there was nothing to take: then nothing changes."""
     is_new: bool
     """The pod was made for it: nobody has worked in it."""
+    is_once: bool = False
+    """Part of what the pod is made of: done once for a container, not each time it is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +44,16 @@ class Output:
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
-    return {"pod": inputs.address.pod_id, "snapshot": inputs.oid}
+    own: dict[str, Json] = {"container.id": inputs.container_id} if inputs.is_once else {}
+    return {"pod": inputs.address.pod_id, "snapshot": inputs.oid, **own}
 
 
 def check(world: World, inputs: Inputs, output: Output) -> Probe:
-    return changed("asked for every time")
+    if not inputs.is_once:
+        return changed("asked for every time")
+    if world.links.lacks_files(inputs.address.pod_id):
+        return changed("its files are not there")
+    return OK
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
@@ -54,6 +61,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     access = _access(inputs)
     saved = None
     if inputs.oid is None:
+        await world.links.bring_files(pod)
         return Output(saved=None)
     if inputs.is_new:
         left = await world.works.put(pod, access, inputs.oid)
@@ -64,6 +72,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         finally:
             await _go_on(ctx, pod, access)
     ctx.fault("restored")
+    await world.links.bring_files(pod)
     await world.links.sync(pod)
     await world.links.refresh_dirty(pod)
     return Output(saved=saved, left=left)

@@ -104,6 +104,12 @@ class Links(Protocol):
     async def look(self, pod: PodAddress, access: Access) -> SyncReport:
         """The same, past the live link, whose other end may be frozen; ends the link."""
 
+    def lacks_files(self, pod_id: str) -> bool:
+        """Were the files left to a snapshot that was not put there yet?"""
+
+    async def bring_files(self, pod: PodAddress) -> None:
+        """Then those of the commit come, unless the snapshot has come by now (idempotent)."""
+
     async def refresh_dirty(self, pod: PodAddress) -> int:
         """Ask the pod for its number of uncommitted files (untracked ones count)."""
 
@@ -215,6 +221,8 @@ class Setup:
     """Branches of an earlier container of this pod, as imported: nothing committed is lost."""
     prebuilt: str = ""
     """Key of the prebuild whose workspace lies in the container's image."""
+    leaves_files: bool = False
+    """A snapshot brings them: where nothing lies there yet, only HEAD is set."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +23,7 @@ from rumpel.engine.events import DONE, NodeState
 from rumpel.engine.execute import RunResult
 from rumpel.engine.graph import Graph
 from rumpel.errors import Conflict, Interrupted, NotFound, RumpelError, UsageError
-from rumpel.graphs.create import create, node_id
+from rumpel.graphs.create import Work, address, create, node_id
 from rumpel.graphs.delete import delete
 from rumpel.model import PodSpec
 from rumpel.text import count
@@ -104,26 +105,26 @@ async def realize(
     specs: list[PodSpec],
     outcome: Outcome,
     *,
-    extend: Callable[[Graph], None] | None = None,
+    work: Mapping[str, Work] | None = None,
 ) -> None:
-    """Make what was announced. The pods are in `app.creating`; here they leave it."""
+    """Make what was announced. The pods are in `app.creating`; here they leave it.
+
+    `work`: by pod id, what pods get besides what is pending for them.
+    """
     try:
-        bases = await requests.bases_of(specs[0])
-        contents = await prebuilds.contents(app, specs, bases)
         if text := prebuilds.note(app, specs):
             client.notice(text)
-        graph = create(specs, bases=bases, contents=contents)
-        if extend is not None:
-            extend(graph)
-        forks = pending.add(app, graph, specs, outcome.made)
+        graph, owed = await _graph(app, specs, outcome.made, work or {})
         if app.engine.plan(graph).is_fresh:
+            await pending.forget(app, owed)
             await forward.settle(app, client, specs)
             return
         outcome.result = await app.runner.run(graph, client)
         await faults.reach("create.made")
+        await _fill(app, specs)
         await remember(app, specs, outcome.result)
         await prebuilds.learn(app, specs, outcome.result)
-        outcome.errors |= await pending.settle(app, client, forks, outcome.result)
+        outcome.errors |= await pending.settle(app, client, owed, outcome.result)
         await forward.settle(app, client, specs, outcome.result)
         _warn_of_lfs(client, specs, outcome.result)
         await _reap(app, client, specs, outcome)
@@ -136,6 +137,18 @@ async def realize(
             if not app.creating[spec.pod_id]:
                 del app.creating[spec.pod_id]
     _collect_errors(specs, outcome, outcome.result)
+
+
+async def _graph(
+    app: App, specs: list[PodSpec], made: set[str], work: Mapping[str, Work]
+) -> tuple[Graph, Collection[str]]:
+    """And the ids of the pods that get what was pending for them."""
+    bases = await requests.bases_of(specs[0])
+    contents = await prebuilds.contents(app, specs, bases)
+    graph = Graph("create")
+    owed = pending.add(app, graph, specs, made)
+    graph.merge(create(specs, bases=bases, contents=contents, work={**owed, **work}))
+    return graph, owed.keys()
 
 
 async def _specs(
@@ -212,6 +225,14 @@ async def _remember_one(app: App, spec: PodSpec, result: RunResult) -> None:
             "seed_volume": seed.volume,
         },
     )
+
+
+async def _fill(app: App, specs: list[PodSpec]) -> None:
+    """Work that could not be had must not leave a pod without files."""
+    for spec in specs:
+        if app.links.lacks_files(spec.pod_id):
+            with contextlib.suppress(RumpelError):  # the next clone brings them
+                await app.links.bring_files(address(spec))
 
 
 def _warn_of_lfs(client: Client, specs: list[PodSpec], result: RunResult) -> None:

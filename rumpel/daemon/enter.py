@@ -17,11 +17,12 @@ from dataclasses import dataclass, replace
 from rumpel import names, protocol
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.daemon import create as create_verb
-from rumpel.daemon import forward, imports, pods, requests, view
+from rumpel.daemon import forward, imports, pending, pods, requests, view
 from rumpel.daemon.app import LOCAL, App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
 from rumpel.daemon.requests import Target
+from rumpel.engine.graph import Graph
 from rumpel.errors import NotFound, RumpelError
 from rumpel.graphs.create import address
 from rumpel.graphs.resume import resume
@@ -102,15 +103,21 @@ async def ready(app: App, client: Client, target: Target) -> Pod:
         state = find_container(snapshot.containers.values(), pod.pod_id)
         if state is not None and made_of is not None and state.status != "created":
             spec = await forward.refreshed(app, client, target, pod)
-            failed = app.pods.failed_node(spec)
-            if failed and client.request.args.get("ignore_failed"):
-                client.warn(f"{failed} failed and was not run again")
-                spec = replace(spec, hooks=())
-            graph = resume(spec, made_of)
+            failed, owed = app.pods.failed_node(spec), [spec]
+            if client.request.args.get("ignore_failed"):
+                owed = []
+                if failed:
+                    client.warn(f"{failed} failed and was not run again")
+                    spec = replace(spec, hooks=())
+            graph = Graph("resume")
+            work = pending.add(app, graph, owed, ())
+            graph.merge(resume(spec, made_of, work.get(spec.pod_id)))
             if app.engine.plan(graph).is_fresh:
+                await pending.forget(app, work)
                 await forward.settle(app, client, [spec])
             else:
                 result = await app.runner.run(graph, client)
+                await pending.settle(app, client, work, result)
                 await forward.settle(app, client, [spec], result)
                 forward.raise_unless_port(client, result)
             return pod

@@ -24,6 +24,7 @@ from rumpel.adapters.stream import Stream
 from rumpel.cache.store import Store
 from rumpel.daemon import setups
 from rumpel.daemon.background import Background
+from rumpel.daemon.bare import Bare
 from rumpel.daemon.dirty import Dirty
 from rumpel.daemon.doors import Doors
 from rumpel.daemon.gateways import Gateways
@@ -72,7 +73,8 @@ class LinkManager:
             background=background, host=host, gateway_filter=gateway_filter, repo=self.repo
         )
         self._peers = Peers(background=background, idle=idle, pods=self._pods, store=store)
-        self.dirty = Dirty(store, self.request)
+        self.dirty, self._bare = Dirty(store, self.request), Bare(store, self.request)
+        self.lacks_files, self.bring_files = self._bare.has, self._bare.fill
         self.large = LargeFiles(host)
         doors = Doors(
             folder=doors_dir, limits=limits, repo=self.repo, upload_pack=self._upload_pack
@@ -141,7 +143,10 @@ class LinkManager:
             *setups.words(setup, carried),
             *await self.modules.set_up(pod, setup),
         ]
+        if setup.leaves_files:
+            await self._bare.note(pod.pod_id, is_bare=True)
         answer = await self.request(pod.pod_id, "setup", *arguments, timeout_s=SETUP_TIMEOUT_S)
+        await self._bare.note(pod.pod_id, is_bare=setup.leaves_files)
         if state is not None:
             state.access = replace(state.access, is_set_up=True)
         if not setup.restore:

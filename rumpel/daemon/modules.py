@@ -98,7 +98,8 @@ class Modules:
         await sync.ensure(pod.host, oid, restore, path=module.seed_path)
         repo = await threads.call(_reopen, module)
         head = await threads.call(git.head, repo)
-        own = replace(setup, oid=oid, upstream=head.branch, restore=restore)
+        whole = replace(setup, leaves_files=False)
+        own = replace(whole, oid=oid, upstream=head.branch, restore=restore)
         folder = posixpath.join("/", module.path)
         git_dir = posixpath.join("/.git", module.key)
         return [

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from rumpel.daemon.nodes import is_own
 from rumpel.engine.events import DONE
 from rumpel.errors import Conflict
-from rumpel.graphs.create import node_id
-from rumpel.graphs.restore import add_restore
+from rumpel.graphs.create import Work, node_id
 from rumpel.graphs.snapshot import add_snapshot
 
 if TYPE_CHECKING:
@@ -41,15 +40,17 @@ def source_of(app: App, pod_id: str) -> str | None:
     return None if found is None else str(found["of"])
 
 
-def add(app: App, graph: Graph, specs: list[PodSpec], made: Collection[str]) -> list[PodSpec]:
-    """The nodes that bring it. After a first attempt somebody may have used a pod: not `made`."""
-    pending = [spec for spec in specs if source_of(app, spec.pod_id) is not None]
-    for spec in pending:
-        found = app.store.kv_get(f"{PENDING}{spec.pod_id}")
-        oid = found["snapshot"] if "snapshot" in found else _taken_now(app, graph, spec)
-        if oid is not None:
-            add_restore(graph, spec, oid, is_new=spec.pod in made)
-    return pending
+def add(app: App, graph: Graph, specs: list[PodSpec], made: Collection[str]) -> dict[str, Work]:
+    """By pod id, with the nodes that take it. After a first attempt somebody may have used a pod:
+    it is not `made` then.
+    """
+    work = {}
+    for spec in specs:
+        if source_of(app, spec.pod_id) is not None:
+            found = app.store.kv_get(f"{PENDING}{spec.pod_id}")
+            oid = found["snapshot"] if "snapshot" in found else _taken_now(app, graph, spec)
+            work[spec.pod_id] = Work(oid=oid, is_new=spec.pod in made)
+    return work
 
 
 def _taken_now(app: App, graph: Graph, spec: PodSpec) -> str:
@@ -64,12 +65,19 @@ def _taken_now(app: App, graph: Graph, spec: PodSpec) -> str:
     return oid
 
 
+async def forget(app: App, owed: Collection[str]) -> None:
+    """They have it."""
+    for pod_id in owed:
+        await app.store.kv_set(f"{PENDING}{pod_id}", None)
+
+
 async def settle(
-    app: App, client: Client, pending: list[PodSpec], result: RunResult
+    app: App, client: Client, owed: Collection[str], result: RunResult
 ) -> dict[str, RumpelError]:
     """After the run: what is done is forgotten. Answers what kept pods from their work."""
     errors = {}
-    for spec in pending:
+    for pod in filter(None, map(app.pods.by_id, owed)):
+        spec = pod.spec
         key, source = f"{PENDING}{spec.pod_id}", app.pods.by_id(source_of(app, spec.pod_id) or "")
         node = "" if source is None else node_id("snapshot", source.spec)
         if node in result.outputs and source is not None:

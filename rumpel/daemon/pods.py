@@ -25,8 +25,8 @@ from rumpel.tasks.world import Access
 
 NEAR = 0.75
 KEPT_BY_ID = (
-    *("dirty", "fresh", "made-of", "modules", "modules-back", "pending", "ports", "reviewed"),
-    "undelete",
+    *("bare", "dirty", "fresh", "made-of", "modules", "modules-back", "pending", "ports"),
+    *("reviewed", "undelete"),
 )
 """Keys of the store with the id of a pod in them."""
 OWN_KINDS = (

@@ -12,6 +12,7 @@ def words(setup: Setup, carried: Carried) -> list[str]:
         f"oid={setup.oid or ''}",
         f"upstream={setup.upstream or ''}",
         f"prebuilt={setup.prebuilt}",
+        f"later={'yes' if setup.leaves_files else ''}",
         f"name={carried.name or ''}",
         f"email={carried.email or ''}",
         *(f"restore={branch}={oid}" for branch, oid in sorted(setup.restore.items())),

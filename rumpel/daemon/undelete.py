@@ -18,8 +18,7 @@ from rumpel.daemon.trash import BEGUN, describe, in_trash
 from rumpel.engine.graph import Graph
 from rumpel.engine.operation import Probe
 from rumpel.errors import Conflict, NameTaken
-from rumpel.graphs.create import address, create, node_id
-from rumpel.graphs.restore import add_restore
+from rumpel.graphs.create import Work, address, create, node_id
 from rumpel.model import PodSpec
 from rumpel.tasks import restore as restore_task
 
@@ -107,13 +106,9 @@ async def _bring_back(
         outcome.pods[name] = await app.pods.put(spec)
     await app.links.restore(address(spec))
     app.creating[spec.pod_id] = app.creating.get(spec.pod_id, 0) + 1
-
-    def add_work(graph: Graph) -> None:
-        if entry.snapshot is not None:
-            # Of one that was interrupted somebody may have used the pod since.
-            add_restore(graph, spec, entry.snapshot, is_new=name in outcome.made)
-
-    await create_verb.realize(app, client, [spec], outcome, extend=add_work)
+    # Of one that was interrupted somebody may have used the pod since.
+    work = _work(entry, is_new=name in outcome.made)
+    await create_verb.realize(app, client, [spec], outcome, work=work)
     outputs = {} if outcome.result is None else outcome.result.outputs
     done: restore_task.Output | None = outputs.get(node_id("restore", spec))
     for line in () if done is None else done.left:
@@ -122,6 +117,12 @@ async def _bring_back(
         await app.world.works.unbury(address(spec))
         await app.store.kv_set(f"{BEGUN}{entry.pod_id}", None)
     return outcome
+
+
+def _work(entry: Deleted, *, is_new: bool) -> dict[str, Work]:
+    if entry.snapshot is None:
+        return {}
+    return {entry.pod_id: Work(oid=entry.snapshot, is_new=is_new)}
 
 
 def _renamed(branches: Mapping[str, str], old: str, new: str) -> dict[str, str]:
@@ -145,7 +146,5 @@ async def plan(app: App, client: Client, where: Target, name: str) -> Graph:
     """What `undelete` would do."""
     entry = git_trash.pick(await in_trash(app, where.ref), name)
     spec = await _spec(app, client, where, entry, entry.pod, is_real=False)
-    graph = create([spec], bases=await requests.bases_of(spec))
-    if entry.snapshot is not None:
-        add_restore(graph, spec, entry.snapshot, is_new=True)
-    return graph
+    bases = await requests.bases_of(spec)
+    return create([spec], bases=bases, work=_work(entry, is_new=True))

@@ -71,17 +71,18 @@ class WorkKeeper:
             )
             if found is None:
                 return None
+            closing: asyncio.Task[None] | None = None
             try:
                 left = await self._hold_modules(pod, place, found, kind=kind, limits=limits)
                 repo = await _opened(pod)
                 await self._fetch(repo, pod, place, oid=found.oid, limits=limits)
+                closing = asyncio.create_task(_close(place, found))
                 snapshot = await git_trash.hold(
                     repo, pod.pod_id, found.oid, kind=kind, at=int(time.time())
                 )
                 own = await git_snapshot.left_out(repo, found.oid) if found.left else ()
             finally:
-                with contextlib.suppress(RumpelError):  # the next one removes it, too
-                    await pod_work.close(place, [key for key, _ in found.modules])
+                await (_close(place, found) if closing is None else closing)
         every = (found, *(item for _, item in found.modules))
         return Taken(
             snapshot=snapshot,
@@ -192,6 +193,11 @@ class WorkKeeper:
             user=access.user,
             folder=pod.workspace_folder,
         )
+
+
+async def _close(place: Place, found: pod_work.Taken) -> None:
+    with contextlib.suppress(RumpelError):  # the next one removes it, too
+        await pod_work.close(place, [key for key, _ in found.modules])
 
 
 async def _why_not_held(module: Module, owners: Iterable[str], oid: str) -> str:

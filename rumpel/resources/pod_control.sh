@@ -116,12 +116,15 @@ rp_setup() {
     rp_git=$rp_ws/.git
     rp_dir=$rp_git/rumpel
     if ! rp_is_done; then
+        # Submodules lie among the files.
+        [ $# = 0 ] || rp_later=''
         rp_set_up
         [ $# = 0 ] || rp_set_up_modules "$@"
         rp_finish
         [ -z "$rp_watched" ] || rp_watch_quietly
-    elif [ -n "$rp_watched" ]; then
-        rp_watch_on &
+    else
+        [ -n "$rp_later" ] || rp_fill
+        if [ -n "$rp_watched" ]; then rp_watch_on & fi
     fi
     rp_what='reading the branch' rp_tip=''
     rp_first "$rp_git/refs/heads/$rp_branch" && rp_tip=$rp_line
@@ -132,6 +135,7 @@ rp_setup() {
 rp_begin() {
     rp_ws='' rp_branch='' rp_oid='' rp_upstream='' rp_name='' rp_email='' rp_restore='' rp_config=''
     rp_share='' rp_module='' rp_at='' rp_link='' rp_tree='' rp_prebuilt='' rp_copy=''
+    rp_later=''
 }
 
 rp_argument() {
@@ -145,6 +149,7 @@ rp_argument() {
     share=*) rp_share=$rp_value ;;
     prebuilt=*) rp_prebuilt=$rp_value ;;
     copy=*) rp_copy=$rp_value ;;
+    later=*) rp_later=$rp_value ;;
     name=*) rp_name=$rp_value ;;
     email=*) rp_email=$rp_value ;;
     remote=*) rp_other_remote "${rp_value%%=*}" "${rp_value#*=}" ;;
@@ -187,12 +192,17 @@ rp_set_up() {
         rp_take_prebuilt
     elif [ -z "$rp_oid" ]; then
         [ $rp_kind = fresh ] || rp_try rm -f "$rp_git/index"
+    elif [ $rp_kind = fresh ] && [ -n "$rp_later" ]; then
+        rp_what="going to $rp_oid"
+        : >"$rp_git/rumpel/later"
+        rp_try git -C "$rp_ws" update-ref -m 'rumpel: updating HEAD' HEAD "$rp_oid"
     else
         [ $rp_kind = fresh ] || rp_adopt
         rp_what="checking out $rp_oid"
         GIT_REFLOG_ACTION=rumpel rp_try git -C "$rp_ws" reset -q --hard "$rp_oid" --
+        [ $rp_kind = fresh ] || rp_try rm -f "$rp_git/rumpel/later"
     fi
-    [ -n "$rp_lfs" ] || ! rp_wants_lfs "$rp_ws/.gitattributes" || rp_note="$rp_note no-lfs"
+    [ -n "$rp_lfs" ] || rp_note_lfs
     # Only now: the .gitignore of the new commit decides what is kept.
     rp_what='removing untracked files'
     [ $rp_kind != baked ] || [ -z "$rp_oid" ] || rp_try git -C "$rp_ws" clean -fdq
@@ -282,6 +292,15 @@ rp_wants_lfs() {
         case $rp_line in *filter=lfs*) return 0 ;; esac
     done <"$1"
     return 1
+}
+
+rp_note_lfs() {
+    rp_file=$rp_ws/.gitattributes
+    if [ -f "$rp_git/rumpel/later" ]; then
+        rp_file=$rp_git/rumpel/attributes
+        git -C "$rp_ws" cat-file blob "$rp_oid:.gitattributes" >"$rp_file" 2>/dev/null
+    fi
+    ! rp_wants_lfs "$rp_file" || rp_note="$rp_note no-lfs"
 }
 
 rp_other_remote() {
@@ -455,6 +474,30 @@ rp_take_prebuilt() {
             rp_try git -C "$rp_ws" read-tree --reset -u "$rp_oid"
     fi
     GIT_REFLOG_ACTION=rumpel rp_try git -C "$rp_ws" reset -q --soft "$rp_oid" --
+}
+
+rp_fill() {
+    # The files of the commit, when they were left to a snapshot that did not come; what is there by
+    # now stays. The index comes last: without it nothing is done yet.
+    [ -f "$rp_git/rumpel/later" ] || return 0
+    rp_what='checking out the files' rp_new=$rp_git/rumpel/index
+    if [ ! -f "$rp_git/index" ]; then
+        rp_try rm -f "$rp_new" "$rp_new.lock"
+        rp_out=$(
+            export GIT_INDEX_FILE="$rp_new"
+            cd "$rp_ws" && git read-tree HEAD 2>&1 || exit 1
+            git -c core.hooksPath=/dev/null checkout-index -a -q -u 2>/dev/null
+            git ls-files -d | head -n 3
+        ) && [ -z "$rp_out" ] || rp_err "$rp_what: $rp_out"
+        rp_try mv -f "$rp_new" "$rp_git/index"
+    fi
+    rp_try rm -f "$rp_git/rumpel/later"
+}
+
+rp_files() {
+    rp_seq=$1 rp_ws=$2 rp_git=$2/.git
+    rp_fill
+    rp_ok ''
 }
 
 # Once it is set up.

@@ -9,6 +9,9 @@ unset GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_CEILING_DIRECTORIES GIT_CONFIG CDPATH
 export LC_ALL=C GIT_TERMINAL_PROMPT=0 GIT_OPTIONAL_LOCKS=0 GIT_NO_REPLACE_OBJECTS=1
 rw_n=${GIT_CONFIG_COUNT:-0}
 export GIT_CONFIG_COUNT=$((rw_n + 1)) "GIT_CONFIG_KEY_$rw_n=safe.directory" "GIT_CONFIG_VALUE_$rw_n=*"
+# Git asks for 256 kB for each file it packs, and glibc gives that back each time: half of the time of
+# a snapshot of thousands of small files.
+export MALLOC_MMAP_THRESHOLD_=67108864 MALLOC_TRIM_THRESHOLD_=268435456 MALLOC_TOP_PAD_=1048576
 rw_nl='
 '
 rw_tab='	'
@@ -90,6 +93,7 @@ rw_take() {
     # $2: the pod's branch; $3: most bytes of a file; $4: most kilobytes of other repositories.
     # Then git dir (below the main one) and folder of each submodule the host has: the branches of
     # those are imported, and their work becomes snapshots of their own, told first.
+    rw_umask=$(umask)
     umask 077
     rw_top=$1 rw_branch=$2 rw_file_bytes=$3 rw_repo_kb=$4
     rw_imported=$rw_nl rw_taken=$rw_nl rw_modules='' rw_unread='' rw_number=0
@@ -130,6 +134,7 @@ rw_is_out() {
 
 rw_take_one() {
     rw_open "$1" "$2"
+    rw_fill
     rw_left=$rw_unread rw_parents='' rw_rows='' rw_hidden=''
     rw_take_head
     set --
@@ -157,6 +162,24 @@ rw_take_one() {
     [ -z "$rw_left" ] || rw_lost=$(printf %s "$rw_left" | wc -l)
     echo "snapshot $rw_commit work=$rw_work files=$((rw_count)) staged=$((rw_in_index))" \
         "left=$((rw_lost))"
+}
+
+rw_fill() {
+    # As rp_fill of pod_control.sh: what was only left out is no work.
+    [ -f "$rw_git/rumpel/later" ] || return 0
+    rw_what='checking out the files' rw_new=$rw_git/rumpel/index
+    if [ ! -f "$rw_git/index" ]; then
+        rw_try rm -f "$rw_new" "$rw_new.lock"
+        rw_out=$(
+            umask "${rw_umask:-$(umask)}"
+            export GIT_INDEX_FILE="$rw_new"
+            cd "$rw_ws" && git read-tree HEAD 2>&1 || exit 1
+            git -c core.hooksPath=/dev/null checkout-index -a -q -u 2>/dev/null
+            git ls-files -d | head -n 3
+        ) && [ -z "$rw_out" ] || rw_die "$rw_what: $rw_out"
+        rw_try mv -f "$rw_new" "$rw_git/index"
+    fi
+    rw_try rm -f "$rw_git/rumpel/later"
 }
 
 rw_is_clean() {
@@ -625,6 +648,7 @@ rw_put() {
     rw_put_refs
     rw_put_repositories
     git -C "$rw_ws" update-index -q --refresh >/dev/null 2>&1
+    rw_try rm -f "$rw_git/rumpel/later"
     git -C "$rw_ws" update-ref -d refs/rumpel/restore
     rw_close
     echo "restored $rw_snap"
@@ -652,24 +676,23 @@ rw_put_head() {
 }
 
 rw_put_files() {
-    # First what is staged, through the filters of the repository; then what lay there instead.
-    rw_what='removing other files'
-    rw_try git -C "$rw_ws" clean -fdq
-    # Git overwrites no file that it is told to look away from.
-    rw_list=$(git -C "$rw_ws" ls-files -v | sed -n 's/^[a-z] //p')
-    [ -z "$rw_list" ] || printf '%s\n' "$rw_list" |
-        git -C "$rw_ws" update-index --no-assume-unchanged --stdin || rw_die "$rw_what"
-    rw_list=$(git -C "$rw_ws" ls-files -v | sed -n 's/^[Ss] //p')
-    [ -z "$rw_list" ] || printf '%s\n' "$rw_list" |
-        git -C "$rw_ws" update-index --no-skip-worktree --stdin || rw_die "$rw_what"
-    rw_what='writing the files'
     rw_tree=$rw_snap:staged
     rw_has staged || rw_tree=$(git -C "$rw_ws" mktree </dev/null)
-    rw_try git -C "$rw_ws" -c core.hooksPath=/dev/null read-tree --reset -u "$rw_tree"
-    rw_try cp -p "$rw_git/index" "$rw_scratch/index"
-    for rw_file in "$rw_git"/sharedindex.*; do
-        [ ! -f "$rw_file" ] || cp -p "$rw_file" "$rw_scratch/"
-    done
+    # First what is staged, through the filters of the repository; then what lay there instead.
+    rw_bare=''
+    [ ! -f "$rw_git/rumpel/later" ] || [ -f "$rw_git/index" ] || rw_bare=yes
+    if [ -n "$rw_bare" ] && rw_same_attributes; then
+        rw_put_once
+    else
+        if [ -n "$rw_bare" ] && [ -n "$rw_tip" ]; then
+            rw_fill
+            # As below: nobody wrote into these since.
+            rw_try touch -t 203801010000 "$rw_git/index"
+        fi
+        rw_put_over
+    fi
+    # Else git would look into files as new as the index, and without their filters.
+    rw_try touch -t 203801010000 "$rw_scratch/index"
     rw_try rw_raw read-tree --reset -u "$rw_snap:files"
     ! rw_has folders || git -C "$rw_ws" cat-file blob "$rw_snap:folders" |
         while IFS= read -r rw_path; do mkdir -p "./$rw_path" 2>/dev/null; done
@@ -690,6 +713,46 @@ rw_put_files() {
     else
         rm -f "$rw_git/index"
     fi
+}
+
+rw_same_attributes() {
+    # Else the files that are as committed lie there as the committed ones made them.
+    for rw_other in "$rw_tree" "$rw_snap:files"; do
+        rw_out=$(git -C "$rw_ws" diff-tree -r --no-renames --name-only "${rw_tip:-$rw_tree}" \
+            "$rw_other" -- .gitattributes ':(glob)**/.gitattributes' 2>&1)
+        [ -z "$rw_out" ] || return 1
+    done
+}
+
+rw_put_once() {
+    # There are no files yet: what lay there otherwise than it is staged is not written twice. The
+    # index of the repository comes last: until then nothing is done.
+    rw_what='writing the files'
+    rw_out=$(
+        export GIT_INDEX_FILE="$rw_scratch/index"
+        git read-tree "$rw_tree" 2>&1 || exit 1
+        git diff-tree -r -z --no-renames --name-only "$rw_tree" "$rw_snap:files" |
+            git update-index -z --force-remove --stdin 2>&1 || exit 1
+        git -c core.hooksPath=/dev/null checkout-index -a -f -q -u 2>&1
+    ) || rw_die "$rw_what: $rw_out"
+}
+
+rw_put_over() {
+    rw_what='removing other files'
+    rw_try git -C "$rw_ws" clean -fdq
+    # Git overwrites no file that it is told to look away from.
+    rw_list=$(git -C "$rw_ws" ls-files -v | sed -n 's/^[a-z] //p')
+    [ -z "$rw_list" ] || printf '%s\n' "$rw_list" |
+        git -C "$rw_ws" update-index --no-assume-unchanged --stdin || rw_die "$rw_what"
+    rw_list=$(git -C "$rw_ws" ls-files -v | sed -n 's/^[Ss] //p')
+    [ -z "$rw_list" ] || printf '%s\n' "$rw_list" |
+        git -C "$rw_ws" update-index --no-skip-worktree --stdin || rw_die "$rw_what"
+    rw_what='writing the files'
+    rw_try git -C "$rw_ws" -c core.hooksPath=/dev/null read-tree --reset -u "$rw_tree"
+    rw_try cp "$rw_git/index" "$rw_scratch/index"
+    for rw_file in "$rw_git"/sharedindex.*; do
+        [ ! -f "$rw_file" ] || cp -p "$rw_file" "$rw_scratch/"
+    done
 }
 
 rw_put_state() {

@@ -70,7 +70,7 @@ def test_of_a_stopped_pod_and_what_is_refused(rumpel_project: ProjectFactory) ->
 
 
 def test_the_image_of_the_source_and_a_failed_command(rumpel_project: ProjectFactory) -> None:
-    """What was left to do of a fork is done by whatever finishes the pod."""
+    """The work is there before the commands run; what is left to do is done by the same again."""
     project = rumpel_project(
         {
             **FILES,
@@ -90,13 +90,14 @@ def test_the_image_of_the_source_and_a_failed_command(rumpel_project: ProjectFac
     failed = project.run("fork", "p", "q").assert_error(6, "postCreateCommand", "the same again")
     assert "changed since pod 'p' was made (image)" in failed.stderr
     assert project.exec("q", "cat", "/made").stdout == "one\n"
+    assert project.exec("q", "cat", "/workspaces/repo/work").stdout == "work\n"
     project.exec("p", "rm", "/workspaces/repo/work")
     project.exec("q", "touch", "/tmp/allowed")
     project.run("enter", "q", "--ignore-failed", "--", "touch", "mine").assert_ok()
     project.run("fork", "p", "q").assert_ok()
+    assert project.inside("q", "rm mine") == "", "what was made in it meanwhile stays"
     assert sorted(photo(project, "q")) == renamed(before, "p", "q")
-    (saved,) = project.run("snapshot", "--list", "q", "--json").assert_ok().data
-    assert saved["kind"] == "restore", "what was made in it meanwhile is kept"
+    assert project.run("snapshot", "--list", "q", "--json").assert_ok().data == []
     project.run("fork", "p", "q").assert_error(4, "already")
     project.run("delete", "--force", "p", "q").assert_ok()
 
@@ -120,4 +121,27 @@ def test_ports_that_were_asked_for_are_the_forks_too(rumpel_project: ProjectFact
     assert before[0]["local_port"] == chosen
     project.run("forward-port", "--remove", "q:39912").assert_ok()
     assert project.run("ports", "p", "--json").assert_ok().data == before
+    project.run("delete", "--force", "p", "q").assert_ok()
+
+
+LOST_TAG = """
+echo work >work; git config user.name Dev; git config user.email dev@example.com
+blob=$(echo gone | git hash-object -w --stdin)
+tree=$(printf '100644 blob %s\\tx\\n' $blob | git mktree)
+git tag lost $(git commit-tree -m lost $tree)
+rm -f .git/objects/$(echo $blob | sed 's|..|&/|')
+"""
+
+
+def test_work_that_cannot_be_had(rumpel_project: ProjectFactory) -> None:
+    """The fork has the files of its commit meanwhile; entering it later brings the work."""
+    project = rumpel_project(FILES)
+    project.inside("p", LOST_TAG)
+    project.run("fork", "p", "q").assert_error(1)
+    status = ("enter", "q", "--ignore-failed", "--", "git", "status", "--porcelain")
+    assert project.run(*status).assert_ok().stdout == ""
+    assert project.exec("q", "cat", "/workspaces/repo/src/app.py").stdout == "print(1)\n"
+    project.inside("p", "git tag -d lost")
+    assert project.inside("q", "cat work") == "work"
+    assert sorted(photo(project, "q")) == renamed(photo(project, "p"), "p", "q")
     project.run("delete", "--force", "p", "q").assert_ok()

@@ -76,7 +76,7 @@ async def test_a_new_pod_is_not_frozen() -> None:
     pod = Recorder()
     await restore.run(context(pod), replace(INPUTS, is_new=True))
     await restore.undo(context(pod), replace(INPUTS, is_new=True))
-    assert pod.asked == ["put", "sync", "refresh_dirty"]
+    assert pod.asked == ["put", "bring_files", "sync", "refresh_dirty"]
 
 
 def test_a_name_that_one_of_its_branches_has() -> None:
