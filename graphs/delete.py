@@ -34,6 +34,7 @@ def delete(
                 access=access,
                 base_branch=spec.base_branch,
                 base_oid=spec.base_oid,
+                forwards=spec.forwards,
                 force=force,
                 keep_s=keep_s,
                 can_look=guarded.out("can_look"),

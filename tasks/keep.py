@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from rumpel.adapters.git_trash import Deleted
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import RumpelError
+from rumpel.model import PortSpec
 from rumpel.tasks import guard, stand_in
 from rumpel.tasks.world import Access, PodAddress, SyncReport, Taken, World
 
@@ -29,6 +30,7 @@ class Inputs:
     access: Access | None
     base_branch: str | None
     base_oid: str | None
+    forwards: tuple[PortSpec, ...]
     force: bool
     keep_s: float
     """How long it can be had back; 0 = the pod does not go into the trash."""
@@ -157,4 +159,5 @@ def _entry(world: World, inputs: Inputs, taken: Taken | None, lost: tuple[str, .
         files=0 if taken is None else taken.files,
         left=lost,
         modules=world.links.deleted_modules(pod),
+        forwards=inputs.forwards,
     )

@@ -22,6 +22,7 @@ from typing import Any
 from rumpel.adapters import git, git_files, git_refs, git_run, git_snapshot, threads
 from rumpel.adapters.git_refs import KEEP
 from rumpel.errors import Conflict, NotFound, RumpelError, UsageError
+from rumpel.model import PortSpec
 from rumpel.names import is_pod_name
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 SNAPSHOT = re.compile(r"([0-9a-f]{1,32})/snapshots/([0-9]{1,12})-([a-z]{1,16})(?:-[0-9]{1,4})?")
 POD_ID = re.compile(r"[0-9a-f]{1,32}")
 DELETED = re.compile(rf"{KEEP}[0-9a-f]{{1,32}}/deleted")
+HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
+MAX_PORT = 65535
 SHORT = 12
 AUTOMATIC = ("stop", "restore", "review")
 """Kinds of snapshots nobody asked for: only the newest are kept."""
@@ -79,6 +82,8 @@ class Deleted:
     left: tuple[str, ...] = ()
     """What was too large, or could not be read: it went with the pod."""
     modules: tuple[DeletedModule, ...] = ()
+    forwards: tuple[PortSpec, ...] = ()
+    """Ports that `forward-port` was asked for."""
     version: int = field(default=1)
 
 
@@ -180,6 +185,7 @@ def from_text(text: str) -> Deleted | None:
             files=int(data.get("files", 0)),
             left=tuple(str(line) for line in data.get("left", ())),
             modules=tuple(_module(item) for item in data.get("modules", ())),
+            forwards=tuple(_port(item) for item in data.get("forwards", ())),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
@@ -193,6 +199,25 @@ def _module(data: Any) -> DeletedModule:
         common_dir=str(data["common_dir"]),
         branches=_branches(data["branches"]),
     )
+
+
+def _port(data: Any) -> PortSpec:
+    """Raises ValueError for what `forward-port` would refuse."""
+    local = None if data["local"] is None else int(data["local"])
+    port = PortSpec(
+        port=int(data["port"]),
+        host=str(data["host"]),
+        local=local,
+        may_be_low=bool(data["may_be_low"]),
+        label=_optional(data["label"]),
+        protocol=_optional(data["protocol"]),
+        is_announced=bool(data["is_announced"]),
+    )
+    if not (
+        0 < port.port <= MAX_PORT and 0 <= (local or 0) <= MAX_PORT and HOST.fullmatch(port.host)
+    ):
+        raise ValueError("no port")
+    return port
 
 
 def _branches(data: Any) -> dict[str, str]:

@@ -19,7 +19,7 @@ from rumpel.engine.graph import Graph
 from rumpel.engine.operation import Probe
 from rumpel.errors import Conflict, NameTaken
 from rumpel.graphs.create import Work, address, create, node_id
-from rumpel.model import PodSpec
+from rumpel.model import PodSpec, PortSpec
 from rumpel.tasks import restore as restore_task
 
 
@@ -139,7 +139,16 @@ async def _spec(
         await requests.consented(app.store, where, client, dev)
     start = Base(branch=entry.base_branch, oid=entry.base_oid)
     spec = await requests.pod_spec(where, dev, pod=name, pod_id=entry.pod_id, start=start)
-    return replace(spec, host=entry.host)
+    return replace(spec, host=entry.host, forwards=_forwards(app, entry))
+
+
+def _forwards(app: App, entry: Deleted) -> tuple[PortSpec, ...]:
+    """A local port of its own choice that another pod was given meanwhile stays that pod's."""
+    others = [pod.spec for pod in app.pods.all() if pod.pod_id != entry.pod_id]
+    taken = {port.local for spec in others for port in spec.open_ports}
+    return tuple(
+        replace(port, local=None) if port.local in taken else port for port in entry.forwards
+    )
 
 
 async def plan(app: App, client: Client, where: Target, name: str) -> Graph:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 
 import pytest
 
@@ -142,6 +143,34 @@ def test_a_name_that_is_taken(rumpel_project: ProjectFactory) -> None:
     assert {row["name"] for row in entries(project)} == {"p", "q"}
     project.run("undelete", "nobody").assert_error(3, "rumpel undelete")
     project.run("undelete", "--as", "x").assert_error(2)
+
+
+def test_ports_that_were_asked_for_come_back(rumpel_project: ProjectFactory) -> None:
+    """With the local port that was chosen, unless another pod has it by now."""
+    project = rumpel_project()
+    project.run("create", "p").assert_ok()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        chosen = int(free.getsockname()[1])
+    project.run("forward-port", "p:39921", str(chosen), "--label", "web").assert_ok()
+    project.run("forward-port", "p:39922").assert_ok()
+
+    def told(pod: str) -> list[tuple[object, ...]]:
+        rows = project.run("ports", pod, "--json").assert_ok().data
+        return [(row["key"], row["label"], row["state"], row["source"]) for row in rows]
+
+    before = told("p")
+    assert before == [("39921", "web", "open", "command"), ("39922", None, "open", "command")]
+    project.run("delete", "p").assert_ok()
+    project.run("undelete", "p").assert_ok()
+    assert told("p") == before
+    assert project.run("ports", "p", "--json").assert_ok().data[0]["local_port"] == chosen
+    project.run("delete", "p").assert_ok()
+    project.run("create", "q").assert_ok()
+    project.run("forward-port", "q:39923", str(chosen)).assert_ok()
+    project.run("undelete", "p").assert_ok()
+    assert told("p") == before
+    assert project.run("ports", "p", "--json").assert_ok().data[0]["local_port"] != chosen
+    project.run("delete", "--force", "p", "q").assert_ok()
 
 
 def test_a_clean_pod_comes_back_too(rumpel_project: ProjectFactory) -> None:

@@ -76,6 +76,7 @@ def inputs(*, force: bool) -> keep.Inputs:
         access=ACCESS,
         base_branch=None,
         base_oid=None,
+        forwards=(),
         force=force,
         keep_s=60.0,
         can_look=True,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rumpel.adapters import git_refs, git_snapshot, git_trash
 from rumpel.adapters.git_trash import Deleted, DeletedModule
 from rumpel.errors import Conflict, NotFound, RumpelError, UsageError
+from rumpel.model import PortSpec
 from tests.adapters.git.conftest import SHA256, Pair
 
 POD = "a1b2c3d4"
@@ -55,6 +56,7 @@ def entry(pair: Pair, **more: Any) -> Deleted:
         "snapshot": None,
         "deleted_at": 1000.0,
         "expires_at": 2000.0,
+        "forwards": (PortSpec(port=80, host="db", local=8080, label="web"),),
     }
     return Deleted(**values | more)
 
@@ -77,6 +79,8 @@ def test_what_is_no_entry_is_none(text: str) -> None:
         ('"branches": {', '"branches": ["'),
         ('"snapshot": null', '"snapshot": "--all"'),
         ('"deleted_at": 1000.0', '"deleted_at": "soon"'),
+        ('"port": 80', '"port": 80000'),
+        ('"host": "db"', '"host": "-o x"'),
     ],
 )
 async def test_a_tampered_entry_is_none(pair: Pair, change: tuple[str, str]) -> None:
