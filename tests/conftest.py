@@ -40,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_sessionstart() -> None:
     guards.forbid_network()
+    guards.forbid_blocking_calls()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -92,7 +93,7 @@ def home(request: pytest.FixtureRequest) -> Iterator[Home]:
     uses_docker = DOCKER_FIXTURES.intersection(request.fixturenames)
     engine = request.getfixturevalue("docker_engine") if uses_docker else None
     try:
-        with guards.environment(home.env), guards.no_blocking_calls():
+        with guards.environment(home.env):
             yield home
     finally:
         problems = home.close(engine)

@@ -22,9 +22,11 @@ class Process:
 
 def running() -> frozenset[int]:
     """Ids of all processes (Linux only: empty elsewhere)."""
-    if not PROC.is_dir():
+    try:
+        names = os.listdir(PROC)  # noqa: PTH208 - three times a test: paths of 300 take 9 ms
+    except FileNotFoundError:
         return frozenset()
-    return frozenset(int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
+    return frozenset(int(name) for name in names if name.isdigit())
 
 
 def mentioning(folder: Path, *, older: frozenset[int] = frozenset()) -> list[Process]:

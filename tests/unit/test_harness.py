@@ -13,8 +13,10 @@ import uuid
 from pathlib import Path
 
 import pytest
+from blockbuster import BlockingError
 
 from rumpel import names
+from rumpel.daemon.app import fresh_folder
 from tests.support import guards, processes
 from tests.support.engine import Engine
 from tests.support.home import PARENT, Home, prefix, sweep
@@ -81,6 +83,11 @@ async def test_blocking_calls_of_tests_are_their_own_business() -> None:
     time.sleep(0)
     assert Path(__file__).read_text()
     await asyncio.sleep(0)
+
+
+async def test_blocking_calls_of_rumpel_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BlockingError):
+        fresh_folder(tmp_path / "new")
 
 
 def test_outcome_assertions_show_the_output() -> None:
