@@ -47,7 +47,7 @@ class Pilot:
         last: Try | None = None
         try:
             for number in count(1):
-                last = self._try(flight, number)
+                last = self._try(flight, number, last)
                 outcome = await last.outcome()
                 if outcome is not None:
                     return outcome
@@ -59,7 +59,7 @@ class Pilot:
                 await last.undo()
         return Outcome(NodeState.CANCELLED, error=Interrupted(CANCELLED))
 
-    def _try(self, flight: Flight, number: int) -> Try:
+    def _try(self, flight: Flight, number: int, last: Try | None) -> Try:
         nonce = secrets.token_hex(16)
         entry = Attempt(
             id=self.store.next_attempt_id(),
@@ -73,7 +73,9 @@ class Pilot:
             reasons=tuple(map(reason_json, flight.decision.reasons)),
         )
         context = NodeContext(flight, self.world, number=number, nonce=nonce)
-        return Try(self, flight, entry, context)
+        # What an earlier one half made is there still, also when this one does not come so far.
+        has_effect = last is not None and last.has_effect
+        return Try(self, flight, entry, context, has_effect=has_effect)
 
     async def _pause(self, flight: Flight, last: Try) -> None:
         """Between two attempts: without slots, then until there are some again."""

@@ -271,7 +271,9 @@ class GraphRun:
             self.outputs[node.id] = output
             for dependant in self.graph.dependants[node.id]:
                 self._waiting[dependant] -= 1
-                if not self._waiting[dependant]:
+                # One that `_begin_no_more` has cancelled is settled already.
+                is_open = self.handle.states[dependant] is NodeState.WAITING
+                if is_open and not self._waiting[dependant]:
                     self._ready.append(dependant)
         else:
             self._fail_behind(node)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import rumpel.engine.doit_bridge  # noqa: F401 - else the first effect loads it, inside the loop
 from rumpel.cache.store import Store
 from rumpel.engine import states
 from rumpel.engine.execute import Engine

@@ -2,12 +2,13 @@
 
 What must hold is numbered as in the list of 15 invariants that the engine was designed by; most of
 it is looked at when nothing runs (`settle`), some while it happens (`sim.py`). Replay one with
-`python -m tests.engine.history SEED`.
+`PYTHONHASHSEED=N python -m tests.engine.history SEED`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -343,7 +344,9 @@ def play(seed: int, *, steps: int = 14) -> None:
                 history.step(rng)
             history.end()
     except BaseException as error:
+        order = os.environ.get("PYTHONHASHSEED", "unknown: try 0 to 99")
         error.add_note(f"seed {seed}: {', '.join(history.trace)}")
+        error.add_note(f"PYTHONHASHSEED decides the order in sets: {order}")
         raise
     finally:
         history.bury()

@@ -204,6 +204,20 @@ async def test_fail_fast_begins_nothing_more_and_ends_what_runs(store: Store, wo
     await engine.close()
 
 
+async def test_what_fail_fast_cancelled_is_not_ended_twice(engine: Engine, world: World) -> None:
+    """Else the run ends while something of it still runs (found by seed 78178 of the histories)."""
+    edges: dict[str, tuple[str, ...]] = {"bad": (), "short": (), "long": (), "after": ("short",)}
+    world.errors["bad"] = [failure()]
+    world.turns |= {"short": 20, "long": 60}
+    result = await engine.run(graph_of(edges), fail_fast=True)
+    assert result.states == {
+        "fake/bad": NodeState.FAILED,
+        "fake/short": NodeState.OK,
+        "fake/long": NodeState.OK,
+        "fake/after": NodeState.CANCELLED,
+    }
+
+
 @pytest.mark.parametrize("fail_fast", [False, True])
 async def test_a_shared_node_is_not_taken_from_others(
     store: Store, world: World, fail_fast: bool
