@@ -10,6 +10,7 @@ import time
 import pytest
 
 from rumpel.adapters.docker_api import DockerHost
+from rumpel.adapters.docker_exec import TOKEN_ENV, kill_tree
 from rumpel.adapters.docker_stream import DockerStream, frames
 from rumpel.adapters.stream import STDERR, STDOUT, Stream
 from rumpel.errors import Conflict, HostUnreachable, NotFound, TimedOut
@@ -239,6 +240,23 @@ async def test_a_timeout_ends_the_whole_tree(host: DockerHost, running: str, use
     with pytest.raises(TimedOut):
         await host.exec_run(running, argv, timeout_s=0.3, user=user)
     assert "123" not in await processes(host, running)
+
+
+async def test_what_ignores_term_is_not_waited_for(host: DockerHost, running: str) -> None:
+    """But what cleans up beside it is; the grace is longer than this test may take."""
+    polite = "trap 'sleep 0.5; touch /tmp/clean; exit' TERM; echo up; while :; do sleep 0.05; done"
+    script = 'sh -c "$1" & trap "" TERM; echo deaf; sleep 2345; wait'
+    stream = await host.exec_stream(
+        running, ["sh", "-c", script, "sh", polite], env={TOKEN_ENV: "deaf"}
+    )
+    if b"deaf\n" not in await until(stream, b"up\n"):
+        await until(stream, b"deaf\n")
+    async with asyncio.timeout(20):
+        await kill_tree(host.http, running, "deaf", grace_s=600)
+        await drain(stream)
+    await stream.close()
+    assert (await host.exec_run(running, ["test", "-e", "/tmp/clean"])).code == 0
+    assert "2345" not in await processes(host, running)
 
 
 async def test_a_cancelled_run_ends_its_process(host: DockerHost, running: str) -> None:
