@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 
-def no_op_s(edges: Mapping[str, tuple[str, ...]], rounds: int = 7) -> float | None:
-    """Median seconds; None without ninja. Every target is a file that is newer than its needs."""
+@contextlib.contextmanager
+def no_op(edges: Mapping[str, tuple[str, ...]]) -> Iterator[Callable[[], float] | None]:
+    """Seconds of one run; None without ninja. Every target is a file newer than its needs."""
     program = shutil.which("ninja")
     if program is None:
-        return None
+        yield None
+        return
     with tempfile.TemporaryDirectory() as folder:
         lines = ["rule touch", "  command = touch $out"]
         lines += [f"build {name}: touch {' '.join(needs)}" for name, needs in edges.items()]
         (Path(folder) / "build.ninja").write_text("\n".join(lines) + "\n")
         command = [program, "-C", folder, "--quiet"]
         subprocess.run(command, check=True, capture_output=True)
-        return statistics.median(_timed(command) for _ in range(rounds))
+        yield lambda: _timed(command)
 
 
 def _timed(command: list[str]) -> float:
