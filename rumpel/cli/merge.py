@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 from rumpel import names, text, ui
@@ -163,11 +164,13 @@ class _Merging:
 
     def _check_review(self) -> None:
         """`--reviewed` demands it; else a person is asked, and a script is warned."""
-        name, seen = self.name, self.facts["reviewed"]
-        hint = f"rumpel review {name}"
+        name, branch, seen = self.name, self.facts["branch"], self.facts["reviewed"]
+        shown = name if branch == name else text.safe(shlex.quote(f"{name}:{branch}"))
+        hint = f"rumpel review {shown}"
+        who = f"pod {name}" if branch == name else f"branch {text.safe(branch)} of pod {name}"
         if seen is None:
             if self.args.reviewed:
-                raise Conflict(f"pod {name} was not reviewed", hint=hint)
+                raise Conflict(f"{who} was not reviewed", hint=hint)
             return
         if seen["oid"] == self.facts["commit"]:
             return
@@ -175,10 +178,10 @@ class _Merging:
         if moved == 0:
             return  # only commits that are on the host already
         count = text.count(moved, "commit") if moved else "rewritten commits"
-        what = f"pod {name} has {count} since it was reviewed"
+        what = f"{who} has {count} since it was reviewed"
         if self.args.reviewed:
             raise Conflict(what, hint=hint)
-        self.warn(f"{what}: rumpel review {name}   shows it now")
+        self.warn(f"{what}: {hint}   shows it now")
         if self.options.json or not ui.can_ask():
             return
         sys.stderr.write("Merge it all the same? [y/N] ")

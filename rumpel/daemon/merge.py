@@ -9,7 +9,7 @@ from typing import Any
 
 from rumpel import text
 from rumpel.adapters import git, threads
-from rumpel.daemon import requests, view
+from rumpel.daemon import requests, reviewed, view
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
@@ -18,9 +18,6 @@ from rumpel.engine.events import DONE
 from rumpel.errors import HostUnreachable, NotFound, RumpelError
 from rumpel.graphs import merge as merge_graph
 from rumpel.graphs.create import node_id
-
-REVIEWED = "reviewed"
-"""`reviewed/<pod id>` in the store: the commit that `review` showed last, {"oid", "at"}."""
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
@@ -62,13 +59,13 @@ def _facts(app: App, pod: Pod, tip: tuple[str, str]) -> dict[str, Any]:
         "others": view.others(app, pod, app.links.branches(pod.pod_id)),
         "base_commit": pod.spec.base_oid,
         "dirty": None if dirty is None else dirty[0],
-        "reviewed": _reviewed(app, pod, commit),
+        "reviewed": _reviewed(app, pod, branch, commit),
     }
 
 
-def _reviewed(app: App, pod: Pod, commit: str) -> dict[str, Any] | None:
+def _reviewed(app: App, pod: Pod, branch: str, commit: str) -> dict[str, Any] | None:
     """What was reviewed last, and how many commits came since (None: it was rewritten)."""
-    found = app.store.kv_get(f"{REVIEWED}/{pod.pod_id}")
+    found = reviewed.of(app.store, pod, branch)
     if not found:
         return None
     oid, moved = str(found["oid"]), None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,13 +16,12 @@ from typing import Any
 from rumpel import jsonline, text
 from rumpel.adapters import git, threads
 from rumpel.adapters.git_diff import Scope
-from rumpel.daemon import requests, view
+from rumpel.daemon import requests, reviewed, view
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
 from rumpel.daemon.requests import Target
 from rumpel.daemon.view import STATUS
-from rumpel.engine import faults
 from rumpel.engine.graph import Graph
 from rumpel.errors import RumpelError, UsageError
 from rumpel.graphs.create import node_id
@@ -75,12 +73,13 @@ async def run(app: App, client: Client) -> dict[str, object]:
     app.background.spawn(app.links.repo(pod.spec.repo).check(), "published branches")
     newest: imported.Output = result.outputs[node_id("imported", pod.spec)]
     dirty: uncommitted.Output | None = result.outputs.get(node_id("uncommitted", pod.spec))
+    branch = client.request.args["branch"] or pod.name
+    is_own = branch == pod.name
     # Some files of a commit, or those of another branch, do not make it a reviewed one.
-    is_own = client.request.args["branch"] in (None, pod.name)
-    counts = against is None and is_own and not scope.paths
-    counts = counts and (dirty is None or dirty.is_own_branch)
+    counts = against is None and not scope.paths
+    counts = counts and (dirty is None or (is_own and dirty.is_own_branch))
     if counts and not client.request.args["unseen"]:
-        await _remember(app, pod, newest.oid)
+        await reviewed.remember(app.store, pod, branch, newest.oid)
     if against is not None:
         planned = replace(planned, base_oid=result.outputs[node_id("imported", against.spec)].oid)
     if is_own:
@@ -96,7 +95,7 @@ async def seen(app: App, client: Client) -> dict[str, object]:
     pod = app.pods.get(where.ref.repo_id, args["name"])
     if not OID.fullmatch(args["commit"]):
         raise UsageError(f"{args['commit']!r} is no commit")
-    await _remember(app, pod, args["commit"])
+    await reviewed.remember(app.store, pod, args["branch"] or pod.name, args["commit"])
     return {"result": None, "warnings": [], "exit_code": 0}
 
 
@@ -219,12 +218,6 @@ def _tell_others(app: App, client: Client, pod: Pod) -> None:
         what = text.count(other["ahead"], "commit")
         name = other["branch"]
         client.warn(f"{pod.name}: {what} on branch {name}: rumpel review {pod.name}:{name}")
-
-
-async def _remember(app: App, pod: Pod, oid: str) -> None:
-    """`merge` compares with it."""
-    await app.store.kv_set(f"reviewed/{pod.pod_id}", {"oid": oid, "at": time.time()})
-    await faults.reach("review.remembered")
 
 
 def _scope(where: Target, paths: tuple[str, ...], cwd: str) -> Scope:

@@ -270,6 +270,28 @@ def test_a_pod_that_moved_since_its_review(rumpel_project: ProjectFactory) -> No
     project.run("delete", "--force", "p").assert_ok()
 
 
+def test_each_branch_is_reviewed_for_itself(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    project.wait_for_ref("p", work(project, "p", {"a.txt": "a"}))
+    project.run("review", "p", "--stat").assert_ok()
+    project.inside("p", "git switch -qc side")
+    oid = work(project, "p", {"b.txt": "b"})
+    project.wait_for_ref("side@p", oid)
+    refused = project.run("merge", "p:side", "--reviewed")
+    refused.assert_error(4, "branch side of pod p was not reviewed", "rumpel review p:side")
+    unread = project.run("merge", "p:side", "--keep", "--squash").assert_ok()
+    assert "since it was reviewed" not in unread.stderr, "nobody has reviewed that branch"
+    project.git("reset", "-q", "--hard")
+    project.run("review", "p:side", "--stat").assert_ok()
+    work(project, "p", {"c.txt": "c"})
+    refused = project.run("merge", "p:side", "--reviewed")
+    refused.assert_error(4, "branch side of pod p has 1 commit since", "rumpel review p:side")
+    project.run("review", "p:side", "--stat").assert_ok()
+    project.run("merge", "p:side", "--reviewed", "--keep").assert_ok()
+    assert project.run("merge", "p", "--json").assert_ok().data["outcome"] == "up to date"
+    project.run("delete", "--force", "p").assert_ok()
+
+
 OLD_GIT = """\
 #!/bin/sh
 for word; do
