@@ -156,6 +156,12 @@ class _Merging:
                 f"pod {name} has {text.count(dirty, 'uncommitted file')}, "
                 f"{'which is' if dirty == 1 else 'which are'} not in this merge"
             )
+        if self.facts["detached"]:
+            commits = text.count(self.facts["detached"], "commit")
+            self.warn(
+                f"pod {name} has {commits} on a detached HEAD, not in this merge: "
+                f"rumpel enter {name} -- git branch NEW   gives HEAD's commits a branch"
+            )
         if not self.facts["was_asked"] and self.facts["status"] not in ("stopped", "unreachable"):
             self.warn(
                 f"pod {name} is {self.facts['status']} and could not be asked: "

@@ -1,4 +1,5 @@
-"""How many files of each pod are not committed: as last seen, also by an earlier daemon.
+"""How many files of each pod are not committed, and commits of a detached HEAD that no branch has:
+as last seen, also by an earlier daemon.
 
 The number is asked for when a command in the pod ends, before a merge, and by `list --refresh`;
 `list` also asks where it is not known or somebody works in the pod now, and waits a moment for it.
@@ -20,7 +21,7 @@ from rumpel.tasks.world import PodAddress
 log = logging.getLogger(__name__)
 
 KEY = "dirty"
-"""`dirty/<pod id>` in the store: [files, when]."""
+"""`dirty/<pod id>` in the store: [files, when, commits of a detached HEAD]."""
 COUNT = re.compile(r"[0-9]{1,9}")
 TIMEOUT_S = 60.0
 FRESH_S = 1.0
@@ -38,7 +39,7 @@ class Dirty:
 
     def __init__(self, store: Store, request: Request) -> None:
         self._store, self._request = store, request
-        self._seen: dict[str, tuple[int, float]] = {}
+        self._seen: dict[str, tuple[int, float, int]] = {}
         self._asking: dict[str, asyncio.Task[int]] = {}
 
     def get(self, pod_id: str) -> tuple[int, float] | None:
@@ -46,13 +47,18 @@ class Dirty:
         found: Any = self._seen.get(pod_id) or self._store.kv_get(f"{KEY}/{pod_id}")
         return None if found is None else (int(found[0]), float(found[1]))
 
+    def detached(self, pod_id: str) -> int:
+        """Commits that are on no branch, so they do not come to the host."""
+        found: Any = self._seen.get(pod_id) or self._store.kv_get(f"{KEY}/{pod_id}") or ()
+        return int(found[2]) if len(found) > 2 else 0
+
     def is_fresh(self, pod_id: str) -> bool:
         found = self._seen.get(pod_id)
         return found is not None and time.time() - found[1] < FRESH_S
 
     def made(self, pod_id: str) -> None:
         """Its workspace was made just now."""
-        self._seen[pod_id] = (0, time.time())
+        self._seen[pod_id] = (0, time.time(), 0)
 
     async def refresh(self, pod: PodAddress) -> int:
         """Ask the pod. Raises RumpelError."""
@@ -61,10 +67,11 @@ class Dirty:
         fields = dict(word.partition("=")[::2] for word in answer.split())
         if not COUNT.fullmatch(fields.get("dirty", "")):
             raise RumpelError(f"pod {pod.pod!r} did not tell its uncommitted files")
-        seen = (int(fields["dirty"]), time.time())
+        away = fields.get("detached", "0")
+        seen = (int(fields["dirty"]), time.time(), int(away) if COUNT.fullmatch(away) else 0)
         self._seen[pod.pod_id] = seen
         kept = self._store.kv_get(f"{KEY}/{pod.pod_id}")
-        if kept is None or kept[0] != seen[0]:
+        if kept is None or (kept[0], *kept[2:]) != (seen[0], seen[2]):
             await self._store.kv_set(f"{KEY}/{pod.pod_id}", list(seen))
         return seen[0]
 

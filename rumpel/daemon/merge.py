@@ -57,6 +57,7 @@ def _facts(app: App, pod: Pod, tip: tuple[str, str]) -> dict[str, Any]:
         "shown": f"rumpelpod/{shown}",
         "ref": f"refs/remotes/rumpelpod/{shown}",
         "others": view.others(app, pod, app.links.branches(pod.pod_id)),
+        "detached": app.links.dirty.detached(pod.pod_id),
         "base_commit": pod.spec.base_oid,
         "dirty": None if dirty is None else dirty[0],
         "reviewed": _reviewed(app, pod, branch, commit),

@@ -24,7 +24,7 @@ from rumpel.daemon.requests import Target
 from rumpel.daemon.view import STATUS
 from rumpel.engine.graph import Graph
 from rumpel.errors import RumpelError, UsageError
-from rumpel.graphs.create import node_id
+from rumpel.graphs.create import address, node_id
 from rumpel.graphs.review import Question, Subject, review
 from rumpel.tasks import imported, review_range, risk, uncommitted
 
@@ -32,6 +32,7 @@ OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 ASK_TIMEOUT_S = 5.0
 MAX_ANSWER_BYTES = 12 << 20
 MANY = 1000
+GLANCE_S = 0.2
 WHOLE = Scope()
 
 
@@ -67,6 +68,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
         scope=scope,
         with_uncommitted=with_uncommitted,
     )
+    await _ask_of_files(app, pod, within_s=0.0)  # the answer comes meanwhile
     result = await app.runner.run(planned.graph, client)
     for error in result.errors.values():
         raise error
@@ -83,6 +85,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
     if against is not None:
         planned = replace(planned, base_oid=result.outputs[node_id("imported", against.spec)].oid)
     if is_own:
+        await _ask_of_files(app, pod, within_s=GLANCE_S)
         await threads.call(_tell_others, app, client, pod)
     data = _answer(client, where, pod, planned, result.outputs)
     data["view"]["counts"] = counts
@@ -212,8 +215,22 @@ async def _told(app: App, pod: Pod, container_id: str, branch: str) -> str | Non
     return answer if OID.fullmatch(answer) else None
 
 
+async def _ask_of_files(app: App, pod: Pod, *, within_s: float) -> None:
+    """Also of commits on a detached HEAD; else they are as last seen."""
+    access = app.pods.access(pod.spec)
+    is_live = access is not None and app.links.is_live(pod.pod_id, access.container_id)
+    if is_live and not app.links.dirty.is_fresh(pod.pod_id):
+        await app.links.dirty.refresh_all([address(pod.spec)], within_s=within_s)
+
+
 def _tell_others(app: App, client: Client, pod: Pod) -> None:
-    """Blocking (reads refs)."""
+    """What is not in this review. Blocking (reads refs)."""
+    away = app.links.dirty.detached(pod.pod_id)
+    if away:
+        client.warn(
+            f"{pod.name}: {text.count(away, 'commit')} on a detached HEAD, not in this review: "
+            f"rumpel enter {pod.name} -- git branch NEW   gives HEAD's commits a branch"
+        )
     for other in view.others(app, pod, app.links.branches(pod.pod_id)):
         what = text.count(other["ahead"], "commit")
         name = other["branch"]

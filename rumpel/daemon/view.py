@@ -76,6 +76,7 @@ def _row(app: App, pod: Pod) -> tuple[dict[str, Any], float]:
             "dirty": None if dirty is None else dirty[0],
             "dirty_at": None if dirty is None else iso(dirty[1]),
             "others": others(app, pod, branches),
+            "detached": app.links.dirty.detached(pod.pod_id),
             "base": spec.base_branch,
             "notes": app.links.notes(pod.pod_id),
             "refused": [

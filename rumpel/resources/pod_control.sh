@@ -511,7 +511,17 @@ rp_status() {
         rp_err "$rp_what: $rp_out"
     rp_count=0
     [ -z "$rp_out" ] || rp_count=$(printf '%s\n' "$rp_out" | wc -l)
-    rp_ok "dirty=$((rp_count))"
+    rp_find_away "$2"
+    rp_ok "dirty=$((rp_count))$rp_away"
+}
+
+rp_find_away() {
+    # Commits of a detached HEAD that no branch has.
+    rp_away=''
+    rp_first "$1/.git/HEAD" || return 0
+    case $rp_line in 'ref: '*) return 0 ;; esac
+    rp_out=$(git -C "$1" rev-list --count HEAD --not --branches --remotes 2>/dev/null) || return 0
+    [ "$rp_out" = 0 ] || rp_away=" detached=$rp_out"
 }
 
 rp_tip() {

@@ -80,7 +80,8 @@ rp_status() {
     done <<END
 $rp_found
 END
-    rp_ok "dirty=$((rp_count))"
+    rp_find_away "$2"
+    rp_ok "dirty=$((rp_count))$rp_away"
 }
 
 rp_add_status() {

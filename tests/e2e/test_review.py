@@ -73,6 +73,26 @@ def test_a_detached_commit_is_not_deleted(rumpel_project: ProjectFactory) -> Non
     project.run("delete", "--force", "p").assert_ok()
 
 
+def test_commits_of_a_detached_head_are_told(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    project.inside("p", f"git switch -q --detach && {COMMIT}")
+    listed = project.run("list", "--refresh", "--json").assert_ok().data
+    assert listed[0]["git"]["detached"] == 1
+    assert "+1 on a detached HEAD" in project.run("list").assert_ok().stdout
+    advice = "rumpel enter p -- git branch NEW"
+    for verb in ("review", "merge"):
+        said = project.run(verb, "p").assert_ok().stderr
+        assert "1 commit on a detached HEAD" in said
+        assert advice in said
+    project.inside("p", "git branch rescued")
+    for verb in ("review", "merge"):
+        said = project.run(verb, "p").assert_ok().stderr
+        assert "detached" not in said
+        assert f"rumpel {verb} p:rescued" in said
+    assert "detached" not in project.run("list").assert_ok().stdout
+    project.run("delete", "--force", "p").assert_ok()
+
+
 def test_a_stash_is_not_deleted(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     script = "echo x >>README.md && git stash -q"
