@@ -238,9 +238,10 @@ async def refuse(world: World, pod: PodAddress, *, branches: dict[str, str], wor
     """Raises Unmerged with a list when there is work that would be lost."""
     repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
     unmerged = await git_merged.unmerged(repo, sorted(set(branches.values())))
-    unmerged += await world.links.unmerged_in_submodules(pod)
+    modules = await world.links.unmerged_in_submodules(pod)
+    inside = [(oid, f"{it.path}: {subject}") for it in modules for oid, subject in it.commits]
     counts = (
-        (len(unmerged), "unmerged commit", "unmerged commits"),
+        (len(unmerged) + len(inside), "unmerged commit", "unmerged commits"),
         (work.dirty, "uncommitted file", "uncommitted files"),
         (work.commits, "commit on no branch", "commits on no branch"),
         (work.stashes, "stash", "stashes"),
@@ -250,9 +251,12 @@ async def refuse(world: World, pod: PodAddress, *, branches: dict[str, str], wor
     parts = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
     if not parts:
         return
+    take = await _taken_by(repo, pod, branches) if unmerged else ""
+    unmerged += inside
+    for module in modules[:SHOWN]:
+        take += f"{module.taken_by(module.path)}   takes those of the submodule; "
     listed = "".join(f"\n  {oid[:12]} {subject}" for oid, subject in unmerged[:SHOWN])
     more = f"\n  and {len(unmerged) - SHOWN} more" if len(unmerged) > SHOWN else ""
-    take = await _taken_by(repo, pod, branches) if unmerged else ""
     if work.commits:
         take += f"rumpel enter {pod.pod} -- git branch NEW   gives HEAD's commits a branch; "
     raise Unmerged(

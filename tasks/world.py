@@ -6,6 +6,7 @@ execs, watchers) is run by the daemon; here are only the shapes.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,23 @@ Poured = Mapping[RepoRef, Tips]
 """What a seed was born with: the repository, and those of its submodules."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleWork:
+    """Commits of a pod in one of its submodules that nobody else has."""
+
+    path: str
+    work_tree: str
+    """Of the host's submodule."""
+    shown: str
+    """The branch with them there: `rumpelpod/NAME`."""
+    commits: list[tuple[str, str]]
+    """(commit, subject)."""
+
+    def taken_by(self, folder: str) -> str:
+        """The command that merges them; `folder`: as it is called where that is typed."""
+        return f"git -C {shlex.quote(folder)} merge {shlex.quote(self.shown)}"
+
+
 class Links(Protocol):
     """Links into pods: control channel, import door, published refs. One per running pod."""
 
@@ -116,8 +134,8 @@ class Links(Protocol):
     def branches(self, pod_id: str) -> Mapping[str, str]:
         """Branches of the pod as last imported."""
 
-    async def unmerged_in_submodules(self, pod: PodAddress) -> list[tuple[str, str]]:
-        """(commit, `path: subject`) of submodules. Raises RumpelError when nobody can tell."""
+    async def unmerged_in_submodules(self, pod: PodAddress) -> list[ModuleWork]:
+        """Of submodules with some. Raises RumpelError when nobody can tell."""
 
     def deleted_modules(self, pod: PodAddress) -> tuple[DeletedModule, ...]:
         """What the trash has to know of its submodules."""

@@ -20,7 +20,8 @@ DESCRIPTION = (
     "Show the pods of this repository: running ones first, newest commit first.\n"
     "GIT compares with the branch the pod was made from. +dirty: files are not\n"
     "committed, as last seen (--refresh looks now); +dirty? when that is not known.\n"
-    "+1 on BRANCH: commits on another branch of the pod, or on a detached HEAD.\n"
+    "+1 on BRANCH: commits on another branch of the pod, or on a detached HEAD;\n"
+    "+1 in PATH: in a submodule, for git -C PATH merge rumpelpod/NAME.\n"
     "+refused: a branch of the pod is not taken; below the table it says why."
 )
 EXAMPLES = (
@@ -117,6 +118,7 @@ def git_state(git: dict[str, Any] | None) -> str:
     known = git.get("ahead") is not None or git.get("behind") is not None
     base = ", ".join(parts) or ("up to date" if known else "-")
     marks = [f" +{item['ahead']} on {item['branch']}" for item in git.get("others") or ()]
+    marks += [f" +{item['ahead']} in {item['path']}" for item in git.get("submodules") or ()]
     if git.get("detached"):
         marks.append(f" +{git['detached']} on a detached HEAD")
     if git.get("dirty") or (known and git.get("dirty") is None):

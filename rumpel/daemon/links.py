@@ -38,7 +38,7 @@ from rumpel.daemon.repos import RepoSync
 from rumpel.errors import HostUnreachable, RumpelError
 from rumpel.model import RepoRef
 from rumpel.resources import resource_text
-from rumpel.tasks.world import Access, PodAddress, Poured, Setup, SyncReport
+from rumpel.tasks.world import Access, ModuleWork, PodAddress, Poured, Setup, SyncReport
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +204,7 @@ class LinkManager:
                 return repo.branches[pod_id]
         return {}
 
-    async def unmerged_in_submodules(self, pod: PodAddress) -> list[tuple[str, str]]:
+    async def unmerged_in_submodules(self, pod: PodAddress) -> list[ModuleWork]:
         return await self.modules.unmerged(pod)
 
     async def keep(self, pod: PodAddress) -> int:

@@ -38,6 +38,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
         raise _no_branch(app, pod, branch)
     await app.links.repo(pod.spec.repo).check()
     data = await threads.call(_facts, app, pod, (branch, commit))
+    await view.tell_submodules(app, client, pod, "merge")
     return {
         "result": {**data, "was_asked": found.why_not is None},
         "warnings": client.warnings,

@@ -34,7 +34,7 @@ from rumpel.daemon.podsync import PodSync
 from rumpel.daemon.repos import RepoSync
 from rumpel.errors import HostUnreachable, RumpelError
 from rumpel.model import RepoRef
-from rumpel.tasks.world import PodAddress, Setup
+from rumpel.tasks.world import ModuleWork, PodAddress, Setup
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ BACK = "modules-back/"
 SUBMODULE = "submodule "
 NOT_THERE = "the host has no such submodule"
 MAX_UNKNOWN = 20
+MAX_ASKED = 10
 
 
 class Modules:
@@ -92,7 +93,7 @@ class Modules:
         return arguments
 
     async def _arguments(self, pod: PodAddress, setup: Setup, module: Module) -> list[str]:
-        restore = self._branches(pod, module)
+        restore = self.branches(pod, module)
         oid = restore.get(setup.branch, module.oid)
         sync = self._repo(module.repo)
         await sync.ensure(pod.host, oid, restore, path=module.seed_path)
@@ -111,7 +112,7 @@ class Modules:
             *setups.words(own, await sync.carried()),
         ]
 
-    def _branches(self, pod: PodAddress, module: Module) -> Mapping[str, str]:
+    def branches(self, pod: PodAddress, module: Module) -> Mapping[str, str]:
         """As imported last; of a pod that was in the trash, as it was deleted."""
         imported = self._repo(module.repo).branches.get(pod.pod_id)
         if imported is not None:
@@ -129,7 +130,7 @@ class Modules:
                 key=module.key,
                 work_tree=module.repo.work_tree,
                 common_dir=module.repo.common_dir,
-                branches=dict(self._branches(pod, module)),
+                branches=dict(self.branches(pod, module)),
             )
             for module in self.of(pod.pod_id)
         )
@@ -138,7 +139,7 @@ class Modules:
         """The host has the commits they were made from: no transfer."""
         for module in self.of(pod.pod_id):
             if self._repo(module.repo).branches.get(pod.pod_id) is None:
-                known = self._branches(pod, module)
+                known = self.branches(pod, module)
                 await self._publish(pod, module, known or {branch: module.oid})
 
     async def restore(self, pod: PodAddress) -> None:
@@ -148,7 +149,7 @@ class Modules:
             sync.pod_names[pod.pod_id] = pod.pod
             sync.guests.add(pod.pod_id)
             branches = await threads.call(git_door.branches, self._doors.path(pod, module.repo))
-            known = branches or self._branches(pod, module) or {pod.pod: module.oid}
+            known = branches or self.branches(pod, module) or {pod.pod: module.oid}
             sync.branches[pod.pod_id] = dict(known)
             self._gateways.share(pod.repo, pod.host, [module.repo])
 
@@ -247,17 +248,32 @@ class Modules:
             *(note for module in self.of(pod_id) for note in self._repo(module.repo).notes),
         ]
 
-    async def unmerged(self, pod: PodAddress) -> list[tuple[str, str]]:
-        """(commit, subject) of what only pods have. Raises RumpelError when nobody can tell."""
-        found: list[tuple[str, str]] = []
+    async def unmerged(self, pod: PodAddress) -> list[ModuleWork]:
+        """What only pods have. Raises RumpelError when nobody can tell."""
+        found: list[ModuleWork] = []
         for module in self.of(pod.pod_id):
-            tips = sorted(set(self._branches(pod, module).values()))
+            branches = self.branches(pod, module)
+            tips = sorted(set(branches.values()))
             repo = await threads.call(_reopen, module)
             head = await threads.call(git.head, repo)
             # A submodule's HEAD is on no branch as a rule, and what it has is the user's.
             safe = [module.oid, *([head.oid] if head.oid else [])]
             commits = await git_merged.unmerged(repo, tips, safe)
-            found += [(oid, f"{module.path}: {subject}") for oid, subject in commits]
+            if not commits:
+                continue
+            # The pod's own branch before others; of many only some are asked.
+            for branch in sorted(branches, key=lambda name: (name != pod.pod, name))[:MAX_ASKED]:
+                if await git_merged.unmerged(repo, [branches[branch]], safe):
+                    break
+            name = self._repo(module.repo).shown_name(pod.pod_id)
+            found.append(
+                ModuleWork(
+                    path=module.path,
+                    work_tree=module.repo.work_tree,
+                    shown=f"rumpelpod/{name if branch == pod.pod else f'{branch}@{name}'}",
+                    commits=commits,
+                )
+            )
         return found
 
     async def keep(self, pod: PodAddress) -> int:
@@ -266,7 +282,7 @@ class Modules:
         for module in self.of(pod.pod_id):
             if not await threads.call(Path(module.repo.common_dir).is_dir):
                 continue  # with its repository all that was imported went, by the user's hand
-            branches = self._branches(pod, module)
+            branches = self.branches(pod, module)
             kept += await git_refs.keep(await threads.call(_reopen, module), pod.pod_id, branches)
         return kept
 

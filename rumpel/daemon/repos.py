@@ -199,6 +199,11 @@ class RepoSync:
         """Full name -> oid of what the host shows of its pods; None while that is not known."""
         return None if self._published is None else dict(self._published)
 
+    def shown_name(self, pod_id: str) -> str:
+        """As what a pod's branches are published here."""
+        found = {owner: name for name, owner in self._shown_names().items()}
+        return found.get(pod_id, self.pod_names.get(pod_id, pod_id))
+
     def _shown_names(self) -> dict[str, str]:
         """Name -> pod id; no two pods of one repository share a name, but guests may."""
         shown: dict[str, str] = {}

@@ -87,6 +87,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
     if is_own:
         await _ask_of_files(app, pod, within_s=GLANCE_S)
         await threads.call(_tell_others, app, client, pod)
+        await view.tell_submodules(app, client, pod, "review")
     data = _answer(client, where, pod, planned, result.outputs)
     data["view"]["counts"] = counts
     return {"result": data, "warnings": client.warnings, "exit_code": 0}

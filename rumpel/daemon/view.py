@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
-from rumpel.adapters import git
+from rumpel import text
+from rumpel.adapters import git, threads
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.daemon.app import App
+from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
 from rumpel.daemon.times import iso
 from rumpel.errors import RumpelError
+from rumpel.graphs.create import address
 
 STATUS = {
     "running": "running",
@@ -76,6 +80,7 @@ def _row(app: App, pod: Pod) -> tuple[dict[str, Any], float]:
             "dirty": None if dirty is None else dirty[0],
             "dirty_at": None if dirty is None else iso(dirty[1]),
             "others": others(app, pod, branches),
+            "submodules": _in_submodules(app, pod),
             "detached": app.links.dirty.detached(pod.pod_id),
             "base": spec.base_branch,
             "notes": app.links.notes(pod.pod_id),
@@ -105,6 +110,38 @@ def others(app: App, pod: Pod, branches: Mapping[str, str]) -> list[dict[str, An
     return found
 
 
+async def tell_submodules(app: App, client: Client, pod: Pod, where: str) -> None:
+    """Their commits are in no merge or review (`where`) of the superproject."""
+    try:
+        found = await app.links.unmerged_in_submodules(address(pod.spec))
+    except RumpelError as error:
+        client.warn(f"{pod.name}: nobody can tell what its submodules have: {error.message}")
+        return
+    for item in found:
+        folder = await threads.call(os.path.relpath, item.work_tree, client.request.cwd)
+        what = text.count(len(item.commits), "commit")
+        client.warn(
+            f"{pod.name}: {what} in submodule {item.path}, not in this {where}: "
+            f"{item.taken_by(folder)}"
+        )
+
+
+def _in_submodules(app: App, pod: Pod) -> list[dict[str, Any]]:
+    """Submodules with commits that no branch of the host's has, nor its HEAD."""
+    found = []
+    for module in app.links.modules.of(pod.pod_id):
+        tips = sorted(set(app.links.modules.branches(address(pod.spec), module).values()))
+        with contextlib.suppress(RumpelError):
+            repo = app.opened(module.repo)
+            head = git.head(repo).oid
+            ahead = max(
+                (_compare_loose(app, repo, module.oid, tip, head)[0] for tip in tips), default=0
+            )
+            if ahead:
+                found.append({"path": module.path, "ahead": ahead})
+    return found
+
+
 def _compare(app: App, pod: Pod, commit: str | None) -> tuple[int | None, int | None, float]:
     """Against the branch the pod was made from; None when either side is not there.
 
@@ -125,10 +162,13 @@ def _compare(app: App, pod: Pod, commit: str | None) -> tuple[int | None, int | 
         return None, None, 0.0
 
 
-def _compare_loose(app: App, repo: git.Repo, base: str, commit: str) -> tuple[int, int, float]:
+def _compare_loose(
+    app: App, repo: git.Repo, base: str, commit: str, head: str | None = None
+) -> tuple[int, int, float]:
     found = app.compared(repo, base, commit)
     if found[0]:
         heads = sorted(set(git.refs(repo, "refs/heads/").values()))[:MOST_BRANCHES]
+        heads += [head] if head else []
         if any(app.compared(repo, head, commit)[0] == 0 for head in heads):
             return (0, *found[1:])
     return found

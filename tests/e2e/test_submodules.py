@@ -72,6 +72,34 @@ def test_a_commit_arrives_in_the_hosts_submodule(rumpel_project: ProjectFactory)
     assert oid in lib.refs("refs/rumpel/keep").values()
 
 
+def test_work_in_a_submodule_is_told(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    lib = add(project, "libs/a lib")
+    (project.root / "sub").mkdir()
+    project.run("create", "p").assert_ok()
+    oid = inside(project, "p", COMMIT, "libs/a lib")
+    wait(project, lib, "p", oid)
+    take = "git -C 'libs/a lib' merge rumpelpod/p"
+    row = project.run("list", "--json").assert_ok().data[0]
+    assert row["git"]["submodules"] == [{"path": "libs/a lib", "ahead": 1}]
+    assert "+1 in libs/a lib" in project.run("list").assert_ok().stdout
+    for verb in ("review", "merge"):
+        said = project.run(verb, "p").assert_ok().stderr
+        assert "p: 1 commit in submodule libs/a lib" in said
+        assert take in said
+        below = project.run(verb, "p", cwd=project.root / "sub").assert_ok().stderr
+        assert "git -C '../libs/a lib' merge rumpelpod/p" in below
+    project.run("delete", "p").assert_error(4, "1 unmerged commit", "libs/a lib: work", take)
+    lib.git("merge", "-q", "--ff-only", "rumpelpod/p")
+    for verb in ("review", "merge"):
+        assert "submodule" not in project.run(verb, "p").assert_ok().stderr
+    assert project.run("list", "--json").assert_ok().data[0]["git"]["submodules"] == []
+    bump = inside(project, "p", "git commit -qam bump && git rev-parse HEAD")
+    project.wait_for_ref("p", bump)
+    project.run("merge", "p").assert_ok()
+    project.run("delete", "p").assert_ok()
+
+
 def test_shapes(rumpel_project: ProjectFactory) -> None:
     """Nested, spaces, another name than its path, relative URL, old style, not initialised."""
     project = rumpel_project()
