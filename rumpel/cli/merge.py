@@ -122,7 +122,7 @@ class _Merging:
         for warning in merge.prepare(may_run_hooks=self.args.allow_hooks):
             self.warn(warning)
         self.result.update(merge.run())
-        if merge.is_done and not self.args.keep and self.facts["status"] == "running":
+        if merge.is_done and not self.args.keep and self.facts["runs"]:
             self._stop()
         if merge.has_moved():
             self.warn(

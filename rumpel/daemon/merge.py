@@ -50,9 +50,11 @@ def _facts(app: App, pod: Pod, tip: tuple[str, str]) -> dict[str, Any]:
     branch, commit = tip
     shown = pod.name if branch == pod.name else f"{branch}@{pod.name}"
     dirty = app.links.dirty.get(pod.pod_id)
+    word, state = view.status(app, pod)
     return {
         "name": pod.name,
-        "status": view.status(app, pod)[0],
+        "status": word,
+        "runs": state is not None and state.status == "running" and word != "creating",
         "commit": commit,
         "branch": branch,
         "shown": f"rumpelpod/{shown}",

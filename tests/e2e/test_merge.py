@@ -8,7 +8,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.support.project import Project, ProjectFactory
+from tests.support.project import DEFAULT_CONFIG, Project, ProjectFactory
 
 HOOKS = ("pre-merge-commit", "prepare-commit-msg", "commit-msg", "post-merge")
 
@@ -66,6 +66,17 @@ def test_a_merge_brings_the_file_and_stops_the_pod(rumpel_project: ProjectFactor
     assert status_of(project, "p") == "stopped"
     again = project.run("merge", "p").assert_ok()
     assert "nothing to merge" in again.stderr
+    project.run("delete", "p").assert_ok()
+
+
+def test_a_pod_whose_hook_failed_is_stopped_too(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(config={**DEFAULT_CONFIG, "postCreateCommand": "false"})
+    project.run("create", "p").assert_error(6, "postCreateCommand")
+    commit = ("git", "-C", "/workspaces/repo", "commit", "-q", "--allow-empty", "-m", "work")
+    project.exec("p", *commit)
+    done = project.run("merge", "p").assert_ok()
+    assert "pod p is stopped" in done.stderr
+    assert [row["State"] for row in project.containers("p")] == ["exited"]
     project.run("delete", "p").assert_ok()
 
 
