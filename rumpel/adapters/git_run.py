@@ -116,6 +116,6 @@ def is_hosts_fault(code: int, said: str) -> bool:
 
 def summary(text: str) -> str:
     """The lines of git's stderr that say what failed, as one line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.replace("\0", "").splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith(("fatal: ", "error: ", "! "))]
     return "; ".join((telling or lines)[:ERROR_LINES])

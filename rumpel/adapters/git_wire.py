@@ -176,7 +176,8 @@ class Server:
     def complaint(self) -> str:
         """What the other side said went wrong."""
         error = b"" if self._listener is None else self._listener.error
-        return bytes(error or self._stderr).decode("utf-8", "replace").strip()
+        # Upload-pack's last words are a C string, with its end.
+        return bytes(error or self._stderr).decode("utf-8", "replace").replace("\0", "").strip()
 
     @property
     def claims(self) -> Mapping[bytes, str]:

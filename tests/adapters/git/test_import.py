@@ -12,6 +12,7 @@ import pytest
 from rumpel.adapters import git_door, threads
 from rumpel.adapters.git_door import Imported
 from rumpel.adapters.git_limits import Limits
+from rumpel.errors import RumpelError
 from tests.adapters.git.conftest import SHA256, LocalStream, Pair, seed_tar
 from tests.support.repo import Repo
 
@@ -146,6 +147,15 @@ async def test_pod_that_cut_its_history_off_is_told(pair: Pair, tmp_path: Path) 
     assert found.branches == {"alice": oid}
     assert [name for name, _ in found.rejected] == ["cut"]
     assert "shallow" in found.rejected[0][1]
+
+
+async def test_last_words_of_git_come_without_their_end(pair: Pair) -> None:
+    pair.pod.commit("work", {"new.txt": "new\n"})
+    blob = pair.pod.oid("HEAD:new.txt")
+    (pair.pod.root / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(RumpelError, match="corruption on the remote side") as caught:
+        await load(pair)
+    assert caught.value.message.isprintable()
 
 
 async def test_linked_worktree_as_host(pair: Pair, tmp_path: Path) -> None:
