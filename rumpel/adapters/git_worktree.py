@@ -6,6 +6,7 @@ Nothing is written: not even the index is refreshed on disk.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from rumpel.adapters import git, git_run
 from rumpel.errors import RumpelError
@@ -14,8 +15,11 @@ STATUS_TIMEOUT_S = 5.0
 MAX_STATUS_BYTES = 64 << 20
 
 
-async def uncommitted(repo: git.Repo) -> int | None:
-    """How many files `git status` lists; None when it takes too long or fails."""
+async def uncommitted(repo: git.Repo, *, besides: Iterable[str] = ()) -> int | None:
+    """How many files `git status` lists; None when it takes too long or fails.
+
+    `besides`: paths from the top that do not count.
+    """
     try:
         done = await git_run.run(
             repo.git_dir,
@@ -24,6 +28,9 @@ async def uncommitted(repo: git.Repo) -> int | None:
             "--porcelain",
             "-unormal",
             "--ignore-submodules=dirty",
+            "--",
+            ".",
+            *(f":(exclude,literal){path}" for path in besides),
             timeout_s=STATUS_TIMEOUT_S,
             env=git_run.own_env(),
             cwd=repo.work_tree,

@@ -87,7 +87,10 @@ async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Ou
     if client.request.args.get("no_wait"):
         app.background.spawn(realize(app, client, specs, outcome), f"create {wanted[0]}")
     else:
-        looking = asyncio.ensure_future(git_worktree.uncommitted(where.repo))
+        # Of these what lies there is used, committed or not.
+        files = (requests.REPO_CONFIG, *(spec.config_file or "" for spec in specs))
+        used = {path for path in files if path and not path.startswith(("/", ".."))}
+        looking = asyncio.ensure_future(git_worktree.uncommitted(where.repo, besides=sorted(used)))
         try:
             await realize(app, client, specs, outcome)
             outcome.is_done = True

@@ -18,6 +18,14 @@ async def test_uncommitted_files_are_counted_and_the_index_stays(pair: Pair) -> 
     assert index.read_bytes() == before
 
 
+async def test_what_is_used_uncommitted_does_not_count(pair: Pair) -> None:
+    used = [".devcontainer/devcontainer.json", ".rumpelpod.json", "*"]
+    pair.host.write(dict.fromkeys(used[:2], "{}"))
+    assert await git_worktree.uncommitted(pair.repo, besides=used) == 0
+    pair.host.write({".devcontainer/Dockerfile": "", "README.md": "changed\n"})
+    assert await git_worktree.uncommitted(pair.repo, besides=used) == 2
+
+
 async def test_a_status_that_fails_is_no_number(pair: Pair) -> None:
     (pair.host.root / ".git/index").write_bytes(b"broken")
     assert await git_worktree.uncommitted(pair.repo) is None
