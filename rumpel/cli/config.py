@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 from rumpel import text, ui
@@ -41,7 +42,9 @@ DEVCONTAINER = (
     ("hooks", "commands"),
 )
 """Members of the devcontainer that people want to see, and their names."""
-DURATIONS = ("hooksTimeout", "keepDeleted")
+DURATIONS = ("hooksTimeout", "keepDeleted", "maxAge", "minDuration")
+"""Settings, and parts of one, that are seconds."""
+SHELL = ["/bin/sh", "-c"]
 
 
 def add_arguments(parser: Declared) -> None:
@@ -91,19 +94,24 @@ def render(data: dict[str, Any], args: Arguments) -> None:
 
 def setting(row: dict[str, Any]) -> str:
     """Its value; times with their unit."""
-    value = row.get("value")
-    if row["key"] in DURATIONS and isinstance(value, int | float):
-        return text.duration(float(value))
-    return shown(value)
+    return shown(row.get("value"), str(row["key"]))
 
 
-def shown(value: object) -> str:
-    """`-` for nothing, plain text, lists with commas, objects as key=value."""
+def shown(value: object, key: str = "") -> str:
+    """`-` for nothing, plain text, lists with commas, objects as key=value, commands as typed."""
     if value in (None, "", [], {}):
         return "-"
+    if key in DURATIONS and isinstance(value, int | float):
+        return text.duration(float(value))
+    if key == "argv" and isinstance(value, list):
+        words = [str(word) for word in value]
+        return words[2] if words[:2] == SHELL and len(words) == 3 else shlex.join(words)
     if isinstance(value, dict):
-        pairs = [(key, shown(content)) for key, content in value.items()]
-        return ", ".join(f"{key}={content}" for key, content in pairs if content != "-") or "-"
+        pairs = [(name, shown(content, name)) for name, content in value.items()]
+        pairs = [(name, content) for name, content in pairs if content != "-"]
+        if [name for name, _ in pairs] == ["argv"]:
+            return pairs[0][1]
+        return ", ".join(f"{name}={content}" for name, content in pairs) or "-"
     if isinstance(value, list):
         return ", ".join(shown(part) for part in value)
     if isinstance(value, bool):

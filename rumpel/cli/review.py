@@ -81,11 +81,12 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     if options.json or answer.error:
         return code
     if not options.quiet:
-        _say(answer.data, options, with_risks=not args.stat, with_paths=bool(view["paths"]))
-    display(answer.data["files"], view, choice, args, options)
+        _say(answer.data, view, options, with_risks=not args.stat)
+    name = answer.data["name"]
+    display(answer.data["files"], {**view, "name": name}, choice, args, options)
     if view["counts"]:
         # Only now: what a tool or pager did not show, nobody has reviewed.
-        seen = {"name": answer.data["name"], "branch": branch, "commit": answer.data["commit"]}
+        seen = {"name": name, "branch": branch, "commit": answer.data["commit"]}
         failed = session.ask(options, "reviewed", seen)
         if failed.error:
             return show(options, "review", failed)
@@ -127,9 +128,11 @@ def display(
         review_patch.show(files, view, color=options.color)
 
 
-def headline(data: dict[str, Any], *, with_paths: bool = False) -> str:
+def headline(data: dict[str, Any], view: dict[str, Any]) -> str:
     """What is shown, in one line."""
     name, base, commit = data["name"], data["base"], str(data["commit"])[:12]
+    if view["branch"] != name:
+        name = f"{name}:{text.safe(view['branch'])}"
     if base is None:
         since = "commits"
     elif base == data["base_commit"]:
@@ -137,15 +140,19 @@ def headline(data: dict[str, Any], *, with_paths: bool = False) -> str:
     else:
         since = f"that {text.safe(base.removeprefix('pod/'))} does not have"
     if not data["files"]:
-        where = "in these paths" if with_paths else since
+        where = "in these paths" if view["paths"] else since
         return f"nothing to review: {name} has no changes {where} (commit {commit})"
     if base is None:
-        ahead = text.count(data["ahead"], "commit")
-    else:
-        ahead = f"{text.count(data['ahead'], 'commit')} {since}"
-    dirty = data["uncommitted"]
-    also = "" if dirty is None else f" and {text.count(dirty, 'uncommitted file')}"
-    return f"{name}: {ahead}{also}, {_summary(data['totals'])}; commit {commit}"
+        since = ""
+    parts = []
+    if data["ahead"] or not data["uncommitted"]:
+        parts.append(f"{text.count(data['ahead'], 'commit')} {since}".rstrip())
+    if view["behind"]:
+        other = text.safe(str(base).removeprefix("pod/"))
+        parts.append(f"{text.count(view['behind'], 'commit')} of {other} that it does not have")
+    if data["uncommitted"] is not None:
+        parts.append(text.count(data["uncommitted"], "uncommitted file"))
+    return f"{name}: {text.listing(parts)}, {_summary(data['totals'])}; commit {commit}"
 
 
 def stat(files: list[dict[str, Any]], *, color: bool = False) -> list[str]:
@@ -179,8 +186,8 @@ def quoted(path: str) -> str:
     return f'"{text.safe(escaped)}"'
 
 
-def _say(data: dict[str, Any], options: Options, *, with_risks: bool, with_paths: bool) -> None:
-    ui.err(headline(data, with_paths=with_paths))
+def _say(data: dict[str, Any], view: dict[str, Any], options: Options, *, with_risks: bool) -> None:
+    ui.err(headline(data, view))
     color = ui.use_color(options.color, sys.stderr)
     for file in data["files"] if with_risks else ():
         if file["risks"]:

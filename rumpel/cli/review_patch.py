@@ -191,7 +191,7 @@ def _page(lines: Iterable[str]) -> None:
     if paging.returncode in (126, 127):  # of the shell: it could not be started
         raise CommandFailed(
             "the diff was not shown: the pager cannot be started",
-            hint="rumpel review NAME --patch | cat",
+            hint="git config core.pager",
             details={"exit_code": paging.returncode},
         )
 

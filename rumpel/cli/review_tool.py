@@ -72,7 +72,7 @@ def show(
     if done.returncode:
         raise CommandFailed(
             f"the difftool failed: git difftool ended with exit code {done.returncode}",
-            hint="rumpel review NAME --patch   shows a diff instead",
+            hint=f"rumpel review {wanted['name']} --patch   shows a diff instead",
             details={"exit_code": done.returncode},
         )
 

@@ -89,7 +89,11 @@ async def run(app: App, client: Client) -> dict[str, object]:
         await threads.call(_tell_others, app, client, pod)
         await view.tell_submodules(app, client, pod, "review")
     data = _answer(client, where, pod, planned, result.outputs)
-    data["view"]["counts"] = counts
+    data["view"] |= {"counts": counts, "branch": branch, "behind": 0}
+    if against is not None and planned.base_oid is not None:
+        opened = app.opened(pod.spec.repo)
+        found = await threads.call(app.compared, opened, planned.base_oid, newest.oid)
+        data["view"]["behind"] = found[1]
     return {"result": data, "warnings": client.warnings, "exit_code": 0}
 
 
@@ -137,7 +141,7 @@ def _answer(
     if len(found.files) > MANY and len(jsonline.dumps(data)) > MAX_ANSWER_BYTES:
         raise RumpelError(
             "the change is too large to review at once: its names alone are megabytes",
-            hint="name the paths to look at: rumpel review NAME PATH...",
+            hint=f"name the paths to look at: rumpel review {pod.name} PATH...",
         )
     return data
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rumpel import config
+from rumpel.cli import config as config_verb
 from rumpel.errors import ConfigError
 
 
@@ -84,6 +85,15 @@ def test_bad_settings_name_file_key_and_rule(layer: dict[str, Any], words: str) 
         resolve(repo=layer)
     assert caught.value.message.startswith(".rumpelpod.json: ")
     assert caught.value.message.isprintable()
+
+
+def test_values_are_shown_as_people_write_them() -> None:
+    prebuild = {"on": True, "inputs": [], "maxAge": 604800.0, "minDuration": 3.0}
+    shown = config_verb.setting({"key": "prebuild", "value": prebuild})
+    assert shown == "on=yes, maxAge=7 d, minDuration=3.00 s"
+    shell = {"name": "", "argv": ["/bin/sh", "-c", "npm ci && make"]}
+    assert config_verb.shown(shell) == "npm ci && make"
+    assert config_verb.shown({"argv": ["echo", "a b"]}) == "echo 'a b'"
 
 
 def test_durations_and_sizes() -> None:

@@ -95,6 +95,26 @@ def test_what_a_diff_contains_is_no_command_for_the_terminal() -> None:
     assert colored[8].startswith("\x1b[32m+++ nor")
 
 
+def test_the_headline_says_what_is_compared() -> None:
+    data: dict[str, Any] = {
+        "name": "a",
+        "base": "main",
+        "base_commit": "1" * 40,
+        "commit": "2" * 40,
+    }
+    data |= {"ahead": 0, "uncommitted": 3, "files": [{}]}
+    data["totals"] = {"files": 1, "additions": 0, "deletions": 0}
+    view: dict[str, Any] = {"branch": "a", "behind": 0, "paths": []}
+    end = "1 file changed; commit 222222222222"
+    assert review.headline(data, view) == f"a: 3 uncommitted files, {end}"
+    data |= {"ahead": 2, "uncommitted": None}
+    said = review.headline(data, {**view, "branch": "side"})
+    assert said == f"a:side: 2 commits that main does not have, {end}"
+    said = review.headline({**data, "base": "pod/b"}, {**view, "behind": 1})
+    both = "2 commits that b does not have and 1 commit of b that it does not have"
+    assert said == f"a: {both}, {end}"
+
+
 def file(path: str, added: int | None = 1, deleted: int | None = 0, **more: Any) -> dict[str, Any]:
     return {"path": path, "additions": added, "deletions": deleted, "risks": [], **more}
 
