@@ -8,10 +8,10 @@ import difflib
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rumpel import names
+from rumpel import names, text
 from rumpel.adapters import git
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.cache.records import PodRow, Record
@@ -24,6 +24,7 @@ from rumpel.tasks import container
 from rumpel.tasks.world import Access
 
 NEAR = 0.75
+MOST_MEANT = 5
 KEPT_BY_ID = (
     *("bare", "dirty", "fresh", "made-of", "modules", "modules-back", "pending", "ports"),
     *("reviewed", "undelete"),
@@ -104,11 +105,9 @@ class Pods:
             if matching:
                 raise UsageError(f"{name!r} is the beginning of {', '.join(matching)}")
         names.check_pod_name(name)
-        near = nearest(name, known)
-        hint = f"rumpel create {name}   makes it" if near is None else f"did you mean {near}?"
         raise NotFound(
             f"there is no pod {name!r} of this repository",
-            hint=f"{hint}; rumpel list   shows those there are",
+            hint="; ".join((*meant(name, known), "rumpel list   shows those there are")),
             details={"name": name, "known": known},
         )
 
@@ -210,6 +209,14 @@ class Pods:
             cached = (row, Pod(spec=spec, created_at=row.created_at))
             self._cache[row.pod_id] = cached
         return cached[1]
+
+
+def meant(name: str, known: Sequence[str]) -> list[str]:
+    """A question that names the pods that were probably meant, if there are such."""
+    found = [candidate for candidate in known if candidate.startswith(name)][:MOST_MEANT]
+    near = nearest(name, known)
+    found = found or ([near] if near else [])
+    return [f"did you mean {text.listing(found, 'or')}?"] if found else []
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -12,7 +12,7 @@ from rumpel.daemon import graph as graph_verb
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.nodes import pick
-from rumpel.daemon.pods import Pod
+from rumpel.daemon.pods import Pod, meant
 from rumpel.daemon.requests import Base, Target
 from rumpel.daemon.view import listing
 from rumpel.engine import faults
@@ -62,9 +62,10 @@ async def run(app: App, client: Client) -> dict[str, object]:
 def _pod(app: App, where: Target, name: str) -> Pod:
     found = app.pods.find(where.ref.repo_id, names.check_pod_name(name))
     if found is None:
+        known = sorted(pod.name for pod in app.pods.of_repo(where.ref.repo_id))
         raise NotFound(
             f"pod {name!r} does not exist in this repository",
-            hint=f"rumpel create {name}   makes it; rumpel list   shows those there are",
+            hint="; ".join((*meant(name, known), "rumpel list   shows those there are")),
         )
     return found
 

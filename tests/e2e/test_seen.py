@@ -75,6 +75,10 @@ def test_what_people_are_told(rumpel_project: ProjectFactory) -> None:
     other = project.run("list", env={"DOCKER_HOST": "unix:///nowhere"}).assert_ok()
     assert "DOCKER_HOST is ignored" in other.stderr
     project.run("delete", "alcie").assert_error(3, "did you mean alice?")
+    for verb in ("merge", "stop", "delete", "recreate", "snapshot"):
+        project.run(verb, "b").assert_error(3, "did you mean bob?")
+        unknown = project.run(verb, "nosuch").assert_error(3, "rumpel list")
+        assert "rumpel create" not in unknown.stderr
     project.inside("alice", "touch precious")
     project.run("delete", "alice", "bob").assert_code(7)
     assert project.run("list", "-q").stdout == "alice\n"
