@@ -20,6 +20,7 @@ DESCRIPTION = (
     "Show the pods of this repository: running ones first, newest commit first.\n"
     "GIT compares with the branch the pod was made from. +dirty: files are not\n"
     "committed, as last seen (--refresh looks now); +dirty? when that is not known.\n"
+    "merged: the branch has all of it under other names, as after merge --squash.\n"
     "+1 on BRANCH: commits on another branch of the pod, or on a detached HEAD;\n"
     "+1 in PATH: in a submodule, for git -C PATH merge rumpelpod/NAME.\n"
     "+refused: a branch of the pod is not taken; below the table it says why."
@@ -117,6 +118,8 @@ def git_state(git: dict[str, Any] | None) -> str:
     parts = [f"{side} {git[side]}" for side in ("ahead", "behind") if git.get(side)]
     known = git.get("ahead") is not None or git.get("behind") is not None
     base = ", ".join(parts) or ("up to date" if known else "-")
+    if git.get("merged"):
+        base = "merged"
     marks = [f" +{item['ahead']} on {item['branch']}" for item in git.get("others") or ()]
     marks += [f" +{item['ahead']} in {item['path']}" for item in git.get("submodules") or ()]
     if git.get("detached"):

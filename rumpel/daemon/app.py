@@ -21,6 +21,7 @@ from rumpel.cache.store import Store
 from rumpel.daemon import adopt, limits, prebuilds, replacing, seeds, trash
 from rumpel.daemon.background import Background
 from rumpel.daemon.by_hand import ByHandLook
+from rumpel.daemon.landed import Landed
 from rumpel.daemon.links import LinkManager
 from rumpel.daemon.places import Places
 from rumpel.daemon.pods import Pod, Pods, find_container, repo_ref
@@ -80,6 +81,7 @@ class App:
         )
         self.engine = Engine(store, self.world, slots=slots(parallel))
         self.runner = Runner(self.engine, idle)
+        self.landed = Landed(background)
         self._repos: dict[str, git.Repo] = {}
         self._refs: dict[str, RepoRef] = {}
         self._compared: dict[tuple[str, str], tuple[int, int, float]] = {}

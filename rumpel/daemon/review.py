@@ -52,21 +52,17 @@ async def run(app: App, client: Client) -> dict[str, object]:
     args = client.request.args
     where = await requests.lenient(client)
     pod = app.pods.get(where.ref.repo_id, args["name"], prefix=True)
-    against = None
-    if args["against"] is not None:
-        against = app.pods.get(where.ref.repo_id, args["against"], prefix=True)
-        if against.pod_id == pod.pod_id:
-            raise UsageError(f"{pod.name!r} cannot be compared with itself")
+    against = _other(app, where, pod, args["against"])
     scope = await threads.call(_scope, where, args["paths"], client.request.cwd)
-    with_uncommitted = bool(args["include_dirty"])
+    branch = args["branch"] or pod.name
     planned = await plan(
         app,
         where,
         pod,
-        branch=client.request.args["branch"],
+        branch=args["branch"],
         against=against,
         scope=scope,
-        with_uncommitted=with_uncommitted,
+        with_uncommitted=bool(args["include_dirty"]),
     )
     await _ask_of_files(app, pod, within_s=0.0)  # the answer comes meanwhile
     result = await app.runner.run(planned.graph, client)
@@ -75,31 +71,42 @@ async def run(app: App, client: Client) -> dict[str, object]:
     app.background.spawn(app.links.repo(pod.spec.repo).check(), "published branches")
     newest: imported.Output = result.outputs[node_id("imported", pod.spec)]
     dirty: uncommitted.Output | None = result.outputs.get(node_id("uncommitted", pod.spec))
-    branch = client.request.args["branch"] or pod.name
     is_own = branch == pod.name
     # Some files of a commit, or those of another branch, do not make it a reviewed one.
     counts = against is None and not scope.paths
     counts = counts and (dirty is None or (is_own and dirty.is_own_branch))
-    if counts and not client.request.args["unseen"]:
+    if counts and not args["unseen"]:
         await reviewed.remember(app.store, pod, branch, newest.oid)
     if against is not None:
         planned = replace(planned, base_oid=result.outputs[node_id("imported", against.spec)].oid)
     if is_own:
-        await _ask_of_files(app, pod, within_s=GLANCE_S)
-        await threads.call(_tell_others, app, client, pod)
-        await view.tell_submodules(app, client, pod, "review")
+        await _tell_others(app, client, pod)
     data = _answer(client, where, pod, planned, result.outputs)
     data["view"] |= {"counts": counts, "branch": branch, "behind": 0}
-    if against is not None and planned.base_oid is not None:
-        opened = app.opened(pod.spec.repo)
-        found = await threads.call(app.compared, opened, planned.base_oid, newest.oid)
-        data["view"]["behind"] = found[1]
+    if against is not None:
+        data["view"]["behind"] = await _behind(app, pod, planned.base_oid, newest.oid)
     return {"result": data, "warnings": client.warnings, "exit_code": 0}
+
+
+def _other(app: App, where: Target, pod: Pod, name: str | None) -> Pod | None:
+    if name is None:
+        return None
+    found = app.pods.get(where.ref.repo_id, name, prefix=True)
+    if found.pod_id == pod.pod_id:
+        raise UsageError(f"{pod.name!r} cannot be compared with itself")
+    return found
+
+
+async def _behind(app: App, pod: Pod, base: str | None, commit: str) -> int:
+    """Commits of the other pod that this one does not have."""
+    if base is None:
+        return 0
+    return (await threads.call(app.compared, app.opened(pod.spec.repo), base, commit))[1]
 
 
 async def seen(app: App, client: Client) -> dict[str, object]:
     """A person was shown what `review` answered, by a tool or pager that did not fail."""
-    args, where = client.request.args, await requests.target(client)
+    args, where = client.request.args, await requests.lenient(client)
     pod = app.pods.get(where.ref.repo_id, args["name"])
     if not OID.fullmatch(args["commit"]):
         raise UsageError(f"{args['commit']!r} is no commit")
@@ -228,18 +235,21 @@ async def _ask_of_files(app: App, pod: Pod, *, within_s: float) -> None:
         await app.links.dirty.refresh_all([address(pod.spec)], within_s=within_s)
 
 
-def _tell_others(app: App, client: Client, pod: Pod) -> None:
-    """What is not in this review. Blocking (reads refs)."""
+async def _tell_others(app: App, client: Client, pod: Pod) -> None:
+    """What is not in this review."""
+    await _ask_of_files(app, pod, within_s=GLANCE_S)
     away = app.links.dirty.detached(pod.pod_id)
     if away:
         client.warn(
             f"{pod.name}: {text.count(away, 'commit')} on a detached HEAD, not in this review: "
             f"rumpel enter {pod.name} -- git branch NEW   gives HEAD's commits a branch"
         )
-    for other in view.others(app, pod, app.links.branches(pod.pod_id)):
+    branches = app.links.branches(pod.pod_id)
+    for other in await threads.call(view.others, app, pod, branches):
         what = text.count(other["ahead"], "commit")
         name = other["branch"]
         client.warn(f"{pod.name}: {what} on branch {name}: rumpel review {pod.name}:{name}")
+    await view.tell_submodules(app, client, pod, "review")
 
 
 def _scope(where: Target, paths: tuple[str, ...], cwd: str) -> Scope:

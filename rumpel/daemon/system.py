@@ -12,7 +12,7 @@ from rumpel.daemon import forward, moved, requests
 from rumpel.daemon.app import LOCAL, App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
-from rumpel.daemon.view import listing
+from rumpel.daemon.view import left_behind, listing
 from rumpel.devcontainer import config as devcontainer
 from rumpel.errors import Conflict, HostUnreachable
 from rumpel.graphs.create import address
@@ -39,10 +39,26 @@ async def list_pods(app: App, client: Client) -> dict[str, object]:
             client.warn(error.message)
     await _look(app, client, pods)
     rows = listing(app, pods) if len(pods) < 8 else await threads.call(listing, app, pods)
+    if not client.request.args["quiet"] and await _are_merged(app, pods, rows):
+        rows = await threads.call(listing, app, pods)
     ports = {(pod.spec.repo.work_tree, pod.name): forward.summary(app, pod) for pod in pods}
     for row in rows:
         row["ports"] = ports[row["repo"], row["name"]]
     return {"result": rows, "warnings": client.warnings, "exit_code": 0}
+
+
+async def _are_merged(app: App, pods: list[Pod], rows: list[dict[str, Any]]) -> bool:
+    """News of pods that are ahead of a base that went on?"""
+    apart = {
+        (row["repo"], row["name"])
+        for row in rows
+        if row["git"]["ahead"] and row["git"]["behind"] and not row["git"]["merged"]
+    }
+    if not apart:
+        return False
+    asked = [pod for pod in pods if (pod.spec.repo.work_tree, pod.name) in apart]
+    pairs = await threads.call(left_behind, app, asked)
+    return await app.landed.look(pairs, within_s=GLANCE_S)
 
 
 async def _look(app: App, client: Client, pods: list[Pod]) -> None:

@@ -77,6 +77,7 @@ def _row(app: App, pod: Pod) -> tuple[dict[str, Any], float]:
         "git": {
             "ahead": ahead,
             "behind": behind,
+            "merged": bool(ahead and behind) and _is_merged(app, pod, commit),
             "dirty": None if dirty is None else dirty[0],
             "dirty_at": None if dirty is None else iso(dirty[1]),
             "others": others(app, pod, branches),
@@ -142,6 +143,34 @@ def _in_submodules(app: App, pod: Pod) -> list[dict[str, Any]]:
     return found
 
 
+def left_behind(app: App, pods: list[Pod]) -> list[tuple[git.Repo, tuple[str, str]]]:
+    """(base, commit) of pods that are ahead of a base that went on; blocking (reads refs)."""
+    found = []
+    for pod in pods:
+        commit = app.links.branches(pod.pod_id).get(pod.name)
+        with contextlib.suppress(RumpelError):
+            repo = app.opened(pod.spec.repo)
+            base = _base(repo, pod)
+            if base and commit and all(app.compared(repo, base, commit)[:2]):
+                found.append((repo, (base, commit)))
+    return found
+
+
+def _base(repo: git.Repo, pod: Pod) -> str | None:
+    """Where the branch is that the pod was made from."""
+    if pod.spec.base_branch is None:
+        return None
+    ref = f"refs/heads/{pod.spec.base_branch}"
+    return git.refs(repo, ref).get(ref)
+
+
+def _is_merged(app: App, pod: Pod, commit: str | None) -> bool:
+    with contextlib.suppress(RumpelError):
+        base = _base(app.opened(pod.spec.repo), pod)
+        return bool(base and commit) and app.landed.is_known((str(base), str(commit)))
+    return False
+
+
 def _compare(app: App, pod: Pod, commit: str | None) -> tuple[int | None, int | None, float]:
     """Against the branch the pod was made from; None when either side is not there.
 
@@ -151,10 +180,7 @@ def _compare(app: App, pod: Pod, commit: str | None) -> tuple[int | None, int | 
         return None, None, 0.0
     try:
         repo = app.opened(pod.spec.repo)
-        base = None
-        if pod.spec.base_branch is not None:
-            ref = f"refs/heads/{pod.spec.base_branch}"
-            base = git.refs(repo, ref).get(ref)
+        base = _base(repo, pod)
         if base is None and pod.spec.base_oid is not None:
             return _compare_loose(app, repo, pod.spec.base_oid, commit)
         return (None, None, 0.0) if base is None else app.compared(repo, base, commit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
@@ -278,6 +279,28 @@ def test_a_pod_that_moved_since_its_review(rumpel_project: ProjectFactory) -> No
     project.run("enter", "p", "--", "sh", "-c", rewritten).assert_ok()
     refused = project.run("merge", "p", "--reviewed")
     refused.assert_error(4, "rewritten commits since")
+    project.run("delete", "--force", "p").assert_ok()
+
+
+def test_list_knows_what_was_squashed(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    work(project, "p", {"a.txt": "a"})
+    project.wait_for_ref("p", work(project, "p", {"b.txt": "b"}))
+    assert "ahead 2" in project.run("list").assert_ok().stdout
+    project.run("merge", "p", "--squash", "--keep").assert_ok()
+    project.git("commit", "-q", "-m", "squashed")
+
+    def row() -> dict[str, Any]:
+        rows = project.run("list", "--json").assert_ok().data
+        return dict(rows[0]["git"])
+
+    project.wait_until(lambda: bool(row()["merged"]), "it is seen that p is merged")
+    assert (row()["ahead"], row()["behind"]) == (2, 1)
+    shown = project.run("list").assert_ok().stdout
+    assert "merged" in shown
+    assert "ahead" not in shown
+    project.wait_for_ref("p", work(project, "p", {"c.txt": "c"}))
+    assert "ahead 3" in project.run("list").assert_ok().stdout
     project.run("delete", "--force", "p").assert_ok()
 
 
