@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +32,8 @@ STATES = {
     Verdict.BLOCKED: "unknown",
 }
 MAKING = ("create", "enter")
+NOT_YET = 0.0
+"""When a pod was created that is none yet."""
 ANEW = frozenset({"commits", "guard", "keep", "remove", "restore", "snapshot", "uncommitted"})
 """Kinds of nodes that are never what they were."""
 PLANS = (
@@ -79,13 +80,11 @@ async def _followed(
 ) -> dict[str, Any] | None:
     """None: nothing runs."""
     repo_id = where.ref.repo_id
-    with contextlib.suppress(NotFound):  # one that does not exist yet has a graph, too
-        pod = None if name is None else app.pods.get(repo_id, name, prefix=True).name
-        told = await graph_follow.follow(app, client, repo_id, pod)
-        if told is not None:
-            return told
-    client.notice("nothing runs now")
-    return None
+    pod = None if name is None else app.pods.get(repo_id, name, prefix=True).name
+    told = await graph_follow.follow(app, client, repo_id, pod)
+    if told is None:
+        client.notice("nothing runs now")
+    return told
 
 
 def describe(app: App, plan: Plan) -> dict[str, Any]:
@@ -132,7 +131,7 @@ async def _graph(app: App, client: Client, where: Target, name: str | None, verb
         if not pods:
             raise NotFound(
                 "there is no pod of this repository yet",
-                hint="rumpel graph NAME   shows what creating one would do",
+                hint="rumpel graph NAME --plan create   shows what creating one would do",
             )
     else:
         pods = await _pod_or_draft(app, client, where, name)
@@ -153,7 +152,7 @@ async def _graph(app: App, client: Client, where: Target, name: str | None, verb
         return snapshot_graph.snapshot((pod.spec, app.pods.access(pod.spec)) for pod in pods)
     if verb == "restore":
         return await work.plan(app, where, pods)
-    if verb == "enter":
+    if verb == "enter" and all(pod.created_at != NOT_YET for pod in pods):
         return _enter(app, pods)
     if verb == "review":
         graph = Graph("review")
@@ -169,15 +168,17 @@ def _looked_at(app: App, where: Target, name: str | None) -> list[Pod]:
 
 
 async def _pod_or_draft(app: App, client: Client, where: Target, name: str) -> list[Pod]:
-    """A pod that does not exist yet has a graph too: everything in it would run."""
+    """A pod that does not exist yet has a plan too, for who asks: everything in it would run."""
     try:
         return [app.pods.get(where.ref.repo_id, name, prefix=True)]
     except NotFound:
+        if client.request.args["plan"] not in MAKING:
+            raise
         start = await requests.base(where, None)
         pod_id = new_pod_id()
         dev = await requests.dev_config(where, client, pod=name, pod_id=pod_id)
         spec = await requests.pod_spec(where, dev, pod=name, pod_id=pod_id, start=start)
-        return [Pod(spec=spec, created_at=0.0)]
+        return [Pod(spec=spec, created_at=NOT_YET)]
 
 
 async def _create(app: App, client: Client, where: Target, pods: list[Pod]) -> Graph:

@@ -39,7 +39,12 @@ def states(project: Project, *args: str) -> dict[str, str]:
 
 def test_everything_is_cached_and_asking_changes_nothing(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project(config=CONFIG)
-    assert set(states(project).values()) <= {"stale", "may-run"}, "a pod that is not there yet"
+    project.run("graph", "p").assert_error(3, "there is no pod 'p'")
+    project.run("graph", "p", "--follow").assert_error(3, "there is no pod 'p'")
+    for verb in ("create", "enter"):
+        found = states(project, "--plan", verb)
+        assert "container" in found
+        assert set(found.values()) <= {"stale", "may-run"}, "a pod that is not there yet"
     assert project.containers() == []
     project.run("create", "p").assert_ok()
     assert set(states(project).values()) == {"cached"}
