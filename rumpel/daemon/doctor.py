@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from rumpel import text
 from rumpel.adapters import git, proc, threads
-from rumpel.daemon import doctor_git, doctor_left, requests
+from rumpel.daemon import doctor_git, doctor_left, requests, view
 from rumpel.daemon.app import LOCAL, App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
@@ -23,6 +26,8 @@ LOW_BYTES, VERY_LOW_BYTES = 5 * GIB, GIB
 MERGE_GIT = (2, 38)
 """Before it nothing tells of conflicts without touching the working tree."""
 MOST_PODS = 100
+JUST_STARTED_S, LOOK_AGAIN_S = 3.0, 0.05
+"""Connections into the pods are made after the daemon has started."""
 LOOK_FOR_HOOK = """\
 cd "$1" && git=$(git rev-parse --git-common-dir) && [ -x "$git/hooks/reference-transaction" ]
 """
@@ -48,7 +53,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
         "disk": _disk,
         "pods": _pods,
         "repository": _repository,
-        "configuration": _configuration,
+        "config": _configuration,
         "leftovers": _leftovers,
     }
     found = await asyncio.gather(*(_bounded(app, client, *item) for item in checks.items()))
@@ -127,15 +132,11 @@ async def _pods(app: App, client: Client) -> list[Finding]:
     await app.host(LOCAL)
     accesses = [(pod, app.access_if_running(pod)) for pod in app.pods.all()]
     running = [(pod, access) for pod, access in accesses if access is not None]
-    cut = sorted(
-        pod.name
-        for pod, access in running
-        if not app.links.is_live(pod.pod_id, access.container_id)
-    )
+    cut = await _cut(app, running)
     looks = (_hook(app, *item) for item in running[:MOST_PODS])
     words = await asyncio.gather(*looks, return_exceptions=True)
     bare = sorted(name for name in words if isinstance(name, str))
-    found = []
+    found = _gone(app, client)
     if cut:
         missing = f"no connection into {text.listing(cut)}: commits arrive later"
         found.append(Finding("pods", "warning", missing, "rumpel daemon restart"))
@@ -146,6 +147,32 @@ async def _pods(app: App, client: Client) -> list[Finding]:
         found.append(Finding("pods", "warning", slow))
     count = f"{text.count(len(app.pods.all()), 'pod')}, {len(running)} running"
     return found or [Finding("pods", "ok", count)]
+
+
+async def _cut(app: App, running: list[tuple[Pod, Access]]) -> list[str]:
+    """Those without a connection, once a daemon that has just started had time to make them."""
+    while True:
+        found = [
+            pod.name
+            for pod, access in running
+            if not app.links.is_live(pod.pod_id, access.container_id)
+        ]
+        if not found or time.time() > app.started_at + JUST_STARTED_S:
+            return sorted(found)
+        await asyncio.sleep(LOOK_AGAIN_S)
+
+
+def _gone(app: App, client: Client) -> list[Finding]:
+    found = []
+    for pod in app.pods.all():
+        if view.status(app, pod)[0] == "gone":
+            root = pod.spec.repo.work_tree
+            is_here = Path(client.request.cwd).is_relative_to(root)
+            place = "" if is_here else f" -C {shlex.quote(root)}"
+            words = f"the container of pod {pod.name} is gone; its commits are on the host"
+            hint = f"rumpel{place} create {pod.name}"
+            found.append(Finding("pods", "warning", words, hint))
+    return found
 
 
 async def _hook(app: App, pod: Pod, access: Access) -> str | None:
@@ -184,13 +211,13 @@ async def _configuration(app: App, client: Client) -> list[Finding]:
     except ConfigError as error:
         problems.append(error)
     found = [
-        Finding("configuration", "warning", f"{one.message}: no pod can be made", one.hint)
+        Finding("config", "warning", f"{one.message}: no pod can be made", one.hint)
         for one in problems
     ]
     if found:
         return found
     words = dev.source or f"no devcontainer.json: pods are of {dev.image}"
-    return [Finding("configuration", "ok", words)]
+    return [Finding("config", "ok", words)]
 
 
 async def _leftovers(app: App, client: Client) -> list[Finding]:

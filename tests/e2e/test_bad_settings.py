@@ -39,7 +39,7 @@ def test_wrong_settings_keep_no_work_back(
     for argv in (("create", "p"), ("recreate", "p"), ("fork", "p", "r"), ("undelete", "q")):
         project.run(*argv).assert_error(2, words)
     found = project.run("doctor", "--json").data
-    told = [row for row in found if row["check"] == "configuration"]
+    told = [row for row in found if row["check"] == "config"]
     assert [row["state"] for row in told] == ["warning"], found
     assert words in told[0]["text"]
 

@@ -57,6 +57,27 @@ def test_what_is_wrong_is_found_and_the_hint_helps(rumpel_project: ProjectFactor
     assert {check for check, state in left.items() if state != "ok"} == {"pods"}
 
 
+def test_a_pod_that_is_gone_is_told(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    project.run("create", "a", "b").assert_ok()
+    project.run("daemon", "restart").assert_ok()
+    found = findings(project)["pods"]
+    assert [row["state"] for row in found] == ["ok"], "a daemon connects when it has started"
+    project.docker.api.remove_container(project.container_id("a"), force=True)
+    project.wait_until(
+        lambda: (
+            {row["name"]: row["status"] for row in project.run("list", "--json").data}["a"]
+            == "gone"
+        ),
+        "the daemon knows",
+    )
+    (row,) = findings(project)["pods"]
+    assert (row["state"], row["hint"]) == ("warning", "rumpel create a")
+    assert "container of pod a is gone" in row["text"]
+    project.run("create", "a").assert_ok()
+    assert [row["state"] for row in findings(project)["pods"]] == ["ok"]
+
+
 def test_an_engine_that_is_gone_is_a_problem(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project(config={"image": MINI_IMAGE})
     env = {"DOCKER_HOST": f"unix://{project.home.path}/none.sock"}
