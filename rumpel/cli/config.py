@@ -124,7 +124,9 @@ def shown(value: object, key: str = "") -> str:
 def _fields(devcontainer: dict[str, Any]) -> None:
     reports = devcontainer.get("fields") or []
     if not reports:
-        ui.out("no devcontainer.json: the default image is used")
+        source = devcontainer.get("source")
+        nothing = f"{text.safe(str(source))} says nothing" if source else "no devcontainer.json"
+        ui.out(f"{nothing}: the default image is used")
         return
     source = str(devcontainer.get("source") or "")
     rows = [
