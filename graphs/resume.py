@@ -14,7 +14,7 @@ from rumpel.tasks import container, seed
 
 def resume(spec: PodSpec, made_of: container.Inputs, work: Work | None = None) -> Graph:
     """`made_of`: the inputs the container was created with. `work`: what it did not get yet."""
-    graph = Graph("resume")
+    graph = Graph("enter")
     seeded = graph.add(
         seed,
         node_id("seed", spec, shared=True),

@@ -110,7 +110,7 @@ def _script_output(log: Callable[[str], None]) -> Callable[[str], None]:
     quiet = without_noise(log)
 
     def on_line(line: str) -> None:
-        if not line.startswith("Step "):
+        if not line.startswith(("Step ", *MARKS)):
             quiet(line)
 
     return on_line
@@ -136,15 +136,19 @@ def _context(inputs: Inputs, user: str) -> bytes:
     return buffer.getvalue()
 
 
+MARKS = NO_USER, NO_GIT = ("rumpel-no-user", "rumpel-no-git")
+"""What the script says for us, not for people."""
+
+
 def _explain(error: CommandFailed, user: str) -> Exception:
     """The script's own codes (see resources/tools.sh) as sentences."""
     tail = repr(error.details.get("tail", ""))
-    if "rumpel-no-user" in tail:
+    if NO_USER in tail:
         return ConfigError(
             f"the image has no user {user!r}",
             hint="set remoteUser in devcontainer.json to a user of the image",
         )
-    if "rumpel-no-git" in tail:
+    if NO_GIT in tail:
         return CommandFailed(
             "the image has no git, and it could not be added",
             hint="install git in the image (e.g. RUN apt-get update && apt-get install -y git)",

@@ -106,12 +106,13 @@ def render(row: dict[str, Any], args: Arguments, options: Options) -> None:
 
 
 def _reason(reason: dict[str, Any]) -> str:
-    step = text.safe(str(reason["node"]).partition("/")[0])
-    subject = text.safe(str(reason["subject"]))
+    from rumpel.cli import render_graph
+
+    step = text.safe(render_graph.short_id(str(reason["node"])))
     if reason["kind"] != "input":
-        return f"{step}: {reason['kind']} {subject}"
+        return f"{step}: {render_graph.reason(reason)}"
     before, after = (_short(reason[side]) for side in ("before", "after"))
-    return f"{step}: {subject} {before} -> {after}"
+    return f"{step}: {text.safe(str(reason['subject']))} {before} -> {after}"
 
 
 def _short(value: object) -> str:

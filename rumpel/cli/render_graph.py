@@ -31,6 +31,12 @@ WORDS = {
     "upstream-failed": "not run",
     "blocked": "blocked",
 }
+ENDS = {
+    "crashed": "was interrupted",
+    "cancelled": "was cancelled",
+    "upstream-failed": "did not get to it",
+}
+"""Of an attempt that did not just fail."""
 STYLES = {
     "cached": "green",
     "ok": "green",
@@ -171,7 +177,8 @@ def reason(one: Mapping[str, Any]) -> str:
             return "the step itself changed with this version of rumpel"
         case "failed":
             message = text.safe(str(after or "").split("\n")[0])
-            return f"last attempt {subject or 'failed'}" + (f": {message}" if message else "")
+            how = ENDS.get(subject, subject or "failed")
+            return f"last attempt {how}" + (f": {message}" if message else "")
         case "refresh":
             return "asked for"
         case "always":
@@ -179,9 +186,9 @@ def reason(one: Mapping[str, Any]) -> str:
         case "age":
             return f"its result is {_age(before)} old, at most {_age(after)} are allowed"
         case "upstream" if "/" in subject:
-            return f"depends on {_short_id(subject)}"
+            return f"depends on {short_id(subject)}"
         case "unknown" if "/" in subject:
-            return f"depends on {_short_id(subject)}, which is unknown"
+            return f"depends on {short_id(subject)}, which is unknown"
     return subject or "no reason given"
 
 
@@ -240,7 +247,7 @@ def history(runs: Iterable[Mapping[str, Any]], *, now: float) -> list[str]:
     rows = []
     for run in runs:
         took, trigger = run.get("duration_s"), run.get("trigger")
-        why = f"{_short_id(trigger['node'])}: {reason(trigger['reason'])}" if trigger else ""
+        why = f"{short_id(trigger['node'])}: {reason(trigger['reason'])}" if trigger else ""
         rows.append(
             (
                 str(run["run"]),
@@ -297,7 +304,7 @@ def mermaid(nodes: Sequence[Node], edges: Iterable[Edge]) -> list[str]:
     return lines + [f"  classDef {name} fill:{COLORS[name]}" for name in sorted(used)]
 
 
-def _short_id(node_id: str) -> str:
+def short_id(node_id: str) -> str:
     """`container/local/4f…/a` -> `container`, `lifecycle/…/onCreateCommand` -> its last part."""
     return step(node_id, node_id.partition("/")[0])
 

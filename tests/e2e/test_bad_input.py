@@ -57,6 +57,14 @@ def test_an_image_that_cannot_be_had_says_what_to_type(rumpel_project: ProjectFa
     project.run("delete", "--force", "p").assert_ok()
 
 
+def test_a_user_that_the_image_has_not_is_told_in_words(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(config={**CONFIG, "remoteUser": "nosuch"})
+    project.run("create", "p").assert_error(2, "the image has no user 'nosuch'")
+    shown = project.run("logs", "p").assert_ok()
+    assert "rumpel-no-user" not in shown.stdout
+    assert "the image has no user 'nosuch'" in shown.stderr
+
+
 def test_a_failing_hook_stays_failed_and_goes_on_there(rumpel_project: ProjectFactory) -> None:
     config = {
         **CONFIG,

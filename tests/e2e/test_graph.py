@@ -127,6 +127,9 @@ def test_history_and_critical_path(rumpel_project: ProjectFactory) -> None:
     assert (last["state"], first["state"]) == ("failed", "ok")
     assert last["ran"] == 1
     assert last["trigger"]["reason"]["subject"] == "postStartCommand"
+    project.run("enter", "p", "--", "true").assert_code(6)
+    newest = project.run("graph", "p", "--history", "--json").assert_ok().data["history"][0]
+    assert newest["verb"] == "enter"
     assert data["critical_path"]["total_s"] <= data["critical_path"]["sum_s"]
     shown = project.run("graph", "p", "--history").assert_ok().stdout
     assert "postStartCommand" in shown.splitlines()[1]

@@ -133,6 +133,22 @@ def test_ports_are_named_as_in_logs(serve: Serve, run: Run) -> None:
     assert 'rumpel graph --why "port/3000 a"' in several.stderr
 
 
+def test_reasons_of_recreate_are_in_words(serve: Serve, run: Run) -> None:
+    ids = [IMAGE, "port/local/r1/a/3000", IMAGE, IMAGE, BOX]
+    kinds = [("failed", "failed"), ("never-ran", "port"), ("refresh", "image"), ("always", "image")]
+    reasons = [{"kind": kind, "subject": subject} for kind, subject in kinds]
+    reasons.append({"kind": "failed", "subject": "upstream-failed", "after": "no such image"})
+    rows = [{"node": node_id, **reason} for node_id, reason in zip(ids, reasons, strict=True)]
+    serve(recreate=answers({"name": "a", "action": "new image", "reasons": rows}))
+    assert run("recreate", "a", "--plan").assert_ok().stdout.splitlines()[1:] == [
+        "  image: last attempt failed",
+        "  port/3000: never ran",
+        "  image: asked for",
+        "  image: runs every time",
+        "  container: last attempt did not get to it: no such image",
+    ]
+
+
 def test_config_shows_values_and_origins(serve: Serve, run: Run) -> None:
     found = settings.resolve(flags={}, env={"RUMPEL_CPUS": "2"}, repo={"memory": "4g"})
     report = {"field": "features", "line": 3, "column": 5, "verdict": "ignored", "note": "later"}

@@ -68,7 +68,7 @@ def test_reasons_read_as_phrases() -> None:
     phrase = render_graph.reason
     assert phrase({"kind": "never-ran", "subject": "image"}) == "never ran"
     failed = {"kind": "failed", "subject": "crashed", "after": "the daemon was stopped\nmore"}
-    assert phrase(failed) == "last attempt crashed: the daemon was stopped"
+    assert phrase(failed) == "last attempt was interrupted: the daemon was stopped"
     assert phrase({"kind": "probe", "subject": "container was removed"}) == "container was removed"
     assert phrase({"kind": "upstream", "subject": "image/local/1"}) == "depends on image"
     step = "lifecycle/local/1/a/onCreateCommand"
