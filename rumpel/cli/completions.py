@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rumpel import ui
-from rumpel.cli.commands import COMMANDS
+from rumpel.cli.commands import ALIASES, COMMANDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,32 +20,58 @@ EXAMPLES = (
     ("rumpel completions fish | source", "in ~/.config/fish/config.fish"),
 )
 SHELLS = ("bash", "zsh", "fish")
-NAMES = {"name", "names", "source"}
-"""Positional arguments that are pods."""
+PODS, TRASH, BRANCHES, FILES, NOTHING = "@pods", "@trash", "@branches", "@files", ""
+"""What belongs in a place; anything else are the words themselves."""
+STEPS = (
+    "image tools seed container clone sync onCreateCommand updateContentCommand"
+    " postCreateCommand postStartCommand"
+)
+BY_METAVAR = {
+    **dict.fromkeys(("POD", "SRC", "NAME[:BRANCH]"), PODS),
+    **dict.fromkeys(("FILE", "DIR", "OLD-PATH"), FILES),
+    **dict.fromkeys(("STEP", "NODE"), STEPS),
+    "POD:PORT": f"{PODS}:",
+    "REF": BRANCHES,
+}
+BY_PLACE = {
+    ("undelete", "name"): TRASH,
+    ("create", "names"): NOTHING,
+    ("help", "topic"): " ".join((*COMMANDS, "exit-codes", "environment")),
+}
 
 BASH = """\
 _rumpel() {
-    local word=${COMP_WORDS[COMP_CWORD]} verb= options= pods= at
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
+    local verb= options= kind= place=0 at
     COMPREPLY=()
     for ((at = 1; at < COMP_CWORD; at++)); do
         case ${COMP_WORDS[at]} in
         --) return ;;
-        -C | --host | --color) ((at++)) ;;
+        %(valued)s) ((at++)) ;;
         -*) ;;
-        *) [ -n "$verb" ] || verb=${COMP_WORDS[at]} ;;
+        *) if [ -n "$verb" ]; then ((place++)); else verb=${COMP_WORDS[at]}; fi ;;
         esac
     done
     case $verb in
     '') COMPREPLY=($(compgen -W '%(commands)s' -- "$word")); return ;;
 %(cases)s
     esac
-    case $word in
-    -*) COMPREPLY=($(compgen -W "$options" -- "$word")) ;;
-    *)
-        [ -z "$pods" ] || [ ! -S "%(socket)s" ] ||
-            COMPREPLY=($(compgen -W "$(rumpel list -q 2>/dev/null)" -- "$word"))
-        ;;
+    case $word in -*) kind=$options ;; esac
+    case $kind in
+    @files) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    @branches) kind=$(git for-each-ref --format='%%(refname:short)' refs/heads 2>/dev/null) ;;
+    @*)
+        [ -S "%(socket)s" ] || return
+        case $kind in
+        @trash) kind=$(rumpel undelete -q 2>/dev/null) ;;
+        @pods:)
+            COMPREPLY=($(compgen -S : -W "$(rumpel list -q 2>/dev/null)" -- "$word"))
+            compopt -o nospace 2>/dev/null
+            return ;;
+        *) kind=$(rumpel list -q 2>/dev/null) ;;
+        esac ;;
     esac
+    COMPREPLY=($(compgen -W "$kind" -- "$word"))
 }
 complete -o default -F _rumpel rumpel
 """
@@ -63,51 +89,114 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     return 0
 
 
+class Command:
+    """What may stand where behind a command."""
+
+    def __init__(self, verb: str) -> None:
+        from rumpel.cli import grammar
+        from rumpel.cli.parser import parser_of
+
+        self.names = [verb, *(alias for alias, meant in ALIASES.items() if meant == verb)]
+        self.flags: list[str] = []
+        self.values: dict[str, str] = {}
+        """Of each option that takes one."""
+        self.places: list[str] = []
+        self.others = NOTHING
+        """Behind those places."""
+        for action in parser_of(verb, grammar.module_of(verb))._actions:
+            choices = " ".join(map(str, action.choices or ()))
+            kind = choices or BY_METAVAR.get(str(action.metavar), NOTHING)
+            if action.option_strings:
+                self.flags += action.option_strings
+                if action.nargs is None:
+                    self.values |= dict.fromkeys(action.option_strings, kind)
+                continue
+            if action.metavar == "NAME":
+                kind = PODS
+            kind = BY_PLACE.get((verb, action.dest), kind)
+            if action.nargs in ("*", "+"):
+                self.others = kind
+            else:
+                self.places.append(kind)
+
+
 def bash() -> str:
-    cases = "\n".join(
-        f"    {verb}) options='{' '.join(flags)}' pods={'1' if takes_pods else ''} ;;"
-        for verb, flags, takes_pods in commands()
-    )
-    return BASH % {"commands": " ".join(COMMANDS), "cases": cases, "socket": SOCKET}
+    found = [Command(verb) for verb in COMMANDS]
+    flags = {flag for command in found for flag in command.flags if flag not in command.values}
+    valued = {flag for command in found for flag in command.values}
+    return BASH % {
+        "commands": " ".join(COMMANDS),
+        "cases": "\n".join(line for command in found for line in _case(command)),
+        "valued": " | ".join(sorted(valued - flags)),
+        "socket": SOCKET,
+    }
+
+
+def _case(command: Command) -> list[str]:
+    values = [f"        {flag}) kind='{kind}' ;;" for flag, kind in sorted(command.values.items())]
+    kinds = [*enumerate(command.places), ("*", command.others)]
+    places = " ".join(f"{place}) kind='{kind}' ;;" for place, kind in kinds)
+    return [
+        f"    {' | '.join(command.names)})",
+        f"        options='{' '.join(sorted(command.flags))}'",
+        "        case $before in",
+        *values,
+        f"        *) case $place in {places} esac ;;",
+        "        esac ;;",
+    ]
 
 
 def zsh() -> str:
     return f"autoload -Uz bashcompinit && bashcompinit\n{bash()}"
 
 
+FISH = """\
+function __rumpel_ask
+    set -l socket $RUMPEL_SOCKET
+    test -n "$socket"; or set socket $XDG_RUNTIME_DIR/rumpel/daemon.sock
+    test -S "$socket"; and rumpel $argv -q 2>/dev/null
+end
+function __rumpel_place
+    test (count (commandline -opc)) $argv
+end
+complete -c rumpel -f
+"""
+FISH_KINDS = {
+    PODS: "(__rumpel_ask list)",
+    f"{PODS}:": "(__rumpel_ask list | string replace -r '$' ':')",
+    TRASH: "(__rumpel_ask undelete)",
+    BRANCHES: "(git for-each-ref --format='%(refname:short)' refs/heads 2>/dev/null)",
+}
+
+
 def fish() -> str:
     lines = [
-        "function __rumpel_pods",
-        "    set -l socket $RUMPEL_SOCKET",
-        '    test -n "$socket"; or set socket $XDG_RUNTIME_DIR/rumpel/daemon.sock',
-        '    test -S "$socket"; and rumpel list -q 2>/dev/null',
-        "end",
-        "complete -c rumpel -f",
+        f"complete -c rumpel -n __fish_use_subcommand -a {verb} -d '{_quoted(meaning)}'"
+        for verb, (_, meaning) in COMMANDS.items()
     ]
-    for verb, (_, meaning) in COMMANDS.items():
-        lines.append(
-            f"complete -c rumpel -n __fish_use_subcommand -a {verb} -d '{_quoted(meaning)}'"
+    for command in map(Command, COMMANDS):
+        of = f"__fish_seen_subcommand_from {' '.join(command.names)}"
+        for flag in command.flags:
+            if flag.startswith("--"):
+                value = _fish_value(command.values[flag]) if flag in command.values else ""
+                lines.append(f"complete -c rumpel -n '{of}' -l {flag[2:]}{value}")
+        for place, kind in enumerate(command.places):
+            lines += _fish_place(f"{of}; and __rumpel_place -eq {place + 2}", kind)
+        lines += _fish_place(
+            f"{of}; and __rumpel_place -ge {len(command.places) + 2}", command.others
         )
-    for verb, flags, takes_pods in commands():
-        seen = f"complete -c rumpel -n '__fish_seen_subcommand_from {verb}'"
-        lines += [f"{seen} -l {flag[2:]}" for flag in flags if flag.startswith("--")]
-        if takes_pods:
-            lines.append(f"{seen} -a '(__rumpel_pods)'")
-    return "\n".join(lines) + "\n"
+    return FISH + "\n".join(lines) + "\n"
 
 
-def commands() -> list[tuple[str, list[str], bool]]:
-    """Each command with its options, and whether its words are pods."""
-    from rumpel.cli import grammar
-    from rumpel.cli.parser import parser_of
+def _fish_value(kind: str) -> str:
+    return " -r -F" if kind == FILES else f" -x -a '{_quoted(FISH_KINDS.get(kind, kind))}'"
 
-    found = []
-    for verb in COMMANDS:
-        actions = parser_of(verb, grammar.module_of(verb))._actions
-        flags = sorted(flag for action in actions for flag in action.option_strings)
-        positionals = {action.dest for action in actions if not action.option_strings}
-        found.append((verb, flags, bool(positionals & NAMES) and verb != "create"))
-    return found
+
+def _fish_place(condition: str, kind: str) -> list[str]:
+    if kind == NOTHING:
+        return []
+    what = "-F" if kind == FILES else f"-a '{_quoted(FISH_KINDS.get(kind, kind))}'"
+    return [f"complete -c rumpel -n '{condition}' {what}"]
 
 
 def _quoted(meaning: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,9 @@ def completed(*words: str) -> list[str]:
     quoted = " ".join(f"'{word}'" for word in words)
     script = (
         f"{completions.bash()}\nCOMP_WORDS=({quoted}) COMP_CWORD={len(words) - 1}\n"
-        'rumpel() { echo alice bob; }\n_rumpel\nprintf "%s\\n" "${COMPREPLY[@]}"'
+        "rumpel() { [ $1 = undelete ] && echo carol || echo alice bob; }\n"
+        "git() { echo main topic; }\n"
+        '_rumpel\nprintf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     return done.stdout.split()
@@ -42,6 +45,48 @@ def test_pods_are_asked_of_a_running_daemon_only(monkeypatch: pytest.MonkeyPatch
         assert completed("rumpel", "enter", "a") == ["alice"]
         assert completed("rumpel", "delete", "alice", "") == ["alice", "bob"]
         assert completed("rumpel", "config", "") == []
+        assert completed("rumpel", "rm", "-f", "b") == ["bob"]
+        assert completed("rumpel", "undelete", "") == ["carol"]
+        assert completed("rumpel", "forward-port", "b") == ["bob:"]
+        assert completed("rumpel", "review", "--against", "") == ["alice", "bob"]
+        assert completed("rumpel", "review", "-t", "meld", "b") == ["bob"]
+        assert completed("rumpel", "events", "--since", "5", "b") == ["bob"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("graph --plan de", ["delete"]),
+        ("graph --format m", ["mermaid"]),
+        ("graph --why cl", ["clone"]),
+        ("list --color n", ["never"]),
+        ("logs alice postC", ["postCreateCommand"]),
+        ("recreate a --refresh im", ["image"]),
+        ("daemon re", ["restart"]),
+        ("daemon status re", []),
+        ("completions z", ["zsh"]),
+        ("help exit", ["exit-codes"]),
+        ("help snap", ["snapshot"]),
+        ("create --from t", ["topic"]),
+        ("create a", []),
+        ("fork alice a", []),
+        ("restore alice a", []),
+        ("review alice a", []),
+        ("recreate --config a", []),
+        ("rm --fo", ["--force"]),
+    ],
+)
+def test_words_fit_their_places(
+    line: str, words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Pods could be had, so that they are missed where they do not belong."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as sock:
+        monkeypatch.chdir(tmp_path)
+        sock.bind("s")
+        monkeypatch.setenv("RUMPEL_SOCKET", "s")
+        assert completed("rumpel", *line.split(" ")) == words
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
@@ -57,3 +102,34 @@ def test_other_shells_take_theirs(shell: str) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert shell == "zsh" or done.stdout.startswith("snapshot")
+
+
+def test_fish_offers_what_fits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import socket
+
+    program = shutil.which("fish")
+    if program is None:
+        pytest.skip("no fish")
+    asked = {
+        "graph --plan de": ["delete"],
+        "daemon re": ["restart"],
+        "rm a": ["alice"],
+        "logs a": ["alice"],
+        "logs alice cl": ["clone"],
+        "fork a": ["alice"],
+        "fork alice al": [],
+        "undelete c": ["carol"],
+    }
+    script = "function rumpel; test $argv[1] = undelete; and echo carol; or echo alice; end\n"
+    ask = "".join(f"echo = (complete -C 'rumpel {line}')\n" for line in asked)
+    with socket.socket(socket.AF_UNIX) as sock:
+        monkeypatch.chdir(tmp_path)
+        sock.bind("s")
+        monkeypatch.setenv("RUMPEL_SOCKET", "s")
+        done = subprocess.run(
+            [program, "-c", completions.fish() + script + ask],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert [line.split()[1:] for line in done.stdout.splitlines()] == list(asked.values()), done
