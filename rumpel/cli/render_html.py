@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT, GAP_X, GAP_Y = 190, 40, 60, 14
 BAR_WIDTH = 620
+LEAST_PAUSE_S = 1.0
+"""Shorter ones are those between the steps of one run."""
 STYLE = """
 body{font:14px/1.5 system-ui,sans-serif;margin:24px;color:#222;background:#fff}
 h1{font-size:18px}h2{font-size:15px;margin-top:28px}
 svg text{font:12px system-ui,sans-serif}.time{fill:#555}
 .box{stroke:#888;rx:6}.slow{stroke:#b30;stroke-width:2.5}
+.cut{stroke:#888;stroke-dasharray:3 3;fill:none}
 .edge{fill:none;stroke:#aaa}.edge.slow{stroke:#b30;stroke-width:2}
 table{border-collapse:collapse}td,th{text-align:left;padding:3px 14px 3px 0;vertical-align:top}
 th{border-bottom:1px solid #ccc}.key{display:inline-block;padding:1px 9px;margin-right:6px;
@@ -132,11 +135,17 @@ def _timeline(nodes: Sequence[Node], slow: set[str]) -> list[str]:
     found = spans(nodes)
     if not found:
         return []
-    offsets, total = _without_pauses(found)
+    offsets, total, pauses = _without_pauses(found)
     scale = BAR_WIDTH / (total or 1.0)
     with_pod = render_graph.has_several_pods(nodes)
     height = len(found) * 20 + 4
-    lines = ["<h2>Timeline</h2>", f'<svg width="{BAR_WIDTH + 340}" height="{height}" role="img">']
+    lines = ["<h2>Timeline</h2>", f"<p>{_told(pauses)}</p>"]
+    lines.append(f'<svg width="{BAR_WIDTH + 340}" height="{height}" role="img">')
+    for row, _ in pauses:
+        x, y = 210 + offsets[row] * scale, row * 20
+        lines.append(
+            f'<line class="cut" x1="{x:.1f}" x2="{x:.1f}" y1="{max(y - 20, 0)}" y2="{y + 20}"/>'
+        )
     for row, ((node, _, took), offset) in enumerate(zip(found, offsets, strict=True)):
         y, x, wide = row * 20 + 2, 210 + offset * scale, max(took * scale, 2.0)
         mark = " slow" if str(node["id"]) in slow else ""
@@ -149,14 +158,29 @@ def _timeline(nodes: Sequence[Node], slow: set[str]) -> list[str]:
     return [*lines, "</svg>"]
 
 
-def _without_pauses(found: Sequence[tuple[Node, float, float]]) -> tuple[list[float], float]:
-    """Where each bar begins when time in which nothing ran is left out, and the whole."""
+def _without_pauses(
+    found: Sequence[tuple[Node, float, float]],
+) -> tuple[list[float], float, list[tuple[int, float]]]:
+    """Where each bar begins when time in which nothing ran is left out, the whole, and before
+    which bars how much of it was."""
     offsets, cut, busy_until = [], found[0][1], found[0][1]
-    for _, begin, took in found:
+    pauses = []
+    for row, (_, begin, took) in enumerate(found):
+        if begin - busy_until >= LEAST_PAUSE_S:
+            pauses.append((row, begin - busy_until))
         cut += max(0.0, begin - busy_until)
         offsets.append(begin - cut)
         busy_until = max(busy_until, begin + took)
-    return offsets, busy_until - cut
+    return offsets, busy_until - cut, pauses
+
+
+def _told(pauses: Sequence[tuple[int, float]]) -> str:
+    """A step that is up to date ran in some earlier run: this is no picture of one."""
+    told = "when each step ran last, which may have been for different requests"
+    if not pauses:
+        return told
+    total = text.duration(sum(pause for _, pause in pauses))
+    return f"{told}; nothing ran for {total} in all, cut out at the dashed lines"
 
 
 def _table(nodes: Iterable[Node]) -> list[str]:

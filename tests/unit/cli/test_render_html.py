@@ -88,6 +88,10 @@ def test_a_pause_of_hours_has_no_width() -> None:
     bars = [line for line in page().split("\n") if 'height="16"' in line]
     starts = [float(line.split('<rect class="box" x="')[1].split('"')[0]) for line in bars]
     assert starts == [210.0, 210.0 + 4 * 620 / 5]
+    told = "when each step ran last, which may have been for different requests"
+    assert told in page()
+    assert "nothing ran for 14 min 55 s in all, cut out at the dashed lines" in page()
+    assert page().count('class="cut"') == 1
 
 
 def test_history_and_critical_path_are_tables() -> None:
