@@ -68,6 +68,10 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         raise UsageError(f"--why explains in words, --format {args.format} does not go with it")
     if (args.history or args.critical_path) and args.format not in ("tree", "json"):
         raise UsageError(f"--history and --critical-path are lists, not for --format {args.format}")
+    if args.history and args.critical_path:
+        raise UsageError("--history and --critical-path are two lists: one at a time")
+    if args.why is not None and (args.history or args.critical_path):
+        raise UsageError("--why explains one step, --history and --critical-path list many")
     if args.follow and (args.why or args.plan or args.history or args.critical_path):
         raise UsageError("--follow shows what runs now, and that alone")
     if args.follow and args.format not in ("tree", "json"):
@@ -111,7 +115,8 @@ def render(data: dict[str, Any], args: Arguments, options: Options) -> None:
         path = (data.get("critical_path") or {}).get("nodes") or ()
         _out(render_html.html(nodes, edges, title=title, path=path))
     elif args.history:
-        _out(render_graph.history(data.get("history") or [], now=time.time()))
+        columns = ui.columns(sys.stdout)
+        _out(render_graph.history(data.get("history") or [], now=time.time(), columns=columns))
     elif args.critical_path:
         _out(render_graph.slowest(data.get("critical_path") or {}, nodes))
     elif args.why is not None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Edge = Sequence[str]
 
 MAX_VALUE = 60
+NARROW = 72
 WORDS = {
     "cached": "up to date",
     "stale": "will run",
@@ -242,9 +243,11 @@ def why(node: Node, nodes: Sequence[Node], edges: Iterable[Edge], *, now: float)
     return lines
 
 
-def history(runs: Iterable[Mapping[str, Any]], *, now: float) -> list[str]:
+def history(
+    runs: Iterable[Mapping[str, Any]], *, now: float, columns: int | None = None
+) -> list[str]:
     """A table of runs: when, what for, how it ended, how long, how much of it, and why."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for run in runs:
         took, trigger = run.get("duration_s"), run.get("trigger")
         why = f"{short_id(trigger['node'])}: {reason(trigger['reason'])}" if trigger else ""
@@ -261,7 +264,10 @@ def history(runs: Iterable[Mapping[str, Any]], *, now: float) -> list[str]:
         )
     if not rows:
         return ["nothing has run yet"]
-    return text.table(("RUN", "WHEN", "WHAT", "STATE", "TIME", "RAN", "WHY"), rows)
+    headers: tuple[str, ...] = ("RUN", "WHEN", "WHAT", "STATE", "TIME", "RAN", "WHY")
+    if columns is not None and columns < NARROW:  # a reason says more than how many steps ran
+        headers, rows = (*headers[:5], "WHY"), [(*row[:5], row[6]) for row in rows]
+    return text.table(headers, rows, columns=columns, first=("WHY",))
 
 
 def slowest(path: Mapping[str, Any], nodes: Sequence[Node]) -> list[str]:

@@ -149,6 +149,12 @@ def test_reasons_of_recreate_are_in_words(serve: Serve, run: Run) -> None:
     ]
 
 
+def test_two_lists_are_not_shown_at_once(serve: Serve, run: Run) -> None:
+    serve(graph=answers(GRAPH))
+    run("graph", "--history", "--critical-path").assert_error(2, "two lists: one at a time")
+    run("graph", "--history", "--why", "image").assert_error(2, "--why")
+
+
 def test_config_shows_values_and_origins(serve: Serve, run: Run) -> None:
     found = settings.resolve(flags={}, env={"RUMPEL_CPUS": "2"}, repo={"memory": "4g"})
     report = {"field": "features", "line": 3, "column": 5, "verdict": "ignored", "note": "later"}

@@ -114,6 +114,11 @@ def test_history_and_critical_path_are_tables() -> None:
     assert lines[0].split() == ["RUN", "WHEN", "WHAT", "STATE", "TIME", "RAN", "WHY"]
     assert 'container: runArgs changed: [] → ["x"]' in lines[1]
     assert render_graph.history([], now=0.0) == ["nothing has run yet"]
+    runs[0]["trigger"]["reason"]["after"] = ["x" * 50]
+    assert max(map(len, render_graph.history(runs, now=120.0))) > 80
+    narrow = render_graph.history(runs, now=120.0, columns=60)
+    assert max(map(len, narrow)) <= 60
+    assert "container: " in narrow[1]
     path = {"nodes": ["image/x", "container/a"], "total_s": 5.0, "sum_s": 6.0}
     lines = render_graph.slowest(path, NODES)
     assert "80%" in lines[1]
