@@ -109,7 +109,7 @@ async def ready(app: App, client: Client, target: Target) -> Pod:
                 if failed:
                     client.warn(f"{failed} failed and was not run again")
                     spec = replace(spec, hooks=())
-            graph = Graph("resume")
+            graph = Graph("enter")
             work = pending.add(app, graph, owed, ())
             graph.merge(resume(spec, made_of, work.get(spec.pod_id)))
             if app.engine.plan(graph).is_fresh:
