@@ -230,12 +230,17 @@ class PortKeeper:
         return state
 
     async def _bind(self, pod: PodAddress, port: PortSpec) -> tuple[socket.socket, str | None]:
-        """A listening socket, and why it is not where one would look for it."""
+        """A listening socket, and why it is not where one would look for it.
+
+        That pods side by side have different ports is as it should be: nothing to tell.
+        """
         ours = self.remembered(pod.pod_id).get(port.key)
         others = self._taken_by_pods(pod.pod_id, port.key)
         why: str | None = None
+        is_usual = False
         for number in _candidates(port, ours):
             if number in others:
+                is_usual = is_usual or why is None
                 why = why or f"local port {number} belongs to {others[number]}"
                 continue
             try:
@@ -243,7 +248,8 @@ class PortKeeper:
             except OSError as error:
                 why = why or f"local port {number} {_reason(error)}"
                 continue
-            return sock, None if why is None else f"{why}; {_told(pod, port, sock)}"
+            is_told = why is not None and not is_usual
+            return sock, f"{why}; {_told(pod, port, sock)}" if is_told else None
         raise Conflict(
             f"port {port.key} of pod {pod.pod!r} cannot be forwarded: {why}",
             hint=f"rumpel forward-port {pod.pod}:{port.key} 0   takes any free local port",

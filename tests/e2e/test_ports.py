@@ -81,10 +81,13 @@ def test_ports_of_two_pods(rumpel_project: ProjectFactory, dev_image: str) -> No
     project = rumpel_project(config=CONFIG)
     created = project.run("create", "a").assert_ok()
     assert "forwardPorts" not in created.stderr, "it is honoured"
-    project.run("create", "b").assert_ok()
+    beside = project.run("create", "b").assert_ok()
     container = project.container_id("a")
     first, second = local(project, "a"), local(project, "b")
     assert first != second
+    assert "belongs to" not in beside.stderr + project.run("ports").assert_ok().stderr
+    refused = project.run("forward-port", "b:39399", str(first))
+    refused.assert_error(4, f"local port {first} belongs to port 39300 of pod 'a'")
     row = rows(project, "a")["39300"]
     assert (row["label"], row["state"], row["container_port"]) == ("web", "open", 39300)
     assert row["address"] == f"http://127.0.0.1:{first}"
