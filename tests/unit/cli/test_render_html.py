@@ -114,7 +114,8 @@ def test_history_and_critical_path_are_tables() -> None:
     assert lines[0].split() == ["RUN", "WHEN", "WHAT", "STATE", "TIME", "RAN", "WHY"]
     assert 'container: runArgs changed: [] → ["x"]' in lines[1]
     assert render_graph.history([], now=0.0) == ["nothing has run yet"]
-    runs[0]["trigger"]["reason"]["after"] = ["x" * 50]
+    reason = {"kind": "input", "subject": "runArgs", "before": [], "after": ["x" * 50]}
+    runs[0]["trigger"] = {"node": "container/local/1/a", "reason": reason}
     assert max(map(len, render_graph.history(runs, now=120.0))) > 80
     narrow = render_graph.history(runs, now=120.0, columns=60)
     assert max(map(len, narrow)) <= 60
