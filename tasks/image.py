@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_images import BuildOptions
 from rumpel.adapters.docker_types import ImageInfo
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
-from rumpel.errors import ConfigError, NotFound, RumpelError
+from rumpel.errors import CommandFailed, ConfigError, NotFound, RumpelError
 from rumpel.names import slug
 from rumpel.tasks.world import World
 
@@ -121,7 +122,12 @@ async def _build(ctx: Context[World], inputs: Inputs) -> Output:
         extra=inputs.options,
     )
     on_line = without_noise(ctx.log)
-    image_id = await host.build_tree(inputs.context, inputs.dockerfile, options, on_line)
+    try:
+        image_id = await host.build_tree(inputs.context, inputs.dockerfile, options, on_line)
+    except CommandFailed as error:  # a repository may have several
+        name = PurePath(inputs.dockerfile).name
+        error.message = error.message.replace(f"building {name} ", f"building {inputs.dockerfile} ")
+        raise
     ctx.fault("built")
     found = await host.image(image_id)
     if found is None:

@@ -278,11 +278,16 @@ def _build_message(message: Mapping[str, Json], log: BuildLog, options: BuildOpt
     return types.text(aux, "ID", 200) if isinstance(aux, dict) else ""
 
 
+BUILD = ["docker", "build"]
+"""`argv` in the details of a build that failed."""
+
+
 def build_failed(error: str, code: int, log: BuildLog, dockerfile: str) -> CommandFailed:
     message = " ".join(error.split())[:MAX_MESSAGE]
+    tail = [line for line in log.tail if line.removeprefix("ERROR: ") != message]
     return CommandFailed(
         f"building {dockerfile} failed: {message}",
-        details={"argv": ["docker", "build"], "exit_code": code or 1, "tail": list(log.tail)},
+        details={"argv": BUILD, "exit_code": code or 1, "tail": tail},
     )
 
 

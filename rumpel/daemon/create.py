@@ -10,6 +10,7 @@ from typing import Any
 
 from rumpel import names
 from rumpel.adapters import git_worktree, threads
+from rumpel.adapters.docker_images import BUILD
 from rumpel.daemon import forward, pending, prebuilds, requests, seeds, spared
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
@@ -257,7 +258,14 @@ def _collect_errors(specs: list[PodSpec], outcome: Outcome, result: RunResult | 
                 NodeState.FAILED,
                 NodeState.BLOCKED,
             ):
+                point_to_log(error, spec.pod)
                 outcome.errors.setdefault(spec.pod, error)
+
+
+def point_to_log(error: RumpelError, pod: str) -> None:
+    """Of a build that failed: it is shared by pods, so its node knows none."""
+    if error.hint is None and error.details.get("argv") == BUILD:
+        error.hint = f"rumpel logs {pod} image   shows all of it"
 
 
 def _concerns(spec: PodSpec, name: str) -> bool:

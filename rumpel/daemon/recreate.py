@@ -11,7 +11,7 @@ from rumpel.daemon import forward, replacing, requests
 from rumpel.daemon import graph as graph_verb
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
-from rumpel.daemon.nodes import pick
+from rumpel.daemon.nodes import pick, place_of
 from rumpel.daemon.pods import Pod, meant
 from rumpel.daemon.requests import Base, Target
 from rumpel.daemon.view import listing
@@ -168,6 +168,10 @@ async def _run(
         if not app.creating[pod.pod_id]:
             del app.creating[pod.pod_id]
         app.reopen_ports(pod.pod_id)
+    for error in result.errors.values():
+        create_verb.point_to_log(error, pod.name)
+    if any(place_of(name).pod is None for name in result.errors):  # nothing of its own was reached
+        client.warn(f"pod {pod.name!r} goes on as it was")
     forward.raise_unless_port(client, result)
 
 

@@ -57,6 +57,25 @@ def test_an_image_that_cannot_be_had_says_what_to_type(rumpel_project: ProjectFa
     project.run("delete", "--force", "p").assert_ok()
 
 
+def test_a_build_that_fails_is_told_once_with_what_to_type(rumpel_project: ProjectFactory) -> None:
+    broken = f"FROM {MINI_IMAGE}\nRUN echo before && exit 9\n"
+    config = {"build": {"dockerfile": "Dockerfile"}, "runArgs": ["--network=none"]}
+    project = rumpel_project({"tools/Dockerfile": f"FROM {MINI_IMAGE}\n"}, config=CONFIG)
+    project.run("create", "p").assert_ok()
+    first = project.container_id("p")
+    project.write({"tools/Dockerfile": broken})
+    config["build"] = {"dockerfile": "../tools/Dockerfile"}
+    project.write({".devcontainer/devcontainer.json": config})
+    for verb, pod in {"create": "q", "recreate": "p"}.items():
+        told = project.run(verb, pod).assert_error(6, f"rumpel logs {pod} image").stderr
+        assert f"{project.root}/tools/Dockerfile" in told
+        end = told[told.index("error: ") :]
+        assert end.count("did not complete") + end.count("non-zero code") == 1, told
+        assert ("pod 'p' goes on as it was" in told) is (pod == "p")
+    assert project.container_id("p") == first
+    assert "before" in project.run("logs", "q", "image").assert_ok().stdout
+
+
 def test_a_user_that_the_image_has_not_is_told_in_words(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project(config={**CONFIG, "remoteUser": "nosuch"})
     project.run("create", "p").assert_error(2, "the image has no user 'nosuch'")
