@@ -132,9 +132,10 @@ async def _pods(app: App, client: Client) -> list[Finding]:
     await app.host(LOCAL)
     accesses = [(pod, app.access_if_running(pod)) for pod in app.pods.all()]
     running = [(pod, access) for pod, access in accesses if access is not None]
-    cut = await _cut(app, running)
     looks = (_hook(app, *item) for item in running[:MOST_PODS])
-    words = await asyncio.gather(*looks, return_exceptions=True)
+    cut, words = await asyncio.gather(
+        _cut(app, running), asyncio.gather(*looks, return_exceptions=True)
+    )
     bare = sorted(name for name in words if isinstance(name, str))
     found = _gone(app, client)
     if cut:

@@ -62,7 +62,7 @@ def test_a_pod_that_is_gone_is_told(rumpel_project: ProjectFactory) -> None:
     project.run("create", "a", "b").assert_ok()
     project.run("daemon", "restart").assert_ok()
     found = findings(project)["pods"]
-    assert [row["state"] for row in found] == ["ok"], "a daemon connects when it has started"
+    assert [row["state"] for row in found] == ["ok"], found
     project.docker.api.remove_container(project.container_id("a"), force=True)
     project.wait_until(
         lambda: (
