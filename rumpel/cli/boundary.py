@@ -25,7 +25,12 @@ def run(argv: list[str]) -> int:
             return _without_verb(options, before)
         command = grammar.resolve_verb(word)
         module = grammar.module_of(command)
-        args, passed = grammar.parse(command, module, before + after)
+        try:
+            args, passed = grammar.parse(command, module, before + after)
+        except SystemExit as asked:  # --help, by argparse
+            from rumpel.cli import help as topics
+
+            return topics.show(command, getattr(asked, "words", ""), options)
         options.take(args)
         _enter_directory(options.directory)
         code: int = module.run(args, passed, options)
@@ -41,8 +46,6 @@ def run(argv: list[str]) -> int:
         return _fail(options, command, err)
     except RumpelError as err:
         return _fail(options, command, err)
-    except SystemExit as err:  # argparse's --help
-        return err.code if isinstance(err.code, int) else 1
     except Exception as err:  # noqa: BLE001 - the boundary: the unforeseen is a bug of ours
         return _fail(options, command, _bug(err, argv))
 
@@ -57,7 +60,7 @@ def _without_verb(options: Options, words: list[str]) -> int:
     unknown = [word for word in words if word.startswith("-") and word not in known]
     if not asked and [word for word in unknown if word not in ("--json", "-q", "-v")]:
         raise UsageError(f"no command given, only {' '.join(words)}", hint="rumpel help")
-    return overview.overview()
+    return overview.overview(options)
 
 
 def _enter_directory(directory: str | None) -> None:

@@ -84,6 +84,10 @@ def add_arguments(parser: Declared) -> None:
 
 def run(args: Arguments, passed: list[str], options: Options) -> int:
     made = {"bash": bash, "zsh": zsh, "fish": fish}[args.shell]()
+    if options.json:
+        data = {"shell": args.shell, "script": made}
+        ui.json_envelope("completions", data, warnings=(), error=None)
+        return 0
     for line in made.splitlines():
         ui.out(line)
     return 0

@@ -118,15 +118,19 @@ def stop(force: bool, options: Options) -> Answer:
 
 def logs(lines: int, follow: bool, options: Options) -> int:
     """Straight from the file: works for a daemon that is gone or hangs."""
-    if options.json:
-        raise UsageError("daemon logs has no --json", hint=f"read {paths.log_path()}")
+    if options.json and follow:
+        raise UsageError("daemon logs -f has no end, so no --json", hint=f"read {paths.log_path()}")
     try:
         file = open(paths.log_path(), "rb")  # noqa: SIM115 - closed below, follow may be endless
     except FileNotFoundError as err:
         raise NotFound("there is no log yet: the daemon never ran") from err
     with file:
-        for line in _last_lines(file.read(), lines):
-            ui.out(text.safe_bytes(line, keep="\t"))
+        shown = [text.safe_bytes(line, keep="\t") for line in _last_lines(file.read(), lines)]
+        if options.json:
+            ui.json_envelope("daemon logs", {"lines": shown}, warnings=(), error=None)
+            return 0
+        for words in shown:
+            ui.out(words)
         rest = b""
         while follow:
             sys.stdout.flush()

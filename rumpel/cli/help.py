@@ -57,10 +57,9 @@ def add_arguments(parser: Declared) -> None:
 
 def run(args: Arguments, passed: list[str], options: Options) -> int:
     if args.topic is None:
-        return overview()
+        return overview(options)
     if args.topic in TOPICS:
-        ui.out(TOPICS[args.topic])
-        return 0
+        return show(args.topic, TOPICS[args.topic] + "\n", options)
     try:
         verb = grammar.resolve_verb(args.topic)
     except UsageError as err:
@@ -68,12 +67,24 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         raise
     from rumpel.cli.parser import parser_of
 
-    ui.write(sys.stdout, parser_of(verb, grammar.module_of(verb)).format_help())
+    return show(verb, parser_of(verb, grammar.module_of(verb)).format_help(), options)
+
+
+def show(topic: str, words: str, options: Options) -> int:
+    if options.json:
+        ui.json_envelope("help", {"topic": topic, "text": words}, warnings=(), error=None)
+    else:
+        ui.write(sys.stdout, words)
     return 0
 
 
-def overview() -> int:
+def overview(options: Options) -> int:
     """All commands, on one screen."""
+    if options.json:
+        rows = [{"name": name, "summary": summary} for name, (_, summary) in COMMANDS.items()]
+        data = {"topic": None, "commands": rows, "aliases": ALIASES, "topics": [*TOPICS]}
+        ui.json_envelope("help", data, warnings=(), error=None)
+        return 0
     wide = max(map(len, COMMANDS))
     ui.out("rumpel: many independent workspaces (pods) of one git repository, in containers")
     ui.out()

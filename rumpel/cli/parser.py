@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 MAX_HELP_COLUMNS = 100
 
 
+class HelpAsked(SystemExit):
+    """Instead of being printed: it may be wanted as JSON."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(0)
+        self.words = words
+
+
 class Parser(argparse.ArgumentParser):
     """Errors as UsageError; help in our shape."""
 
@@ -27,6 +35,9 @@ class Parser(argparse.ArgumentParser):
         if how.get("help") == SUPPRESS:
             how |= {"help": argparse.SUPPRESS, "default": []}
         return super().add_argument(*flags, **how)
+
+    def print_help(self, file: object = None) -> NoReturn:
+        raise HelpAsked(self.format_help())
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, hint=f"{self.prog} --help")

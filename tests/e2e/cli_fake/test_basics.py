@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rumpel import __version__
+from rumpel.cli.commands import COMMANDS
 from tests.e2e.cli_fake.conftest import Run, Serve, answers
 from tests.support.home import Home
 
@@ -15,6 +16,29 @@ def test_help_and_version(run: Run) -> None:
     assert "124  timed out" in run("help", "exit-codes").assert_ok().stdout
     assert run("--version").assert_ok().stdout == f"rumpel {__version__}\n"
     assert run("--version", "--json").assert_ok().data == {"version": __version__}
+
+
+def test_help_and_scripts_in_json(run: Run) -> None:
+    overview = run("help", "--json").assert_ok().data
+    assert overview["topic"] is None
+    assert [row["name"] for row in overview["commands"]] == list(COMMANDS)
+    for command in (("help", "create"), ("create", "--help"), ("help", "exit-codes")):
+        data = run(*command, "--json").assert_ok().data
+        topic = "exit-codes" if "exit-codes" in command else "create"
+        assert data == {"topic": topic, "text": run(*command).assert_ok().stdout}
+    script = run("completions", "bash").assert_ok().stdout
+    data = run("completions", "bash", "--json").assert_ok().data
+    assert data == {"shell": "bash", "script": script}
+
+
+def test_the_log_of_the_daemon_in_json(home: Home, run: Run) -> None:
+    run("daemon", "logs", "--json").assert_code(3)
+    log = home.state / "log/daemon.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"one\ntw\x1bo\nthree\n")
+    data = run("daemon", "logs", "-n", "2", "--json").assert_ok().data
+    assert data == {"lines": ["tw\\x1bo", "three"]}
+    run("daemon", "logs", "-f", "--json").assert_code(2)
 
 
 def test_wrong_command_lines_say_what_to_type(run: Run) -> None:
