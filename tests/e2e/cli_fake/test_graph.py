@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from rumpel import config as settings
 from rumpel import protocol
 from rumpel.errors import Conflict
@@ -203,3 +205,14 @@ def test_daemon_logs_come_from_the_file(home: Home, run: Run) -> None:
     (home.state / "log").mkdir(mode=0o700, parents=True)
     (home.state / "log/daemon.log").write_bytes(b"one\ntwo\x1b[31m\nthree \xff\n")
     assert run("daemon", "logs", "-n", "2").assert_ok().stdout == "two\\x1b[31m\nthree \\xff\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "told"), [(None, "no devcontainer.json"), ("x/y.json", "x/y.json says nothing")]
+)
+def test_a_configuration_that_says_nothing_is_no_missing_one(
+    serve: Serve, run: Run, source: str | None, told: str
+) -> None:
+    serve(config=answers({"devcontainer": {"source": source, "fields": []}}))
+    shown = run("config", "--check").assert_ok().stdout
+    assert shown == f"{told}: the default image is used\n"
