@@ -17,6 +17,7 @@ from rumpel.daemon.requests import Base, Target
 from rumpel.daemon.view import listing
 from rumpel.engine import faults
 from rumpel.engine.events import DONE
+from rumpel.engine.execute import RunResult
 from rumpel.engine.graph import Graph
 from rumpel.engine.operation import ReasonKind
 from rumpel.engine.plan import Plan, Verdict
@@ -168,11 +169,15 @@ async def _run(
         if not app.creating[pod.pod_id]:
             del app.creating[pod.pod_id]
         app.reopen_ports(pod.pod_id)
+    _explain(client, pod, result)
+    forward.raise_unless_port(client, result)
+
+
+def _explain(client: Client, pod: Pod, result: RunResult) -> None:
     for error in result.errors.values():
         create_verb.point_to_log(error, pod.name)
     if any(place_of(name).pod is None for name in result.errors):  # nothing of its own was reached
         client.warn(f"pod {pod.name!r} goes on as it was")
-    forward.raise_unless_port(client, result)
 
 
 def _row(app: App, pod: Pod) -> dict[str, Any]:
