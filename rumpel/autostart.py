@@ -32,6 +32,7 @@ KEPT_NAMES = frozenset(
         "LANG",
         "LANGUAGE",
         "LOGNAME",
+        "NODE_EXTRA_CA_CERTS",
         "PATH",
         "SHELL",
         "SSH_AUTH_SOCK",
@@ -40,7 +41,10 @@ KEPT_NAMES = frozenset(
         "USER",
     }
 )
-KEPT_PREFIXES = ("LC_", "XDG_", "RUMPEL_", "DOCKER_", "SSL_CERT_", "COVERAGE_")
+KEPT_PREFIXES = (
+    *("LC_", "XDG_", "RUMPEL_", "DOCKER_", "SSL_CERT_", "COVERAGE_"),
+    *("npm_config_", "NPM_CONFIG_"),
+)
 KEPT_SUFFIX = "_proxy"
 
 

@@ -20,6 +20,7 @@ DEFAULT = "default"
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?)([bkmgt]?)b?", re.IGNORECASE)
 SIZE_BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+VERSION = re.compile(r"latest|\d+\.\d+\.\d+(-[0-9A-Za-z.]+)?")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|min|h|d)?")
 DURATION_S = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 LEAST_MEMORY_BYTES = 6 << 20
@@ -174,20 +175,32 @@ def _strings(value: Any) -> tuple[str, ...]:
     return tuple(_string(part) for part in parts if part != "")
 
 
-def _labels(value: Any) -> dict[str, str]:
-    """An object of texts; from a variable, `key=value` separated by commas."""
-    expected = 'an object of texts such as {"team": "web"}'
+def _object(value: Any, expected: str) -> dict[str, Any]:
+    """From a variable, `key=value` separated by commas."""
     if isinstance(value, str):
         pairs = [part.partition("=") for part in value.split(",") if part.strip()]
         value = {key.strip(): content.strip() for key, _, content in pairs}
-    if not isinstance(value, dict):
-        raise ValueError(expected)
-    for key, content in value.items():
+    if isinstance(value, dict):
+        return dict(value)
+    raise ValueError(expected)
+
+
+def _labels(value: Any) -> dict[str, Any]:
+    """An object of texts."""
+    given = _object(value, expected := 'an object of texts such as {"team": "web"}')
+    for key, content in given.items():
         if not key or not isinstance(content, str):
             raise ValueError(expected)
         if key.startswith("rumpel."):
             raise ValueError("without keys of our own (rumpel.*)")
-    return dict(value)
+    return given
+
+
+def _versions(value: Any) -> dict[str, Any]:
+    given = _object(value, expected := 'an object of versions such as {"claude": "2.1.332"}')
+    if not all(key.isalnum() and VERSION.fullmatch(str(one)) for key, one in given.items()):
+        raise ValueError(expected)
+    return given
 
 
 def _size(value: Any) -> str:
@@ -347,6 +360,12 @@ SETTINGS: Mapping[str, Setting] = {
             default=PREBUILD,
             check=_prebuild,
             meaning="run onCreate- and updateContentCommand once for all new pods, or false",
+        ),
+        Setting(
+            key="agentVersions",
+            default={},
+            check=_versions,
+            meaning='versions of agents, such as {"claude": "2.1.332"} (default: the newest)',
         ),
         Setting(
             key="labels",

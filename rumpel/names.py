@@ -22,6 +22,10 @@ LABEL_NODE = "rumpel.node"
 
 SEED_PATH = "/rumpel/host.git"
 """Where the read-only repository behind the remote `host` is mounted in a pod."""
+AGENTS_PATH = "/rumpel/agents"
+"""Where the programs of agents are mounted in a pod, read-only, one volume for all pods."""
+AGENT_HOME_PATH = "/rumpel/home"
+"""Where what agents write lies (conversations, settings), in a volume of the pod."""
 
 
 def check_pod_name(name: str) -> str:
@@ -70,6 +74,14 @@ def own_name(name: str) -> str:
 
 def seed_volume_name(repo_basename: str, repo_id: str, home_id: str) -> str:
     return f"rumpel-{slug(repo_basename)}-{repo_id[:12]}-{home_id[:6]}-git"
+
+
+def agents_volume_name(home_id: str) -> str:
+    return f"rumpel-{home_id[:6]}-agents"
+
+
+def agent_home_volume_name(pod_id: str) -> str:
+    return f"rumpel-{pod_id}-home"
 
 
 def gateway_name(repo_basename: str, repo_id: str, home_id: str) -> str:

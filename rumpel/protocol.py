@@ -49,10 +49,17 @@ NODE_STATES = (
     "blocked",
 )
 CONTROLS = ("cancel", "detach", "exit", "consent", "resize", "signal")
-FULL_ENV_VERBS = frozenset({"create", "enter", "recreate", "graph", "config", "fork", "undelete"})
+FULL_ENV_VERBS = frozenset(
+    {"create", "enter", "agent", "recreate", "graph", "config", "fork", "undelete"}
+)
 
 STR, INT, BOOL, NAMES = "string", "number", "true or false", "list of strings"
 
+TERMINAL: dict[str, tuple[str, object]] = {
+    "rows": (INT, None),
+    "cols": (INT, None),
+    "term": (STR, None),
+}
 VERBS: dict[str, dict[str, tuple[str, object]]] = {
     "adopt": {"old": (STR, None)},
     "create": {
@@ -71,9 +78,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "trust": (BOOL, False),
         "ignore_failed": (BOOL, False),
         "cwd": (STR, None),
-        "rows": (INT, None),
-        "cols": (INT, None),
-        "term": (STR, None),
+        **TERMINAL,
     },
     "recreate": {
         "name": (STR, ""),
@@ -85,6 +90,21 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "config": (STR, None),
         "trust": (BOOL, False),
     },
+    "agent": {
+        "name": (STR, ""),
+        "agent": (STR, ""),
+        "argv": (NAMES, ()),
+        "asks": (BOOL, False),
+        "detach": (BOOL, False),
+        "config": (STR, None),
+        "trust": (BOOL, False),
+        "ignore_failed": (BOOL, False),
+        **TERMINAL,
+    },
+    "attach": {"name": (STR, ""), "agent": (STR, None), **TERMINAL},
+    "send": {"name": (STR, ""), "agent": (STR, None), "text": (STR, ""), "enter": (BOOL, True)},
+    "capture": {"name": (STR, ""), "agent": (STR, None), "all": (BOOL, False)},
+    "wait": {"names": (NAMES, ()), "any": (BOOL, False), "timeout_s": (INT, None)},
     "exec-exit": {"exec": (STR, "")},
     "list": {"all": (BOOL, False), "quiet": (BOOL, False), "refresh": (BOOL, False)},
     "fork": {

@@ -302,30 +302,14 @@ async def make(ctx: Context[World], inputs: Inputs, name: str) -> str:
     _refuse_sealed(inputs)
     host, body = ctx.world.host(inputs.host), create_body(inputs, _labels(ctx, inputs))
     image = await host.image(body["Image"])
-    kept = image_volumes(inputs, () if image is None else image.volumes)
+    declared = () if image is None else image.volumes
+    kept = mountpoint.of_image(inputs.spec, inputs.pod_id, declared)
     body["HostConfig"]["Mounts"] += [
         {"Type": "volume", "Source": volume, "Target": folder} for folder, volume in kept.items()
     ]
+    body["HostConfig"]["Mounts"] += mountpoint.of_agents(ctx.world, inputs.pod, inputs.pod_id)
     await _volumes(ctx, inputs, [*inputs.spec.volumes, *kept.values()])
     return await host.create_container(name, body, platform=inputs.spec.platform)
-
-
-def image_volumes(inputs: Inputs, declared: Iterable[str]) -> dict[str, str]:
-    """Folder -> volume of the pod, for the VOLUMEs of its image that nothing else is mounted at.
-
-    Named, so that what lies in them outlives the container.
-    """
-    config = inputs.spec.host_config
-    mounts = [*inputs.spec.mounts, *config.get("Mounts", ())]
-    taken = {str(mount.get("Target")) for mount in mounts} | set(config.get("Tmpfs", ()))
-    taken |= {bind.split(":")[1] for bind in config.get("Binds", ()) if ":" in bind}
-    taken = {folder.rstrip("/") for folder in taken}
-    found = {}
-    for folder in sorted(declared):
-        if folder.rstrip("/") not in taken:
-            digest = hashlib.blake2b(folder.encode(), digest_size=4).hexdigest()
-            found[folder] = f"rumpel-{inputs.pod_id}-{digest}"
-    return found
 
 
 def _refuse_sealed(inputs: Inputs) -> None:

@@ -18,7 +18,7 @@ from rumpel import names
 from rumpel.adapters import git, git_merged, threads
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import HostUnreachable, RumpelError, TimedOut, Unmerged
-from rumpel.tasks import stand_in
+from rumpel.tasks import mountpoint, stand_in
 from rumpel.tasks.world import Access, PodAddress, SyncReport, World
 
 KIND = "guard"
@@ -216,7 +216,8 @@ async def stop_again(world: World, pod: PodAddress, access: Access | None) -> No
 
 async def _refuse_volumes(world: World, pod: PodAddress) -> None:
     """Without its container nobody can look into the volumes that would go with the pod."""
-    volumes = await world.host(pod.host).volumes(f"{names.LABEL_POD_ID}={pod.pod_id}")
+    found = await world.host(pod.host).volumes(f"{names.LABEL_POD_ID}={pod.pod_id}")
+    volumes = [one for one in found if one.labels.get(names.LABEL_KIND) != mountpoint.AGENT_HOME]
     if volumes:
         listed = ", ".join(volume.name for volume in volumes)
         raise RumpelError(

@@ -1,4 +1,4 @@
-"""An empty volume of a pod belongs to the pod's user.
+"""The volumes of a pod besides those of its configuration, and whose an empty one is.
 
 No operation of its own: `container` uses it. The engine makes a mount point that the image lacks,
 and gives it to root. What holds anything, or has an owner already, is left as it is.
@@ -6,16 +6,21 @@ and gives it to root. What holds anything, or has an owner already, is left as i
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from rumpel import names
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.errors import RumpelError
 from rumpel.model import ContainerSpec
+from rumpel.tasks.world import World
 
 log = logging.getLogger(__name__)
 
+AGENTS, AGENT_HOME = "agents", "agent-home"
+"""Kinds of volumes, as their labels say."""
 TIMEOUT_S = 30.0
 SYSTEM = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LD_LIBRARY_PATH": "", "LD_PRELOAD": ""}
 """Root runs this: an image's own PATH may begin with a folder that the pod's user can write."""
@@ -30,10 +35,58 @@ done
 """
 
 
+def of_image(spec: ContainerSpec, pod_id: str, declared: Iterable[str]) -> dict[str, str]:
+    """Folder -> volume of the pod, for the VOLUMEs of its image that nothing else is mounted at.
+
+    Named, so that what lies in them outlives the container.
+    """
+    mounts = [*spec.mounts, *spec.host_config.get("Mounts", ())]
+    taken = {str(mount.get("Target")) for mount in mounts}
+    taken |= set(spec.host_config.get("Tmpfs", ()))
+    binds = spec.host_config.get("Binds", ())
+    taken |= {bind.split(":")[1] for bind in binds if ":" in bind}
+    taken = {folder.rstrip("/") for folder in taken}
+    found = {}
+    for folder in sorted(declared):
+        if folder.rstrip("/") not in taken:
+            digest = hashlib.blake2b(folder.encode(), digest_size=4).hexdigest()
+            found[folder] = f"rumpel-{pod_id}-{digest}"
+    return found
+
+
+def of_agents(world: World, pod: str, pod_id: str) -> list[dict[str, Any]]:
+    """Agents' programs, and what they write. The engine makes the volumes with the container.
+
+    No part of what makes a container stale: one made before there were agents goes on without.
+    """
+    ours = {names.LABEL_HOME: world.home_id, **world.extra_labels}
+    own = {names.LABEL_POD: pod, names.LABEL_POD_ID: pod_id, names.LABEL_KIND: AGENT_HOME}
+    programs = {
+        "Source": names.agents_volume_name(world.home_id),
+        "Target": names.AGENTS_PATH,
+        "ReadOnly": True,
+        "VolumeOptions": {"NoCopy": True, "Labels": {**ours, names.LABEL_KIND: AGENTS}},
+    }
+    home = {
+        "Source": names.agent_home_volume_name(pod_id),
+        "Target": names.AGENT_HOME_PATH,
+        "VolumeOptions": {"NoCopy": True, "Labels": {**ours, **own}},
+    }
+    return [{"Type": "volume", **programs}, {"Type": "volume", **home}]
+
+
 async def give(host: DockerHost, container_id: str, spec: ContainerSpec, user: str) -> None:
     """Costs an exec where there is a volume and the user is not root. What fails is logged."""
     folders = sorted(set(volumes(spec)))
-    if not folders or user in ("root", "0"):
+    if folders:
+        await give_folders(host, container_id, folders, user)
+
+
+async def give_folders(
+    host: DockerHost, container_id: str, folders: Iterable[str], user: str
+) -> None:
+    """The same for mount points that are known."""
+    if user in ("root", "0"):
         return
     argv = ["/bin/sh", "-c", GIVE, "sh", user, *folders]
     try:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import functools
 import hashlib
+import re
 import secrets
 import shlex
 from collections.abc import Callable
@@ -25,6 +26,10 @@ MAX_LINE_BYTES = 64 << 10
 MAX_REQUEST_BYTES = 16 << 20
 MARK = b"@rumpel "
 NOTICES = (b"notice", b"notice modules")
+OPEN_TIMEOUT_S = 30.0
+OnAgent = Callable[[str, str], object]
+"""(agent, what it is doing)."""
+AGENT = re.compile(rb"agent ([a-z]{1,20}) (working|waiting|failed|ended)")
 CONFLICT = "conflict: "
 MORE = "more"
 """Answer of a verb that takes MORE_PROGRAM, because the pod has submodules."""
@@ -103,11 +108,13 @@ class Lines:
 class PodLink:
     """One link. Made by `open`; ended by `close`, or when the stream ends (`wait_closed`)."""
 
-    def __init__(self, stream: Stream, on_notice: Callable[[], object]) -> None:
+    def __init__(
+        self, stream: Stream, on_notice: Callable[[], object], on_agent: OnAgent | None
+    ) -> None:
         self.has_submodules = False
         """As the last notice said."""
         self._stream = stream
-        self._on_notice = on_notice
+        self._on_notice, self._on_agent = on_notice, on_agent
         self._waiting: dict[int, asyncio.Future[str]] = {}
         # Several links can share one process; no answer for one may fit a request of another.
         self._seq = secrets.randbelow(1 << 48) + 1
@@ -119,17 +126,18 @@ class PodLink:
     async def open(
         cls,
         stream: Stream,
-        *,
         on_notice: Callable[[], object],
-        timeout_s: float,
+        on_agent: OnAgent | None = None,
+        *,
+        timeout_s: float = OPEN_TIMEOUT_S,
         settings: PodSettings = DEFAULTS,
     ) -> PodLink:
         """Say hello; send the program if the pod does not have this version of it, nor its seed.
 
-        `on_notice` is called in the event loop and must not block. Raises HostUnreachable when
-        the pod does not answer in time; the stream is closed then.
+        `on_notice` and `on_agent` are called in the event loop and must not block. Raises
+        HostUnreachable when the pod does not answer in time; the stream is closed then.
         """
-        link = cls(stream, on_notice)
+        link = cls(stream, on_notice, on_agent)
         link._reader = asyncio.create_task(link._read(), name="link into a pod")
         version, text = program(settings)
         load = f"@load {version} {settings.program_path(version)}\n"
@@ -231,6 +239,8 @@ class PodLink:
             if answer in NOTICES:
                 self.has_submodules = answer != NOTICES[0]
                 self._on_notice()
+            elif self._on_agent is not None and (said := AGENT.fullmatch(answer)):
+                self._on_agent(said[1].decode(), said[2].decode())
             return
         waiting = self._waiting.get(int(number))
         if waiting is None or waiting.done():

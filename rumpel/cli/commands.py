@@ -4,6 +4,11 @@ from __future__ import annotations
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "enter": ("enter", "open a shell in a pod, or run a command there; makes the pod if missing"),
+    "claude": ("claude", "Claude Code in a pod, in a terminal that lives on"),
+    "attach": ("attach_agent", "look at the agent that runs in a pod"),
+    "send": ("send", "type something into the agent's terminal"),
+    "capture": ("capture", "print what is on the agent's screen"),
+    "wait": ("wait", "wait until agents no longer work"),
     "create": ("create", "make pods, or bring existing ones up to date, without entering"),
     "fork": ("fork", "make new pods with all the work of another one"),
     "recreate": ("recreate", "bring a pod up to its configuration, with all work in it"),
@@ -31,7 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 ALIASES = {"ls": "list", "ps": "list", "rm": "delete"}
 
 MEANT = {
-    **dict.fromkeys(("attach", "exec", "open", "run", "shell", "ssh", "start"), "enter"),
+    **dict.fromkeys(("exec", "open", "run", "shell", "ssh", "start"), "enter"),
     **dict.fromkeys(("add", "new", "up"), "create"),
     **dict.fromkeys(("clone", "copy", "duplicate"), "fork"),
     **dict.fromkeys(("info", "inspect", "status"), "list"),
@@ -47,5 +52,5 @@ MEANT = {
 }
 """What other tools call it."""
 
-PASSES_ARGUMENTS = frozenset({"enter", "review"})
+PASSES_ARGUMENTS = frozenset({"claude", "enter", "review"})
 """Commands that hand everything behind `--` to a program."""

@@ -93,6 +93,8 @@ def line(entry: dict[str, Any], *, now: float) -> str:
     when = time.strftime("%H:%M:%S" if then[:3] == day else "%Y-%m-%d %H:%M:%S", then)
     if entry.get("kind") == "commits":
         parts = [*_pods(entry), "commits", _commits(entry)]
+    elif entry.get("kind") == "agent":
+        parts = [*_pods(entry), str(entry.get("agent")), str(entry.get("state"))]
     else:
         parts = _run_words(entry) if entry.get("node") is None else _node_words(entry)
     return f"{entry['seq']:>6}  {when}  {' · '.join(text.safe(part) for part in parts)}"

@@ -97,7 +97,7 @@ def cells(
         created = text.unix_time(str(pod.get("created_at") or ""))
         row = [
             str(pod.get("name")),
-            str(pod.get("agent") or "-"),
+            str((pod.get("agent") or {}).get("state") or "-"),
             git_state(pod.get("git")),
             status(pod),
             "-" if created is None else text.ago(now - created),

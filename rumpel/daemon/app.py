@@ -130,6 +130,7 @@ class App:
             if action == "live":
                 self.background.spawn(self._came_alive(host), f"pods and seeds of {host}")
             return
+        self.links.agents.wake()
         state = self.snapshots[host].containers.get(container_id)
         if state is None or state.status != "running":
             self.background.spawn(self.links.ended(container_id), "link ended")

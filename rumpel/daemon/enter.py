@@ -7,21 +7,20 @@ daemon by, and a stalled terminal holds up nobody.
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import os
 import posixpath
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rumpel import names, protocol
-from rumpel.adapters.docker_api import DockerHost
 from rumpel.daemon import create as create_verb
-from rumpel.daemon import forward, imports, pending, pods, requests, view
+from rumpel.daemon import forward, imports, pending, pods, requests, terminal, view
 from rumpel.daemon.app import LOCAL, App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
 from rumpel.daemon.requests import Target
+from rumpel.daemon.terminal import Session
 from rumpel.engine.graph import Graph
 from rumpel.errors import NotFound, RumpelError
 from rumpel.graphs.create import address
@@ -37,18 +36,7 @@ IN_FOLDER = (
 )
 # Through a shell: the engine would answer a missing command on stdout, and with 126.
 HERE = 'exec "$@"'
-EXIT_WAIT_S = 10.0
 IMPORT_WAIT_S = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """One exec of the user: where it is, and how to find its processes again."""
-
-    host: DockerHost
-    where: shell.Where
-    exec_id: str
-    token: str
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
@@ -69,7 +57,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
     await _post_attach(app, client, pod, where)
     session = await _start(app, client, target, pod, where)
     with app.inside(pod.pod_id):
-        code = await _follow(app, client, session)
+        code = await terminal.follow(client, session)
     _tell_of_ending(app, client, pod)
     await _catch_up(app, pod)
     app.background.spawn(app.links.refresh_dirty(address(pod.spec)), f"status of {pod.name}")
@@ -179,18 +167,7 @@ async def _start(app: App, client: Client, target: Target, pod: Pod, where: shel
     stream = await host.exec_stream(
         where.container_id, argv, user=where.user, cwd=where.cwd, env=env, tty=client.request.tty
     )
-    if client.request.tty and args["rows"] and args["cols"]:
-        await host.resize(stream.exec_id, args["rows"], args["cols"])
-    client.tell_warnings()
-    sock, prefix = stream.take_socket()
-    try:
-        encoded = base64.b64encode(prefix).decode()
-        message = protocol.attach(stream.exec_id, tty=client.request.tty, prefix=encoded)
-        client.connection.send(message, fd=sock.fileno())
-        await client.connection.drain()
-    finally:
-        sock.close()
-    return Session(host=host, where=where, exec_id=stream.exec_id, token=token)
+    return await terminal.hand_over(client, host, where, stream, token)
 
 
 def _folder(target: Target, client: Client, root: str) -> str:
@@ -200,40 +177,6 @@ def _folder(target: Target, client: Client, root: str) -> str:
         os.path.realpath(target.root),
     )
     return root if relative.startswith("..") or relative == "." else posixpath.join(root, relative)
-
-
-async def _follow(app: App, client: Client, session: Session) -> int:
-    """Until the client saw the end of the stream, or is gone (then its processes are ended)."""
-    exited = asyncio.ensure_future(client.wants_exit.wait())
-    gone = asyncio.ensure_future(client.gone.wait())
-    cancelled = asyncio.ensure_future(client.cancelled.wait())
-    resizer = asyncio.ensure_future(_resize(client, session))
-    signalled = asyncio.ensure_future(client.signalled.wait())
-    try:
-        waits = {exited, gone, cancelled, signalled}
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        if not exited.done():
-            await session.host.kill_tree(
-                session.where.container_id, session.token, user=session.where.user
-            )
-            return 130
-        async with asyncio.timeout(EXIT_WAIT_S):
-            return await session.host.exec_exit_code(session.exec_id)
-    except NotFound:
-        client.warn("the pod's container was removed while the command ran")
-        return 137
-    finally:
-        for future in (exited, gone, cancelled, signalled, resizer):
-            future.cancel()
-
-
-async def _resize(client: Client, session: Session) -> None:
-    while True:
-        rows, cols = await client.resizes.get()
-        try:
-            await session.host.resize(session.exec_id, rows, cols)
-        except RumpelError as error:
-            log.info("resize: %s", error.message)
 
 
 async def exit_code(app: App, client: Client) -> dict[str, object]:

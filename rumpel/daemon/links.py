@@ -13,6 +13,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rumpel.adapters import git, git_door, git_refs, threads
@@ -23,6 +24,7 @@ from rumpel.adapters.pod_link import PodLink
 from rumpel.adapters.stream import Stream
 from rumpel.cache.store import Store
 from rumpel.daemon import setups
+from rumpel.daemon.agent_states import AgentStates
 from rumpel.daemon.background import Background
 from rumpel.daemon.bare import Bare
 from rumpel.daemon.dirty import Dirty
@@ -42,7 +44,6 @@ from rumpel.tasks.world import Access, ModuleWork, PodAddress, Poured, Setup, Sy
 
 log = logging.getLogger(__name__)
 
-OPEN_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 60.0
 SETUP_TIMEOUT_S = 1500.0
 LOOK_EVERY_S = 300.0
@@ -75,6 +76,7 @@ class LinkManager:
         self._peers = Peers(background=background, idle=idle, pods=self._pods, store=store)
         self.dirty, self._bare = Dirty(store, self.request), Bare(store, self.request)
         self.lacks_files, self.bring_files = self._bare.has, self._bare.fill
+        self.agents = AgentStates(store, background, self.dirty.refresh)
         self.large = LargeFiles(host)
         doors = Doors(
             folder=doors_dir, limits=limits, repo=self.repo, upload_pack=self._upload_pack
@@ -110,7 +112,7 @@ class LinkManager:
             if stream is None:
                 stream = await self._open_stream(pod, access)
             state.is_told = False
-            link = await PodLink.open(stream, on_notice=state.noticed.set, timeout_s=OPEN_TIMEOUT_S)
+            link = await PodLink.open(stream, state.noticed.set, partial(self.agents.said, pod))
             try:
                 if access.is_set_up:  # else the set-up begins the watch
                     await link.request("watch", pod.workspace_folder, timeout_s=REQUEST_TIMEOUT_S)
@@ -188,9 +190,7 @@ class LinkManager:
         try:
             if self.modules.of(pod.pod_id):  # the pod has to say which of them there are
                 stream = await self._open_stream(pod, replace(access, as_main=False))
-                state.link = await PodLink.open(
-                    stream, on_notice=state.noticed.set, timeout_s=OPEN_TIMEOUT_S
-                )
+                state.link = await PodLink.open(stream, state.noticed.set)
             return await self.imports.run(state, is_asked_for=True)
         finally:
             await self.close(pod.pod_id)

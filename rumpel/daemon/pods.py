@@ -26,7 +26,18 @@ from rumpel.tasks.world import Access
 NEAR = 0.75
 MOST_MEANT = 5
 KEPT_BY_ID = (
-    *("bare", "dirty", "fresh", "made-of", "modules", "modules-back", "pending", "ports"),
+    *(
+        "agents",
+        "agent-home",
+        "bare",
+        "dirty",
+        "fresh",
+        "made-of",
+        "modules",
+        "modules-back",
+        "pending",
+        "ports",
+    ),
     *("reviewed", "undelete"),
 )
 """Keys of the store with the id of a pod in them."""

@@ -90,10 +90,17 @@ def _row(app: App, pod: Pod) -> tuple[dict[str, Any], float]:
                 for name, why in app.links.imports.refused.get(pod.pod_id, ())
             ],
         },
-        "agent": None,
+        "agent": agent(app, pod) if word == "running" else None,
         "created_at": iso(pod.created_at),
         "container_id": None if state is None else state.id,
     }, commit_time
+
+
+def agent(app: App, pod: Pod) -> dict[str, str] | None:
+    """What the agent is doing that changed last."""
+    for name, found in app.links.agents.of(pod.pod_id).items():
+        return {"name": name, "state": found["state"], "at": iso(found["at"])}
+    return None
 
 
 def others(app: App, pod: Pod, branches: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -613,6 +613,7 @@ rp_peers() {
 rp_watch() {
     rp_seq=$1 rp_git=$2/.git rp_dir=$2/.git/rumpel
     rp_ok ''
+    rp_tell_agents
     rp_watch_on
 }
 
@@ -679,7 +680,7 @@ rp_listen() {
     while :; do
         if IFS= read -r -t "$rp_look_s" rp_line <&3; then
             [ "$rp_line" != quit ] || return 0
-            rp_notice
+            rp_heard
         else
             rp_is_watcher || return 0
             rp_look || rp_notice
@@ -700,7 +701,22 @@ rp_listen_only() {
         (rp_look_forever && echo quit >&3) &
     fi
     while IFS= read -r rp_line <&3 && [ "$rp_line" != quit ]; do
-        rp_notice
+        rp_heard
+    done
+}
+
+rp_heard() {
+    case $rp_line in
+    'agent '*) printf '\n@rumpel 0 %s\n' "$rp_line" ;;
+    *) rp_notice ;;
+    esac
+}
+
+rp_tell_agents() {
+    # What agents said last: this daemon may not have heard it.
+    for rp_path in /rumpel/home/.status/*; do
+        [ -f "$rp_path" ] && rp_first "$rp_path" &&
+            printf '\n@rumpel 0 agent %s %s\n' "${rp_path##*/}" "$rp_line"
     done
 }
 

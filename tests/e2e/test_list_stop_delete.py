@@ -147,7 +147,8 @@ def test_the_last_pod_takes_the_gateway_with_it(rumpel_project: ProjectFactory) 
     assert len(project.docker.containers(label)) == 2
     project.run("delete", "b").assert_ok()
     assert project.docker.containers(label) == []
-    assert project.docker.volumes(label) == []
+    kinds = [item["Labels"]["rumpel.kind"] for item in project.docker.volumes(label)]
+    assert kinds == ["agents"], "programs are kept for the next pod"
 
 
 def test_stop_and_start(rumpel_project: ProjectFactory) -> None:

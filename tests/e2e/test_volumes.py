@@ -32,7 +32,8 @@ def test_a_recreate_keeps_what_lies_in_them(rumpel_project: ProjectFactory) -> N
     used = {mount["Name"] for one in ours for mount in one["Mounts"] if mount.get("Name")}
     assert len(used) > len(volumes), "the gateway has anonymous ones: it is of the same image"
     project.run("delete", "--force", "p").assert_ok()
-    assert project.docker.volumes(project.home.label) == []
+    kinds = [item["Labels"]["rumpel.kind"] for item in project.docker.volumes(project.home.label)]
+    assert kinds == ["agents"], "programs are kept for the next pod"
     assert used.isdisjoint(one["Name"] for one in api.volumes()["Volumes"] or ())
 
 

@@ -7,7 +7,9 @@ import random
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from rumpel import names
 from tests.support.engine import MINI_IMAGE
 from tests.support.project import Project, ProjectFactory
 
@@ -102,7 +104,8 @@ def assert_one_pod(project: Project) -> None:
     label = label_of(project)
     found = [item["Names"] for item in project.docker.containers(label)]
     assert len(found) == 2, f"one pod and one gateway, found {found}"
-    assert len(project.docker.volumes(label)) == 1
+    kinds = sorted(item["Labels"][names.LABEL_KIND] for item in project.docker.volumes(label))
+    assert kinds == ["agent-home", "agents", "seed"]
     project.wait_for_ref("p", project.repo.oid("HEAD"), timeout_s=20)
     assert set(project.repo.published()) == {"p", "p@p"}
     assert_forwarded(project, str(PORT))
@@ -129,12 +132,18 @@ def assert_forwarded(project: Project, *keys: str) -> None:
 def assert_nothing_left(project: Project) -> None:
     label = label_of(project)
     project.wait_until(
-        lambda: not project.docker.containers(label) and not project.docker.volumes(label),
+        lambda: not project.docker.containers(label) and not volumes_of_pods(project),
         "containers and volumes go",
     )
     assert project.repo.published() == {}
     doors = project.home.state / "doors"
     assert not [path for path in doors.glob("*/*") if path.is_dir()]
+
+
+def volumes_of_pods(project: Project) -> list[dict[str, Any]]:
+    """All but the one with agents' programs, which is kept for the next pod."""
+    found = project.docker.volumes(label_of(project))
+    return [item for item in found if item["Labels"][names.LABEL_KIND] != "agents"]
 
 
 def make_dirty(project: Project) -> str:

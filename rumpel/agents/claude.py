@@ -1,0 +1,115 @@
+"""Claude Code. Its files and switches are those of version 2.1 (`claude --help`, its settings)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rumpel.agents.model import STATUS, Agent, Platform, Seat
+
+STATE, SETTINGS = ".claude.json", "settings.json"
+KEY = "ANTHROPIC_API_KEY"
+HOOKS = (
+    ("UserPromptSubmit", "", "working"),
+    ("PreToolUse", "AskUserQuestion|ExitPlanMode", "waiting"),
+    ("PostToolUse", "", "working"),
+    ("Notification", "", "waiting"),  # a permission is asked for, or nothing was typed for a minute
+    ("Stop", "", "waiting"),
+    ("StopFailure", "", "failed"),
+    ("SessionEnd", "", "ended"),
+)
+"""Event, what of it, and what the agent is doing from then on."""
+KEY_TAIL_CHARS = 20
+"""By so many of its last characters a key is known as one that was agreed to."""
+
+
+def _package(platform: Platform) -> str:
+    return f"@anthropic-ai/claude-code-linux-{platform.key}"
+
+
+def _files(seat: Seat, found: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Each key keeps a dialog away; whatever else lies there is the agent's own and stays."""
+    state = _object(found.get(STATE))
+    state |= {"hasCompletedOnboarding": True}
+    projects = _inner(state, "projects")
+    _inner(projects, seat.workspace)["hasTrustDialogAccepted"] = True
+    if not seat.asks:
+        state["bypassPermissionsModeAccepted"] = True
+    key = seat.secrets.get(KEY)
+    if key is not None:
+        responses = _inner(state, "customApiKeyResponses")
+        tail, approved = key[-KEY_TAIL_CHARS:], responses.get("approved")
+        known = [item for item in approved if item != tail] if isinstance(approved, list) else []
+        responses["approved"] = [*known, tail]
+    settings = _object(found.get(SETTINGS))
+    if not seat.asks:
+        settings["skipDangerousModePermissionPrompt"] = True
+    _with_hooks(settings)
+    return {STATE: _text(state), SETTINGS: _text(settings)}
+
+
+def _with_hooks(settings: dict[str, Any]) -> None:
+    """Ours behind those that are there; ours of before go."""
+    hooks = _inner(settings, "hooks")
+    for event in {event: None for event, _, _ in HOOKS}:
+        known = hooks.get(event)
+        others = (
+            [item for item in known if STATUS not in str(item)] if isinstance(known, list) else []
+        )
+        hooks[event] = others + [
+            _hook(matcher, state) for name, matcher, state in HOOKS if name == event
+        ]
+
+
+def _hook(matcher: str, state: str) -> dict[str, Any]:
+    command = {"type": "command", "command": f"{STATUS} claude {state}", "timeout": 5}
+    return {"matcher": matcher, "hooks": [command]}
+
+
+def _argv(seat: Seat, told: str) -> list[str]:
+    argv = [] if seat.asks else ["--dangerously-skip-permissions"]
+    return [*argv, "--append-system-prompt", told] if told else argv
+
+
+def _object(text: bytes | None) -> dict[str, Any]:
+    """What lies in the pod may be anything."""
+    try:
+        value = json.loads(text or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _inner(parent: dict[str, Any], key: str) -> dict[str, Any]:
+    if not isinstance(parent.get(key), dict):
+        parent[key] = {}
+    inner: dict[str, Any] = parent[key]
+    return inner
+
+
+def _text(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, indent=2).encode()
+
+
+CLAUDE = Agent(
+    name="claude",
+    title="Claude Code",
+    package=_package,
+    program="claude",
+    home_variable="CLAUDE_CONFIG_DIR",
+    signs_in=("CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN", KEY),
+    passed=("ANTHROPIC_BASE_URL", "ANTHROPIC_MODEL"),
+    env={
+        "DISABLE_AUTOUPDATER": "1",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "IS_SANDBOX": "1",  # else it refuses to skip permissions as root
+    },
+    to_sign_in=(
+        "claude setup-token   gives a token that lasts: export it as CLAUDE_CODE_OAUTH_TOKEN; "
+        "or export ANTHROPIC_API_KEY"
+    ),
+    files=_files,
+    reads=(STATE, SETTINGS),
+    argv=_argv,
+)

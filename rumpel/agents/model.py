@@ -1,0 +1,77 @@
+"""What is known of an agent. Values and pure functions only."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from rumpel.names import AGENT_HOME_PATH, AGENTS_PATH
+
+STATUS_FILE = ".status.sh"
+STATUS = f"/bin/sh {AGENT_HOME_PATH}/{STATUS_FILE}"
+"""Run with AGENT STATE by an agent's hooks (resources/pod_status.sh)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """What a program is built for."""
+
+    arch: str
+    """`x64` or `arm64`."""
+    is_musl: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.arch}-musl" if self.is_musl else self.arch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """Where an agent sits in a pod, and what it may do."""
+
+    pod: str
+    branch: str
+    workspace: str
+    user: str
+    secrets: Mapping[str, str] = field(repr=False)
+    """Variables that sign it in: for the process that is started, and for nothing else."""
+    asks: bool = False
+    """It asks before it does things; else it does them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    name: str
+    """Of the command, of its session and of its folders."""
+    title: str
+    package: Callable[[Platform], str]
+    """The npm package that holds the program for a platform."""
+    program: str
+    """The program, relative to the package's folder."""
+    home_variable: str
+    """The variable that moves everything the agent writes."""
+    signs_in: tuple[str, ...]
+    """Variables that sign it in, the one that wins first."""
+    passed: tuple[str, ...]
+    """Other variables of the caller that it obeys: addresses and models, no secrets."""
+    env: Mapping[str, str]
+    to_sign_in: str
+    """What to do when nothing signs it in."""
+    files: Callable[[Seat, Mapping[str, bytes]], dict[str, bytes]]
+    """What has to lie in its home before it starts, from what lies there (file -> content)."""
+    reads: tuple[str, ...]
+    """The files of its home that `files` wants to see."""
+    argv: Callable[[Seat, str], list[str]]
+    """Behind the program, with what the agent is told about the pod; the caller's come after."""
+
+    @property
+    def home(self) -> str:
+        return posixpath.join(AGENT_HOME_PATH, self.name)
+
+    def path(self, version: str, platform: Platform) -> str:
+        """The program in a pod."""
+        return posixpath.join(AGENTS_PATH, self.folder(version, platform), self.program)
+
+    def folder(self, version: str, platform: Platform) -> str:
+        return f"{self.name}/{version}-{platform.key}"

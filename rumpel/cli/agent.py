@@ -1,0 +1,98 @@
+"""What `rumpel claude` and its like, and `rumpel attach`, have in common: look at a session."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rumpel import names, ui
+from rumpel.cli import session
+from rumpel.cli.answer import show
+from rumpel.cli.interrupt import Interrupts
+from rumpel.cli.options import add_pod_making
+from rumpel.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rumpel.cli.options import Options
+    from rumpel.cli.plain import Arguments, Declared
+    from rumpel.client import Connection
+
+DETACHES = "Ctrl-a d"
+
+
+def add_arguments(parser: Declared, title: str) -> None:
+    parser.add_argument("name", metavar="NAME", help="the pod; made when it is missing")
+    parser.add_argument(
+        "-d", "--detach", action="store_true", help="start it and do not look at it"
+    )
+    parser.add_argument(
+        "--no-dangerously-skip-permissions",
+        action="store_true",
+        help=f"{title} asks before it does things",
+    )
+    add_pod_making(parser)
+
+
+def run(agent: str, args: Arguments, passed: list[str], options: Options) -> int:
+    names.check_pod_name(args.name)
+    request: dict[str, object] = {
+        "name": args.name,
+        "agent": agent,
+        "argv": passed,
+        "asks": args.no_dangerously_skip_permissions,
+        "detach": args.detach,
+        "config": args.config,
+        "trust": args.trust,
+    }
+    if args.detach:
+        with Interrupts(look=f"rumpel graph {args.name}") as interrupts:
+            answer = session.ask(options, "agent", request, interrupts=interrupts)
+        return show(options, agent, answer, lambda data: ui.err(told(data)))
+    return look(options, agent, "agent", request)
+
+
+def look(options: Options, command: str, verb: str, request: dict[str, object]) -> int:
+    """Ask for a session and take its terminal until it ends or is left."""
+    if options.json:
+        raise UsageError(f"{command} has no --json: what it shows is a terminal")
+    if not (ui.is_terminal(sys.stdin) and ui.is_terminal(sys.stdout)):
+        name = request["name"]
+        raise UsageError(
+            f"{command} needs a terminal",
+            hint=f"rumpel {command} -d {name}   starts it only"
+            if verb == "agent"
+            else f"rumpel capture {name}   shows what is on its screen",
+        )
+    size = os.get_terminal_size(sys.stdout.fileno())
+    request |= {"rows": size.lines, "cols": size.columns, "term": os.environ.get("TERM")}
+    with Interrupts(look=f"rumpel graph {request['name']}") as interrupts:
+        answer = session.ask(
+            options,
+            verb,
+            request,
+            tty=True,
+            interrupts=interrupts,
+            attaching=lambda: _attaching(interrupts),
+        )
+    return show(options, command, answer, lambda data: ui.err(told(data)))
+
+
+def told(data: dict[str, Any]) -> str:
+    if data.get("state") != "running":
+        return f"{data.get('agent', 'the agent')} has ended"
+    again = f"rumpel {data['agent']} {data['name']}"
+    return f"{data['agent']} goes on in pod {data['name']}: {again}   looks at it"
+
+
+def _attaching(interrupts: Interrupts) -> session.OnAttach:
+    """Imports what the answer needs, while the daemon works on it."""
+    from rumpel.cli import attach, progress  # noqa: F401 - loaded while the daemon works
+
+    def attached(connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
+        interrupts.release()
+        return attach.attach(connection, message)
+
+    return attached

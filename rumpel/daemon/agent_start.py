@@ -1,0 +1,112 @@
+"""An agent is installed, given what it needs, and started in a session of its pod."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from rumpel.adapters import npm
+from rumpel.agents.model import STATUS_FILE, Agent, Platform, Seat
+from rumpel.agents.told import told
+from rumpel.daemon import sessions
+from rumpel.daemon.agent_states import WAITING, WORKING
+from rumpel.daemon.app import App
+from rumpel.daemon.client import Client
+from rumpel.daemon.pods import Pod
+from rumpel.errors import NotFound, RumpelError
+from rumpel.graphs.agent import install, node_id
+from rumpel.graphs.create import address
+from rumpel.resources import resource_text
+from rumpel.tasks import shell
+
+NEWEST = "latest"
+NEWEST_FOR_S = 86400.0
+"""So long a version that was the newest is taken for the newest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Which agent, where, and for whom."""
+
+    app: App
+    client: Client
+    pod: Pod
+    agent: Agent
+    wanted: str
+    """A version, or `latest`."""
+
+
+async def run(begin: Start, where: shell.Where, seat: Seat, found: sessions.Look) -> None:
+    """Raises RumpelError; nothing runs then."""
+    if not found.has_terminals:
+        raise sessions.no_terminals()
+    app, agent, args = begin.app, begin.agent, begin.client.request.args
+    version = await _installed(begin, found.platform)
+    context = told(workspace=seat.workspace, branch=seat.branch)
+    program = agent.path(version, found.platform)
+    size = args["rows"], args["cols"]
+    await sessions.start(
+        app,
+        where,
+        agent.name,
+        [program, *agent.argv(seat, context), *args["argv"]],
+        env=await _environment(begin, where, seat),
+        files={
+            f"../{STATUS_FILE}": resource_text("pod_status.sh").encode(),
+            **agent.files(seat, found.files),
+        },
+        size=size if all(size) else None,
+    )
+    # Its hooks tell what follows; a task that it was given must not look done before it begins.
+    given = args["argv"]
+    is_told = bool(given) and not given[-1].startswith("-")
+    app.links.agents.said(address(begin.pod.spec), agent.name, WORKING if is_told else WAITING)
+
+
+async def _environment(begin: Start, where: shell.Where, seat: Seat) -> dict[str, str]:
+    """That of a shell in the pod, what the caller sets for the agent, and what signs it in."""
+    spec, agent, caller = begin.pod.spec, begin.agent, begin.client.request.env
+    env = await shell.environment(
+        begin.app.world, where, probe=spec.env_probe, remote_env=spec.remote_env
+    )
+    env |= {name: caller[name] for name in agent.passed if name in caller}
+    env |= {**agent.env, agent.home_variable: agent.home, **seat.secrets}
+    env["RUMPEL_FIFO"] = f"{where.cwd}/.git/rumpel/fifo"  # where the pod's watcher listens
+    env["TERM"] = begin.client.request.args["term"] or "xterm-256color"
+    return env
+
+
+async def _installed(begin: Start, platform: Platform) -> str:
+    """The version that is there now."""
+    app, agent, spec = begin.app, begin.agent, begin.pod.spec
+    version = await _version(begin, platform)
+    made_of = app.pods.made_of(spec)
+    if made_of is None:
+        raise NotFound(f"pod {spec.pod!r} has no container")
+    graph = install(agent, spec.host, version, platform, made_of.image_id)
+    if not app.engine.plan(graph).is_fresh:
+        result = await app.runner.run(graph, begin.client)
+        for error in result.errors.values():
+            raise error
+    return version
+
+
+async def _version(begin: Start, platform: Platform) -> str:
+    """Offline, one that was installed before does it."""
+    app, agent, key = begin.app, begin.agent, f"agent-version/{begin.agent.name}"
+    if begin.wanted != NEWEST:
+        return begin.wanted
+    known: dict[str, Any] = app.store.kv_get(key, {})
+    if known and time.time() - known["at"] < NEWEST_FOR_S:
+        return str(known["version"])
+    try:
+        version = await npm.newest(agent.package(platform))
+    except RumpelError as error:
+        record = app.store.records.get(node_id(agent, begin.pod.spec.host, platform))
+        if record is None or not known:
+            raise
+        begin.client.warn(f"{agent.title} {known['version']} is used: {error.message}")
+        return str(known["version"])
+    await app.store.kv_set(key, {"version": version, "at": time.time()})
+    return version

@@ -1,0 +1,157 @@
+# Sessions of agents in a pod: a terminal that lives on when nobody looks. Run by /bin/sh -c as the
+# pod's user: rumpel VERB HOME NAME [ARG...]. screen where there is one, else tmux.
+# Answers on stdout; what comes from here may be anything, whoever reads it looks twice.
+set -u
+verb=$1 home=$2 name=$3
+shift 3
+umask 077
+case ${LC_ALL:-${LC_CTYPE:-${LANG:-}}} in
+*[Uu][Tt][Ff]*) ;;
+*) unset LC_ALL && LC_CTYPE=C.UTF-8 && export LC_CTYPE ;;
+esac
+mkdir -p "$home" || exit 3
+SCREENDIR=$home/.screen
+export SCREENDIR
+session=rumpel-$name
+
+if command -v screen >/dev/null 2>&1; then mux=screen
+elif command -v tmux >/dev/null 2>&1; then mux=tmux
+else mux=none
+fi
+socket=$home/.tmux
+
+is_alive() {
+    case $mux in
+    screen) [ -d "$SCREENDIR" ] && screen -S "$session" -X select . >/dev/null 2>&1 ;;
+    tmux) tmux -S "$socket" has-session -t "=$session" 2>/dev/null ;;
+    *) false ;;
+    esac
+}
+
+paste() {
+    # The content of file $1.
+    case $mux in
+    screen)
+        screen -S "$session" -p 0 -X readbuf "$1" && screen -S "$session" -p 0 -X paste .
+        ;;
+    tmux)
+        tmux -S "$socket" load-buffer -b rumpel "$1" \; \
+            paste-buffer -r -d -b rumpel -t "=$session:"
+        ;;
+    esac
+}
+
+case $verb in
+look)
+    # What the daemon wants to know before it starts or attaches; then the files it names.
+    musl=glibc
+    for lib in /lib/ld-musl-*; do [ -e "$lib" ] && musl=musl; done
+    if is_alive; then alive=alive; else alive=none; fi
+    printf '%s %s %s %s\n' "$mux" "$alive" "$(uname -m)" "$musl"
+    for file; do
+        [ -f "$home/$name/$file" ] && size=$(wc -c <"$home/$name/$file") || continue
+        [ "$size" -le 8388608 ] || continue
+        printf '%s %s\n' "$size" "$file"
+        head -c "$size" "$home/$name/$file"
+    done
+    ;;
+start)
+    # ROWS COLS CWD ARGV...; on stdin the files to be written: a line `SIZE NAME`, then the bytes.
+    rows=$1 cols=$2 cwd=$3
+    shift 3
+    unset RUMPEL_EXEC  # what is started here outlives the exec that starts it
+    mkdir -p "$home/$name" || exit 3
+    while read -r size file; do
+        head -c "$size" >"$home/$name/.new" && mv "$home/$name/.new" "$home/$name/$file" || exit 3
+    done
+    cd "$cwd" || exit 3
+    is_alive && exit 0
+    rm -f "$home/.status/$name"
+    case $mux in
+    screen)
+        mkdir -p "$SCREENDIR" && chmod 700 "$SCREENDIR"
+        screen -wipe >/dev/null 2>&1
+        printf '%s\n' 'startup_message off' 'defscrollback 20000' 'vbell off' 'altscreen on' \
+            'termcapinfo xterm* ti@:te@' 'defutf8 on' 'term screen-256color' >"$home/.screenrc"
+        COLUMNS=$cols LINES=$rows exec screen -c "$home/.screenrc" -U -dmS "$session" "$@"
+        ;;
+    tmux)
+        tmux -S "$socket" -f /dev/null new-session -d -s "$session" -x "$cols" -y "$rows" "$@" &&
+            tmux -S "$socket" set-option -t "$session" status off \; \
+                set-option -g prefix C-a \; bind-key d detach-client \; \
+                set-option -g history-limit 20000
+        ;;
+    *) exit 4 ;;
+    esac
+    ;;
+attach)
+    is_alive || exit 5
+    case $mux in
+    screen)
+        # A display whose client went away unseen holds the size of its window for ever.
+        exec screen -c "$home/.screenrc" -U -d -r "$session"
+        ;;
+    tmux) exec tmux -S "$socket" -u attach-session -d -t "=$session" ;;
+    esac
+    ;;
+send)
+    # What is on stdin, as keys; with KEYS: as a text that is pasted, then KEYS. Between the marks
+    # of a paste it is a text however fast it comes, so an Enter behind them is one.
+    is_alive || exit 5
+    file=$home/.paste.$$
+    if [ -z "${1:-}" ]; then
+        cat >"$file" && paste "$file"
+        code=$?
+    else
+        { printf '\033[200~' && cat && printf '\033[201~'; } >"$file" && paste "$file" &&
+            printf '%s' "$1" >"$file.keys" && paste "$file.keys"
+        code=$?
+        [ ! -d "$home/.status" ] || echo working >"$home/.status/$name"
+    fi
+    # screen answers before it has read the files; an answer to a question comes after that.
+    [ "$mux" != screen ] || screen -S "$session" -Q info >/dev/null 2>&1
+    rm -f "$file" "$file.keys"
+    [ $code = 0 ] || exit 3
+    ;;
+capture)
+    # `text` and what is on the screen; or `draw COLS,ROWS`: screen's own copies are ASCII, so
+    # whoever asks draws it (`draw`). `all`: with what scrolled away.
+    is_alive || exit 5
+    case $mux-${1:-} in
+    screen-)
+        size=$(screen -S "$session" -Q info) size=${size#*/(} && echo "draw ${size%%)*}"
+        ;;
+    screen-all)
+        rm -f "$home/.copy"
+        screen -S "$session" -p 0 -X hardcopy -h "$home/.copy" || exit 5
+        tries=0  # screen answers before it has written
+        while [ ! -s "$home/.copy" ] && [ $tries -lt 50 ]; do
+            sleep 0.02 2>/dev/null || sleep 1
+            tries=$((tries + 1))
+        done
+        echo text && cat "$home/.copy" && rm -f "$home/.copy"
+        ;;
+    tmux-) echo text && tmux -S "$socket" capture-pane -p -t "=$session:" ;;
+    tmux-all) echo text && tmux -S "$socket" capture-pane -p -t "=$session:" -S - ;;
+    esac
+    ;;
+draw)
+    # One more display of the size the window has already: nobody notices.
+    is_alive || exit 5
+    stty rows "$2" cols "$1" && exec screen -c "$home/.screenrc" -U -x "$session"
+    ;;
+alive)
+    # Of these names (and NAME) those whose session runs.
+    for one in "$name" "$@"; do
+        session=rumpel-$one
+        is_alive && echo "$one"
+    done
+    :
+    ;;
+end)
+    case $mux in
+    screen) screen -S "$session" -X quit >/dev/null 2>&1 ;;
+    tmux) tmux -S "$socket" kill-session -t "=$session" 2>/dev/null ;;
+    esac
+    ;;
+esac

@@ -1,0 +1,191 @@
+"""The real Claude Code in real pods, against a model on loopback that speaks the real API."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pexpect
+import pyte
+import pytest
+
+from rumpel import names
+from tests.e2e.test_readme import commands
+from tests.support.fake_api import Model, model
+from tests.support.project import Project, ProjectFactory
+
+DEV = "rumpel-dev:1"
+VERSION = "2.1.332"
+PACKAGE = f"@anthropic-ai/claude-code-linux-x64@{VERSION}"
+KEY = "sk-ant-canary-7f3a9b1c5d2e8f4a6b0c"
+ON_HOST = {"image": DEV, "remoteUser": "dev", "runArgs": ["--network=host"]}
+DETACH = "\x01d"
+LOOK_S = 60
+
+
+@pytest.fixture(scope="session")
+def npm_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Packages are fetched once for all tests of a worker."""
+    if shutil.which("npm") is None:
+        pytest.skip("this machine has no npm")
+    asked = ["npm", "view", PACKAGE, "version", "--fetch-retries=0"]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode != 0 or not done.stdout.strip():
+        pytest.skip(f"npm's registry is out of reach: {done.stderr.strip()[:200]}")
+    return os.environ.get("NPM_CONFIG_CACHE") or str(Path.home() / ".npm")
+
+
+@pytest.fixture
+def fake() -> Iterator[Model]:
+    with model() as server:
+        yield server
+
+
+@pytest.fixture
+def project(rumpel_project: ProjectFactory, npm_cache: str, fake: Model) -> Project:
+    found = rumpel_project(config=ON_HOST)
+    found.write({".rumpelpod.json": json.dumps({"agentVersions": {"claude": VERSION}})})
+    found.home.env = found.home.env | {
+        "npm_config_cache": npm_cache,
+        "ANTHROPIC_BASE_URL": fake.url,
+        "ANTHROPIC_API_KEY": KEY,
+    }
+    return found
+
+
+@pytest.mark.timeout(400)
+def test_claude_from_its_start_to_the_merge(project: Project, fake: Model) -> None:
+    task = "please-run: echo made >new && git add new && git commit -qm 'by the agent'"
+    started = project.run("claude", "-d", "a", "--trust", "--", task, timeout=300).assert_ok()
+    assert "rumpel claude a" in started.stderr
+    (waited,) = project.run("wait", "a", "--timeout", "60", "--json").assert_ok().data
+    assert waited == {"name": "a", "agent": "claude", "state": "waiting", "status": "running"}
+    oid = project.inside("a", "git rev-parse HEAD")
+    project.wait_for_ref("a", oid)
+    assert project.git("show", "-s", "--format=%s", oid) == "by the agent"
+    (row,) = project.run("list", "--json").assert_ok().data
+    assert (row["agent"]["name"], row["agent"]["state"]) == ("claude", "waiting")
+    assert row["git"]["ahead"] == 1
+    assert "waiting" in project.run("list").stdout
+    asked = fake.asked[-1]
+    assert asked[0]["x-api-key"] == KEY
+    assert "You are in a pod" in json.dumps(asked[1]["system"])
+
+    _looks_and_leaves(project)
+    _speaks_with_it(project)
+    _survives_the_daemon(project)
+    _keeps_no_secret(project)
+
+    again = project.run("claude", "-d", "b", timeout=120).assert_ok()
+    assert "Installing" not in again.stderr, "one copy for all pods of an engine"
+    project.run("merge", "a").assert_ok()
+    assert (project.root / "new").read_text() == "made\n"
+
+
+@pytest.mark.timeout(400)
+def test_the_example_of_the_readme(project: Project) -> None:
+    for line in commands("Agents"):
+        said = project.run(*shlex.split(line)[1:], timeout=300).assert_ok().stdout
+        if " list" in line:
+            assert re.search(r"fix-login +(working|waiting) ", said)
+        if " capture " in line:
+            assert "Fix the login" in said
+    project.run("wait", "fix-login", "--timeout", "50").assert_ok()
+    assert "Now write a test" in project.run("capture", "fix-login").assert_ok().stdout
+
+
+def _looks_and_leaves(project: Project) -> None:
+    """On a terminal: the screen, the way out, and what is said then; a lost terminal harms not."""
+    shell = project.spawn("claude", "a", size=(30, 100))
+    screen = drawn(shell, "DONE", (30, 100))
+    assert any("bypass permissions on" in line for line in screen)
+    assert not any("dialog" in line for line in screen)
+    shell.send(DETACH)
+    shell.expect("goes on in pod a", timeout=LOOK_S)
+    shell.expect(pexpect.EOF)
+    lost = project.spawn("attach", "a", size=(24, 80))
+    drawn(lost, "DONE", (24, 80))
+    lost.close(force=True)
+    project.wait_until(lambda: displays(project) == 0, "the display of a lost terminal goes")
+
+
+def _speaks_with_it(project: Project) -> None:
+    project.run("send", "a", "grüß dich ☃").assert_ok()
+    # What was sent counts as work, so there is something to wait for.
+    waited = project.run("wait", "a", "--timeout", "50")
+    assert waited.code == 0, project.run("capture", "a").stdout
+    shown = project.run("capture", "a").assert_ok().stdout
+    assert "grüß dich ☃" in shown
+    assert "PONG" in shown, shown
+    assert "by the agent" in project.run("capture", "--all", "a").assert_ok().stdout
+
+
+def _survives_the_daemon(project: Project) -> None:
+    before = project.run("capture", "a").assert_ok().stdout
+    project.home.kill_daemon()
+    after = project.run("capture", "a").assert_ok().stdout
+    assert after == before
+    (row,) = project.run("list", "--json").assert_ok().data
+    assert row["agent"]["state"] == "waiting"
+
+
+def _keeps_no_secret(project: Project) -> None:
+    """Nowhere but in the process: not on the host, not in what Docker shows, not in the image."""
+    api, container = project.docker.api, project.container_id("a")
+    assert KEY not in json.dumps(api.inspect_container(container))
+    assert KEY not in json.dumps(api.inspect_image(api.inspect_container(container)["Image"]))
+    assert KEY not in api.logs(container).decode(errors="replace")
+    for path in project.home.path.rglob("*"):
+        if path.is_file():
+            assert KEY.encode() not in path.read_bytes(), path
+    argv = project.exec("a", "sh", "-c", "cat /proc/*/cmdline 2>/dev/null | tr '\\0' ' '")
+    assert KEY not in argv.stdout
+    places = (names.AGENT_HOME_PATH, "/workspaces", "/tmp", "/home", "/root", "/etc", "/var")
+    found = project.exec("a", "grep", "-rlF", KEY, *places, check=False)
+    assert found.stdout == ""
+
+
+def displays(project: Project) -> int:
+    listed = project.exec("a", "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout
+    return listed.count("-d -r rumpel-claude")
+
+
+def drawn(shell: pexpect.spawn, wanted: str, size: tuple[int, int]) -> list[str]:
+    """What a terminal shows once it shows `wanted`."""
+    screen = pyte.Screen(size[1], size[0])
+    stream = pyte.ByteStream(screen)
+    while not any(wanted in line for line in screen.display):
+        stream.feed(shell.read_nonblocking(1 << 16, timeout=LOOK_S))
+    return list(screen.display)
+
+
+@pytest.mark.parametrize(
+    ("env", "code", "words"),
+    [
+        ({"ANTHROPIC_API_KEY": None}, 2, ("nothing signs Claude Code in", "claude setup-token")),
+        ({"RUMPEL_AGENT_VERSIONS": "claude=0.0.1"}, 1, ("0.0.1",)),
+        ({"RUMPEL_AGENT_VERSIONS": "claude=../x"}, 2, ("agentVersions", "2.1.332")),
+    ],
+    ids=["no key", "no such version", "no version"],
+)
+def test_what_cannot_be_started_is_said(
+    project: Project, env: Mapping[str, str | None], code: int, words: tuple[str, ...]
+) -> None:
+    project.run("claude", "-d", "p", "--trust", env=env, timeout=200).assert_error(code, *words)
+
+
+def test_a_pod_without_a_terminal_program(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    env = {"ANTHROPIC_API_KEY": KEY}
+    project.run("claude", "-d", "p", env=env).assert_error(1, "neither screen nor tmux", "install")
+    project.run("attach", "p").assert_error(2, "needs a terminal", "rumpel capture p")
+    project.run("capture", "p").assert_error(3, "no agent runs in pod p", "rumpel claude p")
+    project.run("send", "p", "x").assert_error(3, "no agent runs")
+    project.run("wait", "p").assert_error(3, "no agent was started in pod p")
+    project.run("claude", "p", env=env).assert_error(2, "needs a terminal", "rumpel claude -d p")

@@ -1,0 +1,148 @@
+"""A model that answers on loopback in the shapes of the real API: text, and a tool loop.
+
+What it does is said by the last thing a person wrote: `please-run: COMMAND` has the agent run the
+command and then say DONE; anything else is answered with PONG.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+MARK = "please-run: "
+
+
+class Model(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[tuple[dict[str, str], dict[str, Any]]] = []
+        """Headers (lower-case) and bodies of what was asked."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Model
+
+    def do_HEAD(self) -> None:
+        self._head(200, 0)
+
+    def do_GET(self) -> None:
+        self._json(200, {"data": []})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])) or b"{}")
+        if not self.path.startswith("/v1/messages"):
+            self._json(200, {})
+            return
+        self.server.asked.append(({k.lower(): v for k, v in self.headers.items()}, body))
+        if "count_tokens" in self.path:
+            self._json(200, {"input_tokens": 10})
+            return
+        message = reply(body)
+        if body.get("stream"):
+            text = "".join(
+                f"event: {kind}\ndata: {json.dumps(data)}\n\n" for kind, data in events(message)
+            )
+            self._head(200, len(text.encode()), "text/event-stream")
+            self.wfile.write(text.encode())
+        else:
+            self._json(200, message)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing on the test's output."""
+
+    def _json(self, status: int, value: object) -> None:
+        text = json.dumps(value).encode()
+        self._head(status, len(text), "application/json")
+        self.wfile.write(text)
+
+    def _head(self, status: int, size: int, kind: str = "text/plain") -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(size))
+        self.end_headers()
+
+
+def reply(body: dict[str, Any]) -> dict[str, Any]:
+    blocks: list[dict[str, Any]] = []
+    for message in body["messages"]:
+        content = message["content"]
+        new = content if isinstance(content, list) else [{"type": "text", "text": content}]
+        blocks = [] if message["role"] == "assistant" else blocks + new
+    results = [block for block in blocks if block.get("type") == "tool_result"]
+    texts = [block.get("text", "") for block in blocks if block.get("type") == "text"]
+    asked = [text.partition(MARK)[2].splitlines()[0] for text in texts if MARK in text]
+    answer: list[dict[str, Any]] = [{"type": "text", "text": "PONG"}]
+    stop = "end_turn"
+    if results:
+        answer = [{"type": "text", "text": "DONE"}]
+    elif asked and any(tool.get("name") == "Bash" for tool in body.get("tools", ())):
+        tool = {"type": "tool_use", "id": f"toolu_{uuid.uuid4().hex}", "name": "Bash"}
+        answer = [tool | {"input": {"command": asked[-1], "description": "as asked"}}]
+        stop = "tool_use"
+    return {
+        "id": f"msg_{uuid.uuid4().hex}",
+        "type": "message",
+        "role": "assistant",
+        "model": body.get("model", "model"),
+        "content": answer,
+        "stop_reason": stop,
+        "stop_sequence": None,
+        "usage": {"input_tokens": 100, "output_tokens": 20},
+    }
+
+
+def events(message: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield (
+        "message_start",
+        {"type": "message_start", "message": message | {"content": [], "stop_reason": None}},
+    )
+    for index, block in enumerate(message["content"]):
+        is_text = block["type"] == "text"
+        empty = {"type": "text", "text": ""} if is_text else block | {"input": {}}
+        delta = (
+            {"type": "text_delta", "text": block["text"]}
+            if is_text
+            else {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
+        )
+        yield (
+            "content_block_start",
+            {"type": "content_block_start", "index": index, "content_block": empty},
+        )
+        yield "content_block_delta", {"type": "content_block_delta", "index": index, "delta": delta}
+        yield "content_block_stop", {"type": "content_block_stop", "index": index}
+    end = {"stop_reason": message["stop_reason"], "stop_sequence": None}
+    yield "message_delta", {"type": "message_delta", "delta": end, "usage": message["usage"]}
+    yield "message_stop", {"type": "message_stop"}
+
+
+@contextmanager
+def model() -> Iterator[Model]:
+    server = Model()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+if __name__ == "__main__":
+    server = Model()
+    sys.stdout.write(f"{server.url}\n")
+    sys.stdout.flush()
+    server.serve_forever()
