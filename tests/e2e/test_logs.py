@@ -13,7 +13,7 @@ CONFIG: dict[str, Any] = {"image": MINI_IMAGE, "runArgs": ["--network=none"]}
 
 
 def hook_state(project: Project) -> str:
-    nodes = project.run("graph", "a", "--json").assert_ok().data["nodes"]
+    nodes = project.run("graph", "a", "--plan", "create", "--json").assert_ok().data["nodes"]
     return next(str(one["state"]) for one in nodes if one["id"].endswith("onCreateCommand"))
 
 
@@ -76,9 +76,7 @@ def test_a_graph_is_watched_until_it_ends(rumpel_project: ProjectFactory) -> Non
     wait = "until [ -e /tmp/go ]; do sleep 0.05; done"
     config = {**CONFIG, "onCreateCommand": wait, "postCreateCommand": "exit 3"}
     project = rumpel_project(config=config)
-    still = project.run("graph", "a", "--follow").assert_ok()
-    assert "nothing runs now\n" in still.stderr
-    assert "will run" in still.stdout
+    project.run("graph", "a", "--follow").assert_error(3, "no pod 'a'")
     creating = project.start("create", "a", "b", "--no-prebuild")
     project.wait_until(lambda: hook_state(project) == "running", "the hook runs")
     reader = project.start("graph", "a", "--follow", "--json")
@@ -102,3 +100,6 @@ def test_a_graph_is_watched_until_it_ends(rumpel_project: ProjectFactory) -> Non
     said, _ = plain.communicate(timeout=60)
     assert (plain.returncode, reader.returncode) == (0, 0)
     assert "a · Running postCreateCommand · FAILED".encode() in said
+    still = project.run("graph", "a", "--follow").assert_ok()
+    assert "nothing runs now\n" in still.stderr
+    assert "onCreateCommand" in still.stdout
