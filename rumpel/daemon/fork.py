@@ -18,6 +18,7 @@ from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
 from rumpel.daemon.requests import Base, Target
 from rumpel.engine import faults
+from rumpel.engine.operation import Probe
 from rumpel.errors import Conflict, NameTaken, UsageError
 from rumpel.graphs import fork as fork_graph
 from rumpel.graphs.create import address
@@ -120,6 +121,11 @@ async def _import(app: App, client: Client, pod: Pod) -> Origin:
         raise Conflict(
             f"pod {pod.name!r} has no workspace to fork",
             hint=f"rumpel create {pod.name}   finishes it",
+        )
+    if isinstance(probe := app.world.container(spec.host, access.container_id), Probe):
+        raise Conflict(
+            f"pod {pod.name!r} cannot be forked: {probe.detail or 'its container is gone'}",
+            hint=f"rumpel create {pod.name}   makes its container again, from its commits",
         )
     result = await app.runner.run(fork_graph.source(spec, access), client)
     for error in result.errors.values():

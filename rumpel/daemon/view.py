@@ -10,6 +10,7 @@ from typing import Any
 from rumpel import text
 from rumpel.adapters import git, threads
 from rumpel.adapters.docker_types import ContainerState
+from rumpel.daemon import pending
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
@@ -48,6 +49,8 @@ def status(app: App, pod: Pod, *, is_busy: bool | None = None) -> tuple[str, Con
     state = find_container(list(snapshot.containers.values()), pod.pod_id)
     busy = pod.pod_id in app.creating if is_busy is None else is_busy
     failed = app.pods.failed_node(pod.spec)
+    if failed is None and not busy and pending.source_of(app, pod.pod_id) is not None:
+        failed = "restore"  # of the work it is a fork of
     if state is None:
         if busy:
             return "creating", None

@@ -78,3 +78,23 @@ def test_a_delete_of_a_pod_that_is_recreated(
     assert ended(replacing)[0] == 0
     assert ended(deleting)[0] == 0
     assert_gone(project, "p")
+
+
+def test_a_fork_of_a_pod_whose_container_goes(
+    rumpel_project: ProjectFactory, tmp_path: Path
+) -> None:
+    """Before it began there is no fork; after that none that looks like a finished one."""
+    project = rumpel_project()
+    project.inside("p", "echo work >work")
+    held = Held(project, tmp_path, "fork.announced")
+    forking = project.start("fork", "p", "q")
+    held.reached("fork.announced")
+    project.docker.api.remove_container(project.container_id("p"), force=True)
+    held.go("fork.announced")
+    code, text = ended(forking)
+    assert code == 4, text
+    rows = project.run("list", "--json").assert_ok().data
+    assert {row["name"]: row["status"] for row in rows} == {"p": "gone", "q": "failed at restore"}
+    project.run("fork", "p", "r").assert_error(4, "'p' cannot be forked", "rumpel create p ")
+    assert "r" not in project.run("list", "-q").assert_ok().stdout.split()
+    project.run("delete", "--force", "p", "q").assert_ok()
