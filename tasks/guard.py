@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rumpel import names
 from rumpel.adapters import git, git_merged, threads
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import HostUnreachable, RumpelError, TimedOut, Unmerged
-from rumpel.tasks import mountpoint, stand_in
+from rumpel.tasks import mountpoint, stand_in, unsaved
 from rumpel.tasks.world import Access, PodAddress, SyncReport, World
 
 KIND = "guard"
@@ -105,7 +105,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     branches = dict(world.links.branches(pod.pod_id))
     if not inputs.force:
         try:
-            await refuse(world, pod, branches=branches, work=work)
+            await refuse(world, pod, branches=branches, work=work, access=reached.access)
         except Unmerged:
             await let_go(world, pod, reached)
             raise
@@ -235,7 +235,30 @@ async def _taken_by(repo: git.Repo, pod: PodAddress, branches: Mapping[str, str]
     return ""
 
 
-async def refuse(world: World, pod: PodAddress, *, branches: dict[str, str], work: Work) -> None:
+def _listed(unmerged: list[tuple[str, str]], known: unsaved.Names, work: Work) -> str:
+    lines = (
+        *_lines([f"{oid[:12]} {subject}" for oid, subject in unmerged], len(unmerged)),
+        *_lines([f"{oid[:12]} {subject}" for oid, subject in known.commits], work.commits),
+        *_lines(known.files, work.dirty),
+    )
+    return "".join(f"\n  {line}" for line in lines)
+
+
+def _lines(named: Sequence[str], count: int) -> list[str]:
+    """At most SHOWN of them; nothing where none is known by name."""
+    shown = list(named[:SHOWN])
+    more = count - len(shown)
+    return [*shown, f"and {more} more"] if shown and more > 0 else shown
+
+
+async def refuse(
+    world: World,
+    pod: PodAddress,
+    *,
+    branches: dict[str, str],
+    work: Work,
+    access: Access | None = None,
+) -> None:
     """Raises Unmerged with a list when there is work that would be lost."""
     repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
     unmerged = await git_merged.unmerged(repo, sorted(set(branches.values())))
@@ -252,22 +275,37 @@ async def refuse(world: World, pod: PodAddress, *, branches: dict[str, str], wor
     parts = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
     if not parts:
         return
+    known = unsaved.Names()
+    if access is not None and (work.dirty or work.commits):
+        known = await unsaved.names(world, pod, access, commits=bool(work.commits))
     take = await _taken_by(repo, pod, branches) if unmerged else ""
-    unmerged += inside
     for module in modules[:SHOWN]:
         take += f"{module.taken_by(module.path)}   takes those of the submodule; "
-    listed = "".join(f"\n  {oid[:12]} {subject}" for oid, subject in unmerged[:SHOWN])
-    more = f"\n  and {len(unmerged) - SHOWN} more" if len(unmerged) > SHOWN else ""
+    raise _unmerged(pod, ", ".join(parts), [*unmerged, *inside], work=work, known=known, take=take)
+
+
+def _unmerged(
+    pod: PodAddress,
+    counted: str,
+    unmerged: list[tuple[str, str]],
+    *,
+    work: Work,
+    known: unsaved.Names,
+    take: str,
+) -> Unmerged:
     if work.commits:
-        take += f"rumpel enter {pod.pod} -- git branch NEW   gives HEAD's commits a branch; "
-    raise Unmerged(
-        f"pod {pod.pod!r} has {', '.join(parts)}{listed}{more}",
+        which = f"NEW {known.commits[0][0][:12]}" if known.commits else "NEW"
+        take += f"rumpel enter {pod.pod} -- git branch {which}   gives a commit a branch; "
+    return Unmerged(
+        f"pod {pod.pod!r} has {counted}{_listed(unmerged, known, work)}",
         hint=f"{take}rumpel delete --force {pod.pod}   deletes it all the same "
         "(rumpel undelete gets it back)",
         details={
             "unmerged": [{"oid": oid, "subject": subject} for oid, subject in unmerged],
             "dirty": work.dirty,
+            "files": list(known.files),
             "commits_on_no_branch": work.commits,
+            "loose": [{"oid": oid, "subject": subject} for oid, subject in known.commits],
             "stashes": work.stashes,
             "worktrees": work.trees,
             "large_files": work.large_files,

@@ -52,6 +52,25 @@ def test_work_that_git_status_does_not_tell(
     project.run("delete", "--force", "p").assert_ok()
 
 
+def test_a_refusal_names_what_would_go(rumpel_project: ProjectFactory) -> None:
+    """And what it advises to do for a commit on no branch does it, wherever HEAD is."""
+    project = rumpel_project()
+    lost = inside(
+        project,
+        "git commit -q --allow-empty -m 'on a tag'; git tag t; git rev-parse HEAD;"
+        "git reset -q --hard HEAD~1; touch 01 02 03 04 05 06 07 08 09 10 11 'a b'",
+    )
+    files = tuple(f"{number:02}" for number in range(1, 11))
+    refused = project.run("delete", "p")
+    refused.assert_error(4, "12 uncommitted files", f"{lost[:12]} on a tag", *files, "and 2 more")
+    advice = f"git branch NEW {lost[:12]}"
+    assert f"rumpel enter p -- {advice} " in refused.stderr
+    inside(project, f"rm [0-9]* 'a b'; {advice}")
+    project.run("delete", "p").assert_error(4, "1 unmerged commit", "rumpel merge p:NEW")
+    project.run("merge", "p:NEW", "--keep").assert_ok()
+    project.run("delete", "p").assert_ok()
+
+
 def test_squashed_and_rebased_work_is_merged(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     commits = "for i in 1 2; do echo $i >$i; git add $i; git commit -qm $i; done"
