@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from rumpel.engine.graph import Graph
+from rumpel.engine.graph import Graph, Handle
 from rumpel.graphs.create import address, node_id
 from rumpel.model import PodSpec
 from rumpel.tasks import guard, keep, remove
@@ -14,18 +14,20 @@ KEEP_S = 7 * 86400.0
 
 
 def delete(
-    pods: Iterable[tuple[PodSpec, Access | None]], *, force: bool, keep_s: float = KEEP_S
+    pods: Iterable[tuple[PodSpec, Access | None]],
+    *,
+    force: bool,
+    keep_s: float = KEEP_S,
+    dirty: Mapping[str, int] | None = None,
 ) -> Graph:
-    """`keep_s`: how long they stay in the trash; 0 for pods that nobody ever used."""
+    """`keep_s`: how long they stay in the trash; 0 for pods that nobody ever used.
+
+    `dirty`: uncommitted files as last seen, by pod id, for those that cannot be asked any more.
+    """
     graph = Graph("delete")
     for spec, access in pods:
         where = address(spec)
-        guarded = graph.add(
-            guard,
-            node_id("guard", spec),
-            guard.Inputs(address=where, access=access, force=force),
-            pod=spec.pod,
-        )
+        guarded = _guarded(graph, spec, access, force=force, dirty=dirty or {})
         kept = graph.add(
             keep,
             node_id("keep", spec),
@@ -45,10 +47,18 @@ def delete(
             ),
             pod=spec.pod,
         )
-        graph.add(
-            remove,
-            node_id("remove", spec),
-            remove.Inputs(address=where, kept=kept.out("kept")),
-            pod=spec.pod,
-        )
+        going = remove.Inputs(address=where, kept=kept.out("kept"))
+        graph.add(remove, node_id("remove", spec), going, pod=spec.pod)
     return graph
+
+
+def _guarded(
+    graph: Graph, spec: PodSpec, access: Access | None, *, force: bool, dirty: Mapping[str, int]
+) -> Handle:
+    inputs = guard.Inputs(
+        address=address(spec),
+        access=access,
+        force=force,
+        known_dirty=dirty.get(spec.pod_id, 0),
+    )
+    return graph.add(guard, node_id("guard", spec), inputs, pod=spec.pod)

@@ -36,6 +36,8 @@ class Inputs:
     address: PodAddress
     access: Access | None
     force: bool
+    known_dirty: int = 0
+    """Uncommitted files when it was last seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,8 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     lost: tuple[str, ...] = ()
     try:
         reached = await start(world, pod, inputs.access)
+        if reached.access is None and inputs.known_dirty and not inputs.force:
+            raise _gone_with_work(pod, inputs.known_dirty)
         if reached.access is not None:
             await world.links.connect(pod, reached.access)
             report = await world.links.sync(pod)
@@ -131,6 +135,17 @@ def unknown(pod: PodAddress, error: RumpelError) -> Unmerged:
         f"cannot tell whether pod {pod.pod!r} has unsaved work: {error.message}",
         hint=f"rumpel delete --force {pod.pod}   deletes it all the same",
         details={"cause": error.to_json()},
+    )
+
+
+def _gone_with_work(pod: PodAddress, files: int) -> Unmerged:
+    many = "files" if files > 1 else "file"
+    return Unmerged(
+        f"the container of pod {pod.pod!r} is gone, and with it {files} uncommitted {many} that "
+        "it had when it was last seen",
+        hint=f"rumpel delete --force {pod.pod}   deletes what is left; "
+        f"rumpel create {pod.pod}   makes it again, from its commits",
+        details={"dirty": files},
     )
 
 

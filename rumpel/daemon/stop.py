@@ -63,7 +63,8 @@ async def _deleted(
     pairs = [(pod.spec, access_of(app, pod)) for pod in pods]
     result = None
     if pairs:
-        graph = delete_graph.delete(pairs, force=force, keep_s=keep_s)
+        seen = {pod.pod_id: (app.links.dirty.get(pod.pod_id) or (0,))[0] for pod in pods}
+        graph = delete_graph.delete(pairs, force=force, keep_s=keep_s, dirty=seen)
         _tell_sessions(app, client, pods)
         try:
             with app.pods.are_ending(pods, "deleted"):

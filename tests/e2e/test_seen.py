@@ -95,5 +95,6 @@ def test_what_people_are_told(rumpel_project: ProjectFactory) -> None:
     assert "1 open session" in project.run("stop", "alicee").assert_ok().stderr
     shell.expect(rb"pod alicee is stopped")
     shell.expect(pexpect.EOF)
-    lost = project.run("delete", "alice", "alicee").assert_ok()
+    project.run("delete", "alice").assert_error(4, "is gone", "1 uncommitted file", "--force alice")
+    lost = project.run("delete", "--force", "alice", "alicee").assert_ok()
     assert "had 1 uncommitted file when it was last seen" in lost.stderr
