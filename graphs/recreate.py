@@ -30,6 +30,7 @@ def recreate(
     before: Before,
     *,
     kept: tuple[str, ...],
+    named: tuple[str, ...] = (),
     force: bool = False,
     bases: dict[str, tuple[str, ...]] | None = None,
 ) -> Graph:
@@ -42,6 +43,7 @@ def recreate(
         old_folder=before.folder,
         was_running=before.is_running,
         kept=kept,
+        named=named,
         force=force,
     )
     replaced = graph.add(replace, node_id("replace", spec), wanted, pod=spec.pod)

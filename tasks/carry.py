@@ -64,6 +64,19 @@ class Carried:
     items: Mapping[bytes, bytes]
     extras: frozenset[bytes]
     skipped: frozenset[bytes]
+    left: Mapping[bytes, int]
+    """What stayed behind as ignored: how many files of each file or folder."""
+    attached: frozenset[bytes]
+    """What both containers have on a mount."""
+
+    def unmatched(self, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the patterns that nothing has."""
+        there = [*self.attached, *self.items]
+        return tuple(
+            pattern
+            for pattern in patterns
+            if not any(map(Choice(kept=(pattern,)).is_wanted, (p.rstrip(b"/") for p in there)))
+        )
 
 
 async def ignored(place: Place) -> frozenset[bytes]:
@@ -173,6 +186,8 @@ async def over(
         items=sent.items,
         extras=frozenset(got.items.keys() - sent.items.keys()),
         skipped=frozenset(sent.skipped),
+        left=sent.left,
+        attached=chosen.attached,
     )
 
 
@@ -200,19 +215,35 @@ async def _read(place: Place, chosen: Choice) -> Copy:
     return copy
 
 
-async def tidy(place: Place, carried: Carried, kept: tuple[str, ...]) -> bool:
+async def going(place: Place, kept: tuple[str, ...]) -> list[bytes]:
+    """What git ignores now in a workspace that runs, and no pattern or mount keeps."""
+    found, detail = await asyncio.gather(ignored(place), place.host.inspect(place.container_id))
+    folders = (place.folder, place.folder)
+    chosen = choice(detail, detail, folders=folders, kept=kept, ignored=found)
+    if chosen is None:
+        return []
+    stays = chosen.attached
+    return sorted(path for path in found if path not in stays and not chosen.is_kept(path))
+
+
+async def tidy(place: Place, carried: Carried, kept: tuple[str, ...]) -> Mapping[bytes, int] | None:
     """In the new container, which runs by now: take away what should not be there.
 
     Ignored files that came along because nobody could be asked, and what the image brought that
-    the pod had removed. False when something that stayed behind is not ignored after all.
+    the pod had removed. Answers what the pod does not have any more, as `Carried.left`; None when
+    something that stayed behind is not ignored after all.
     """
     now, are_ignored = await asyncio.gather(ignored(place), _are_ignored(place, carried.skipped))
     if not are_ignored:
-        return False
+        return None
     files, folders = unwanted(carried, now, Choice(ignored=now, kept=kept))
     await _remove(place, REMOVE, files)
     await _remove(place, REMOVE_FOLDERS, folders)
-    return True
+    left = dict(carried.left)
+    for path in files:
+        if path in carried.items and (above := _ignored_above(now, path)) is not None:
+            left[above] = left.get(above, 0) + 1
+    return left
 
 
 async def _are_ignored(place: Place, paths: frozenset[bytes]) -> bool:
@@ -271,12 +302,17 @@ def unwanted(
 
 
 def _is_ignored(ignored: frozenset[bytes], path: bytes) -> bool:
+    return _ignored_above(ignored, path) is not None
+
+
+def _ignored_above(ignored: frozenset[bytes], path: bytes) -> bytes | None:
+    """The one that is `path` or a folder it lies in."""
     end = len(path)
     while end > 0:
         if path[:end] in ignored:
-            return True
+            return path[:end]
         end = path.rfind(b"/", 0, end)
-    return False
+    return None
 
 
 def _below(folder: str, mount: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,7 @@ already. Engine API: `/stop`, `/create`, `/archive`, `/start`, `/rename`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -23,13 +23,15 @@ from rumpel.tasks.world import Access, PodAddress, World
 
 KIND = "replace"
 TITLE = "Replacing container"
-VERSION = 1
+VERSION = 2
 POLICY = Policy(slots=("create",), timeout_s=3600.0)
 
 GRACE_S = 10
 A = TypeVar("A")
 B = TypeVar("B")
 TIMES_TRIED = 2
+TOLD = 100
+"""So many of what goes are written down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,8 @@ class Inputs(container.Inputs):
     old_folder: str
     kept: tuple[str, ...]
     """Patterns of ignored files that come along."""
+    named: tuple[str, ...] = ()
+    """Those of them that were asked for just now."""
     was_running: bool
     force: bool
     """Also when nothing it is made of has changed."""
@@ -50,6 +54,12 @@ class Output:
     container_id: str
     """Empty: the pod has none, and nothing was carried."""
     files: int
+    gone: tuple[tuple[str, int], ...] = ()
+    """Ignored files and folders that did not come along, with how many files; the largest."""
+    more_gone: int = 0
+    """How many besides these."""
+    unmatched: tuple[str, ...] = ()
+    """Patterns of `named` that nothing in the workspace has."""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -192,14 +202,32 @@ async def _replace(
         raise container.removed_meanwhile(inputs)
     if state.status != "running":
         raise await container.ended_at_once(world, inputs, state)
-    is_clean = carried is None or (seen is not None and not carried.extras | carried.skipped)
-    if carried is not None and not is_clean and not await _tidy(world, inputs, new, carried):
-        return None
+    left: Mapping[bytes, int] | None = {}
+    if carried is not None:
+        is_clean = seen is not None and not carried.extras | carried.skipped
+        left = carried.left if is_clean else await _tidy(world, inputs, new, carried)
     ctx.fault("tidied")
-    return Output(container_id=new_id, files=0 if carried is None else len(carried.items))
+    return None if left is None else _output(inputs, new_id, carried, left)
 
 
-async def _tidy(world: World, inputs: Inputs, new: carry.Place, carried: carry.Carried) -> bool:
+def _output(
+    inputs: Inputs, new_id: str, carried: carry.Carried | None, left: Mapping[bytes, int]
+) -> Output:
+    if carried is None:
+        return Output(container_id=new_id, files=0)
+    gone = sorted(left.items(), key=lambda item: (-item[1], item[0]))
+    return Output(
+        container_id=new_id,
+        files=len(carried.items),
+        gone=tuple((path.decode("utf-8", "replace"), count) for path, count in gone[:TOLD]),
+        more_gone=max(0, len(gone) - TOLD),
+        unmatched=carried.unmatched(inputs.named),
+    )
+
+
+async def _tidy(
+    world: World, inputs: Inputs, new: carry.Place, carried: carry.Carried
+) -> Mapping[bytes, int] | None:
     try:
         return await carry.tidy(new, carried, inputs.kept)
     except RumpelError as error:

@@ -90,6 +90,8 @@ class Copy:
     """What was passed on: path -> digest. A folder's path ends with a slash."""
     skipped: set[bytes] = field(default_factory=set)
     """Those of `choice.ignored` that were met; a folder's path ends with a slash."""
+    left: dict[bytes, int] = field(default_factory=dict)
+    """How many files stayed behind of each of `choice.ignored`."""
     missing: set[bytes] = field(default_factory=set)
     """What should have come along, but was seen too late: another passage needs it."""
     root: tuple[int, int] | None = None
@@ -133,6 +135,7 @@ class Copy:
                 self.skipped.add(path + b"/" if entry.kind == FOLDER else path)
             if not choice.is_kept(path):
                 self._leave(entry)
+                self.left[above] = self.left.get(above, 0) + (entry.kind != FOLDER)
                 return False
         if choice.hiding and entry.kind != FOLDER and _is_under(choice.hiding, path):
             shown = path.decode(errors="replace")

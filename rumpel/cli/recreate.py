@@ -7,6 +7,7 @@ from rumpel.cli import session
 from rumpel.cli.answer import show
 from rumpel.cli.interrupt import Interrupts
 from rumpel.cli.options import add_pod_making
+from rumpel.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ WOULD = {
     "new container": "would make a new container",
     "new image": "would make a new image, and a new container when it is another one",
 }
+SHOWN = 10
+"""So many ignored files and folders are named."""
 
 
 def add_arguments(parser: Declared) -> None:
@@ -78,6 +81,11 @@ def add_arguments(parser: Declared) -> None:
 
 def run(args: Arguments, passed: list[str], options: Options) -> int:
     names.check_pod_name(args.name)
+    if args.clean and args.keep:
+        raise UsageError(
+            "--clean keeps no ignored file, so there is nothing for --keep",
+            hint="leave one of them out; nothing was done",
+        )
     request: dict[str, object] = {
         "name": args.name,
         "plan": args.plan,
@@ -103,6 +111,23 @@ def render(row: dict[str, Any], args: Arguments, options: Options) -> None:
     if args.plan:
         for reason in row["reasons"]:
             ui.out(f"  {_reason(reason)}")
+    for line in _going(row, "would go" if args.plan else "went"):
+        ui.out(f"  {line}")
+
+
+def _going(row: dict[str, Any], word: str) -> list[str]:
+    """Ignored files that stay behind."""
+    gone = row.get("gone", [])
+    if gone is None:
+        return [f"ignored files {word}, but for those that are kept (start it to see which)"]
+    lines = [f"{word} (ignored): {_counted(one)}" for one in gone[:SHOWN]]
+    more = len(gone) - len(lines) + row.get("more_gone", 0)
+    return [*lines, f"and {more} more"] if more > 0 else lines
+
+
+def _counted(one: dict[str, Any]) -> str:
+    path, files = text.safe(str(one["path"])), one["files"]
+    return path if files is None else f"{path} ({text.count(files, 'file')})"
 
 
 def _reason(reason: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rumpel import names
 from rumpel.daemon import create as create_verb
-from rumpel.daemon import forward, replacing, requests
+from rumpel.daemon import forward, ignored, replacing, requests
 from rumpel.daemon import graph as graph_verb
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
@@ -23,7 +23,7 @@ from rumpel.engine.operation import ReasonKind
 from rumpel.engine.plan import Plan, Verdict
 from rumpel.errors import NotFound
 from rumpel.graphs.create import create, node_id
-from rumpel.graphs.recreate import recreate
+from rumpel.graphs.recreate import Before, recreate
 from rumpel.model import PodSpec
 
 LATER = ("remote_env", "env_probe", "shares_branches", "ports", "hooks")
@@ -45,9 +45,11 @@ async def run(app: App, client: Client) -> dict[str, object]:
         await app.by_hand.look([spec])
     plan = app.engine.plan(graph, refresh=refresh)
     is_forced = _is_forced(client, spec, refresh)
-    if client.request.args["plan"]:
-        return _answer(client, {**_row(app, pod), **planned(app, plan, pod, spec, is_forced)})
     done = planned(app, plan, pod, spec, is_forced)
+    if client.request.args["plan"]:
+        if is_forced or needs_container(plan, spec):
+            done |= await ignored.would_go(app, where, client, pod)
+        return _answer(client, {**_row(app, pod), **done})
     await faults.reach("recreate.planned")
     if plan.is_fresh and not is_forced:
         await replacing.staying(app, pod)
@@ -56,7 +58,8 @@ async def run(app: App, client: Client) -> dict[str, object]:
         await forward.settle(app, client, [spec])
         return _answer(client, {**_row(app, pod), **done})
     async with replacing.alone(app, pod):
-        await _run(app, client, where, pod, spec, graph=graph, plan=plan, refresh=refresh)
+        result = await _run(app, client, where, pod, spec, graph=graph, plan=plan, refresh=refresh)
+    done |= ignored.went(client, result.outputs.get(node_id("replace", spec)))
     return _answer(client, {**_row(app, pod), **done})
 
 
@@ -142,16 +145,13 @@ async def _run(
     graph: Graph,
     plan: Plan,
     refresh: list[str],
-) -> None:
+) -> RunResult:
     """Raises the error of the node that failed; the pod is then as it was, or goes on there."""
-    args = client.request.args
     is_forced = _is_forced(client, spec, refresh)
     is_swap = is_forced or needs_container(plan, spec)
     was = replacing.before(app, pod)
     if is_swap:
-        kept = () if args["clean"] else (*where.settings.get("keepIgnored"), *args["keep"])
-        bases = await requests.bases_of(spec)
-        graph = recreate(spec, was, kept=kept, force=is_forced, bases=bases)
+        graph = await _swapping(client, where, spec, was, force=is_forced)
         await replacing.note(app, pod, spec, was)
         await faults.reach("recreate.noted")
     app.creating[pod.pod_id] = app.creating.get(pod.pod_id, 0) + 1
@@ -171,6 +171,7 @@ async def _run(
         app.reopen_ports(pod.pod_id)
     _explain(client, pod, result)
     forward.raise_unless_port(client, result)
+    return result
 
 
 def _explain(client: Client, pod: Pod, result: RunResult) -> None:
@@ -178,6 +179,19 @@ def _explain(client: Client, pod: Pod, result: RunResult) -> None:
         create_verb.point_to_log(error, pod.name)
     if any(place_of(name).pod is None for name in result.errors):  # nothing of its own was reached
         client.warn(f"pod {pod.name!r} goes on as it was")
+
+
+async def _swapping(
+    client: Client, where: Target, spec: PodSpec, was: Before, *, force: bool
+) -> Graph:
+    return recreate(
+        spec,
+        was,
+        kept=ignored.kept(where, client),
+        named=ignored.named(client),
+        force=force,
+        bases=await requests.bases_of(spec),
+    )
 
 
 def _row(app: App, pod: Pod) -> dict[str, Any]:

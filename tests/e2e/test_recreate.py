@@ -355,6 +355,29 @@ class Rounds:
         assert shown == f"{number} {number % 2}\n", why
 
 
+def test_ignored_files_that_go_are_named(rumpel_project: ProjectFactory) -> None:
+    """Before, where the pod can be asked, and after; a --keep that keeps nothing is told of."""
+    project = rumpel_project(FILES)
+    fill = "mkdir -p ignored; touch ignored/1 ignored/2 ignored/3 l.log .env"
+    project.inside("p", fill)
+    plan = project.run("recreate", "p", "--force", "--plan").assert_ok().stdout
+    assert "would go (ignored): ignored\n  would go (ignored): l.log\n" in plan
+    assert ".env" not in plan
+    done = project.run("recreate", "p", "--force", "--keep", "*.log", "--keep", "tpyo").assert_ok()
+    assert "went (ignored): ignored (3 files)\n" in done.stdout
+    assert "l.log" not in done.stdout
+    assert "--keep tpyo" in done.stderr
+    assert "*.log" not in done.stderr
+    project.inside("p", fill)
+    project.run("stop", "p").assert_ok()
+    assert "start it" in project.run("recreate", "p", "--force", "--plan").assert_ok().stdout
+    done = project.run("recreate", "p", "--force", "--keep", "ignored/").assert_ok()
+    assert done.stdout == "p: new container\n  went (ignored): l.log (1 file)\n"
+    assert "--keep" not in done.stderr
+    assert project.inside("p", "ls ignored") == "1\n2\n3"
+    assert "went" not in project.run("recreate", "p", "--force", "--keep", "ignored").stdout
+
+
 @pytest.mark.timeout(7200 if ROUNDS > 5 else 240)
 @pytest.mark.slow
 def test_random_work_survives(rumpel_project: ProjectFactory, record_property: Record) -> None:

@@ -218,3 +218,9 @@ def test_create_says_what_it_did_to_each_pod(serve: Serve, run: Run) -> None:
         "up to date",
     ]
     assert daemon.requests[0]["args"]["no_wait"] is True
+
+
+def test_recreate_keeps_something_or_nothing(serve: Serve, run: Run) -> None:
+    """Said by whom both are given, before anything is asked for."""
+    serve()
+    run("recreate", "a", "--clean", "--keep", ".env").assert_error(2, "--keep", "nothing was done")
