@@ -49,7 +49,12 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         ctx.fault("imported")
         for branch, why in report.rejected:
             if branch == pod.pod:
-                raise Conflict(f"branch {branch!r} of the pod was not let in: {why}")
+                raise Conflict(
+                    f"branch {branch!r} of the pod was not let in: {why}",
+                    hint="take it out of the branch "
+                    f"(rumpel enter {pod.pod} -- git rebase -i ...) or raise the setting: "
+                    "rumpel config   shows where it comes from",
+                )
         await links.refresh_dirty(pod)
     return Output(commit=links.branches(pod.pod_id).get(pod.pod), why_not=why_not)
 

@@ -19,6 +19,7 @@ from rumpel.errors import RumpelError
 
 USAGE = "usage"
 """File of a door: bytes that imports of the pod brought, more or less."""
+LARGEST = "maxFileSize is"
 TIMEOUT_S = 120.0
 ASK_BYTES = 32 << 20
 MAX_SEARCHED = 500_000
@@ -49,7 +50,7 @@ def objects(repo: git.Repo, quarantine: Quarantine, limits: Limits) -> Found:
     fresh = quarantine.path / OBJECTS
     packs = list((fresh / "pack").glob("pack-*.pack"))
     largest = git_objects.largest_loose(fresh)
-    _refuse_large(largest, limits.object_bytes)
+    _refuse_large(largest, limits.object_bytes, LARGEST)
     if not packs:
         return Found(unpacked=largest)
     listed = _with_git(fresh) if repo.object_format != "sha1" else git_odb.packed(str(fresh))
@@ -58,7 +59,10 @@ def objects(repo: git.Repo, quarantine: Quarantine, limits: Limits) -> Found:
     count = unpacked = 0
     for name, kind, size in listed:
         is_tree = kind == git_odb.TREE
-        _refuse_large(size, limits.tree_bytes if is_tree else limits.object_bytes)
+        if is_tree:
+            _refuse_large(size, limits.tree_bytes, "limit")
+        else:
+            _refuse_large(size, limits.object_bytes, LARGEST)
         count, unpacked = count + 1, unpacked + size
         if is_tree:
             trees[name] = size
@@ -148,10 +152,10 @@ def _answers(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         position = end + 2 + int(size)
 
 
-def _refuse_large(size: int, most: int) -> None:
+def _refuse_large(size: int, most: int, what: str) -> None:
     if size > most:
         raise Refused(
-            f"refused: the pod sends an object of {size} bytes (limit {most})",
+            f"refused: the pod sends an object of {size} bytes ({what} {most})",
             details={"limit": "object bytes"},
         )
 

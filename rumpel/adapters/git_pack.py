@@ -171,7 +171,7 @@ class PackScanner:
         if size > self._limits.object_bytes:
             raise Refused(
                 f"refused: the pod sends an object of {size} bytes "
-                f"(limit {self._limits.object_bytes})",
+                f"(maxFileSize is {self._limits.object_bytes})",
                 details={"limit": "object bytes"},
             )
         self.unpacked_bytes += 0 if is_delta else size

@@ -33,7 +33,7 @@ AGENT = re.compile(rb"agent ([a-z]{1,20}) (working|waiting|failed|ended)")
 CONFLICT = "conflict: "
 MORE = "more"
 """Answer of a verb that takes MORE_PROGRAM, because the pod has submodules."""
-MORE_VERBS = ("loose", "modules")
+MORE_VERBS = ("large", "loose", "modules")
 MORE_PROGRAM = resource_text("pod_modules.sh")
 
 _QUOTED_NEWLINE = "'\"$rp_nl\"'"

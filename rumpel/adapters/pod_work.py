@@ -96,15 +96,22 @@ class Taken:
 
 
 async def take(
-    place: Place, branch: str, *, max_file_bytes: int, modules: Sequence[tuple[str, str]] = ()
+    place: Place,
+    branch: str,
+    *,
+    max_file_bytes: int,
+    modules: Sequence[tuple[str, str]] = (),
+    apart_from: Sequence[str] = (),
 ) -> Taken | None:
     """Make a snapshot in the pod; None when its own branch is checked out, without changes.
 
     `modules`: (key, folder) of submodules whose branches are imported. What is larger is left
-    out, and counted. Raises RumpelError with the words of the pod.
+    out, and counted. `apart_from`: commits the host has; none but those comes with it, and files
+    are as if all others were not committed. Raises RumpelError with the words of the pod.
     """
     others_kb = min(max_file_bytes, MAX_REPOSITORIES_BYTES) >> 10
-    words = [str(max_file_bytes), str(others_kb), *(word for pair in modules for word in pair)]
+    words = [str(max_file_bytes), str(others_kb), ",".join(apart_from) or "-"]
+    words += [word for pair in modules for word in pair]
     answer = await _run(place, "take", branch, *words, timeout_s=TAKE_TIMEOUT_S)
     if answer == "clean\n":
         return None

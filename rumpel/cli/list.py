@@ -98,7 +98,7 @@ def cells(
         row = [
             str(pod.get("name")),
             str((pod.get("agent") or {}).get("state") or "-"),
-            git_state(pod.get("git")),
+            git_state(pod.get("git"), str(pod.get("branch"))),
             status(pod),
             "-" if created is None else text.ago(now - created),
         ]
@@ -111,12 +111,17 @@ def cells(
     return headers, rows
 
 
-def git_state(git: dict[str, Any] | None) -> str:
-    """`up to date`, `ahead 1`, `ahead 1, behind 2 +dirty`; `-` when nothing is known."""
+def git_state(git: dict[str, Any] | None, branch: str = "") -> str:
+    """`up to date`, `ahead 1`, `ahead 1, behind 2 +dirty`; `-` when nothing is known.
+
+    With a `?` when the last commits of the pod's own branch are refused: how many, nobody knows.
+    """
     if not git:
         return "-"
     parts = [f"{side} {git[side]}" for side in ("ahead", "behind") if git.get(side)]
     known = git.get("ahead") is not None or git.get("behind") is not None
+    if any(item["branch"] in (branch, "*") for item in git.get("refused") or ()):
+        parts = [f"ahead {git.get('ahead') or ''}?", *parts[1 if git.get("ahead") else 0 :]]
     base = ", ".join(parts) or ("up to date" if known else "-")
     if git.get("merged"):
         base = "merged"

@@ -65,15 +65,15 @@ class App:
         self.snapshots: dict[str, HostSnapshot] = {}
         self.requests, idle, parallel = 0, asyncio.Event(), max(2, 2 * (os.cpu_count() or 1))
         self.ports = self._port_keeper(idle)
-        links = self.links = self._link_manager(idle)
-        self.by_hand = ByHandLook(links.repo)
+        self.links = self._link_manager(idle)
+        self.by_hand = ByHandLook(self.links.repo)
         self.world = World(
             home_id=self.home_id,
             hosts=self.hosts,
             snapshots=self.snapshots,
             links=self.links,
             ports=self.ports,
-            works=WorkKeeper(self._host, state_dir / "doors", limits.of_repo, links.modules.of),
+            works=self._work_keeper(),
             by_hand=self.by_hand,
             extra_labels=extra_labels(os.environ),
             default_parallel=parallel,
@@ -85,6 +85,15 @@ class App:
         self._repos: dict[str, git.Repo] = {}
         self._refs: dict[str, RepoRef] = {}
         self._compared: dict[tuple[str, str], tuple[int, int, float]] = {}
+
+    def _work_keeper(self) -> WorkKeeper:
+        return WorkKeeper(
+            self._host,
+            self.state_dir / "doors",
+            limits.of_repo,
+            self.links.modules.of,
+            self.links.branches,
+        )
 
     def _link_manager(self, idle: asyncio.Event) -> LinkManager:
         return LinkManager(

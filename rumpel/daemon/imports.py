@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from rumpel import text
-from rumpel.adapters import git_door, git_wire
+from rumpel.adapters import git_door, git_judge, git_wire, threads
 from rumpel.adapters.git_limits import Refused
 from rumpel.adapters.stream import Stream
 from rumpel.cache.events import EventLog
@@ -36,6 +36,7 @@ HEAD_TIMEOUT_S = 5.0
 GOODBYE_S = 5.0
 MAX_TOLD = 5
 MAX_WHY_CHARS = 300
+MAX_PATH_CHARS = 150
 MAX_BRANCHES = 20
 ALL = "*"
 
@@ -104,9 +105,32 @@ class Imports:
                 ref: (*found, state.refused[ref][2] if ref in state.refused else now)
                 for ref, found in imported.refusals.items()
             }
-            rejected = (*imported.rejected, *others)
+            rejected = (*await self._with_files(state, imported.rejected), *others)
             await self._note(state, rejected)
             return SyncReport(imported.branches, rejected, self._large.unsaved(pod.pod_id))
+
+    async def _with_files(
+        self, state: PodSync, rejected: tuple[tuple[str, str], ...]
+    ) -> tuple[tuple[str, str], ...]:
+        """Where a file is too large: which one, by the word of the pod."""
+        if rejected == state.rejected[0]:
+            return state.rejected[1]
+        found = list(rejected)
+        limits = await threads.call(self.doors.limits, state.pod.repo) if rejected else None
+        for number, (branch, why) in enumerate(rejected[:MAX_TOLD]):
+            if (
+                limits is None
+                or state.link is None
+                or git_judge.LARGEST not in why
+                or branch == ALL
+            ):
+                continue
+            words = (state.pod.workspace_folder, branch, str(limits.object_bytes))
+            with contextlib.suppress(RumpelError):
+                path = await state.link.request("large", *words, timeout_s=TELL_TIMEOUT_S)
+                found[number] = (branch, f"{why}: {text.safe(path)[:MAX_PATH_CHARS]}")
+        state.rejected = (rejected, tuple(found))
+        return state.rejected[1]
 
     def _tell(self, pod: PodAddress, before: Mapping[str, str], now: Mapping[str, str]) -> None:
         """That commits are here, in the log of events; of very many branches only some."""

@@ -34,6 +34,8 @@ class PodSync:
         """Set up just now: what it has is what the host gave it, so its import can wait."""
         self.refused: dict[str, tuple[str, str, float]] = {}
         """Ref -> (oid, why, when): not fetched again before it moves."""
+        self.rejected: tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]] = ((), ())
+        """What was refused of the branches, and the same with names of files."""
         self.is_told = False
         """The pod knows what was refused last."""
 

@@ -12,12 +12,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rumpel.adapters import git, git_door, git_push, git_snapshot, git_trash, pod_work, threads
 from rumpel.adapters.docker_api import DockerHost
-from rumpel.adapters.git_limits import Limits
+from rumpel.adapters.git_limits import Limits, Refused
 from rumpel.adapters.git_modules import Module
 from rumpel.adapters.git_trash import Deleted
 from rumpel.adapters.pod_work import Place
@@ -31,6 +32,7 @@ BRANCH = "snapshot"
 """In the scratch repository of the pod."""
 DOOR = "work"
 PUSH_TIMEOUT_S = 600.0
+MOST_TIPS = 20
 
 
 class WorkKeeper:
@@ -42,10 +44,11 @@ class WorkKeeper:
         doors_dir: Path,
         limits: Callable[[RepoRef], Limits],
         modules: Callable[[str], Iterable[Module]] = lambda _: (),
+        branches: Callable[[str], Mapping[str, str]] = lambda _: {},
     ) -> None:
-        """`modules`: the submodules a pod has, by its id."""
+        """`modules`: the submodules a pod has, by its id; `branches`: what the host has of it."""
         self._host, self._doors_dir, self._limits = host, doors_dir, limits
-        self._modules = modules
+        self._modules, self._branches = modules, branches
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def freeze(self, pod: PodAddress, access: Access) -> None:
@@ -59,30 +62,52 @@ class WorkKeeper:
         await pod_work.thaw(self._place(pod, access))
 
     async def take(self, pod: PodAddress, access: Access, kind: str) -> Taken | None:
-        place = self._place(pod, access)
         async with self._lock(pod):
             limits = await threads.call(self._limits, pod.repo)
-            modules = await self._known(pod)
-            found = await pod_work.take(
-                place,
-                pod.pod,
-                max_file_bytes=limits.object_bytes,
-                modules=[(key, module.path) for key, module in modules.items()],
-            )
-            if found is None:
-                return None
-            closing: asyncio.Task[None] | None = None
             try:
-                left = await self._hold_modules(pod, place, found, kind=kind, limits=limits)
-                repo = await _opened(pod)
-                await self._fetch(repo, pod, place, oid=found.oid, limits=limits)
-                closing = asyncio.create_task(_close(place, found))
-                snapshot = await git_trash.hold(
-                    repo, pod.pod_id, found.oid, kind=kind, at=int(time.time())
-                )
-                own = await git_snapshot.left_out(repo, found.oid) if found.left else ()
-            finally:
-                await (_close(place, found) if closing is None else closing)
+                return await self._take(pod, access, kind, limits=limits)
+            except Refused as error:
+                tips = _tips(pod, self._branches(pod.pod_id))
+                if not tips:
+                    raise
+                # One bad commit must not take everything else with it.
+                log.info("pod %s: without its last commits: %s", pod.pod, error.message)
+                taken = await self._take(pod, access, kind, limits=limits, apart_from=tips)
+                why = error.message.removeprefix("import failed: ").removeprefix("refused: ")
+                return taken and replace(taken, left=(why, *taken.left))
+
+    async def _take(
+        self,
+        pod: PodAddress,
+        access: Access,
+        kind: str,
+        *,
+        limits: Limits,
+        apart_from: Sequence[str] = (),
+    ) -> Taken | None:
+        place = self._place(pod, access)
+        modules = await self._known(pod)
+        found = await pod_work.take(
+            place,
+            pod.pod,
+            max_file_bytes=limits.object_bytes,
+            modules=[(key, module.path) for key, module in modules.items()],
+            apart_from=apart_from,
+        )
+        if found is None:
+            return None
+        closing: asyncio.Task[None] | None = None
+        try:
+            left = await self._hold_modules(pod, place, found, kind=kind, limits=limits)
+            repo = await _opened(pod)
+            await self._fetch(repo, pod, place, oid=found.oid, limits=limits)
+            closing = asyncio.create_task(_close(place, found))
+            snapshot = await git_trash.hold(
+                repo, pod.pod_id, found.oid, kind=kind, at=int(time.time())
+            )
+            own = await git_snapshot.left_out(repo, found.oid) if found.left else ()
+        finally:
+            await (_close(place, found) if closing is None else closing)
         every = (found, *(item for _, item in found.modules))
         return Taken(
             snapshot=snapshot,
@@ -181,7 +206,7 @@ class WorkKeeper:
             await git_door.remove(door)
         if imported.branches.get(BRANCH) != oid:
             why = dict(imported.rejected).get(BRANCH, "the pod sent another one")
-            raise RumpelError(f"the snapshot could not be imported: {why}")
+            raise Refused(f"the snapshot could not be imported: {why}")
 
     def _lock(self, pod: PodAddress) -> asyncio.Lock:
         return self._locks.setdefault(pod.pod_id, asyncio.Lock())
@@ -198,6 +223,12 @@ class WorkKeeper:
 async def _close(place: Place, found: pod_work.Taken) -> None:
     with contextlib.suppress(RumpelError):  # the next one removes it, too
         await pod_work.close(place, [key for key, _ in found.modules])
+
+
+def _tips(pod: PodAddress, branches: Mapping[str, str]) -> list[str]:
+    """Of its own branch first; of many only some."""
+    own_first = sorted(branches, key=lambda name: (name != pod.pod, name))
+    return list(dict.fromkeys(branches[name] for name in own_first))[:MOST_TIPS]
 
 
 async def _why_not_held(module: Module, owners: Iterable[str], oid: str) -> str:

@@ -110,6 +110,19 @@ END
     rp_ok "commits=$((rp_commits)) stashes=$((rp_stashes)) trees=$rp_trees"
 }
 
+rp_large() {
+    # The first file of branch $3 that is larger than $4 bytes and in no commit of the host.
+    rp_seq=$1
+    rp_out=$(git -C "$2" -c core.quotePath=false rev-list --objects "refs/heads/$3" --not --remotes \
+        2>/dev/null |
+        git -C "$2" cat-file --batch-check='%(objecttype) %(objectsize) %(rest)' 2>/dev/null |
+        sed -n 's/^blob \([0-9]\{'"${#4}"',\} .\)/\1/p' |
+        while read -r rp_size rp_path; do
+            [ "$rp_size" -le "$4" ] || { printf '%s\n' "$rp_path" && break; }
+        done)
+    rp_ok "$(printf '%.400s' "$rp_out")"
+}
+
 rp_hidden() {
     # 1 if a file is there that git is told to look away from: what it is, only a snapshot can tell.
     git -C "$1" -c core.quotePath=false ls-files -v 2>/dev/null | sed -n '/^[a-zS] /p' |

@@ -90,19 +90,22 @@ rw_quoted() {
 # Taking.
 
 rw_take() {
-    # $2: the pod's branch; $3: most bytes of a file; $4: most kilobytes of other repositories.
+    # $2: the pod's branch; $3: most bytes of a file; $4: most kilobytes of other repositories; $5:
+    # commits the host has, with commas, to take it apart from all others (-: with all of them).
     # Then git dir (below the main one) and folder of each submodule the host has: the branches of
     # those are imported, and their work becomes snapshots of their own, told first.
     rw_umask=$(umask)
     umask 077
     rw_top=$1 rw_branch=$2 rw_file_bytes=$3 rw_repo_kb=$4
-    rw_imported=$rw_nl rw_taken=$rw_nl rw_modules='' rw_unread='' rw_number=0
-    shift 4
+    rw_imported=$rw_nl rw_taken=$rw_nl rw_modules='' rw_unread='' rw_number=0 rw_apart=''
+    case $5 in -) rw_known='' ;; *) rw_known=$(echo "$5" | tr , ' ') ;; esac
+    shift 5
     while [ $# -gt 1 ]; do
         rw_take_module "$1" "$2"
         rw_number=$((rw_number + 1))
         shift 2
     done
+    rw_apart=$rw_known
     rw_take_one "$rw_top" "$rw_top/.git"
 }
 
@@ -203,7 +206,26 @@ rw_take_head() {
     else
         rw_base=$(rw_raw mktree </dev/null) || rw_die "$rw_what: no empty tree"
     fi
+    [ -z "$rw_apart" ] || rw_take_apart
     [ -n "$rw_head" ] || rw_head=$rw_tip
+}
+
+rw_take_apart() {
+    # The host refuses something of the last commits: as if all they changed was not committed.
+    rw_what='looking for a commit the host has' rw_least=''
+    for rw_oid in $rw_apart; do
+        rw_out=$(git -C "$rw_ws" merge-base HEAD "$rw_oid" 2>/dev/null) || continue
+        rw_number=$(git -C "$rw_ws" rev-list --count "$rw_out..HEAD") || continue
+        [ -z "$rw_least" ] || [ "$rw_number" -lt "$rw_least" ] || continue
+        rw_least=$rw_number rw_tip=$rw_out
+    done
+    [ -n "$rw_least" ] || rw_die "$rw_what: there is none"
+    rw_out=$(git -C "$rw_ws" -c log.showSignature=false log --max-count=20 \
+        --format='commit %h %s (its files are kept)' "$rw_tip..HEAD" --) || rw_die "$rw_what"
+    [ -z "$rw_out" ] || rw_left=$rw_left$rw_out$rw_nl
+    [ "$rw_least" -le 20 ] || rw_left="${rw_left}and $((rw_least - 20)) more commits$rw_nl"
+    rw_base=$(rw_raw rev-parse -q --verify "$rw_tip^{tree}") || rw_die "$rw_what: not there"
+    rw_parents="-p $rw_tip"
 }
 
 rw_take_repositories() {
@@ -340,6 +362,7 @@ rw_take_files() {
         # As the repository sees it: what only its filters change is not changed.
         [ ! -f "$rw_git/info/attributes" ] ||
             cp "$rw_git/info/attributes" "$rw_scratch/info/attributes"
+        [ -z "$rw_apart" ] || rw_try rw_raw read-tree --reset "$rw_tip"
         rw_raw update-index -q --unmerged --refresh >/dev/null 2>&1
         rw_what='reading the index'
         rw_hidden=$(rw_hidden_files)
@@ -468,7 +491,11 @@ rw_take_index() {
     rw_staged=$rw_base
     [ -f "$rw_git/index" ] || return
     rw_what='reading the index'
-    rw_try cp -p "$rw_git/index" "$rw_scratch/staged"
+    if [ -n "$rw_apart" ]; then
+        rw_try rw_with staged read-tree "$rw_tip"
+    else
+        rw_try cp -p "$rw_git/index" "$rw_scratch/staged"
+    fi
     rw_blob=$(rw_raw hash-object -w --no-filters --stdin <"$rw_scratch/staged") ||
         rw_die "$rw_what: cannot be written"
     rw_rows="100644 blob $rw_blob${rw_tab}index$rw_nl"
@@ -524,6 +551,11 @@ rw_take_state() {
         sequencer; do
         [ ! -e "$rw_git/$rw_path" ] || rw_busy="$rw_busy $rw_path"
     done
+    if [ -n "$rw_apart" ]; then
+        [ -z "$rw_busy" ] || rw_left="${rw_left}what is in progress: $rw_busy$rw_nl"
+        rw_busy=apart
+        return
+    fi
     [ -n "$rw_list" ] || return
     cd "$rw_git" || rw_die "$rw_what"
     rw_oids=$(printf '%s\n' "$rw_list" |
@@ -550,6 +582,11 @@ rw_take_refs() {
     rw_what='reading refs'
     rw_stashes=$(git -C "$rw_ws" -c log.showSignature=false log -g --format='%H %gs' refs/stash -- 2>/dev/null)
     [ -n "$rw_stashes" ] || rw_stashes=$(git -C "$rw_ws" rev-parse -q --verify refs/stash)
+    if [ -n "$rw_apart" ]; then
+        [ -z "$rw_stashes" ] || rw_left="$rw_left$(printf '%s\n' "$rw_stashes" | head -n 20 |
+            sed 's/^[0-9a-f]* */stash /')$rw_nl"
+        return
+    fi
     if [ -n "$rw_stashes" ]; then
         rw_blob=$(printf '%s\n' "$rw_stashes" | rw_raw hash-object -w --stdin) || rw_die "$rw_what"
         rw_rows="${rw_rows}100644 blob $rw_blob${rw_tab}stash$rw_nl"

@@ -65,9 +65,44 @@ def test_limits_are_settings(rumpel_project: ProjectFactory) -> None:
     project.run("create", "p").assert_ok()
     big = inside(project, "p", f"head -c 7000000 /dev/zero >zeros && git add -A && {COMMIT}")
     project.wait_until(lambda: bool(listed(project, "p")), "the refusal is in list")
-    assert "an object of 7000000 bytes (limit 6291456)" in listed(project, "p")[0]["reason"]
+    why = listed(project, "p")[0]["reason"]
+    assert "an object of 7000000 bytes (maxFileSize is 6291456)" in why
     assert project.repo.published()["p"] != big
     project.write({".rumpelpod.json": {"maxFileSize": "8m"}})
     project.run("delete", "p").assert_error(4, "unmerged commit")
     assert project.repo.published()["p"] == big
+    project.run("delete", "--force", "p").assert_ok()
+
+
+def test_one_large_file_takes_nothing_with_it(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project({".rumpelpod.json": {"maxFileSize": "6m"}})
+    project.run("create", "p").assert_ok()
+    known = inside(project, "p", f"echo 1 >first && git add -A && {COMMIT}")
+    project.wait_for_ref("p", known)
+    inside(project, "p", f"head -c 8388608 /dev/zero >'big one' && git add -A && {COMMIT}")
+    inside(project, "p", f"echo 2 >second && git add -A && {COMMIT} && echo 3 >third")
+    project.wait_until(lambda: bool(listed(project, "p")), "the refusal is in list")
+    why = "an object of 8388608 bytes (maxFileSize is 6291456): big one"
+    assert why in listed(project, "p")[0]["reason"]
+    row = project.run("list").assert_ok().stdout
+    assert "ahead 1?" in row
+    assert "up to date" not in row
+    project.run("merge", "p").assert_error(4, why, "git rebase -i", "rumpel config")
+    done = project.run("snapshot", "p").assert_ok()
+    assert "maxFileSize is 6291456" in done.stderr
+    assert "big one" in done.stderr
+    project.run("stop", "p").assert_ok()
+    assert "without a last look" not in project.home.log
+    project.run("delete", "p").assert_error(4, why)
+    gone = project.run("delete", "--force", "p").assert_ok()
+    for text in ("maxFileSize is 6291456", "work (its files are kept)", "file big one"):
+        assert text in gone.stderr
+    back = project.run("undelete", "p").assert_ok()
+    assert "file big one" in back.stderr
+    here = inside(
+        project, "p", "git rev-parse HEAD && cat first second third && ls && git status -s"
+    )
+    assert here.split("\n")[:4] == [known, "1", "2", "3"]
+    assert "?? second" in here
+    assert "big one" not in here
     project.run("delete", "--force", "p").assert_ok()

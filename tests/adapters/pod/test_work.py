@@ -22,7 +22,7 @@ FILES = {
     "run.sh": b"#!/bin/sh\n",
     "data.bin": bytes(range(256)),
 }
-LIMITS = ("1000000", "100000")
+LIMITS = ("1000000", "100000", "-")
 
 
 def work(shell: str, *args: str) -> str:
@@ -94,6 +94,47 @@ def test_everything_comes_back(shell: str, workspace: Path, tmp_path: Path, prog
     assert photo_of(target) == before, f"seed {seed}"
     git(target, "fsck", "--no-dangling", "--connectivity-only")
     assert not (target / ".git/rumpel/scratch").exists()
+
+
+@pytest.mark.parametrize("where", ["p", "--detach"])
+def test_apart_from_commits_the_host_refuses(
+    shell: str, workspace: Path, tmp_path: Path, where: str
+) -> None:
+    known = git(workspace, "rev-parse", "HEAD").strip()
+    git(workspace, "switch", "-q", where)
+    (workspace / "big one").write_bytes(random.randbytes(1_500_000))
+    run(workspace, "git add -A; git commit -qm large")
+    blob = git(workspace, "rev-parse", "HEAD:big one").strip()
+    (workspace / "src/app.py").write_text("stashed\n")
+    git(workspace, "stash", "-q")
+    run(workspace, "rm data.bin; echo 2 >small; git add -A; git commit -qm little")
+    run(workspace, "echo 3 >staged; git add staged; echo 4 >src/lib.py; echo 5 >untracked")
+    before = photo_of(workspace)
+    take = ("take", str(workspace), "p", *LIMITS[:2], f"{'0' * 40},{known}")
+    answer = work(shell, *take)
+    assert " work=1 " in answer
+    assert work(shell, *take) == answer
+    oid, scratch = answer.split()[1], workspace / ".git/rumpel/scratch"
+    assert photo_of(workspace) == before
+    assert git(scratch, "rev-list", oid).split() == [oid, known]
+    assert blob not in git(scratch, "rev-list", "--objects", oid)
+    left = git(scratch, "show", f"{oid}:left")
+    for text in ("large (its files are kept)", "little (its", "file big one", "stash WIP on"):
+        assert text in left
+    git(workspace, "update-ref", "refs/heads/known", known)
+    target = carried(workspace, oid, tmp_path)
+    git(target, "reset", "-q", "--hard", known)
+    work(shell, "put", str(target), oid, "p")
+    assert git(target, "rev-parse", "HEAD").strip() == known
+    status = git(target, "status", "--porcelain").split()
+    assert status == [
+        "D",
+        "data.bin",
+        "M",
+        "src/lib.py",
+        *["??", "small", "??", "staged", "??", "untracked"],
+    ]
+    assert [(target / name).read_text() for name in ("small", "src/lib.py")] == ["2\n", "4\n"]
 
 
 def test_a_clean_workspace_is_none(shell: str, workspace: Path) -> None:
@@ -180,7 +221,7 @@ def test_what_does_not_fit_is_named(shell: str, workspace: Path) -> None:
         "head -c 5000 /dev/zero >large; head -c 5000 /dev/zero >large.log; echo s >small;"
         "git init -q nested; head -c 900000 /dev/urandom >nested/file",
     )
-    answer = work(shell, "take", str(workspace), "p", "4000", "100")
+    answer = work(shell, "take", str(workspace), "p", "4000", "100", "-")
     assert answer.split()[-1] == "left=2"
     left = git(workspace / ".git/rumpel/scratch", "cat-file", "blob", "snapshot:left")
     assert "file large" in left.split("\n")
