@@ -12,11 +12,11 @@ import os
 import stat
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal
 
-from rumpel.adapters import build_git, build_ignore
+from rumpel.adapters import build_git, build_ignore, build_reads
 from rumpel.adapters.build_ignore import Ignore, Verdict
 from rumpel.errors import ConfigError, RumpelError
 
@@ -77,13 +77,23 @@ def scan(root: str | Path, dockerfile: str | Path) -> Context:
 
 
 def content_key(
-    root: str | Path, dockerfile: str | Path, *, digest_file: DigestFile | None = None
+    root: str | Path,
+    dockerfile: str | Path,
+    *,
+    config: str | Path | None = None,
+    digest_file: DigestFile | None = None,
 ) -> str:
     """A digest of everything the build can see of the context; 32 hex digits.
 
     Not of what a pod's commit or a `git gc` changes in the repository: no image is stale by it.
+    Nor of the configuration, `config`, where the Dockerfile does not read it.
     """
-    return key_of(scan(root, dockerfile), digest_file=digest_file)
+    context = scan(root, dockerfile)
+    name = "" if config is None else _inside(Path(root), Path(config))
+    if name and not build_reads.may_read(context.dockerfile_data, name):
+        kept = tuple(entry for entry in context.entries if entry.path != name)
+        context = replace(context, entries=kept)
+    return key_of(context, digest_file=digest_file)
 
 
 def key_of(context: Context, *, digest_file: DigestFile | None = None) -> str:

@@ -182,7 +182,7 @@ async def pod_spec(
         pod_id=pod_id,
         base_branch=start.branch,
         base_oid=start.oid,
-        image=await threads.call(_image_spec, dev),
+        image=await threads.call(_image_spec, dev, where.root),
         container=ContainerSpec(
             workspace_folder=dev.workspace_folder,
             container_user=dev.run_args.config.get("User") or dev.container_user,
@@ -237,7 +237,7 @@ def _optional(value: Any) -> str | None:
     return None if value in (None, "") else str(value)
 
 
-def _image_spec(dev: devcontainer.DevConfig) -> ImageSpec:
+def _image_spec(dev: devcontainer.DevConfig, root: str) -> ImageSpec:
     if dev.build is None:
         if dev.image is None:
             raise ConfigError(
@@ -249,7 +249,11 @@ def _image_spec(dev: devcontainer.DevConfig) -> ImageSpec:
     return ImageSpec(
         dockerfile=build.dockerfile,
         context=build.context,
-        context_key=build_context.content_key(build.context, build.dockerfile),
+        context_key=build_context.content_key(
+            build.context,
+            build.dockerfile,
+            config=None if dev.source is None else Path(root, dev.source),
+        ),
         args=dict(build.args),
         target=build.target,
         cache_from=tuple(build.cache_from),

@@ -378,6 +378,19 @@ def test_ignored_files_that_go_are_named(rumpel_project: ProjectFactory) -> None
     assert "went" not in project.run("recreate", "p", "--force", "--keep", "ignored").stdout
 
 
+def test_an_edited_port_makes_no_new_image(rumpel_project: ProjectFactory) -> None:
+    """Also where the configuration lies beside its Dockerfile, so in the context of the build."""
+    project = rumpel_project(
+        {".devcontainer/Dockerfile": f"FROM {MINI_IMAGE}\nRUN true\n"},
+        config={"build": {"dockerfile": "Dockerfile"}, **NO_NETWORK},
+    )
+    project.run("create", "p").assert_ok()
+    first = project.container_id("p")
+    configure(project, image=None, build={"dockerfile": "Dockerfile"}, forwardPorts=[39817])
+    done = project.run("recreate", "p", "--json").assert_ok().data
+    assert (done["action"], done["container_id"]) == ("ports", first)
+
+
 @pytest.mark.timeout(7200 if ROUNDS > 5 else 240)
 @pytest.mark.slow
 def test_random_work_survives(rumpel_project: ProjectFactory, record_property: Record) -> None:

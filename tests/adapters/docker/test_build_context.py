@@ -101,6 +101,27 @@ def test_the_dockerfile_is_sent_and_not_seen(tmp_path: Path) -> None:
     assert build_context.content_key(tmp_path, tmp_path / "Dockerfile") == before
 
 
+def test_the_configuration_counts_where_it_is_read(tmp_path: Path) -> None:
+    """An edited port makes no new image, unless the image has the file in it."""
+    config, dockerfile = tmp_path / "devcontainer.json", tmp_path / "Dockerfile"
+
+    def keys(text: str) -> list[str]:
+        dockerfile.write_text(text)
+        found = []
+        for port in "12":
+            config.write_text(port)
+            found.append(build_context.content_key(tmp_path, dockerfile, config=config))
+        return found
+
+    (tmp_path / "setup.sh").write_text("x")
+    one, other = keys("FROM a\nCOPY setup.sh /\n")
+    assert one == other
+    (tmp_path / "setup.sh").write_text("y")
+    assert one not in keys("FROM a\nCOPY setup.sh /\n")
+    one, other = keys("FROM a\nCOPY . /\n")
+    assert one != other
+
+
 def test_a_dockerfile_outside_gets_a_name_inside(tmp_path: Path) -> None:
     tree(tmp_path, "app/a", ".devcontainer/Dockerfile", "app/.dockerignore")
     (tmp_path / "app/.dockerignore").write_text("b")
