@@ -64,6 +64,13 @@ def node_id(kind: str, spec: PodSpec, *, shared: bool = False) -> str:
     return repo if shared else f"{repo}/{spec.pod}"
 
 
+def image_id(kind: str, spec: PodSpec) -> str:
+    """Of `image` and `tools`. A pod with the image of another one (a fork) has nodes of its own:
+    those of the repository say what its configuration asks for.
+    """
+    return node_id(kind, spec, shared=not spec.image.is_of_a_pod)
+
+
 def address(spec: PodSpec) -> PodAddress:
     return PodAddress(
         repo=spec.repo,
@@ -125,7 +132,7 @@ def made_of(
 def _add_tools(graph: Graph, spec: PodSpec, base: Handle) -> Handle:
     return graph.add(
         tools,
-        node_id("tools", spec, shared=True),
+        image_id("tools", spec),
         tools.Inputs(
             host=spec.host,
             image_id=base.out("image_id"),
@@ -174,7 +181,7 @@ def _add_image(graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]]) -
     source = spec.image
     return graph.add(
         image,
-        node_id("image", spec, shared=True),
+        image_id("image", spec),
         image.Inputs(
             host=spec.host,
             name=spec.repo.basename,

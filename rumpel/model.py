@@ -56,6 +56,11 @@ class ImageSpec:
     options: dict[str, Any] = field(default_factory=dict)
     """`build.options` as parameters of the Engine API."""
 
+    @property
+    def is_of_a_pod(self) -> bool:
+        """The very image some pod has, by its id; a configuration names none like that."""
+        return self.ref is not None and self.ref.startswith("sha256:")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookSpec:

@@ -24,7 +24,7 @@ from rumpel.engine.events import DONE, NodeState
 from rumpel.engine.execute import RunResult
 from rumpel.engine.graph import Graph
 from rumpel.errors import Conflict, Interrupted, NotFound, RumpelError, UsageError
-from rumpel.graphs.create import Work, address, create, node_id
+from rumpel.graphs.create import Work, address, create, image_id, node_id
 from rumpel.graphs.delete import delete
 from rumpel.model import PodSpec
 from rumpel.text import count
@@ -213,8 +213,8 @@ async def remember(app: App, specs: list[PodSpec], result: RunResult) -> None:
 
 
 async def _remember_one(app: App, spec: PodSpec, result: RunResult) -> None:
-    image = result.outputs[node_id("image", spec, shared=True)]
-    tools = result.outputs[node_id("tools", spec, shared=True)]
+    image = result.outputs[image_id("image", spec)]
+    tools = result.outputs[image_id("tools", spec)]
     seed = result.outputs[node_id("seed", spec, shared=True)]
     pod = app.pods.by_id(spec.pod_id)
     if pod is not None and pod.spec != spec:

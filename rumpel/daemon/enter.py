@@ -67,7 +67,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
 def _tell_of_ending(app: App, client: Client, pod: Pod) -> None:
     gone = app.pods.by_id(pod.pod_id) is None
     now = app.pods.ending.get(pod.pod_id) or ("deleted" if gone else view.status(app, pod)[0])
-    if now != "running" and not now.startswith(("failed", "creating")):
+    if now != "running" and not now.startswith(("failed", "cancelled", "creating")):
         client.warn(f"pod {pod.name} is {now}: what ran in it was ended")
 
 

@@ -18,7 +18,7 @@ from rumpel.cache.records import PodRow, Record
 from rumpel.cache.store import Store
 from rumpel.engine import faults
 from rumpel.errors import NotFound, UsageError
-from rumpel.graphs.create import node_id
+from rumpel.graphs.create import image_id, node_id
 from rumpel.model import PodSpec, RepoRef
 from rumpel.tasks import container
 from rumpel.tasks.world import Access
@@ -42,7 +42,17 @@ KEPT_BY_ID = (
 )
 """Keys of the store with the id of a pod in them."""
 OWN_KINDS = (
-    *("container", "clone", "sync", "commits", "imported", "uncommitted", "range"),
+    *(
+        "image",
+        "tools",
+        "container",
+        "clone",
+        "sync",
+        "commits",
+        "imported",
+        "uncommitted",
+        "range",
+    ),
     "risk",
     *("stop", "guard", "keep", "remove", "snapshot", "restore", "replace", "retire"),
 )
@@ -204,13 +214,26 @@ class Pods:
 
     def failed_node(self, spec: PodSpec) -> str | None:
         """Kind (or hook) of the first node of the pod whose last attempt failed."""
+        found = self.unfinished(spec)
+        return None if found is None else found[1]
+
+    def unfinished(self, spec: PodSpec, *, runs: bool = False) -> tuple[str, str] | None:
+        """The same, behind `failed` or `cancelled`; a container that `runs` did not fail, it was
+        kept as it is.
+        """
         hooks = [item for item in self.node_ids(spec) if item.startswith("lifecycle/")]
-        order = [node_id("container", spec), node_id("clone", spec), *hooks]
-        shared = [node_id(kind, spec, shared=True) for kind in ("image", "tools", "seed")]
-        for name in [*shared, *order] if self.record("container", spec) is None else order:
+        order = [node_id("clone", spec), *hooks]
+        if not runs:
+            order.insert(0, node_id("container", spec))
+        if self.record("container", spec) is None:
+            images = (image_id("image", spec), image_id("tools", spec))
+            order = [*images, node_id("seed", spec, shared=True), *order]
+        for name in order:
             record = self._store.records.get(name)
             if record is not None and record.failure is not None:
-                return name.rsplit("/", 1)[-1] if name.startswith("lifecycle/") else record.kind
+                how = "cancelled" if record.failure.get("state") == "cancelled" else "failed"
+                is_hook = name.startswith("lifecycle/")
+                return how, name.rsplit("/", 1)[-1] if is_hook else record.kind
         return None
 
     def _read(self, row: PodRow) -> Pod:

@@ -22,7 +22,7 @@ from rumpel.engine.graph import Graph
 from rumpel.engine.operation import ReasonKind
 from rumpel.engine.plan import Plan, Verdict
 from rumpel.errors import NotFound
-from rumpel.graphs.create import create, node_id
+from rumpel.graphs.create import create, image_id, node_id
 from rumpel.graphs.recreate import Before, recreate
 from rumpel.model import PodSpec
 
@@ -112,7 +112,7 @@ def planned(app: App, plan: Plan, pod: Pod, spec: PodSpec, is_forced: bool) -> d
 
 def action(plan: Plan, spec: PodSpec, *, later: bool, is_forced: bool) -> str:
     """The greatest thing that is to be done."""
-    verdict = plan[node_id("image", spec, shared=True)].verdict
+    verdict = plan[image_id("image", spec)].verdict
     if verdict is not Verdict.FRESH:
         return "new image"
     if is_forced or needs_container(plan, spec):
@@ -150,6 +150,7 @@ async def _run(
     is_forced = _is_forced(client, spec, refresh)
     is_swap = is_forced or needs_container(plan, spec)
     was = replacing.before(app, pod)
+    graph.verb = "recreate"
     if is_swap:
         graph = await _swapping(client, where, spec, was, force=is_forced)
         await replacing.note(app, pod, spec, was)

@@ -54,7 +54,7 @@ class Runner:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-                raise Interrupted(f"{graph.verb} was cancelled and rolled back")
+                raise Interrupted(f"{graph.verb} was cancelled: what had not ended yet is undone")
             return task.result()
         finally:
             cancelled.cancel()

@@ -48,18 +48,19 @@ def status(app: App, pod: Pod, *, is_busy: bool | None = None) -> tuple[str, Con
     # A copy: this may be a thread, and the view changes in the event loop.
     state = find_container(list(snapshot.containers.values()), pod.pod_id)
     busy = pod.pod_id in app.creating if is_busy is None else is_busy
-    failed = app.pods.failed_node(pod.spec)
-    if failed is None and not busy and pending.source_of(app, pod.pod_id) is not None:
-        failed = "restore"  # of the work it is a fork of
+    runs = state is not None and STATUS[state.status] == "running"
+    failed = " at ".join(app.pods.unfinished(pod.spec, runs=runs) or ())
+    if not failed and not busy and pending.source_of(app, pod.pod_id) is not None:
+        failed = "failed at restore"  # of the work it is a fork of
     if state is None:
         if busy:
             return "creating", None
-        return (f"failed at {failed}" if failed else "gone"), None
+        return (failed or "gone"), None
     word = STATUS[state.status]
     if word == "running" and busy:
         return "creating", state
     if failed and word in ("running", "creating") and not busy:
-        return f"failed at {failed}", state
+        return failed, state
     return word, state
 
 

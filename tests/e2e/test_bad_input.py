@@ -223,6 +223,29 @@ def test_ctrl_c_once_detaches_and_twice_cancels(rumpel_project: ProjectFactory) 
     )
 
 
+def test_what_was_refused_or_cancelled_is_told_as_such(rumpel_project: ProjectFactory) -> None:
+    """A pod that runs did not fail at its container, and a command that was cancelled did not."""
+    project = rumpel_project(config=CONFIG)
+    project.run("create", "p").assert_ok()
+    at = project.root / ".devcontainer/devcontainer.json"
+    at.write_text(json.dumps({**CONFIG, "containerEnv": {"A": "b"}}))
+    project.run("create", "p").assert_error(4, "changed since its container was made")
+    (row,) = project.run("list", "--json").assert_ok().data
+    assert row["status"] == "running"
+    at.write_text(json.dumps({**CONFIG, "onCreateCommand": "echo started; sleep 60"}))
+    again = project.spawn("recreate", "p")
+    again.expect(rb"onCreate")
+    again.sendintr()
+    again.expect(rb"again now")
+    again.sendintr()
+    again.expect(rb"recreate was cancelled")
+    again.wait()
+    assert again.exitstatus == 130
+    (row,) = project.run("list", "--json").assert_ok().data
+    assert row["status"] == "cancelled at onCreateCommand"
+    project.run("delete", "--force", "p").assert_ok()
+
+
 def test_a_client_killed_in_mid_create(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project(config={**CONFIG, "onCreateCommand": "sleep 2; touch /tmp/done"})
     process: subprocess.Popen[bytes] = project.start("create", "p")

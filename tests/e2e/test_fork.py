@@ -145,3 +145,21 @@ def test_work_that_cannot_be_had(rumpel_project: ProjectFactory) -> None:
     assert project.inside("q", "cat work") == "work"
     assert sorted(photo(project, "q")) == renamed(photo(project, "p"), "p", "q")
     project.run("delete", "--force", "p", "q").assert_ok()
+
+
+def test_the_image_of_the_repository_stays_known(rumpel_project: ProjectFactory) -> None:
+    """A fork of a pod with an older image must not make the others look out of date."""
+    project = rumpel_project(
+        {
+            ".devcontainer/devcontainer.json": '{"build": {"dockerfile": "Dockerfile"}}',
+            ".devcontainer/Dockerfile": "FROM rumpel-mini:1\nRUN echo one >/made\n",
+        }
+    )
+    project.run("create", "p").assert_ok()
+    project.write({".devcontainer/Dockerfile": "FROM rumpel-mini:1\nRUN echo two >/made\n"})
+    project.run("create", "n").assert_ok()
+    project.run("fork", "p", "q").assert_ok()
+    made = [project.exec(pod, "cat", "/made").stdout for pod in ("p", "q", "n")]
+    assert made == ["one\n", "one\n", "two\n"]
+    assert project.run("recreate", "n", "--plan", "--json").assert_ok().data["action"] == "nothing"
+    project.run("delete", "--force", "p", "q", "n").assert_ok()
