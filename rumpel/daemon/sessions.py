@@ -7,6 +7,7 @@ script answers comes from the pod and is taken for nothing more than it is.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -137,7 +138,12 @@ def drawn(written: bytes, cols: int, rows: int) -> list[str]:
     import pyte  # 40 ms, for one verb
 
     screen = pyte.Screen(cols, rows)
-    pyte.ByteStream(screen).feed(written)
+    stream = pyte.ByteStream(screen)
+    for piece in re.split(rb"(?=[\x1b\x9b])", written):
+        try:
+            stream.feed(piece)
+        except (TypeError, ValueError, LookupError, UnboundLocalError):
+            stream = pyte.ByteStream(screen)  # what no terminal knows breaks it
     return [line.replace("\xa0", " ").rstrip() for line in screen.display]
 
 

@@ -127,7 +127,15 @@ def test_a_screen_is_drawn_from_what_was_written() -> None:
     assert drawn(written, 6, 4) == ["one", "tw\u00f6", "  \u276f x", ""]
 
 
-@given(st.binary(max_size=200))
+SEQUENCES = [*(b"\x1b[%d;%d%c" % (n, n, c) for n in (0, 9) for c in b"ABCHJKLMPX@rdGgn")]
+SEQUENCES += [b"\x1b[?%c" % c for c in b"ABCHJKLMPX@rdGgnm"] + [
+    b"\x9b;;;r",
+    b"\x1b]",
+    b"\x1b[99;99H",
+]
+
+
+@given(st.lists(st.binary(max_size=20) | st.sampled_from(SEQUENCES)).map(b"".join))
 def test_any_bytes_make_a_screen(written: bytes) -> None:
     lines = drawn(written, 10, 5)
     assert len(lines) == 5
