@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rumpel import names
+from rumpel.daemon import prebuilds
 from rumpel.engine import faults
 from rumpel.tasks import seed
 
@@ -31,6 +32,7 @@ async def release(app: App, repo: RepoRef, host: str) -> None:
         if _has_pods(app, repo.repo_id, host):
             return
         await app.links.unseeded(repo, host)
+        await prebuilds.sweep(app, host)  # a builder that a kill has left holds the volume
         await _remove(app, repo.repo_id, host)
 
 

@@ -109,7 +109,8 @@ def test_prebuild(
         always(project)
         sweep.killed(project, point, "create", "p")
         if then == "delete":
-            assert project.run("delete", "p").code == 0, point
+            done = project.run("delete", "p")
+            assert done.code == 0, f"{point}: {done}"
             assert_nothing_left(project)
             continue
         done = project.run("create", "p")
