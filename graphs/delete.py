@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from rumpel.engine.graph import Graph, Handle
 from rumpel.graphs.create import address, node_id
@@ -13,21 +14,33 @@ from rumpel.tasks.world import Access
 KEEP_S = 7 * 86400.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is known of a pod that it may not tell any more."""
+
+    dirty: int = 0
+    """Uncommitted files, as last seen."""
+    left: tuple[str, ...] = ()
+    """Commits that a restore took off its branches."""
+
+
 def delete(
     pods: Iterable[tuple[PodSpec, Access | None]],
     *,
     force: bool,
     keep_s: float = KEEP_S,
-    dirty: Mapping[str, int] | None = None,
+    seen: Mapping[str, Seen] | None = None,
 ) -> Graph:
     """`keep_s`: how long they stay in the trash; 0 for pods that nobody ever used.
 
-    `dirty`: uncommitted files as last seen, by pod id, for those that cannot be asked any more.
+    `seen`: by pod id.
     """
     graph = Graph("delete")
     for spec, access in pods:
         where = address(spec)
-        guarded = _guarded(graph, spec, access, force=force, dirty=dirty or {})
+        guarded = _guarded(
+            graph, spec, access, force=force, seen=(seen or {}).get(spec.pod_id, Seen())
+        )
         kept = graph.add(
             keep,
             node_id("keep", spec),
@@ -53,12 +66,13 @@ def delete(
 
 
 def _guarded(
-    graph: Graph, spec: PodSpec, access: Access | None, *, force: bool, dirty: Mapping[str, int]
+    graph: Graph, spec: PodSpec, access: Access | None, *, force: bool, seen: Seen
 ) -> Handle:
     inputs = guard.Inputs(
         address=address(spec),
         access=access,
         force=force,
-        known_dirty=dirty.get(spec.pod_id, 0),
+        known_dirty=seen.dirty,
+        left=seen.left,
     )
     return graph.add(guard, node_id("guard", spec), inputs, pod=spec.pod)

@@ -38,6 +38,8 @@ class Inputs:
     force: bool
     known_dirty: int = 0
     """Uncommitted files when it was last seen."""
+    left: tuple[str, ...] = ()
+    """Commits that a restore took off a branch: the host holds them, but under no name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,8 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     branches = dict(world.links.branches(pod.pod_id))
     if not inputs.force:
         try:
-            await refuse(world, pod, branches=branches, work=work, access=reached.access)
+            access = reached.access
+            await refuse(world, pod, branches=branches, work=work, access=access, left=inputs.left)
         except Unmerged:
             await let_go(world, pod, reached)
             raise
@@ -273,10 +276,11 @@ async def refuse(
     branches: dict[str, str],
     work: Work,
     access: Access | None = None,
+    left: tuple[str, ...] = (),
 ) -> None:
     """Raises Unmerged with a list when there is work that would be lost."""
     repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
-    unmerged = await git_merged.unmerged(repo, sorted(set(branches.values())))
+    unmerged = await git_merged.unmerged(repo, sorted({*branches.values(), *left}))
     modules = await world.links.unmerged_in_submodules(pod)
     inside = [(oid, f"{it.path}: {subject}") for it in modules for oid, subject in it.commits]
     counts = (

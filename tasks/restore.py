@@ -41,6 +41,8 @@ class Output:
     """Snapshot of what the pod had before, if it had anything."""
     left: tuple[str, ...] = ()
     """What could not be put back."""
+    moved: tuple[tuple[str, str], ...] = ()
+    """Branches that are not where they were, and where that was."""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -59,7 +61,7 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     world, pod = ctx.world, inputs.address
     access = _access(inputs)
-    saved = None
+    saved, before = None, dict[str, str]()
     if inputs.oid is None:
         await world.links.bring_files(pod)
         return Output(saved=None)
@@ -68,14 +70,15 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     else:
         try:
             await world.works.freeze(pod, access)
-            saved, left = await _replace(ctx, pod, access, inputs.oid)
+            saved, left, before = await _replace(ctx, pod, access, inputs.oid)
         finally:
             await _go_on(ctx, pod, access)
     ctx.fault("restored")
     await world.links.bring_files(pod)
-    await world.links.sync(pod)
+    now = (await world.links.sync(pod)).branches
     await world.links.refresh_dirty(pod)
-    return Output(saved=saved, left=left)
+    moved = sorted((name, oid) for name, oid in before.items() if now.get(name) != oid)
+    return Output(saved=saved, left=left, moved=tuple(moved))
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:
@@ -90,12 +93,14 @@ def _access(inputs: Inputs) -> Access:
 
 async def _replace(
     ctx: Context[World], pod: PodAddress, access: Access, oid: str
-) -> tuple[str | None, tuple[str, ...]]:
-    """Answers the snapshot of what was there before, if any, and what could not be put back."""
+) -> tuple[str | None, tuple[str, ...], dict[str, str]]:
+    """Answers the snapshot of what was there before, if any, what could not be put back, and the
+    branches before.
+    """
     world = ctx.world
     saved = None
     ctx.fault("frozen")
-    await world.links.look(pod, access)
+    before = dict((await world.links.look(pod, access)).branches)
     taken = await world.works.take(pod, access, "restore")
     if taken is not None:
         _refuse(pod, taken.left)
@@ -107,7 +112,7 @@ async def _replace(
         if saved is not None:
             error.hint = f"rumpel restore {pod.pod} {saved[:12]}   gets back what was there before"
         raise
-    return saved, left
+    return saved, left, before
 
 
 async def _go_on(ctx: Context[World], pod: PodAddress, access: Access) -> None:

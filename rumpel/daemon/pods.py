@@ -32,6 +32,7 @@ KEPT_BY_ID = (
         "bare",
         "dirty",
         "fresh",
+        "left",
         "made-of",
         "modules",
         "modules-back",

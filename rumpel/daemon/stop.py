@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rumpel import protocol, text
-from rumpel.daemon import dirty, replacing, requests, seeds, spared, trash
+from rumpel.daemon import dirty, left, replacing, requests, seeds, spared, trash
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
@@ -63,8 +63,8 @@ async def _deleted(
     pairs = [(pod.spec, access_of(app, pod)) for pod in pods]
     result = None
     if pairs:
-        seen = {pod.pod_id: (app.links.dirty.get(pod.pod_id) or (0,))[0] for pod in pods}
-        graph = delete_graph.delete(pairs, force=force, keep_s=keep_s, dirty=seen)
+        seen = {pod.pod_id: await _seen(app, pod) for pod in pods}
+        graph = delete_graph.delete(pairs, force=force, keep_s=keep_s, seen=seen)
         _tell_sessions(app, client, pods)
         try:
             with app.pods.are_ending(pods, "deleted"):
@@ -84,6 +84,11 @@ async def _deleted(
             errors[pod.name] = error
         rows.append(_row(pod.name, "deleted", error))
     return rows
+
+
+async def _seen(app: App, pod: Pod) -> delete_graph.Seen:
+    files = app.links.dirty.get(pod.pod_id)
+    return delete_graph.Seen(dirty=files[0] if files else 0, left=await left.known(app, pod))
 
 
 def tell_lost(client: Client, result: RunResult | None, pod: Pod) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rumpel.adapters import git, git_trash, threads
 from rumpel.adapters.git_trash import Snapshot
-from rumpel.daemon import forward, requests
+from rumpel.daemon import forward, left, requests
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
@@ -72,6 +72,7 @@ async def restore(app: App, client: Client) -> dict[str, object]:
     saved = done.saved
     for line in done.left:
         client.warn(f"not put back in pod {pod.name!r}: {line}")
+    await left.tell(app, client, pod, done.moved)
     data = {
         **_row(pod.name, chosen),
         "saved": saved,

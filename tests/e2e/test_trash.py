@@ -107,6 +107,23 @@ def test_a_pruned_pod_comes_back_as_it_was_stopped(rumpel_project: ProjectFactor
     project.run("delete", "--force", "p").assert_ok()
 
 
+def test_commits_that_leave_a_branch_still_count(rumpel_project: ProjectFactory) -> None:
+    """A restore says which; the pod is not deleted before the host has them under a name."""
+    project = rumpel_project(FILES)
+    inside(project, "p", "echo x >f")
+    first = project.run("snapshot", "p").assert_ok().stdout.strip()
+    lost = inside(project, "p", "git add f; git commit -qm later; git rev-parse HEAD")
+    told = project.run("restore", "p", first).assert_ok().stderr
+    assert f"{lost[:12]} later" in told
+    assert f"git branch NEW {lost[:12]}" in told
+    inside(project, "p", "rm f")
+    project.run("delete", "p").assert_error(4, "1 unmerged commit", f"{lost[:12]} later")
+    project.git("branch", "kept", lost)
+    assert "later" not in project.run("restore", "p", first).assert_ok().stderr
+    inside(project, "p", "rm f")
+    project.run("delete", "p").assert_ok()
+
+
 def test_a_pod_goes_on_after_a_restore_that_was_killed(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project(FILES)
     inside(project, "p", "echo one >one")
