@@ -25,26 +25,25 @@ from rumpel.tasks import mountpoint, shell
 
 log = logging.getLogger(__name__)
 
-NEWEST_FOR_S = 86400.0
-"""So long a version that was the newest is taken for the newest."""
-
 
 async def run(app: App, client: Client) -> dict[str, object]:
     """`agent`: attach to the session of an agent in a pod; it is started when there is none."""
     args = client.request.args
-    agent, target = agents.get(args["agent"]), await requests.target(client)
-    secrets_of = _signs_in(agent, client.request.env)
+    agent, target = agents.get(args["agent"]), await requests.lenient(client)
+    if app.pods.find(target.ref.repo_id, args["name"]) is None:
+        _signs_in(agent, client.request.env)  # before a pod is made for nothing
     pod = await enter.ready(app, client, target)
     where = _where(app, pod)
     await _give_home(app, pod, where)
     found = await sessions.look(app, where, agent)
     if not found.is_alive:
+        target = await requests.target(client)  # wrong settings are no hint to what to start
         seat = Seat(
             pod=pod.name,
             branch=pod.name,
             workspace=where.cwd,
             user=where.user,
-            secrets=secrets_of,
+            secrets=_signs_in(agent, client.request.env),
             asks=bool(args["asks"]),
         )
         wanted = str(target.settings.get("agentVersions").get(agent.name, "latest"))
@@ -81,19 +80,23 @@ async def send(app: App, client: Client) -> dict[str, object]:
     await sessions.send(app, where, name, typed.encode(), enter=args["enter"])
     if args["enter"]:  # who waits next waits for the answer
         app.links.agents.said(address(pod.spec), name, WORKING)
-    return {"result": {"name": pod.name, "agent": name}, "warnings": [], "exit_code": 0}
+    return {
+        "result": {"name": pod.name, "agent": name},
+        "warnings": client.warnings,
+        "exit_code": 0,
+    }
 
 
 async def capture(app: App, client: Client) -> dict[str, object]:
     pod, where, name = await _session(app, client)
     shown = await sessions.capture(app, where, name, with_history=client.request.args["all"])
     data = {"name": pod.name, "agent": name, "text": shown}
-    return {"result": data, "warnings": [], "exit_code": 0}
+    return {"result": data, "warnings": client.warnings, "exit_code": 0}
 
 
 async def _session(app: App, client: Client) -> tuple[Pod, shell.Where, str]:
     """The session that is meant. Raises NotFound when none runs, or several and none is named."""
-    target, args = await requests.target(client), client.request.args
+    target, args = await requests.lenient(client), client.request.args
     pod = app.pods.get(target.ref.repo_id, args["name"])
     await app.host(pod.spec.host)
     where = _where(app, pod)

@@ -15,7 +15,7 @@ from rumpel.errors import NotFound, TimedOut
 
 async def run(app: App, client: Client) -> dict[str, object]:
     """The exit code is 1 when an agent failed or its pod does not run any more."""
-    args, target = client.request.args, await requests.target(client)
+    args, target = client.request.args, await requests.lenient(client)
     for pod in (pods := [app.pods.get(target.ref.repo_id, name) for name in args["names"]]):
         await app.host(pod.spec.host)
     try:

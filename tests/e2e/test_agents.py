@@ -102,6 +102,7 @@ def test_the_example_of_the_readme(project: Project) -> None:
 
 def _looks_and_leaves(project: Project) -> None:
     """On a terminal: the screen, the way out, and what is said then; a lost terminal harms not."""
+    project.run("claude", "-d", "a", env={"ANTHROPIC_API_KEY": None}).assert_ok()
     shell = project.spawn("claude", "a", size=(30, 100))
     screen = drawn(shell, "DONE", (30, 100))
     assert any("bypass permissions on" in line for line in screen)
