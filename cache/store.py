@@ -31,7 +31,7 @@ from rumpel.cache.writer import Queued, Writer
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
     from pathlib import Path
 
 T = TypeVar("T")
@@ -299,6 +299,11 @@ class Store:
 
     def kv_get(self, key: str, default: Any = None) -> Any:
         return self._kv.get(key, default)
+
+    def kv_put(self, key: str, value: Any) -> Coroutine[Any, Any, None]:
+        """As `kv_set`, in memory at once; what is answered makes it durable."""
+        self._kv[key] = value
+        return self.kv_set(key, value)
 
     async def kv_set(self, key: str, value: Any) -> None:
         """Any JSON value; None removes the key."""

@@ -15,7 +15,8 @@ DESCRIPTION = (
     f"it does not run, and shows its terminal. {agent.DETACHES} leaves it running; the same\n"
     "command looks at it again. In its pod it does things without asking. What signs\n"
     "it in is taken from CLAUDE_CODE_OAUTH_TOKEN (claude setup-token),\n"
-    "ANTHROPIC_AUTH_TOKEN or ANTHROPIC_API_KEY, and is kept nowhere."
+    "ANTHROPIC_AUTH_TOKEN or ANTHROPIC_API_KEY, and is kept nowhere (but the end of\n"
+    "an API key, by which Claude Code knows that you agreed to it)."
 )
 EXAMPLES = (
     ("rumpel claude fix-login", "start it, or look at it again"),

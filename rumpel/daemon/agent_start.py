@@ -41,27 +41,35 @@ async def run(begin: Start, where: shell.Where, seat: Seat, found: sessions.Look
     """Raises RumpelError; nothing runs then."""
     if not found.has_terminals:
         raise sessions.no_terminals()
+    try:
+        await _begun(begin, where, seat, found, is_anew=False)
+    except sessions.NotInstalled:  # the record says it is there, and it is not
+        await _begun(begin, where, seat, found, is_anew=True)
     app, agent, args = begin.app, begin.agent, begin.client.request.args
-    version = await _installed(begin, found.platform)
+    # Its hooks tell what follows; a task that it was given must not look done before it begins.
+    given = args["argv"]
+    is_told = bool(given) and not given[-1].startswith("-")
+    app.links.agents.said(address(begin.pod.spec), agent.name, WORKING if is_told else WAITING)
+
+
+async def _begun(
+    begin: Start, where: shell.Where, seat: Seat, found: sessions.Look, *, is_anew: bool
+) -> None:
+    app, agent, args = begin.app, begin.agent, begin.client.request.args
+    version = await _installed(begin, found.platform, is_anew=is_anew)
     context = told(workspace=seat.workspace, branch=seat.branch)
     program = agent.path(version, found.platform)
     size = args["rows"], args["cols"]
+    files = {f"{agent.name}/{path}": text for path, text in agent.files(seat, found.files).items()}
     await sessions.start(
         app,
         where,
         agent.name,
         [program, *agent.argv(seat, context), *args["argv"]],
         env=await _environment(begin, where, seat),
-        files={
-            f"../{STATUS_FILE}": resource_text("pod_status.sh").encode(),
-            **agent.files(seat, found.files),
-        },
+        files={STATUS_FILE: resource_text("pod_status.sh").encode(), **files},
         size=size if all(size) else None,
     )
-    # Its hooks tell what follows; a task that it was given must not look done before it begins.
-    given = args["argv"]
-    is_told = bool(given) and not given[-1].startswith("-")
-    app.links.agents.said(address(begin.pod.spec), agent.name, WORKING if is_told else WAITING)
 
 
 async def _environment(begin: Start, where: shell.Where, seat: Seat) -> dict[str, str]:
@@ -77,7 +85,7 @@ async def _environment(begin: Start, where: shell.Where, seat: Seat) -> dict[str
     return env
 
 
-async def _installed(begin: Start, platform: Platform) -> str:
+async def _installed(begin: Start, platform: Platform, *, is_anew: bool) -> str:
     """The version that is there now."""
     app, agent, spec = begin.app, begin.agent, begin.pod.spec
     version = await _version(begin, platform)
@@ -85,8 +93,9 @@ async def _installed(begin: Start, platform: Platform) -> str:
     if made_of is None:
         raise NotFound(f"pod {spec.pod!r} has no container")
     graph = install(agent, spec.host, version, platform, made_of.image_id)
-    if not app.engine.plan(graph).is_fresh:
-        result = await app.runner.run(graph, begin.client)
+    if is_anew or not app.engine.plan(graph).is_fresh:
+        refresh = list(graph.nodes) if is_anew else []
+        result = await app.runner.run(graph, begin.client, refresh=refresh)
         for error in result.errors.values():
             raise error
     return version

@@ -18,6 +18,7 @@ from rumpel.errors import RumpelError
 from rumpel.tasks.world import PodAddress
 
 MOST_AGENTS = 8
+BURST = 20.0
 KEY = "agents"
 """`agents/<pod id>` in the store: agent -> its state."""
 WORKING, WAITING, FAILED, ENDED = "working", "waiting", "failed", "ended"
@@ -30,8 +31,24 @@ class State(TypedDict):
     at: float
 
 
+class Pace:
+    """A few at once, then one a second."""
+
+    def __init__(self) -> None:
+        self._left, self._at = BURST, 0.0
+
+    def wait_s(self, now: float) -> float:
+        """0: go on, and it is counted."""
+        self._left = min(BURST, self._left + now - self._at)
+        self._at = now
+        if self._left < 1:
+            return 1 - self._left
+        self._left -= 1
+        return 0.0
+
+
 class AgentStates:
-    """Reads are from memory."""
+    """Reads are from memory. A pod that never stops talking is heard once in a while."""
 
     def __init__(
         self, store: Store, background: Background, look: Callable[[PodAddress], Awaitable[int]]
@@ -39,14 +56,39 @@ class AgentStates:
         """`look` counts uncommitted files: a turn that ends has changed some, perhaps."""
         self._store, self._background, self._look = store, background, look
         self._waiting: set[asyncio.Future[None]] = set()
+        self._paces: dict[str, Pace] = {}
+        self._held: dict[tuple[str, str], asyncio.TimerHandle] = {}
+        """What an agent said too soon after other things: the newest of it counts, later."""
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._looking: set[str] = set()
 
     def of(self, pod_id: str) -> dict[str, State]:
         """By agent, the one that changed last first."""
         found: dict[str, State] = self._store.kv_get(f"{KEY}/{pod_id}", {})
         return dict(sorted(found.items(), key=lambda item: -item[1]["at"]))
 
+    def alone(self, pod_id: str) -> asyncio.Lock:
+        """Whoever starts an agent in a pod, or types for one, does so alone."""
+        return self._locks.setdefault(pod_id, asyncio.Lock())
+
+    def heard(self, pod: PodAddress, agent: str, state: str) -> None:
+        """A hook in the pod has spoken, or what it said before is told once more."""
+        key = pod.pod_id, agent
+        if (held := self._held.pop(key, None)) is not None:
+            held.cancel()
+        loop = asyncio.get_running_loop()
+        wait_s = self._paces.setdefault(pod.pod_id, Pace()).wait_s(loop.time())
+        if wait_s:
+            self._held[key] = loop.call_later(wait_s, self._late, pod, agent, state)
+        else:
+            self.said(pod, agent, state)
+
+    def _late(self, pod: PodAddress, agent: str, state: str) -> None:
+        del self._held[pod.pod_id, agent]
+        self.heard(pod, agent, state)
+
     def said(self, pod: PodAddress, agent: str, state: str) -> None:
-        """A hook has spoken, or what it said before is told once more."""
+        """So it is."""
         known = self.of(pod.pod_id)
         was = known.get(agent)
         if (was is not None and was["state"] == state) or (
@@ -54,16 +96,21 @@ class AgentStates:
         ):
             return
         known[agent] = {"state": state, "at": time.time()}
-        self._background.spawn(self._store.kv_set(f"{KEY}/{pod.pod_id}", known), "agent's state")
+        # In memory at once, before anybody reads it again.
+        self._background.spawn(self._store.kv_put(f"{KEY}/{pod.pod_id}", known), "agent's state")
         about = subject(pod.repo.repo_id, pod.pod)
         self._store.log.note(0, "agent", subject=about, agent=agent, state=state)
-        if state != WORKING:
+        if state != WORKING and pod.pod_id not in self._looking:
+            self._looking.add(pod.pod_id)
             self._background.spawn(self._refresh(pod), f"status of {pod.pod}")
         self.wake()
 
     async def _refresh(self, pod: PodAddress) -> None:
-        with contextlib.suppress(RumpelError):
-            await self._look(pod)
+        try:
+            with contextlib.suppress(RumpelError):
+                await self._look(pod)
+        finally:
+            self._looking.discard(pod.pod_id)
 
     def wake(self) -> None:
         """Something may be otherwise for those who wait."""

@@ -35,25 +35,33 @@ async def run(app: App, client: Client) -> dict[str, object]:
     pod = await enter.ready(app, client, target)
     where = _where(app, pod)
     await _give_home(app, pod, where)
-    found = await sessions.look(app, where, agent)
-    if not found.is_alive:
-        target = await requests.target(client)  # wrong settings are no hint to what to start
-        seat = Seat(
-            pod=pod.name,
-            branch=pod.name,
-            workspace=where.cwd,
-            user=where.user,
-            secrets=_signs_in(agent, client.request.env),
-            asks=bool(args["asks"]),
-        )
-        wanted = str(target.settings.get("agentVersions").get(agent.name, "latest"))
-        begin = agent_start.Start(app=app, client=client, pod=pod, agent=agent, wanted=wanted)
-        await agent_start.run(begin, where, seat, found)
-    elif args["argv"]:
-        client.warn(f"{agent.title} runs already: what is behind -- was not used")
+    async with app.links.agents.alone(pod.pod_id):  # else two requests start two of them
+        await _ensure(app, client, agent, pod, where)
     if not args["detach"]:
         await _attach(app, client, pod, where, agent.name)
     return await _ending(app, client, pod, where, agent.name)
+
+
+async def _ensure(app: App, client: Client, agent: Agent, pod: Pod, where: shell.Where) -> None:
+    """Its session runs."""
+    args = client.request.args
+    found = await sessions.look(app, where, agent)
+    if found.is_alive:
+        if args["argv"]:
+            client.warn(f"{agent.title} runs already: what is behind -- was not used")
+        return
+    target = await requests.target(client)  # wrong settings are no hint to what to start
+    seat = Seat(
+        pod=pod.name,
+        branch=pod.name,
+        workspace=where.cwd,
+        user=where.user,
+        secrets=_signs_in(agent, client.request.env),
+        asks=bool(args["asks"]),
+    )
+    wanted = str(target.settings.get("agentVersions").get(agent.name, "latest"))
+    begin = agent_start.Start(app=app, client=client, pod=pod, agent=agent, wanted=wanted)
+    await agent_start.run(begin, where, seat, found)
 
 
 async def attach(app: App, client: Client) -> dict[str, object]:
@@ -77,19 +85,19 @@ async def send(app: App, client: Client) -> dict[str, object]:
     pod, where, name = await _session(app, client)
     args = client.request.args
     typed = args["text"].replace("\x1b", "") if args["enter"] else args["text"]
-    await sessions.send(app, where, name, typed.encode(), enter=args["enter"])
+    async with app.links.agents.alone(pod.pod_id):
+        await sessions.send(app, where, name, typed.encode(), enter=args["enter"])
     if args["enter"]:  # who waits next waits for the answer
         app.links.agents.said(address(pod.spec), name, WORKING)
-    return {
-        "result": {"name": pod.name, "agent": name},
-        "warnings": client.warnings,
-        "exit_code": 0,
-    }
+    data = {"name": pod.name, "agent": name}
+    return {"result": data, "warnings": client.warnings, "exit_code": 0}
 
 
 async def capture(app: App, client: Client) -> dict[str, object]:
     pod, where, name = await _session(app, client)
-    shown = await sessions.capture(app, where, name, with_history=client.request.args["all"])
+    with_history = client.request.args["all"]
+    async with app.links.agents.alone(pod.pod_id):
+        shown = await sessions.capture(app, where, name, with_history=with_history)
     data = {"name": pod.name, "agent": name, "text": shown}
     return {"result": data, "warnings": client.warnings, "exit_code": 0}
 

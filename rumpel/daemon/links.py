@@ -112,7 +112,7 @@ class LinkManager:
             if stream is None:
                 stream = await self._open_stream(pod, access)
             state.is_told = False
-            link = await PodLink.open(stream, state.noticed.set, partial(self.agents.said, pod))
+            link = await PodLink.open(stream, state.noticed.set, partial(self.agents.heard, pod))
             try:
                 if access.is_set_up:  # else the set-up begins the watch
                     await link.request("watch", pod.workspace_folder, timeout_s=REQUEST_TIMEOUT_S)

@@ -7,11 +7,16 @@ script answers comes from the pod and is taken for nothing more than it is.
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import secrets
+import sys
+import tarfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rumpel.adapters import proc
 from rumpel.adapters.docker_exec import TOKEN_ENV
 from rumpel.adapters.docker_types import Completed
 from rumpel.agents.model import Agent, Platform
@@ -22,12 +27,21 @@ from rumpel.resources import resource_text
 from rumpel.tasks.shell import Where
 
 TIMEOUT_S = 30.0
-MAX_ANSWER_BYTES = 32 << 20
-MAX_SCREEN_BYTES = 4 << 20
+DRAW_TIMEOUT_S = 5.0
+MAX_ANSWER_BYTES = 20 << 20
+MAX_SCREEN_BYTES = 256 << 10
+MAX_TEXT_BYTES = 4 << 20
+MAX_COLS, MAX_ROWS = 500, 300
+SIZE = re.compile(rb"draw ([1-9][0-9]{0,3}),([1-9][0-9]{0,3})\s*")
+FILE = re.compile(rb"([0-9]{1,9}) (.{1,100})")
 DETACH, DETACHED = b"\x01d", b"\r\n[detached"
 ARCHES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 ROWS, COLS = 40, 120
 """Of one that starts with nobody looking."""
+
+
+class NotInstalled(NotFound):
+    """Somebody removed the volume: the next container made an empty one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +87,19 @@ async def start(
 ) -> None:
     """`env` has what signs it in: it goes nowhere but into the exec. Idempotent."""
     rows, cols = size or (ROWS, COLS)
-    given = b"".join(
-        b"%d %s\n%s" % (len(text), path.encode(), text) for path, text in files.items()
-    )
     begin = argv("start", name, str(rows), str(cols), where.cwd, *command)
-    _raise_for(await _run(app, where, begin, env=env, given=given), name)
+    _raise_for(await _run(app, where, begin, env=env, given=_tar(files)), name)
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
+    """Shells and their tools read ahead: files one behind the other would lose their beginnings."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path, text in files.items():
+            info = tarfile.TarInfo(path)
+            info.size, info.mode, info.mtime = len(text), 0o600, int(time.time())
+            tar.addfile(info, io.BytesIO(text))
+    return buffer.getvalue()
 
 
 async def alive(app: App, where: Where, names: Sequence[str]) -> list[str]:
@@ -98,13 +120,14 @@ async def capture(app: App, where: Where, name: str, *, with_history: bool) -> s
     """The screen as text. With what scrolled away, `screen` knows ASCII only."""
     done = await _run(app, where, argv("capture", name, *(["all"] if with_history else [])))
     _raise_for(done, name)
-    head, _, rest = done.stdout.partition(b"\n")
+    head, _, rest = done.stdout[:MAX_TEXT_BYTES].partition(b"\n")
     if head == b"text":
-        return "".join(c if c.isprintable() or c == "\n" else "?" for c in rest.decode("latin-1"))
-    cols, _, rows = head.decode("ascii", "replace").removeprefix("draw ").partition(",")
-    if not (cols.isdecimal() and rows.isdecimal() and int(cols) <= 1000 and int(rows) <= 1000):
+        return rest.decode("utf-8", "replace")
+    said = SIZE.fullmatch(head)
+    if said is None:
         raise RumpelError(f"the session of {name} does not say how large it is")
-    return await _drawn(app, where, name, int(cols), int(rows))
+    cols, rows = min(int(said[1]), MAX_COLS), min(int(said[2]), MAX_ROWS)
+    return await _drawn(app, where, name, cols, rows)
 
 
 async def _drawn(app: App, where: Where, name: str, cols: int, rows: int) -> str:
@@ -130,21 +153,19 @@ async def _drawn(app: App, where: Where, name: str, cols: int, rows: int) -> str
         await stream.close()
         if DETACHED not in shown:
             await host.kill_tree(where.container_id, token, user=where.user)
-    return "\n".join(drawn(shown.rpartition(DETACHED)[0], cols, rows))
+    return await _lines(shown.rpartition(DETACHED)[0], cols, rows, name)
 
 
-def drawn(written: bytes, cols: int, rows: int) -> list[str]:
-    """The lines of a terminal that `written` was written to."""
-    import pyte  # 40 ms, for one verb
-
-    screen = pyte.Screen(cols, rows)
-    stream = pyte.ByteStream(screen)
-    for piece in re.split(rb"(?=[\x1b\x9b])", written):
-        try:
-            stream.feed(piece)
-        except (TypeError, ValueError, LookupError, UnboundLocalError):
-            stream = pyte.ByteStream(screen)  # what no terminal knows breaks it
-    return [line.replace("\xa0", " ").rstrip() for line in screen.display]
+async def _lines(written: bytes, cols: int, rows: int, name: str) -> str:
+    """By a process of its own, for a pod can write what takes hours to draw."""
+    argv = [sys.executable, "-P", "-m", "rumpel.adapters.screen_text", str(cols), str(rows)]
+    try:
+        done = await proc.run(argv, input=written, timeout_s=DRAW_TIMEOUT_S, cwd="/")
+    except TimedOut:
+        raise RumpelError(f"what the session of {name} shows takes too long to draw") from None
+    if done.code != 0:
+        raise RumpelError(f"what the session of {name} shows cannot be drawn: {done.error_text}")
+    return done.stdout.decode("utf-8", "replace")
 
 
 async def _run(
@@ -171,12 +192,17 @@ async def _run(
 def _files(rest: bytes, wanted: tuple[str, ...]) -> dict[str, bytes]:
     """Only those that were asked for, each once, as far as they are whole."""
     found: dict[str, bytes] = {}
-    while rest:
-        head, _, rest = rest.partition(b"\n")
-        size, _, name = head.decode("utf-8", "replace").partition(" ")
-        if not size.isdecimal() or name not in wanted or len(rest) < int(size):
+    at = 0
+    while at < len(rest):
+        end = rest.find(b"\n", at, at + 200)
+        said = FILE.fullmatch(rest, at, end) if end >= 0 else None
+        name = "" if said is None else said[2].decode("utf-8", "replace")
+        if said is None or name not in wanted or name in found:
             break
-        found[name], rest = rest[: int(size)], rest[int(size) :]
+        at = end + 1 + int(said[1])
+        if at > len(rest):
+            break
+        found[name] = rest[end + 1 : at]
     return found
 
 
@@ -191,6 +217,8 @@ def _raise_for(done: Completed, name: str) -> None:
     match done.code:
         case 0:
             return
+        case 6:
+            raise NotInstalled(f"the program of {name} is not in this pod's volume")
         case 5:  # what runs there ended meanwhile
             raise NotFound(f"no session of {name} runs in this pod")
         case 4:

@@ -11,6 +11,7 @@ from rumpel import text
 from rumpel.adapters import git, threads
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.daemon import pending
+from rumpel.daemon.agent_states import ENDED
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
@@ -94,16 +95,19 @@ def _row(app: App, pod: Pod) -> tuple[dict[str, Any], float]:
                 for name, why in app.links.imports.refused.get(pod.pod_id, ())
             ],
         },
-        "agent": agent(app, pod) if word == "running" else None,
+        "agent": agent(app, pod, state) if word == "running" else None,
         "created_at": iso(pod.created_at),
         "container_id": None if state is None else state.id,
     }, commit_time
 
 
-def agent(app: App, pod: Pod) -> dict[str, str] | None:
-    """What the agent is doing that changed last."""
+def agent(app: App, pod: Pod, state: ContainerState | None) -> dict[str, str] | None:
+    """What the agent is doing that changed last; it ended with the container it ran in."""
     for name, found in app.links.agents.of(pod.pod_id).items():
-        return {"name": name, "state": found["state"], "at": iso(found["at"])}
+        started = None if state is None else text.unix_time(state.started_at)
+        is_old = started is not None and found["at"] < started
+        now = ENDED if is_old else found["state"]
+        return {"name": name, "state": now, "at": iso(found["at"])}
     return None
 
 

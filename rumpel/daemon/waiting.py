@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
-from rumpel.daemon import requests, view
-from rumpel.daemon.agent_states import FAILED, WORKING
+from rumpel.daemon import requests, sessions, view
+from rumpel.daemon.agent_states import ENDED, FAILED, WORKING
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
-from rumpel.errors import NotFound, TimedOut
+from rumpel.errors import NotFound, RumpelError, TimedOut
+from rumpel.graphs.create import address
+from rumpel.tasks.shell import Where
+
+LOOK_S = 5.0
+"""Agents tell what they do; a dead one is found by looking, now and then."""
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
@@ -34,22 +40,41 @@ async def _until(app: App, pods: list[Pod], *, any_will_do: bool) -> None:
         changed = asyncio.ensure_future(app.links.agents.changed())
         try:
             await asyncio.sleep(0)  # it listens before we look
-            busy = [_is_busy(_row(app, pod)) for pod in pods]
-            if not (all(busy) if any_will_do else any(busy)):
+            busy = [pod for pod in pods if _is_busy(_row(app, pod))]
+            if len(busy) < len(pods) if any_will_do else not busy:
                 return
-            await changed
+            done, _ = await asyncio.wait({changed}, timeout=LOOK_S)
+            if not done:
+                await asyncio.gather(*(_look(app, pod) for pod in busy))
         finally:
             changed.cancel()
 
 
+async def _look(app: App, pod: Pod) -> None:
+    """One that was killed has said nothing."""
+    access = app.pods.access(pod.spec)
+    if access is None:
+        return
+    name = str(_row(app, pod)["agent"])
+    folder = pod.spec.container.workspace_folder
+    where = Where(
+        host=pod.spec.host, container_id=access.container_id, user=access.user, cwd=folder
+    )
+    with contextlib.suppress(RumpelError):
+        if not await sessions.alive(app, where, [name]):
+            app.links.agents.said(address(pod.spec), name, ENDED)
+
+
 def _row(app: App, pod: Pod) -> dict[str, Any]:
     """Raises NotFound when no agent was ever started in it."""
-    for name, found in app.links.agents.of(pod.pod_id).items():
-        status = view.status(app, pod)[0]
-        return {"name": pod.name, "agent": name, "state": found["state"], "status": status}
-    raise NotFound(
-        f"no agent was started in pod {pod.name}", hint=f"rumpel claude {pod.name}   starts one"
-    )
+    status, state = view.status(app, pod)
+    found = view.agent(app, pod, state)
+    if found is None:
+        raise NotFound(
+            f"no agent was started in pod {pod.name}",
+            hint=f"rumpel claude {pod.name}   starts one",
+        )
+    return {"name": pod.name, "agent": found["name"], "state": found["state"], "status": status}
 
 
 def _is_busy(row: dict[str, Any]) -> bool:

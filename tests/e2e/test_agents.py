@@ -73,23 +73,27 @@ def test_claude_from_its_start_to_the_merge(project: Project, fake: Model) -> No
     assert (row["agent"]["name"], row["agent"]["state"]) == ("claude", "waiting")
     assert row["git"]["ahead"] == 1
     assert "waiting" in project.run("list").stdout
-    asked = fake.asked[-1]
-    assert asked[0]["x-api-key"] == KEY
-    assert "You are in a pod" in json.dumps(asked[1]["system"])
+    told = [headers for headers, body in fake.asked if "You are in a pod" in json.dumps(body)]
+    assert {headers["x-api-key"] for headers in told} == {KEY}
 
     _looks_and_leaves(project)
     _speaks_with_it(project)
     _survives_the_daemon(project)
     _keeps_no_secret(project)
 
-    again = project.run("claude", "-d", "b", timeout=120).assert_ok()
+    again = project.run("claude", "-d", "b", "--", "please-run: sleep 600").assert_ok()
     assert "Installing" not in again.stderr, "one copy for all pods of an engine"
+    _is_found_dead(project)
+    both = [project.start("claude", "-d", "b") for _ in range(2)]
+    assert [one.wait(120) for one in both] == [0, 0]
+    assert len(sessions(project)) == 1
     project.run("merge", "a").assert_ok()
     assert (project.root / "new").read_text() == "made\n"
 
 
 @pytest.mark.timeout(400)
 def test_the_example_of_the_readme(project: Project) -> None:
+    project.run("create", "other", "--trust").assert_ok()  # the model is on this machine's loopback
     for line in commands("Agents"):
         said = project.run(*shlex.split(line)[1:], timeout=300).assert_ok().stdout
         if " list" in line:
@@ -128,10 +132,10 @@ def _speaks_with_it(project: Project) -> None:
 
 
 def _survives_the_daemon(project: Project) -> None:
-    before = project.run("capture", "a").assert_ok().stdout
     project.home.kill_daemon()
-    after = project.run("capture", "a").assert_ok().stdout
-    assert after == before
+    shown = project.run("capture", "a").assert_ok().stdout
+    assert "grüß dich ☃" in shown
+    assert "PONG" in shown
     (row,) = project.run("list", "--json").assert_ok().data
     assert row["agent"]["state"] == "waiting"
 
@@ -150,6 +154,21 @@ def _keeps_no_secret(project: Project) -> None:
     places = (names.AGENT_HOME_PATH, "/workspaces", "/tmp", "/home", "/root", "/etc", "/var")
     found = project.exec("a", "grep", "-rlF", KEY, *places, check=False)
     assert found.stdout == ""
+
+
+def _is_found_dead(project: Project) -> None:
+    """One that was killed has said nothing."""
+    project.exec("b", "kill", "-KILL", *sessions(project), user="0")
+    (gone,) = project.run("wait", "b", "--timeout", "50", "--json").assert_ok().data
+    assert gone["state"] == "ended"
+
+
+def sessions(project: Project) -> list[str]:
+    """Process ids of the servers of screen in pod `b`."""
+    listed = project.exec("b", "sh", "-c", "grep -la SCREEN /proc/[0-9]*/cmdline", check=False)
+    own = [path.split("/")[2] for path in listed.stdout.split()]
+    named = {pid: project.exec("b", "cat", f"/proc/{pid}/comm", check=False).stdout for pid in own}
+    return [pid for pid, name in named.items() if name == "screen\n"]
 
 
 def displays(project: Project) -> int:

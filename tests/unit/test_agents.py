@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from rumpel import agents
 from rumpel.adapters import npm
+from rumpel.adapters.screen_text import lines as drawn
 from rumpel.agents.claude import CLAUDE, SETTINGS, STATE
 from rumpel.agents.model import Platform, Seat
-from rumpel.daemon.sessions import _files, drawn
+from rumpel.daemon.agent_states import BURST, Pace
+from rumpel.daemon.sessions import _files
 from rumpel.errors import RumpelError, UsageError
 
 KEY = "sk-ant-0123456789-abcdefghijklmnop"
@@ -149,3 +151,16 @@ def test_files_of_a_pod_are_those_that_were_asked_for(junk: bytes) -> None:
     assert _files(good, ("b",)) == {}
     assert _files(b"9 a\nxyz", ("a",)) == {}
     assert set(_files(junk, ("a", "b"))) <= {"a", "b"}
+
+
+def test_a_pod_that_repeats_itself_is_not_listened_to() -> None:
+    assert _files(b"0 a\n" * 100_000, ("a",)) == {"a": b""}
+    assert _files(b"9" * 5000 + b" a\nx", ("a",)) == {}
+
+
+def test_a_pod_that_never_stops_talking_is_heard_once_a_second() -> None:
+    pace, now, heard = Pace(), 1000.0, 0
+    for _ in range(10_000):
+        heard += not pace.wait_s(now)
+        now += 0.001
+    assert BURST + 8 <= heard <= BURST + 11
