@@ -40,9 +40,16 @@ BY_PLACE = {
 }
 
 BASH = """\
+_rumpel_offer() {
+    local word=$1 suffix=$2 line=$'\\n' name LC_ALL=C
+    while IFS= read -r name; do
+        if [[ -z $name || $name == *[!A-Za-z0-9._/@+-]* ]]; then continue; fi
+        if [[ $name == "$word"* ]]; then COMPREPLY+=("$name$suffix"); fi
+    done <<<"${3// /$line}"
+}
 _rumpel() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
-    local verb= options= kind= place=0 at
+    local verb= options= kind= suffix= place=0 at
     COMPREPLY=()
     for ((at = 1; at < COMP_CWORD; at++)); do
         case ${COMP_WORDS[at]} in
@@ -53,28 +60,29 @@ _rumpel() {
         esac
     done
     case $verb in
-    '') COMPREPLY=($(compgen -W '%(commands)s' -- "$word")); return ;;
+    '') _rumpel_offer "$word" '' '%(commands)s'; return ;;
 %(cases)s
     esac
     case $word in -*) kind=$options ;; esac
     case $kind in
-    @files) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    @files) return ;;
     @branches) kind=$(git for-each-ref --format='%%(refname:short)' refs/heads 2>/dev/null) ;;
     @*)
         [ -S "%(socket)s" ] || return
         case $kind in
         @trash) kind=$(rumpel undelete -q 2>/dev/null) ;;
-        @pods:)
-            COMPREPLY=($(compgen -S : -W "$(rumpel list -q 2>/dev/null)" -- "$word"))
-            compopt -o nospace 2>/dev/null
-            return ;;
-        *) kind=$(rumpel list -q 2>/dev/null) ;;
+        *)
+            if [ "$kind" = @pods: ]; then suffix=: && compopt -o nospace 2>/dev/null; fi
+            kind=$(rumpel list -q 2>/dev/null) ;;
         esac ;;
     esac
-    COMPREPLY=($(compgen -W "$kind" -- "$word"))
+    _rumpel_offer "$word" "$suffix" "$kind"
 }
 complete -o default -F _rumpel rumpel
 """
+# Names are never given to `compgen -W`: it expands its words, and `$(id)` is a fine branch name.
+# What a shell could take for more than a word is not offered at all, since bash inserts it
+# unquoted. Files are left to `-o default`, which quotes.
 SOCKET = "${RUMPEL_SOCKET:-${XDG_RUNTIME_DIR:-/nonexistent}/rumpel/daemon.sock}"
 
 
@@ -155,10 +163,15 @@ def zsh() -> str:
 
 
 FISH = """\
+set -g __rumpel_plain '^[A-Za-z0-9._/@+-]+$'
 function __rumpel_ask
     set -l socket $RUMPEL_SOCKET
     test -n "$socket"; or set socket $XDG_RUNTIME_DIR/rumpel/daemon.sock
-    test -S "$socket"; and rumpel $argv -q 2>/dev/null
+    test -S "$socket"; and rumpel $argv -q 2>/dev/null | string match -r $__rumpel_plain
+end
+function __rumpel_branches
+    git for-each-ref --format='%(refname:short)' refs/heads 2>/dev/null |
+        string match -r $__rumpel_plain
 end
 function __rumpel_place
     test (count (commandline -opc)) $argv
@@ -169,7 +182,7 @@ FISH_KINDS = {
     PODS: "(__rumpel_ask list)",
     f"{PODS}:": "(__rumpel_ask list | string replace -r '$' ':')",
     TRASH: "(__rumpel_ask undelete)",
-    BRANCHES: "(git for-each-ref --format='%(refname:short)' refs/heads 2>/dev/null)",
+    BRANCHES: "(__rumpel_branches)",
 }
 
 

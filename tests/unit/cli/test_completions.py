@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -18,7 +20,7 @@ def completed(*words: str) -> list[str]:
     script = (
         f"{completions.bash()}\nCOMP_WORDS=({quoted}) COMP_CWORD={len(words) - 1}\n"
         "rumpel() { [ $1 = undelete ] && echo carol || echo alice bob; }\n"
-        "git() { echo main topic; }\n"
+        "git() { printf '%s\\n' main topic; }\n"
         '_rumpel\nprintf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
@@ -36,7 +38,6 @@ def test_bash_completes_commands_and_options() -> None:
 
 def test_pods_are_asked_of_a_running_daemon_only(monkeypatch: pytest.MonkeyPatch) -> None:
     assert completed("rumpel", "enter", "a") == []
-    import socket
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="rp-") as folder, socket.socket(socket.AF_UNIX) as sock:
@@ -80,8 +81,6 @@ def test_words_fit_their_places(
     line: str, words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Pods could be had, so that they are missed where they do not belong."""
-    import socket
-
     with socket.socket(socket.AF_UNIX) as sock:
         monkeypatch.chdir(tmp_path)
         sock.bind("s")
@@ -105,8 +104,6 @@ def test_other_shells_take_theirs(shell: str) -> None:
 
 
 def test_fish_offers_what_fits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import socket
-
     program = shutil.which("fish")
     if program is None:
         pytest.skip("no fish")
@@ -133,3 +130,80 @@ def test_fish_offers_what_fits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
             check=False,
         )
     assert [line.split()[1:] for line in done.stdout.splitlines()] == list(asked.values()), done
+
+
+HOSTILE = ["$(touch${IFS}pwned)", "`touch${IFS}pwned`", "a;touch${IFS}pwned", "a'b", "naïve"]
+"""Each is the name of a branch for git, and none a word that may lie on a command line."""
+OFFERED = ["feature/1", "main", "v1.0+x@y_z"]
+
+
+@pytest.fixture
+def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A repository with such branches, and a `rumpel` that says them as names of pods."""
+    (tmp_path / "bin").mkdir()
+    said = "".join(f"{name}\n" for name in (*HOSTILE, *OFFERED))
+    (tmp_path / "names").write_text(said)
+    tool = tmp_path / "bin" / "rumpel"
+    tool.write_text(f"#!/bin/sh\ncat '{tmp_path}/names'\n")
+    tool.chmod(0o755)
+    repo = tmp_path / "repo"
+    git = ["git", "-C", str(repo), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", "init", "-q", "-b", "main", str(repo)], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    for name in (*HOSTILE, *OFFERED):
+        if name != "main":
+            subprocess.run([*git, "branch", name], check=True)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("RUMPEL_SOCKET", "s")
+    monkeypatch.chdir(repo)
+    return repo
+
+
+BASH_ASKS = """\
+COMP_WORDS=(%s '') COMP_CWORD=%d
+_rumpel
+printf '%%s\\n' "${COMPREPLY[@]}"
+"""
+ZSH_ASKS = """\
+autoload -Uz compinit && compinit -u -D
+%s
+words=(%s '') CURRENT=%d
+compadd() { while [[ $1 != - ]]; do shift; done; shift; (( $# )) && print -rl -- "$@"; }
+_default() { : }
+_bash_complete -o default -F _rumpel
+"""
+
+
+def offered(shell: str, line: str) -> list[str]:
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"no {shell}")
+    count = len(line.split())
+    script = {
+        "bash": completions.bash() + BASH_ASKS % (line, count),
+        "zsh": ZSH_ASKS % (completions.zsh(), line, count + 1),
+        "fish": f"{completions.fish()}complete -C '{line} '\n",
+    }[shell]
+    done = subprocess.run([program, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return [said.split("\t")[0] for said in done.stdout.splitlines() if said]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize(
+    ("line", "suffix"),
+    [
+        ("rumpel create --from", ""),
+        ("rumpel enter", ""),
+        ("rumpel undelete", ""),
+        ("rumpel forward-port", ":"),
+    ],
+)
+def test_no_name_is_run_or_put_on_the_line(
+    hostile: Path, shell: str, line: str, suffix: str
+) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind("s")
+        found = offered(shell, line)
+    assert found == [f"{name}{suffix}" for name in OFFERED]
+    assert not (hostile / "pwned").exists()
