@@ -12,6 +12,7 @@ CPU a moment later, and needs the same comparison until then.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -75,7 +76,8 @@ class _Loader(SourceFileLoader):
 
 def keep() -> None:
     """From now on. To be called before the daemon's parts are imported."""
-    sys.meta_path.insert(0, Finder())
+    if os.path.isfile(rumpel.__file__) and rumpel.__file__.endswith(".py"):  # noqa: PTH113 - as above
+        sys.meta_path.insert(0, Finder())
 
 
 def function(where: str) -> Any:
@@ -101,11 +103,15 @@ def _note(folder: str, package: str, found: dict[str, Noted]) -> None:
     with os.scandir(folder) as entries:
         for entry in entries:
             name, is_python = entry.name.removesuffix(".py"), entry.name.endswith(".py")
+            if not name.isidentifier():  # an editor's `.#graph.py` is a link to nowhere
+                continue
             if is_python:
                 module = package if name == "__init__" else f"{package}.{name}"
-                found[module] = Noted(entry.path, _stamp(entry.stat()))
-            elif entry.is_dir() and name.isidentifier() and name != "__pycache__":
-                _note(entry.path, f"{package}.{name}", found)
+                with contextlib.suppress(OSError):  # went meanwhile
+                    found[module] = Noted(entry.path, _stamp(entry.stat()))
+            elif name != "__pycache__" and entry.is_dir():
+                with contextlib.suppress(OSError):
+                    _note(entry.path, f"{package}.{name}", found)
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int, int]:

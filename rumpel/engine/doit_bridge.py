@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from rumpel.engine.operation import Reason
 
 # Read once, here: a file must not be read on the loop. mypy needs its remarks, a user does not.
-DODO_HEAD: Final = re.sub(r"  # type: ignore.*", "", inspect.getsource(doit_view))
+try:
+    DODO_HEAD: Final = re.sub(r"  # type: ignore.*", "", inspect.getsource(doit_view))
+except OSError:  # an install without sources: the file needs rumpel beside doit then
+    DODO_HEAD = f"from {doit_view.__name__} import *"  # type: ignore[misc] # the other way to it
 QUIET: Final = Stream(0)
 """No stream is handed to actions and none is replaced."""
 

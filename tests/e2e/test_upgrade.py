@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import shutil
 import sys
 from pathlib import Path
@@ -52,10 +53,10 @@ def test_a_verb_of_another_version_is_never_loaded(installed: Installed) -> None
     installed.upgrade("daemon/graph_follow.py")
     installed.run("events").assert_ok()
     assert installed.project.home.daemon_pids() == [first], "what it needs is as it was"
-    installed.run("graph", "p").assert_ok()
+    installed.run("graph", "p", "--plan", "create").assert_ok()
     [second] = installed.project.home.daemon_pids()
     assert second != first, "graph needs what was upgraded, and nothing ran"
-    installed.run("graph", "p").assert_ok()
+    installed.run("graph", "p", "--plan", "create").assert_ok()
     assert installed.project.home.daemon_pids() == [second]
 
 
@@ -106,6 +107,23 @@ def test_a_file_that_went_or_came_is_of_another_version(
         load(finder, "rumpel.there")
     with pytest.raises(loading.Replaced):
         load(finder, "rumpel.new")
+
+
+def test_what_an_editor_leaves_does_not_end_a_start(installed: Installed) -> None:
+    """Emacs locks a file with a link to nowhere; a backup beside it is no module."""
+    daemon = installed.root / "rumpel" / "daemon"
+    (daemon / ".#graph.py").symlink_to("somebody@nowhere.1:2")
+    (daemon / "lost.py").symlink_to("nowhere.py")
+    installed.run("list").assert_ok()
+    installed.run("graph", "p", "--plan", "create").assert_ok()
+
+
+def test_an_install_without_sources(installed: Installed) -> None:
+    assert compileall.compile_dir(installed.root, quiet=1, legacy=True)
+    for source in (installed.root / "rumpel").rglob("*.py"):
+        source.unlink()
+    installed.run("list").assert_ok()
+    installed.run("graph", "p", "--plan", "create").assert_ok()
 
 
 def load(finder: loading.Finder, name: str) -> object:
