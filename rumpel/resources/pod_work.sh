@@ -362,7 +362,7 @@ rw_take_files() {
         # As the repository sees it: what only its filters change is not changed.
         [ ! -f "$rw_git/info/attributes" ] ||
             cp "$rw_git/info/attributes" "$rw_scratch/info/attributes"
-        [ -z "$rw_apart" ] || rw_try rw_raw read-tree --reset "$rw_tip"
+        [ -z "$rw_apart" ] || rw_take_tracked
         rw_raw update-index -q --unmerged --refresh >/dev/null 2>&1
         rw_what='reading the index'
         rw_hidden=$(rw_hidden_files)
@@ -371,6 +371,8 @@ rw_take_files() {
     rw_again=$(printf '%s\n' "$rw_hidden" "$(rw_newlines)" "$(rw_filtered)" | grep . | sort -u)
     [ ! -s "$rw_scratch/large" ] || rw_left=$rw_left$(cat "$rw_scratch/large")$rw_nl
     rw_no_filters
+    [ ! -s "$rw_scratch/since" ] ||
+        rw_try rw_raw update-index --add --remove --stdin <"$rw_scratch/since"
     [ -z "$rw_again" ] || {
         printf '%s\n' "$rw_again" | rw_raw update-index --force-remove --stdin &&
             printf '%s\n' "$rw_again" | rw_raw update-index --add --remove --stdin
@@ -400,6 +402,25 @@ END
         rw_left="$rw_left$rw_said$rw_nl"
     }
     rw_files=$(rw_raw write-tree) || rw_die "$rw_what: no tree"
+}
+
+rw_take_tracked() {
+    # The index becomes that of the tip. What is tracked only since, and ignored, is found by nothing
+    # that looks for untracked files: its names are left in `since`.
+    rw_out=$(rw_raw ls-files 2>&1 >"$rw_scratch/tracked") || rw_die "$rw_what: $rw_out"
+    rw_try rw_raw read-tree --reset "$rw_tip"
+    {
+        sort -u "$rw_scratch/tracked"
+        rw_raw ls-files -o -i --exclude-standard
+    } | sort | uniq -d | while IFS= read -r rw_path; do
+        if ! rw_quoted "$rw_path" && { [ -L "$rw_path" ] ||
+            { rw_size=$(wc -c 2>/dev/null <"$rw_path") && [ "$rw_size" -le "$rw_file_bytes" ]; }; }
+        then
+            printf '%s\n' "$rw_path"
+        else
+            printf 'file %s\n' "$rw_path" >>"$rw_scratch/large"
+        fi
+    done >"$rw_scratch/since"
 }
 
 rw_take_modes() {

@@ -103,12 +103,15 @@ def test_apart_from_commits_the_host_refuses(
     known = git(workspace, "rev-parse", "HEAD").strip()
     git(workspace, "switch", "-q", where)
     (workspace / "big one").write_bytes(random.randbytes(1_500_000))
-    run(workspace, "git add -A; git commit -qm large")
+    (workspace / "big.log").write_bytes(random.randbytes(1_500_000))
+    run(workspace, "echo 6 >made.log; git add -A -f; git commit -qm large")
     blob = git(workspace, "rev-parse", "HEAD:big one").strip()
     (workspace / "src/app.py").write_text("stashed\n")
     git(workspace, "stash", "-q")
     run(workspace, "rm data.bin; echo 2 >small; git add -A; git commit -qm little")
     run(workspace, "echo 3 >staged; git add staged; echo 4 >src/lib.py; echo 5 >untracked")
+    run(workspace, "mkdir ignored; echo 8 >'ignored/o ne'; git add -f ignored; echo 9 >only.log")
+    run(workspace, "echo 7 >>made.log")
     before = photo_of(workspace)
     take = ("take", str(workspace), "p", *LIMITS[:2], f"{'0' * 40},{known}")
     answer = work(shell, *take)
@@ -119,7 +122,13 @@ def test_apart_from_commits_the_host_refuses(
     assert git(scratch, "rev-list", oid).split() == [oid, known]
     assert blob not in git(scratch, "rev-list", "--objects", oid)
     left = git(scratch, "show", f"{oid}:left")
-    for text in ("large (its files are kept)", "little (its", "file big one", "stash WIP on"):
+    for text in (
+        "large (its files are kept)",
+        "little (its",
+        "file big one",
+        "file big.log",
+        "stash WIP",
+    ):
         assert text in left
     git(workspace, "update-ref", "refs/heads/known", known)
     target = carried(workspace, oid, tmp_path)
@@ -135,6 +144,9 @@ def test_apart_from_commits_the_host_refuses(
         *["??", "small", "??", "staged", "??", "untracked"],
     ]
     assert [(target / name).read_text() for name in ("small", "src/lib.py")] == ["2\n", "4\n"]
+    assert (target / "made.log").read_text() == "6\n7\n", "ignored, but it was committed"
+    assert (target / "ignored/o ne").read_text() == "8\n", "and that was to be"
+    assert not (target / "only.log").exists()
 
 
 def test_a_clean_workspace_is_none(shell: str, workspace: Path) -> None:
