@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -118,9 +118,9 @@ async def realize(
     try:
         if text := prebuilds.note(app, specs):
             client.notice(text)
-        graph, owed = await _graph(app, specs, outcome.made, work or {})
+        graph = await _graph(app, specs, outcome.made, work or {})
         if app.engine.plan(graph).is_fresh:
-            await pending.forget(app, owed)
+            await pending.forget(app, specs)
             await forward.settle(app, client, specs)
             return
         outcome.result = await app.runner.run(graph, client)
@@ -128,7 +128,7 @@ async def realize(
         await _fill(app, specs)
         await remember(app, specs, outcome.result)
         await prebuilds.learn(app, specs, outcome.result)
-        outcome.errors |= await pending.settle(app, client, owed, outcome.result)
+        outcome.errors |= await pending.settle(app, client, specs, outcome.result)
         await forward.settle(app, client, specs, outcome.result)
         _warn_of_lfs(client, specs, outcome.result)
         await _reap(app, client, specs, outcome)
@@ -143,16 +143,13 @@ async def realize(
     _collect_errors(specs, outcome, outcome.result)
 
 
-async def _graph(
-    app: App, specs: list[PodSpec], made: set[str], work: Mapping[str, Work]
-) -> tuple[Graph, Collection[str]]:
-    """And the ids of the pods that get what was pending for them."""
+async def _graph(app: App, specs: list[PodSpec], made: set[str], work: Mapping[str, Work]) -> Graph:
     bases = await requests.bases_of(specs[0])
     contents = await prebuilds.contents(app, specs, bases)
     graph = Graph("create")
     owed = pending.add(app, graph, specs, made)
     graph.merge(create(specs, bases=bases, contents=contents, work={**owed, **work}))
-    return graph, owed.keys()
+    return graph
 
 
 async def _specs(

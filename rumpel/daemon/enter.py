@@ -101,11 +101,11 @@ async def ready(app: App, client: Client, target: Target) -> Pod:
             work = pending.add(app, graph, owed, ())
             graph.merge(resume(spec, made_of, work.get(spec.pod_id)))
             if app.engine.plan(graph).is_fresh:
-                await pending.forget(app, work)
+                await pending.forget(app, owed)
                 await forward.settle(app, client, [spec])
             else:
                 result = await app.runner.run(graph, client)
-                await pending.settle(app, client, work, result)
+                await pending.settle(app, client, owed, result)
                 await forward.settle(app, client, [spec], result)
                 forward.raise_unless_port(client, result)
             return pod

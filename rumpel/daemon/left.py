@@ -10,7 +10,12 @@ from rumpel.adapters import git, threads
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
+from rumpel.engine.events import NodeState
+from rumpel.engine.execute import RunResult
 from rumpel.errors import RumpelError
+from rumpel.graphs.create import node_id
+from rumpel.model import PodSpec
+from rumpel.tasks import restore as restore_task
 
 LEFT = "left/"
 """`left/<pod id>` in the store: commits."""
@@ -33,6 +38,21 @@ async def tell(app: App, client: Client, pod: Pod, moved: tuple[tuple[str, str],
         f"no branch has any more: {shown}{more} (git branch NEW {lost[0][0][:12]}   in this "
         "repository gives one a name; until then delete counts them)"
     )
+
+
+async def tell_replaced(app: App, client: Client, spec: PodSpec, result: RunResult) -> None:
+    """After work was put into a pod by the way: what was there before, if anything was."""
+    node = node_id("restore", spec)
+    pod = app.pods.by_id(spec.pod_id)
+    if pod is None or result.states.get(node) is not NodeState.OK:
+        return
+    done: restore_task.Output = result.outputs[node]
+    if done.saved is not None:
+        client.warn(
+            f"pod {pod.name!r} had work of its own when it got what it was to be made with "
+            f"(rumpel restore {pod.name} {done.saved[:12]}   gets that back)"
+        )
+    await tell(app, client, pod, done.moved)
 
 
 async def known(app: App, pod: Pod) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rumpel import names
 from rumpel.daemon import create as create_verb
-from rumpel.daemon import forward, ignored, replacing, requests
+from rumpel.daemon import forward, ignored, pending, replacing, requests
 from rumpel.daemon import graph as graph_verb
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
@@ -163,6 +163,7 @@ async def _run(
             await create_verb.remember(app, [spec], result)
             await replacing.forget(app, pod.pod_id)
             replacing.dismiss(app, spec, result.outputs.get(node_id("retire", spec)))
+        await pending.settle(app, client, [spec], result)
         await forward.settle(app, client, [spec], result)
     finally:
         await replacing.settle(app, pod)

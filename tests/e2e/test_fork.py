@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 import socket
+
+import pytest
 
 from tests.support.dirty import FILES, dirty, photo
 from tests.support.project import Project, ProjectFactory
@@ -124,24 +127,19 @@ def test_ports_that_were_asked_for_are_the_forks_too(rumpel_project: ProjectFact
     project.run("delete", "--force", "p", "q").assert_ok()
 
 
-LOST_TAG = """
-echo work >work; git config user.name Dev; git config user.email dev@example.com
-blob=$(echo gone | git hash-object -w --stdin)
-tree=$(printf '100644 blob %s\\tx\\n' $blob | git mktree)
-git tag lost $(git commit-tree -m lost $tree)
-rm -f .git/objects/$(echo $blob | sed 's|..|&/|')
-"""
+UNHAD = {"RUMPEL_FAULT": "snapshot.effect-before:1:raise"}
 
 
 def test_work_that_cannot_be_had(rumpel_project: ProjectFactory) -> None:
     """The fork has the files of its commit meanwhile; entering it later brings the work."""
     project = rumpel_project(FILES)
-    project.inside("p", LOST_TAG)
-    project.run("fork", "p", "q").assert_error(1)
+    project.run("create", "p", env=UNHAD).assert_ok()
+    project.inside("p", "echo work >work")
+    failed = project.run("fork", "p", "q")
+    assert failed.code not in (0, 4), failed
     status = ("enter", "q", "--ignore-failed", "--", "git", "status", "--porcelain")
     assert project.run(*status).assert_ok().stdout == ""
     assert project.exec("q", "cat", "/workspaces/repo/src/app.py").stdout == "print(1)\n"
-    project.inside("p", "git tag -d lost")
     assert project.inside("q", "cat work") == "work"
     assert sorted(photo(project, "q")) == renamed(photo(project, "p"), "p", "q")
     project.run("delete", "--force", "p", "q").assert_ok()
@@ -163,3 +161,57 @@ def test_the_image_of_the_repository_stays_known(rumpel_project: ProjectFactory)
     assert made == ["one\n", "one\n", "two\n"]
     assert project.run("recreate", "n", "--plan", "--json").assert_ok().data["action"] == "nothing"
     project.run("delete", "--force", "p", "q", "n").assert_ok()
+
+
+LATER = (
+    "echo later >>src/app.py; git -c user.name=D -c user.email=d@example.com commit -qam later;"
+    "echo more >>src/app.py; git rev-parse HEAD"
+)
+
+
+@pytest.mark.parametrize("how", ["recreate", "by hand"])
+def test_work_that_came_later_stays(rumpel_project: ProjectFactory, how: str) -> None:
+    """A fork got its work before its commands failed: no other container gets it again."""
+    config = ".devcontainer/devcontainer.json"
+    project = rumpel_project(FILES)
+    project.inside("p", "echo work >work; git add work")
+    failing = {"image": "rumpel-mini:1", "postCreateCommand": "false"}
+    project.write({config: json.dumps(failing)})
+    project.run("fork", "p", "q").assert_error(6, "postCreateCommand")
+    enter = ("enter", "--ignore-failed", "q", "--", "sh", "-ec", LATER)
+    oid = project.run(*enter).assert_ok().stdout.strip()
+    project.write({config: json.dumps({**failing, "postCreateCommand": "true"})})
+    if how == "recreate":
+        project.run("recreate", "q").assert_ok()
+    else:
+        project.wait_for_ref("q", oid)
+        project.docker.api.remove_container(project.container_id("q"), force=True)
+        project.run("create", "q").assert_ok()
+    done = project.run("enter", "q", "--", "sh", "-c", "git rev-parse HEAD; tail -n1 src/app.py")
+    last = "more" if how == "recreate" else "later"
+    assert done.assert_ok().stdout.splitlines() == [oid, last]
+    assert project.run("snapshot", "--list", "q", "--json").assert_ok().data == []
+    assert project.repo.published()["q"] == oid
+    project.run("fork", "p", "q").assert_error(4, "already")
+    project.run("delete", "--force", "p", "q").assert_ok()
+
+
+def test_work_that_comes_too_late_is_told(rumpel_project: ProjectFactory) -> None:
+    """The fork could not get its work, and was worked in: that is a snapshot, and counted."""
+    project = rumpel_project(FILES)
+    project.run("create", "p", env=UNHAD).assert_ok()
+    project.inside("p", "echo work >work")
+    failed = project.run("fork", "p", "q")
+    assert failed.code not in (0, 4), failed
+    enter = ("enter", "--ignore-failed", "q", "--", "sh", "-ec", LATER)
+    oid = project.run(*enter).assert_ok().stdout.strip()
+    done = project.run("enter", "q", "--", "cat", "work").assert_ok()
+    assert done.stdout == "work\n"
+    [saved] = project.run("snapshot", "--list", "q", "--json").assert_ok().data
+    assert f"rumpel restore q {saved['oid'][:12]} " in done.stderr
+    assert f"no branch has any more: {oid[:12]} later" in done.stderr
+    project.inside("q", "rm work")
+    project.run("delete", "q").assert_error(4, "1 unmerged commit")
+    project.run("restore", "q", saved["oid"][:12]).assert_ok()
+    assert project.inside("q", "git rev-parse HEAD; tail -n1 src/app.py").split() == [oid, "more"]
+    project.run("delete", "--force", "p", "q").assert_ok()
