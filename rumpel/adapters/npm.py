@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import json
 import os
 import shutil
@@ -16,7 +17,8 @@ import tarfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
@@ -32,15 +34,20 @@ MAX_PACKED_BYTES = 2 << 30
 MAX_UNPACKED_BYTES = 4 << 30
 MAX_FILES = 50_000
 PIECE_BYTES = 1 << 20
+HINT = "npm_config_registry=URL names another one; then rumpel daemon restart"
+BROKEN = (ValueError, http.client.HTTPException, RecursionError)
+"""What an answer that is none ends in; the texts may hold the address, and so a password."""
 
 
 async def newest(package: str) -> str:
     """The version that the tag `latest` names. Raises NotFound, RumpelError."""
-    if _npm() is None:
+    program = await threads.call(_npm)
+    if program is None:
         manifest = await threads.call(_manifest, package)
-        found = manifest.get("dist-tags", {}).get("latest")
+        found = _entry(manifest, "dist-tags").get("latest")
     else:
-        found = json.loads(await _run_npm("view", package, "version", "--json") or b"null")
+        said = await _run_npm(program, "view", package, "version", "--json")
+        found = _parsed(said or b"null", "npm")
     if not isinstance(found, str) or not found:
         raise NotFound(f"the registry names no newest version of {package}")
     return found
@@ -48,15 +55,19 @@ async def newest(package: str) -> str:
 
 async def fetch(package: str, version: str, folder: Path) -> Path:
     """The packed file, proven, in `folder`; the caller removes it. Raises RumpelError."""
-    if _npm() is None:
+    program = await threads.call(_npm)
+    if program is None:
         return await threads.call(_download, package, version, folder)
     said = await _run_npm(
+        program,
         *("pack", f"{package}@{version}", "--json", "--ignore-scripts"),
         *("--pack-destination", str(folder)),
         timeout_s=FETCH_TIMEOUT_S,
     )
-    name = str(json.loads(said)[0]["filename"]).replace("/", "-").lstrip("@")
-    return folder / name
+    match _parsed(said, "npm"):
+        case [{"filename": str(name)}]:
+            return folder / name.replace("/", "-").lstrip("@")
+    raise RumpelError(f"npm does not say where it put {package} {version}")
 
 
 def unpack(packed: Path, to: Path, *, folder: str, mark: str) -> None:
@@ -64,29 +75,36 @@ def unpack(packed: Path, to: Path, *, folder: str, mark: str) -> None:
 
     Raises RumpelError for what no package holds.
     """
+    try:
+        with tarfile.open(packed, "r|gz") as source, tarfile.open(to, "w") as target:
+            _repack(source, target, folder=folder)
+            target.addfile(tarfile.TarInfo(f"{folder}/{mark}"))
+    except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
+        raise RumpelError(f"a package cannot be unpacked: {error}") from None
+
+
+def _repack(source: tarfile.TarFile, target: tarfile.TarFile, *, folder: str) -> None:
     total = count = 0
-    with tarfile.open(packed, "r|gz") as source, tarfile.open(to, "w") as target:
-        for member in source:
-            name = PurePosixPath(member.name)
-            if not member.isfile():
-                continue
-            total, count = total + member.size, count + 1
-            if ".." in name.parts or name.is_absolute() or len(name.parts) < 2:
-                raise RumpelError(f"a package holds a file {member.name[:100]!r}")
-            if total > MAX_UNPACKED_BYTES or count > MAX_FILES:
-                raise RumpelError("a package is larger than a program can be")
-            info = tarfile.TarInfo(f"{folder}/{PurePosixPath(*name.parts[1:])}")
-            info.size, info.mode = member.size, 0o555 if member.mode & 0o111 else 0o444
-            target.addfile(info, source.extractfile(member))
-        target.addfile(tarfile.TarInfo(f"{folder}/{mark}"))
+    for member in source:
+        name = PurePosixPath(member.name)
+        if not member.isfile():
+            continue
+        total, count = total + member.size, count + 1
+        if ".." in name.parts or name.is_absolute() or len(name.parts) < 2:
+            raise RumpelError(f"a package holds a file {member.name[:100]!r}")
+        if total > MAX_UNPACKED_BYTES or count > MAX_FILES:
+            raise RumpelError("a package is larger than a program can be")
+        info = tarfile.TarInfo(f"{folder}/{PurePosixPath(*name.parts[1:])}")
+        info.size, info.mode = member.size, 0o555 if member.mode & 0o111 else 0o444
+        target.addfile(info, source.extractfile(member))
 
 
 def _npm() -> str | None:
     return shutil.which("npm")
 
 
-async def _run_npm(*args: str, timeout_s: float = ASK_TIMEOUT_S) -> bytes:
-    done = await proc.run([_npm() or "npm", *args], timeout_s=timeout_s, cwd="/")
+async def _run_npm(program: str, *args: str, timeout_s: float = ASK_TIMEOUT_S) -> bytes:
+    done = await proc.run([program, *args], timeout_s=timeout_s, cwd="/")
     if done.code == 0:
         return done.stdout
     lines = [line for line in done.error_text.splitlines() if line.startswith("npm error")]
@@ -98,14 +116,14 @@ async def _run_npm(*args: str, timeout_s: float = ASK_TIMEOUT_S) -> bytes:
 
 
 def _download(package: str, version: str, folder: Path) -> Path:
-    known = _manifest(package).get("versions", {}).get(version)
+    known = _entry(_manifest(package), "versions").get(version)
     if not isinstance(known, Mapping):
         raise NotFound(f"the registry has no {package} {version}")
-    dist = known.get("dist", {})
+    dist = _entry(known, "dist")
     want = next((item for item in str(dist.get("integrity")).split() if item[:7] == "sha512-"), "")
     path, seen, size = folder / f"{package.replace('/', '-')}-{version}.tgz", hashlib.sha512(), 0
-    with _opened(str(dist.get("tarball"))) as answer, path.open("wb") as file:
-        while piece := answer.read(PIECE_BYTES):
+    with path.open("wb") as file:
+        for piece in _pieces(str(dist.get("tarball"))):
             seen.update(piece)
             size += len(piece)
             if size > MAX_PACKED_BYTES:
@@ -117,25 +135,61 @@ def _download(package: str, version: str, folder: Path) -> Path:
     return path
 
 
-def _manifest(package: str) -> dict[str, Any]:
+def _manifest(package: str) -> Mapping[str, Any]:
     named = urllib.parse.quote(package, safe="@")
     base = next(filter(None, map(os.environ.get, REGISTRY_VARIABLES)), REGISTRY)
-    with _opened(f"{base.rstrip('/')}/{named}") as answer:
-        found = json.loads(answer.read(MAX_MANIFEST_BYTES))
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    said = bytearray()
+    for piece in _pieces(f"{base.rstrip('/')}/{named}"):
+        said += piece
+        if len(said) > MAX_MANIFEST_BYTES:
+            raise RumpelError(f"the registry says more than {MAX_MANIFEST_BYTES} bytes")
+    found = _parsed(said, "the registry")
+    return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
 
 
-def _opened(url: str) -> Any:
-    if urllib.parse.urlsplit(url).scheme not in ("https", "http"):
-        raise RumpelError(f"the registry gives an address that is none: {url[:100]!r}")
+def _parsed(said: bytes | bytearray, who: str) -> Any:
     try:
-        return urllib.request.urlopen(url, timeout=ASK_TIMEOUT_S)  # noqa: S310 - looked at above
+        return json.loads(said)
+    except BROKEN:
+        raise RumpelError(f"{who} answered something that is no JSON", hint=HINT) from None
+
+
+def _entry(of: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = of.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _pieces(url: str) -> Iterator[bytes]:
+    """Of the answer. Raises NotFound, RumpelError; neither holds more of the address than a path.
+
+    What fails at the one who takes the pieces is not told as the registry's.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        _check(parts)
+        with urllib.request.urlopen(url, timeout=ASK_TIMEOUT_S) as answer:  # noqa: S310 - checked
+            while piece := answer.read(PIECE_BYTES):
+                yield piece
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == 404:
-            raise NotFound(f"the registry has no {urllib.parse.urlsplit(url).path[1:]}") from None
+            raise NotFound(f"the registry has no {parts.path[1:]}") from None
         raise RumpelError(f"the registry answered {error.code} {error.reason}") from None
     except OSError as error:
         raise RumpelError(
-            f"the registry of npm packages cannot be reached: {error}",
-            hint="npm_config_registry=URL names another one; then rumpel daemon restart",
+            f"the registry of npm packages cannot be reached: {error}", hint=HINT
         ) from None
+    except BROKEN as error:
+        raise RumpelError(
+            f"the registry of npm packages gives no answer: {type(error).__name__}", hint=HINT
+        ) from None
+
+
+def _check(parts: urllib.parse.SplitResult) -> None:
+    if parts.scheme not in ("https", "http"):
+        raise RumpelError("the address of a registry is not one of https or http", hint=HINT)
+    if "@" in parts.netloc:
+        raise RumpelError(
+            "the address of the registry holds a user or a password, and only npm can use them",
+            hint="install npm, or name a registry without: npm_config_registry=URL",
+        )
