@@ -70,6 +70,7 @@ async def leaving(app: App, pods: Iterable[Pod]) -> AsyncIterator[None]:
     """
     ids = [pod.pod_id for pod in pods]
     while closed := [pod_id for pod_id in ids if pod_id in app.replacing]:
+        await faults.reach("delete.waits")
         await undisturbed(app, closed[0])
     gate = asyncio.Event()
     for pod_id in ids:

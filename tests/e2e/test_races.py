@@ -73,7 +73,7 @@ def test_a_delete_of_a_pod_that_is_recreated(
     replacing = project.start("recreate", "--force", "p")
     held.reached("recreate.noted")
     held.go("delete.asked")
-    project.run("list").assert_ok()
+    held.reached("delete.waits")
     held.go("recreate.noted")
     assert ended(replacing)[0] == 0
     assert ended(deleting)[0] == 0

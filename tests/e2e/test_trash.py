@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-import socket
+from pathlib import Path
 
 import pytest
 
 from tests.support.dirty import FILES, dirty, photo
 from tests.support.project import Project, ProjectFactory
+
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def inside(project: Project, pod: str, script: str) -> str:
@@ -162,13 +164,23 @@ def test_a_name_that_is_taken(rumpel_project: ProjectFactory) -> None:
     project.run("undelete", "--as", "x").assert_error(2)
 
 
+def chosen_port(project: Project, *what: str) -> int:
+    """Forwarded to a local port that no connection is given by chance while it is free again."""
+    told = EPHEMERAL.read_text() if EPHEMERAL.exists() else "49152 65535"
+    low, high = map(int, told.split())
+    others = [port for port in range(10_000, 65_536) if not low <= port <= high]
+    tried = random.SystemRandom().sample(others, 20)
+    for port in tried:
+        if project.run("forward-port", what[0], str(port), *what[1:]).code == 0:
+            return port
+    raise AssertionError(f"none of {tried} is free")
+
+
 def test_ports_that_were_asked_for_come_back(rumpel_project: ProjectFactory) -> None:
     """With the local port that was chosen, unless another pod has it by now."""
     project = rumpel_project()
     project.run("create", "p").assert_ok()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        chosen = int(free.getsockname()[1])
-    project.run("forward-port", "p:39921", str(chosen), "--label", "web").assert_ok()
+    chosen = chosen_port(project, "p:39921", "--label", "web")
     project.run("forward-port", "p:39922").assert_ok()
 
     def told(pod: str) -> list[tuple[object, ...]]:
