@@ -48,11 +48,9 @@ async def list_pods(app: App, client: Client) -> dict[str, object]:
 
 
 async def _are_merged(app: App, pods: list[Pod], rows: list[dict[str, Any]]) -> bool:
-    """News of pods that are ahead of a base that went on?"""
+    """News of pods that are ahead of a base that went on? Also that one is no longer merged."""
     apart = {
-        (row["repo"], row["name"])
-        for row in rows
-        if row["git"]["ahead"] and row["git"]["behind"] and not row["git"]["merged"]
+        (row["repo"], row["name"]) for row in rows if row["git"]["ahead"] and row["git"]["behind"]
     }
     if not apart:
         return False

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rumpel.adapters import git_merged
+from rumpel.daemon.background import Background
+from rumpel.daemon.landed import HOLDS_S, Landed
 from tests.adapters.git.conftest import SHA256, Pair
 
 
@@ -52,6 +54,26 @@ async def test_a_rebase_and_a_cherry_pick(pair: Pair) -> None:
     assert await left(pair) == ["two"]
     pair.host.git("cherry-pick", two)
     assert await left(pair) == []
+
+
+async def test_what_is_told_of_it_follows_the_branches_of_the_host(pair: Pair) -> None:
+    two, one = work(pair)
+    asked, now = [(pair.repo, (pair.host.oid("HEAD"), pair.pod.oid("HEAD")))], 0.0
+    async with Background() as background:
+        landed = Landed(background, clock=lambda: now)
+        assert not await landed.look(asked, within_s=60)
+        pair.host.git("checkout", "-q", "-b", "other")
+        pair.host.commit("elsewhere", {"README.md": "# Other\n"})
+        pair.host.git("cherry-pick", one, two)
+        assert not await landed.look(asked, within_s=60), "not so soon"
+        now += HOLDS_S
+        assert await landed.look(asked, within_s=60)
+        assert landed.is_known(asked[0][1])
+        pair.host.git("checkout", "-q", "main")
+        pair.host.git("branch", "-qD", "other")
+        now += HOLDS_S
+        assert await landed.look(asked, within_s=60)
+        assert not landed.is_known(asked[0][1])
 
 
 async def test_the_same_files_with_other_content_are_not_it(pair: Pair) -> None:
