@@ -13,7 +13,7 @@ from rumpel.daemon import undelete
 from rumpel.errors import NameTaken, RumpelError
 from rumpel.model import RepoRef
 from rumpel.tasks import restore
-from rumpel.tasks.world import PodAddress
+from rumpel.tasks.world import PodAddress, SyncReport
 
 OID = "a" * 40
 REPO = RepoRef(repo_id="r", work_tree="/r", common_dir="/r/.git")
@@ -46,10 +46,11 @@ class Recorder:
         self.asked: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
-        async def call(*_: Any) -> None:
+        async def call(*_: Any) -> Any:
             self.asked.append(name)
             if name == self.broken:
                 raise RumpelError(f"{name} failed")
+            return SyncReport(branches={}) if name in ("sync", "look") else None
 
         return call
 
