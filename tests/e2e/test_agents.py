@@ -108,14 +108,13 @@ def _looks_and_leaves(project: Project) -> None:
     """On a terminal: the screen, the way out, and what is said then; a lost terminal harms not."""
     project.run("claude", "-d", "a", env={"ANTHROPIC_API_KEY": None}).assert_ok()
     shell = project.spawn("claude", "a", size=(30, 100))
-    screen = drawn(shell, "DONE", (30, 100))
-    assert any("bypass permissions on" in line for line in screen)
+    screen = drawn(shell, ("DONE", "bypass permissions on"), (30, 100))
     assert not any("dialog" in line for line in screen)
     shell.send(DETACH)
     shell.expect("goes on in pod a", timeout=LOOK_S)
     shell.expect(pexpect.EOF)
     lost = project.spawn("attach", "a", size=(24, 80))
-    drawn(lost, "DONE", (24, 80))
+    drawn(lost, ("DONE",), (24, 80))
     lost.close(force=True)
     project.wait_until(lambda: displays(project) == 0, "the display of a lost terminal goes")
 
@@ -176,11 +175,11 @@ def displays(project: Project) -> int:
     return listed.count("-d -r rumpel-claude")
 
 
-def drawn(shell: pexpect.spawn, wanted: str, size: tuple[int, int]) -> list[str]:
-    """What a terminal shows once it shows `wanted`."""
+def drawn(shell: pexpect.spawn, wanted: tuple[str, ...], size: tuple[int, int]) -> list[str]:
+    """What a terminal shows once it shows all that is `wanted`."""
     screen = pyte.Screen(size[1], size[0])
     stream = pyte.ByteStream(screen)
-    while not any(wanted in line for line in screen.display):
+    while not all(text in "\n".join(screen.display) for text in wanted):
         stream.feed(shell.read_nonblocking(1 << 16, timeout=LOOK_S))
     return list(screen.display)
 
