@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rumpel import names
 from rumpel.adapters import git_worktree, threads
@@ -18,7 +18,6 @@ from rumpel.daemon.nodes import is_own, place_of
 from rumpel.daemon.pods import Pod, new_pod_id
 from rumpel.daemon.requests import Base, Target
 from rumpel.daemon.view import listing, status
-from rumpel.devcontainer.config import DevConfig
 from rumpel.engine import faults
 from rumpel.engine.events import DONE, NodeState
 from rumpel.engine.execute import RunResult
@@ -28,6 +27,9 @@ from rumpel.graphs.create import Work, address, create, image_id, node_id
 from rumpel.graphs.delete import delete
 from rumpel.model import PodSpec
 from rumpel.text import count
+
+if TYPE_CHECKING:
+    from rumpel.devcontainer.config import DevConfig
 
 MAX_COUNT = 1000
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rumpel.devcontainer.config import DevConfig
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rumpel.devcontainer.config import DevConfig
 from rumpel.devcontainer.consent import HARMLESS_ENV
 
 
