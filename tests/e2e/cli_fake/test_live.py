@@ -100,7 +100,7 @@ def test_a_hundred_steps_fit_the_screen(serve: Serve, terminal: Open) -> None:
                 talk.node(f"n{number}", state, title=f"Old step {number}", elapsed_s=0.1)
         for number in range(50):
             talk.node(f"m{number}", "running", title=f"Step {number} " + "x" * 100, pod="a")
-        time.sleep(1.2)
+        time.sleep(4)  # long enough to be looked at on a busy machine
         talk.result([ROW])
 
     serve(create=create)
