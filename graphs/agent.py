@@ -17,7 +17,6 @@ def install(agent: Agent, host: str, version: str, platform: Platform, image_id:
             package=agent.package(platform),
             version=version,
             folder=agent.folder(version, platform),
-            program=agent.program,
             image_id=image_id,
         ),
         title=f"Installing {agent.title} {version}",

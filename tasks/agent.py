@@ -34,8 +34,6 @@ class Inputs:
     version: str
     folder: str
     """In the volume."""
-    program: str
-    """Relative to the folder."""
     image_id: str
     """Any image: its container only holds the volume, and is never started."""
 

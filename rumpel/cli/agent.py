@@ -8,6 +8,7 @@ import sys
 from rumpel import names, ui
 from rumpel.cli import session
 from rumpel.cli.answer import show
+from rumpel.cli.enter import attaching
 from rumpel.cli.interrupt import Interrupts
 from rumpel.cli.options import add_pod_making
 from rumpel.errors import UsageError
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from rumpel.cli.options import Options
     from rumpel.cli.plain import Arguments, Declared
-    from rumpel.client import Connection
 
 DETACHES = "Ctrl-a d"
 
@@ -75,7 +75,7 @@ def look(options: Options, command: str, verb: str, request: dict[str, object]) 
             request,
             tty=True,
             interrupts=interrupts,
-            attaching=lambda: _attaching(interrupts),
+            attaching=lambda: attaching(interrupts),
         )
     return show(options, command, answer, lambda data: ui.err(told(data)))
 
@@ -85,14 +85,3 @@ def told(data: dict[str, Any]) -> str:
         return f"{data.get('agent', 'the agent')} has ended"
     again = f"rumpel {data['agent']} {data['name']}"
     return f"{data['agent']} goes on in pod {data['name']}: {again}   looks at it"
-
-
-def _attaching(interrupts: Interrupts) -> session.OnAttach:
-    """Imports what the answer needs, while the daemon works on it."""
-    from rumpel.cli import attach, progress  # noqa: F401 - loaded while the daemon works
-
-    def attached(connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
-        interrupts.release()
-        return attach.attach(connection, message)
-
-    return attached

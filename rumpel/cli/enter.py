@@ -76,7 +76,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
             request,
             tty=tty,
             interrupts=interrupts,
-            attaching=lambda: _attaching(interrupts),
+            attaching=lambda: attaching(interrupts),
         )
     code = show(options, "enter", answer)
     if answer.error or not isinstance(answer.data, dict):
@@ -84,7 +84,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     return int(answer.data.get("exit_code", code))
 
 
-def _attaching(interrupts: Interrupts) -> session.OnAttach:
+def attaching(interrupts: Interrupts) -> session.OnAttach:
     """Imports what the answer needs, while the daemon works on it."""
     from rumpel.cli import attach, progress  # noqa: F401 - loaded while the daemon works
 

@@ -7,7 +7,6 @@ image, a label, a container's configuration, an argument or a log.
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Mapping
 
@@ -23,8 +22,6 @@ from rumpel.errors import ConfigError, NotFound
 from rumpel.graphs.create import address
 from rumpel.tasks import mountpoint, shell
 
-log = logging.getLogger(__name__)
-
 
 async def run(app: App, client: Client) -> dict[str, object]:
     """`agent`: attach to the session of an agent in a pod; it is started when there is none."""
@@ -33,7 +30,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
     if app.pods.find(target.ref.repo_id, args["name"]) is None:
         _signs_in(agent, client.request.env)  # before a pod is made for nothing
     pod = await enter.ready(app, client, target)
-    where = _where(app, pod)
+    where = sessions.where_of(app, pod)
     await _give_home(app, pod, where)
     async with app.links.agents.alone(pod.pod_id):  # else two requests start two of them
         await _ensure(app, client, agent, pod, where)
@@ -107,7 +104,7 @@ async def _session(app: App, client: Client) -> tuple[Pod, shell.Where, str]:
     target, args = await requests.lenient(client), client.request.args
     pod = app.pods.get(target.ref.repo_id, args["name"])
     await app.host(pod.spec.host)
-    where = _where(app, pod)
+    where = sessions.where_of(app, pod)
     if app.world.running(pod.spec.host, where.container_id) is not None:
         raise NotFound(f"pod {pod.name} does not run", hint=f"rumpel enter {pod.name}   starts it")
     wanted = [agents.get(args["agent"]).name] if args["agent"] else list(agents.AGENTS)
@@ -120,18 +117,6 @@ async def _session(app: App, client: Client) -> tuple[Pod, shell.Where, str]:
         )
     raise NotFound(
         f"no agent runs in pod {pod.name}", hint=f"rumpel {wanted[0]} {pod.name}   starts one"
-    )
-
-
-def _where(app: App, pod: Pod) -> shell.Where:
-    access = app.pods.access(pod.spec)
-    if access is None:
-        raise NotFound(f"pod {pod.name!r} has no container")
-    return shell.Where(
-        host=pod.spec.host,
-        container_id=access.container_id,
-        user=access.user,
-        cwd=pod.spec.container.workspace_folder,
     )
 
 

@@ -21,6 +21,7 @@ from rumpel.adapters.docker_exec import TOKEN_ENV
 from rumpel.adapters.docker_types import Completed
 from rumpel.agents.model import Agent, Platform
 from rumpel.daemon.app import App
+from rumpel.daemon.pods import Pod
 from rumpel.errors import NotFound, RumpelError, TimedOut
 from rumpel.names import AGENT_HOME_PATH
 from rumpel.resources import resource_text
@@ -52,6 +53,19 @@ class Look:
     is_alive: bool
     platform: Platform
     files: Mapping[str, bytes]
+
+
+def where_of(app: App, pod: Pod) -> Where:
+    """Raises NotFound."""
+    access = app.pods.access(pod.spec)
+    if access is None:
+        raise NotFound(f"pod {pod.name!r} has no container")
+    return Where(
+        host=pod.spec.host,
+        container_id=access.container_id,
+        user=access.user,
+        cwd=pod.spec.container.workspace_folder,
+    )
 
 
 def argv(verb: str, name: str, *args: str) -> list[str]:

@@ -13,7 +13,6 @@ from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
 from rumpel.errors import NotFound, RumpelError, TimedOut
 from rumpel.graphs.create import address
-from rumpel.tasks.shell import Where
 
 LOOK_S = 5.0
 """Agents tell what they do; a dead one is found by looking, now and then."""
@@ -52,16 +51,9 @@ async def _until(app: App, pods: list[Pod], *, any_will_do: bool) -> None:
 
 async def _look(app: App, pod: Pod) -> None:
     """One that was killed has said nothing."""
-    access = app.pods.access(pod.spec)
-    if access is None:
-        return
     name = str(_row(app, pod)["agent"])
-    folder = pod.spec.container.workspace_folder
-    where = Where(
-        host=pod.spec.host, container_id=access.container_id, user=access.user, cwd=folder
-    )
     with contextlib.suppress(RumpelError):
-        if not await sessions.alive(app, where, [name]):
+        if not await sessions.alive(app, sessions.where_of(app, pod), [name]):
             app.links.agents.said(address(pod.spec), name, ENDED)
 
 
