@@ -165,23 +165,23 @@ class App:
                 await self.links.restore(address(pod.spec))
             except RumpelError as error:  # one bad door must not keep the daemon from starting
                 log.warning("pod %s: %s", pod.name, error.message)
-        replacing.close_gates(self)
+        gates = replacing.close_gates(self)
         self.background.spawn(self.links.republish(), "published branches")
         self.background.spawn(trash.expire_for_ever(self), "trash")
         if self.pods.all() or seeds.is_known(self) or self.lost.is_likely:
-            self.background.spawn(self._reconnect(), "reconnect")
+            self.background.spawn(self._reconnect(gates), "reconnect")
 
     async def until_known(self) -> None:
         """When the database may have been lost: until the engine told of its pods, or is silent."""
         if self.lost.is_likely:
             await self.lost.wait()
 
-    async def _reconnect(self) -> None:
+    async def _reconnect(self, gates: Mapping[str, asyncio.Event]) -> None:
         """Until the engine answers; then every running pod gets its link and one import."""
         while True:
             try:
                 await self.host(LOCAL)
-                await replacing.settle_all(self)
+                await replacing.settle_all(self, gates)
                 await self._adopt(LOCAL)
                 await self._link_up()
                 break

@@ -124,7 +124,16 @@ class Connection:
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
+        """Also while somebody reads or writes. May be called twice.
+
+        The loop would take a descriptor that was closed behind its back for the next one of that
+        number, and never look at it: so that Docker's answers, for one, were not seen.
+        """
         self._lost()
+        if self._sock.fileno() >= 0:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._sock)
+            loop.remove_writer(self._sock)
         self._sock.close()
 
 

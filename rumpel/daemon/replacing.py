@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -185,10 +185,14 @@ async def remove_all(app: App) -> None:
             await remove(app, pod.spec, aside)
 
 
-async def settle_all(app: App) -> None:
-    """After a start of the daemon: what a killed one left. Its pods' gates are closed meanwhile."""
-    for pod in app.pods.all():
-        if app.store.kv_get(JOURNAL + pod.pod_id) is None:
+async def settle_all(app: App, gates: Mapping[str, asyncio.Event]) -> None:
+    """After a start of the daemon: what a killed one left, as `close_gates` said.
+
+    Docker may have kept it waiting: by now a pod may be replaced by a request of ours.
+    """
+    for pod_id, gate in gates.items():
+        pod = app.pods.by_id(pod_id)
+        if pod is None or app.replacing.get(pod_id) is not gate:
             continue
         try:
             await settle(app, pod)
@@ -199,10 +203,12 @@ async def settle_all(app: App) -> None:
     app.background.spawn(remove_all(app), "old containers")
 
 
-def close_gates(app: App) -> None:
-    for pod in app.pods.all():
-        if app.store.kv_get(JOURNAL + pod.pod_id) is not None:
-            app.replacing[pod.pod_id] = asyncio.Event()
+def close_gates(app: App) -> dict[str, asyncio.Event]:
+    """At a start: of the pods that a killed daemon left half replaced."""
+    left = [pod.pod_id for pod in app.pods.all() if app.store.kv_get(JOURNAL + pod.pod_id)]
+    gates = {pod_id: asyncio.Event() for pod_id in left}
+    app.replacing |= gates
+    return gates
 
 
 def open_gate(app: App, pod_id: str) -> None:

@@ -6,15 +6,18 @@ import subprocess
 from pathlib import Path
 
 from tests.support.project import Project, ProjectFactory
+from tests.support.sweep import COMMIT
 
 
 class Held:
     """The daemon stops at each of the points until the test lets it go on."""
 
-    def __init__(self, project: Project, folder: Path, *points: str) -> None:
+    def __init__(self, project: Project, folder: Path, *points: str, docker: str = "") -> None:
         self.project, self._log = project, folder / "met"
         armed = ",".join(f"{point}:1:hold" for point in points)
         env = {"RUMPEL_FAULT": armed, "RUMPEL_FAULT_LOG": str(self._log)}
+        if docker:
+            env["DOCKER_HOST"] = f"unix://{docker}"
         project.run("daemon", "restart", env=env).assert_ok()
 
     def reached(self, point: str) -> None:
@@ -75,9 +78,30 @@ def test_a_delete_of_a_pod_that_is_recreated(
     held.go("delete.asked")
     held.reached("delete.waits")
     held.go("recreate.noted")
-    assert ended(replacing)[0] == 0
+    code, text = ended(replacing)
+    assert code == 0, f"{text}\n{project.home.log_tail()}"
     assert ended(deleting)[0] == 0
     assert_gone(project, "p")
+
+
+def test_a_recreate_before_docker_answered_the_daemon(
+    rumpel_project: ProjectFactory, tmp_path: Path
+) -> None:
+    """What the daemon does when it has found Docker is about what the last one left, not this."""
+    project = rumpel_project()
+    project.run("create", "p").assert_ok()
+    late = tmp_path / "late.sock"
+    held = Held(project, tmp_path, "recreate.noted", docker=str(late))
+    project.run("list").assert_ok()
+    late.symlink_to("/var/run/docker.sock")
+    replacing = project.start("recreate", "--force", "p")
+    held.reached("recreate.noted")
+    made = project.exec("p", "sh", "-c", f"cd /workspaces/repo && {COMMIT}").stdout.strip()
+    project.wait_for_ref("p", made)  # it has linked up by now
+    held.go("recreate.noted")
+    code, text = ended(replacing)
+    assert code == 0, text
+    project.run("delete", "--force", "p").assert_ok()
 
 
 def test_a_fork_of_a_pod_whose_container_goes(

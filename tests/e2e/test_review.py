@@ -137,7 +137,12 @@ def test_deleted_while_its_image_is_built(rumpel_project: ProjectFactory) -> Non
         }
     )
     creating = project.start("create", "p")
-    project.wait_until(lambda: "p" in project.run("list", "-q").stdout.split(), "announced")
+
+    def is_announced() -> bool:
+        assert creating.poll() is None, (creating.communicate(), project.home.log_tail(500))
+        return "p" in project.run("list", "-q").assert_ok().stdout.split()
+
+    project.wait_until(is_announced, "announced")
     project.run("delete", "p").assert_ok()
     assert creating.wait(30) == 4
     assert project.run("list", "-q").stdout == ""
