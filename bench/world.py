@@ -148,12 +148,18 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def pairs(
-    ours: Callable[[int], object], base: Callable[[int], object], rounds: int
+    ours: Callable[[int], object],
+    base: Callable[[int], object],
+    rounds: int,
+    *,
+    pause_s: float = 0.0,
 ) -> tuple[float, float]:
-    """Medians in ms of alternating calls; each gets the number of its round."""
+    """Medians in ms of alternating calls, each after a pause; each gets the number of its round."""
     mine, theirs = [], []
     for number in range(rounds):
+        time.sleep(pause_s)
         theirs.append(timed(lambda n=number: base(n)))
+        time.sleep(pause_s)
         mine.append(timed(lambda n=number: ours(n)))
     return statistics.median(mine), statistics.median(theirs)
 

@@ -197,7 +197,10 @@ class _Merging:
 
     def _stop(self) -> None:
         """The merge is done whatever becomes of this."""
-        name = self.name
+        name, agent = self.name, self.facts["agent"]
+        if agent:
+            self.warn(f"pod {name} goes on, {agent} works in it: rumpel stop {name}")
+            return
         try:
             answer = session.ask(self.options, "stop", {"names": [name], "all": False})
             problem = answer.error and str(answer.error.get("message"))

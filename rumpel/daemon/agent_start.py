@@ -49,7 +49,8 @@ async def run(begin: Start, where: shell.Where, seat: Seat, found: sessions.Look
     # Its hooks tell what follows; a task that it was given must not look done before it begins.
     given = args["argv"]
     is_told = bool(given) and not given[-1].startswith("-")
-    app.links.agents.said(address(begin.pod.spec), agent.name, WORKING if is_told else WAITING)
+    state = WORKING if is_told else WAITING
+    app.links.agents.said(address(begin.pod.spec), agent.name, state, is_new=True)
 
 
 async def _begun(

@@ -87,13 +87,12 @@ class AgentStates:
         del self._held[pod.pod_id, agent]
         self.heard(pod, agent, state)
 
-    def said(self, pod: PodAddress, agent: str, state: str) -> None:
-        """So it is."""
+    def said(self, pod: PodAddress, agent: str, state: str, *, is_new: bool = False) -> None:
+        """So it is. `is_new`: it was started just now, and what it was before is another's."""
         known = self.of(pod.pod_id)
         was = known.get(agent)
-        if (was is not None and was["state"] == state) or (
-            was is None and len(known) >= MOST_AGENTS
-        ):
+        is_known = was is not None and was["state"] == state and not is_new
+        if is_known or (was is None and len(known) >= MOST_AGENTS):
             return
         known[agent] = {"state": state, "at": time.time()}
         # In memory at once, before anybody reads it again.

@@ -55,6 +55,7 @@ def _facts(app: App, pod: Pod, tip: tuple[str, str]) -> dict[str, Any]:
         "name": pod.name,
         "status": word,
         "runs": state is not None and state.status == "running" and word != "creating",
+        "agent": view.at_work(app, pod),
         "commit": commit,
         "branch": branch,
         "shown": f"rumpelpod/{shown}",

@@ -14,6 +14,7 @@ from rumpel.daemon.client import Client
 from rumpel.daemon.nodes import pick, place_of
 from rumpel.daemon.pods import Pod, meant
 from rumpel.daemon.requests import Base, Target
+from rumpel.daemon.stop import tell_sessions
 from rumpel.daemon.view import listing
 from rumpel.engine import faults
 from rumpel.engine.events import DONE
@@ -152,6 +153,7 @@ async def _run(
     was = replacing.before(app, pod)
     graph.verb = "recreate"
     if is_swap:
+        tell_sessions(app, client, [pod])
         graph = await _swapping(client, where, spec, was, force=is_forced)
         await replacing.note(app, pod, spec, was)
         await faults.reach("recreate.noted")

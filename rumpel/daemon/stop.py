@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rumpel import protocol, text
-from rumpel.daemon import dirty, left, replacing, requests, seeds, spared, trash
+from rumpel.daemon import dirty, left, replacing, requests, seeds, spared, trash, view
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
@@ -29,7 +29,7 @@ async def stop(app: App, client: Client) -> dict[str, object]:
         access = access_of(app, pod)
         if access is not None:
             pairs.append((pod.spec, access))
-    _tell_sessions(app, client, pods)
+    tell_sessions(app, client, pods)
     with app.pods.are_ending(pods, "stopped"):
         result = await app.runner.run(stop_graph.stop(pairs), client) if pairs else None
     rows = []
@@ -65,7 +65,7 @@ async def _deleted(
     if pairs:
         seen = {pod.pod_id: await _seen(app, pod) for pod in pods}
         graph = delete_graph.delete(pairs, force=force, keep_s=keep_s, seen=seen)
-        _tell_sessions(app, client, pods)
+        tell_sessions(app, client, pods)
         try:
             with app.pods.are_ending(pods, "deleted"):
                 result = await app.runner.run(graph, client)
@@ -106,12 +106,16 @@ def _tell_unseen(app: App, client: Client, pod: Pod, access: Access | None) -> N
         client.warn(f"pod {pod.name!r} had {files} when it was last seen: gone with its container")
 
 
-def _tell_sessions(app: App, client: Client, pods: list[Pod]) -> None:
+def tell_sessions(app: App, client: Client, pods: list[Pod]) -> None:
+    """Who works there loses it in mid-sentence."""
     for pod in pods:
         sessions = app.pods.open_sessions.get(pod.pod_id, 0)
         if sessions:
             what = text.count(sessions, "open session")
             client.send(protocol.notice(f"pod {pod.name} has {what}", level="warning"))
+        if (agent := view.at_work(app, pod)) is not None:
+            what = f"{agent} is ended in the middle of its work in pod {pod.name}"
+            client.send(protocol.notice(what, level="warning"))
 
 
 def _named(app: App, client: Client, where: Target) -> tuple[list[Pod], dict[str, RumpelError]]:

@@ -11,7 +11,7 @@ from rumpel import text
 from rumpel.adapters import git, threads
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.daemon import pending
-from rumpel.daemon.agent_states import ENDED
+from rumpel.daemon.agent_states import ENDED, WORKING
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
@@ -109,6 +109,13 @@ def agent(app: App, pod: Pod, state: ContainerState | None) -> dict[str, str] | 
         now = ENDED if is_old else found["state"]
         return {"name": name, "state": now, "at": iso(found["at"])}
     return None
+
+
+def at_work(app: App, pod: Pod) -> str | None:
+    """The agent that works in the pod now, as it says itself."""
+    word, state = status(app, pod)
+    found = agent(app, pod, state) if word == "running" else None
+    return found["name"] if found is not None and found["state"] == WORKING else None
 
 
 def others(app: App, pod: Pod, branches: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from rumpel import names
 from tests.e2e.test_readme import commands
 from tests.support.fake_api import Model, model
 from tests.support.project import Project, ProjectFactory
+from tests.support.sweep import COMMIT
 
 DEV = "rumpel-dev:1"
 VERSION = "2.1.332"
@@ -208,3 +209,26 @@ def test_a_pod_without_a_terminal_program(rumpel_project: ProjectFactory) -> Non
     project.run("send", "p", "x").assert_error(3, "no agent runs")
     project.run("wait", "p").assert_error(3, "no agent was started in pod p")
     project.run("claude", "p", env=env).assert_error(2, "needs a terminal", "rumpel claude -d p")
+
+
+def test_nobody_ends_a_working_agent_without_a_word(rumpel_project: ProjectFactory) -> None:
+    """What it says of itself is enough: its hooks write to the pod's FIFO."""
+    project = rumpel_project()
+    works = "for s in waiting working; do echo agent claude $s; done >.git/rumpel/fifo"
+    told = "claude is ended in the middle of its work in pod p"
+
+    def is_told() -> bool:
+        (row,) = project.run("list", "--json").assert_ok().data
+        return row["agent"] is not None and row["agent"]["state"] == "working"
+
+    project.inside("p", f"{COMMIT}; {works}")
+    project.wait_until(is_told, "it works")
+    merged = project.run("merge", "p").assert_ok().stderr
+    assert "pod p goes on, claude works in it" in merged
+    assert "is stopped" not in merged
+    assert told in project.run("recreate", "--force", "p").assert_ok().stderr
+    assert told not in project.run("recreate", "--force", "p").assert_ok().stderr
+    project.inside("p", works)
+    project.wait_until(is_told, "it works again")
+    assert told in project.run("stop", "p").assert_ok().stderr
+    project.run("delete", "--force", "p").assert_ok()

@@ -16,9 +16,13 @@ from rumpel.adapters import npm
 from rumpel.adapters.screen_text import lines as drawn
 from rumpel.agents.claude import CLAUDE, SETTINGS, STATE
 from rumpel.agents.model import Platform, Seat
-from rumpel.daemon.agent_states import BURST, Pace
+from rumpel.cache.store import Store
+from rumpel.daemon.agent_states import BURST, AgentStates, Pace
+from rumpel.daemon.background import Background
 from rumpel.daemon.sessions import _files
 from rumpel.errors import RumpelError, UsageError
+from rumpel.model import RepoRef
+from rumpel.tasks.world import PodAddress
 
 KEY = "sk-ant-0123456789-abcdefghijklmnop"
 
@@ -164,3 +168,21 @@ def test_a_pod_that_never_stops_talking_is_heard_once_a_second() -> None:
         heard += not pace.wait_s(now)
         now += 0.001
     assert BURST + 8 <= heard <= BURST + 11
+
+
+async def test_one_that_is_started_anew_is_not_the_one_before(tmp_path: Path) -> None:
+    """The other worked until its container went: this one does since now."""
+    repo = RepoRef.at("/r/.git", "/r")
+    pod = PodAddress(repo=repo, host="local", pod="p", pod_id="1", workspace_folder="/w")
+
+    async def look(_: PodAddress) -> int:
+        return 0
+
+    async with Store(tmp_path / "state.db") as store, Background() as background:
+        states = AgentStates(store, background, look)
+        states.said(pod, "claude", "working")
+        before = states.of("1")["claude"]["at"]
+        states.said(pod, "claude", "working")
+        assert states.of("1")["claude"]["at"] == before
+        states.said(pod, "claude", "working", is_new=True)
+        assert states.of("1")["claude"]["at"] > before
