@@ -133,6 +133,7 @@ class Child:
         self._failure: RumpelError | None = None
         self._open: set[int] = set()
         self._pidfd: int | None = None
+        self._gone = asyncio.Event()
         if stdin is None:
             stdin = subprocess.PIPE if input else subprocess.DEVNULL
         self._start = lambda: subprocess.Popen(
@@ -165,6 +166,8 @@ class Child:
                 await self.__aexit__(None, None, None)
             raise
         self._pidfd = _pidfd(self.pid)
+        if self._pidfd is not None:
+            self._loop.add_reader(self._pidfd, self._left)
         for pipe in (self._popen.stdout, self._popen.stderr):
             if pipe is not None:
                 os.set_blocking(pipe.fileno(), False)
@@ -255,11 +258,12 @@ class Child:
             while self._popen.poll() is None:  # noqa: ASYNC110 - nothing tells, without a pidfd
                 await asyncio.sleep(POLL_S)
             return
-        ready = asyncio.Event()
-        self._loop.add_reader(self._pidfd, ready.set)
-        try:
-            await ready.wait()
-        finally:
+        await self._gone.wait()
+
+    def _left(self) -> None:
+        """Once for all who wait: one that gives up must not take the watch from the next."""
+        self._gone.set()
+        if self._pidfd is not None:
             self._loop.remove_reader(self._pidfd)
 
     async def _give_up(self) -> None:
@@ -290,6 +294,7 @@ class Child:
             if pipe is not None:
                 pipe.close()
         if self._pidfd is not None:
+            self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = None
 

@@ -96,6 +96,20 @@ async def test_cancelling_while_it_starts_leaves_no_process() -> None:
         assert mark.encode() not in entry.read_bytes()
 
 
+async def test_one_that_gives_up_waiting_leaves_the_next_one_informed() -> None:
+    """It has closed its output, and goes on for as long as it is let."""
+    script = "exec >&- 2>&-; read -r line"
+    ours, theirs = os.pipe()
+    async with proc.Child(["sh", "-c", script], stdin=ours) as child:
+        os.close(ours)
+        first = asyncio.ensure_future(child.ended(60))
+        await child._done.wait()
+        await asyncio.sleep(0)
+        first.cancel()
+        asyncio.get_running_loop().call_soon(os.close, theirs)
+        assert (await child.ended(20)).code == 1
+
+
 async def test_endless_output_is_cut_off() -> None:
     with pytest.raises(RumpelError, match="yes printed more than 100000 bytes"):
         await proc.run(["yes"], timeout_s=20, max_output_bytes=100_000)
