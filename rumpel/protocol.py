@@ -12,6 +12,7 @@
         {"event":"consent","repo","items":[{"kind","text"}]}
         {"event":"entries","entries":[{"seq","at","kind","run","node","pods",...}],"last":7}
         {"event":"output","output":{"node","name","pod","state","text",...}}
+        {"event":"said","said":{"kind",...},"line"} what an agent says, and as a person reads it
         {"event":"graph","nodes":[...],"edges":[...],"whole":true}
         {"event":"attach","exec","tty","prefix"} with the stream's descriptor (SCM_RIGHTS)
         {"result":DATA,"warnings":[...],"exit_code":0}
@@ -50,7 +51,7 @@ NODE_STATES = (
 )
 CONTROLS = ("cancel", "detach", "exit", "consent", "resize", "signal")
 FULL_ENV_VERBS = frozenset(
-    {"create", "enter", "agent", "recreate", "graph", "config", "fork", "undelete"}
+    {"create", "enter", "agent", "run", "recreate", "graph", "config", "fork", "undelete"}
 )
 
 STR, INT, BOOL, NAMES = "string", "number", "true or false", "list of strings"
@@ -60,22 +61,22 @@ TERMINAL: dict[str, tuple[str, object]] = {
     "cols": (INT, None),
     "term": (STR, None),
 }
+MAKING: dict[str, tuple[str, object]] = {"config": (STR, None), "trust": (BOOL, False)}
+"""Of what may make a pod."""
 VERBS: dict[str, dict[str, tuple[str, object]]] = {
     "adopt": {"old": (STR, None)},
     "create": {
         "names": (NAMES, ()),
         "count": (INT, None),
         "from": (STR, None),
-        "config": (STR, None),
-        "trust": (BOOL, False),
+        **MAKING,
         "no_wait": (BOOL, False),
         "no_prebuild": (BOOL, False),
     },
     "enter": {
         "name": (STR, ""),
         "argv": (NAMES, ()),
-        "config": (STR, None),
-        "trust": (BOOL, False),
+        **MAKING,
         "ignore_failed": (BOOL, False),
         "cwd": (STR, None),
         **TERMINAL,
@@ -87,8 +88,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "keep": (NAMES, ()),
         "clean": (BOOL, False),
         "refresh": (NAMES, ()),
-        "config": (STR, None),
-        "trust": (BOOL, False),
+        **MAKING,
     },
     "agent": {
         "name": (STR, ""),
@@ -96,10 +96,20 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "argv": (NAMES, ()),
         "asks": (BOOL, False),
         "detach": (BOOL, False),
-        "config": (STR, None),
-        "trust": (BOOL, False),
+        **MAKING,
         "ignore_failed": (BOOL, False),
         **TERMINAL,
+    },
+    "run": {
+        "name": (STR, ""),
+        "agent": (STR, ""),
+        "prompt": (STR, ""),
+        "argv": (NAMES, ()),
+        "continue": (BOOL, False),
+        "turns": (INT, None),
+        "dollars": (STR, None),
+        "timeout_s": (INT, None),
+        **MAKING,
     },
     "attach": {"name": (STR, ""), "agent": (STR, None), **TERMINAL},
     "send": {"name": (STR, ""), "agent": (STR, None), "text": (STR, ""), "enter": (BOOL, True)},
@@ -107,12 +117,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
     "wait": {"names": (NAMES, ()), "any": (BOOL, False), "timeout_s": (INT, None)},
     "exec-exit": {"exec": (STR, "")},
     "list": {"all": (BOOL, False), "quiet": (BOOL, False), "refresh": (BOOL, False)},
-    "fork": {
-        "name": (STR, ""),
-        "names": (NAMES, ()),
-        "config": (STR, None),
-        "trust": (BOOL, False),
-    },
+    "fork": {"name": (STR, ""), "names": (NAMES, ()), **MAKING},
     "ports": {"name": (STR, None)},
     "forward-port": {
         "name": (STR, ""),
@@ -135,12 +140,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
     "reviewed": {"name": (STR, ""), "branch": (STR, ""), "commit": (STR, "")},
     "snapshot": {"names": (NAMES, ()), "list": (BOOL, False)},
     "restore": {"name": (STR, ""), "snapshot": (STR, None)},
-    "undelete": {
-        "name": (STR, None),
-        "as": (STR, None),
-        "config": (STR, None),
-        "trust": (BOOL, False),
-    },
+    "undelete": {"name": (STR, None), "as": (STR, None), **MAKING},
     "events": {
         "since": (INT, None),
         "lines": (INT, 100),
@@ -341,6 +341,11 @@ def entries(found: Iterable[Mapping[str, object]], *, last: int) -> dict[str, ob
 def output(piece: Mapping[str, object]) -> dict[str, object]:
     """What a step wrote: {"node","name","pod","state","text",...}."""
     return {"event": "output", "output": dict(piece)}
+
+
+def said(event: Mapping[str, object], line: str) -> dict[str, object]:
+    """What an agent said or did; `line` is empty for what is not shown to people."""
+    return {"event": "said", "said": dict(event), "line": line}
 
 
 def graph(

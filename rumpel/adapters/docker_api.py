@@ -205,6 +205,7 @@ class DockerHost:
         timeout_s: float = 60.0,
         max_output_bytes: int = 16 << 20,
         on_output: docker_exec.Output | None = None,
+        token: str | None = None,
     ) -> types.Completed:
         """Run to the end; a timeout or a cancelled caller ends the process and its children."""
         return await docker_exec.run(
@@ -218,6 +219,7 @@ class DockerHost:
             timeout_s=timeout_s,
             max_output_bytes=max_output_bytes,
             on_output=on_output,
+            token=token,
         )
 
     async def exec_exit_code(self, exec_id: str, timeout_s: float = 10.0) -> int:

@@ -158,12 +158,14 @@ async def run(
     timeout_s: float = 60.0,
     max_output_bytes: int = 16 << 20,
     on_output: Output | None = None,
+    token: str | None = None,
 ) -> types.Completed:
     """Run to the end. TimedOut or a cancelled caller ends the process and all its children.
 
     Output beyond `max_output_bytes` is read and dropped; `on_output(kind, data)` sees all of it.
+    `token` marks its processes, for who wants to end them later.
     """
-    token = secrets.token_hex(16)
+    token = token or secrets.token_hex(16)
     environment = {**(env or {}), TOKEN_ENV: token}
     stream = await open_stream(
         http, container, argv, user=user, env=environment, cwd=cwd, stdin=input is not None

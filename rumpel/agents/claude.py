@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from rumpel.agents import claude_events
+from rumpel.agents.headless import Headless, Task
 from rumpel.agents.model import STATUS, Agent, Platform, Seat
 
 STATE, SETTINGS = ".claude.json", "settings.json"
@@ -72,6 +74,13 @@ def _argv(seat: Seat, told: str) -> list[str]:
     return [*argv, "--append-system-prompt", told] if told else argv
 
 
+def _headless_argv(seat: Seat, told: str, task: Task) -> list[str]:
+    argv = ["--print", "--output-format", "stream-json", "--verbose", *_argv(seat, told)]
+    argv += ["--continue"] if task.goes_on else []
+    argv += ["--max-turns", str(task.turns)] if task.turns else []
+    return argv + (["--max-budget-usd", task.dollars] if task.dollars else [])
+
+
 def _object(text: bytes | None) -> dict[str, Any]:
     """What lies in the pod may be anything."""
     try:
@@ -112,4 +121,9 @@ CLAUDE = Agent(
     files=_files,
     reads=(STATE, SETTINGS),
     argv=_argv,
+    headless=Headless(
+        argv=_headless_argv,
+        events=claude_events.events,
+        limits=frozenset({"turns", "dollars"}),
+    ),
 )

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from rumpel.agents.headless import Headless
 from rumpel.names import AGENT_HOME_PATH, AGENTS_PATH
 
 STATUS_FILE = ".status.sh"
@@ -64,6 +65,8 @@ class Agent:
     """The files of its home that `files` wants to see."""
     argv: Callable[[Seat, str], list[str]]
     """Behind the program, with what the agent is told about the pod; the caller's come after."""
+    headless: Headless | None = None
+    """None: it knows no work without a terminal."""
 
     @property
     def home(self) -> str:

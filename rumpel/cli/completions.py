@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rumpel import ui
+from rumpel.agents import AGENTS
 from rumpel.cli.commands import ALIASES, COMMANDS
 
 TYPE_CHECKING = False
@@ -30,6 +31,7 @@ BY_METAVAR = {
     **dict.fromkeys(("POD", "SRC", "NAME[:BRANCH]"), PODS),
     **dict.fromkeys(("FILE", "DIR", "OLD-PATH"), FILES),
     **dict.fromkeys(("STEP", "NODE"), STEPS),
+    "AGENT": " ".join(AGENTS),
     "POD:PORT": f"{PODS}:",
     "REF": BRANCHES,
 }

@@ -29,7 +29,7 @@ exit codes
     3  not found
     4  in the way, or refused for safety (unmerged work, name taken, not trusted)
     5  Docker or the host does not answer
-    6  a command of yours failed (build, lifecycle command)
+    6  a command of yours failed (build, lifecycle command), or the agent of a run
     7  some of several targets failed
    70  a bug in rumpel (a crash file was written)
   124  timed out

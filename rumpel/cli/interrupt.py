@@ -25,8 +25,10 @@ class Interrupts:
     """Counts Ctrl-C and turns it into messages, once it is activated (until then Ctrl-C just
     ends us). A context manager: restores the handlers."""
 
-    def __init__(self, look: str) -> None:
+    def __init__(self, look: str, *, cancels: bool = False) -> None:
+        """`cancels`: the first one does already."""
         self.look = look
+        self.cancels = cancels
         self.presses = 0
         self.ended_by: int | None = None
         self._acted = 0
@@ -80,7 +82,7 @@ class Interrupts:
             raise problem
         while self._acted < self.presses:
             self._acted += 1
-            self._press(self._acted, connection, shown())
+            self._press(self._acted + self.cancels, connection, shown())
         if self._leave_at is not None and time.monotonic() >= self._leave_at:
             connection.send({"do": "detach"})
             raise Interrupted("left; the work goes on in the background", hint=self.look)
@@ -94,7 +96,8 @@ class Interrupts:
         elif number == 2:
             self._leave_at = None
             connection.send({"do": "cancel"})
-            progress.say("cancelling and rolling back; press Ctrl-C again to not wait for it")
+            what = "ending the agent" if self.cancels else "cancelling and rolling back"
+            progress.say(f"{what}; press Ctrl-C again to not wait for it")
         else:
             raise Interrupted("left while the daemon rolls back", hint=self.look)
 

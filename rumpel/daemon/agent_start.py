@@ -14,11 +14,12 @@ from rumpel.daemon.agent_states import WAITING, WORKING
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
+from rumpel.engine.graph import Graph
 from rumpel.errors import NotFound, RumpelError
 from rumpel.graphs.agent import install, node_id
 from rumpel.graphs.create import address
 from rumpel.resources import resource_text
-from rumpel.tasks import shell
+from rumpel.tasks import agent_home, shell
 
 NEWEST = "latest"
 NEWEST_FOR_S = 86400.0
@@ -43,7 +44,7 @@ async def run(begin: Start, where: shell.Where, seat: Seat, found: sessions.Look
         raise sessions.no_terminals()
     try:
         await _begun(begin, where, seat, found, is_anew=False)
-    except sessions.NotInstalled:  # the record says it is there, and it is not
+    except agent_home.NotInstalled:  # the record says it is there, and it is not
         await _begun(begin, where, seat, found, is_anew=True)
     app, agent, args = begin.app, begin.agent, begin.client.request.args
     # Its hooks tell what follows; a task that it was given must not look done before it begins.
@@ -61,39 +62,51 @@ async def _begun(
     context = told(workspace=seat.workspace, branch=seat.branch)
     program = agent.path(version, found.platform)
     size = args["rows"], args["cols"]
-    files = {f"{agent.name}/{path}": text for path, text in agent.files(seat, found.files).items()}
+    files = home_files(agent, seat, found)
     await sessions.start(
         app,
         where,
         agent.name,
         [program, *agent.argv(seat, context), *args["argv"]],
-        env=await _environment(begin, where, seat),
-        files={STATUS_FILE: resource_text("pod_status.sh").encode(), **files},
+        env={
+            **await environment(begin, where, seat),
+            "RUMPEL_FIFO": f"{where.cwd}/.git/rumpel/fifo",  # where the pod's watcher listens
+            "TERM": args["term"] or "xterm-256color",
+        },
+        files=files,
         size=size if all(size) else None,
     )
 
 
-async def _environment(begin: Start, where: shell.Where, seat: Seat) -> dict[str, str]:
+def home_files(agent: Agent, seat: Seat, found: sessions.Look) -> dict[str, bytes]:
+    """What has to lie below the home of agents."""
+    own = {f"{agent.name}/{path}": text for path, text in agent.files(seat, found.files).items()}
+    return {STATUS_FILE: resource_text("pod_status.sh").encode(), **own}
+
+
+async def environment(begin: Start, where: shell.Where, seat: Seat) -> dict[str, str]:
     """That of a shell in the pod, what the caller sets for the agent, and what signs it in."""
     spec, agent, caller = begin.pod.spec, begin.agent, begin.client.request.env
     env = await shell.environment(
         begin.app.world, where, probe=spec.env_probe, remote_env=spec.remote_env
     )
     env |= {name: caller[name] for name in agent.passed if name in caller}
-    env |= {**agent.env, agent.home_variable: agent.home, **seat.secrets}
-    env["RUMPEL_FIFO"] = f"{where.cwd}/.git/rumpel/fifo"  # where the pod's watcher listens
-    env["TERM"] = begin.client.request.args["term"] or "xterm-256color"
-    return env
+    return env | {**agent.env, agent.home_variable: agent.home, **seat.secrets}
+
+
+async def installing(begin: Start, platform: Platform) -> tuple[str, Graph]:
+    """The version, and what makes it be there."""
+    version, spec = await _version(begin, platform), begin.pod.spec
+    made_of = begin.app.pods.made_of(spec)
+    if made_of is None:
+        raise NotFound(f"pod {spec.pod!r} has no container")
+    return version, install(begin.agent, spec.host, version, platform, made_of.image_id)
 
 
 async def _installed(begin: Start, platform: Platform, *, is_anew: bool) -> str:
     """The version that is there now."""
-    app, agent, spec = begin.app, begin.agent, begin.pod.spec
-    version = await _version(begin, platform)
-    made_of = app.pods.made_of(spec)
-    if made_of is None:
-        raise NotFound(f"pod {spec.pod!r} has no container")
-    graph = install(agent, spec.host, version, platform, made_of.image_id)
+    app = begin.app
+    version, graph = await installing(begin, platform)
     if is_anew or not app.engine.plan(graph).is_fresh:
         refresh = list(graph.nodes) if is_anew else []
         result = await app.runner.run(graph, begin.client, refresh=refresh)

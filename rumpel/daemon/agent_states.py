@@ -21,11 +21,13 @@ MOST_AGENTS = 8
 BURST = 20.0
 KEY = "agents"
 """`agents/<pod id>` in the store: agent -> its state."""
-WORKING, WAITING, FAILED, ENDED = "working", "waiting", "failed", "ended"
+WORKING, WAITING, DONE, FAILED, ENDED = "working", "waiting", "done", "failed", "ended"
 
 
 class State(TypedDict):
-    """`state`: working, waiting (for the person), failed or ended; `at` in Unix time."""
+    """`state`: working, waiting (for the person), done (its task), failed or ended; `at` in Unix
+    time.
+    """
 
     state: str
     at: float
@@ -61,6 +63,8 @@ class AgentStates:
         """What an agent said too soon after other things: the newest of it counts, later."""
         self._locks: dict[str, asyncio.Lock] = {}
         self._looking: set[str] = set()
+        self.running: dict[str, str] = {}
+        """Pods where an agent runs without a session, and which: it is alone there."""
 
     def of(self, pod_id: str) -> dict[str, State]:
         """By agent, the one that changed last first."""

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from rumpel import agents, names
 from rumpel.adapters.docker_exec import TOKEN_ENV
 from rumpel.agents.model import Agent, Seat
-from rumpel.daemon import agent_start, enter, requests, sessions, terminal
+from rumpel.daemon import agent_start, at_work, enter, requests, sessions, terminal
 from rumpel.daemon.agent_states import ENDED, WORKING
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
 from rumpel.errors import ConfigError, NotFound
 from rumpel.graphs.create import address
-from rumpel.tasks import mountpoint, shell
+from rumpel.tasks import agent_home, mountpoint, shell
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
@@ -28,10 +28,10 @@ async def run(app: App, client: Client) -> dict[str, object]:
     args = client.request.args
     agent, target = agents.get(args["agent"]), await requests.lenient(client)
     if app.pods.find(target.ref.repo_id, args["name"]) is None:
-        _signs_in(agent, client.request.env)  # before a pod is made for nothing
+        signs_in(agent, client.request.env)  # before a pod is made for nothing
     pod = await enter.ready(app, client, target)
     where = sessions.where_of(app, pod)
-    await _give_home(app, pod, where)
+    await give_home(app, pod, where)
     async with app.links.agents.alone(pod.pod_id):  # else two requests start two of them
         await _ensure(app, client, agent, pod, where)
     if not args["detach"]:
@@ -42,23 +42,29 @@ async def run(app: App, client: Client) -> dict[str, object]:
 async def _ensure(app: App, client: Client, agent: Agent, pod: Pod, where: shell.Where) -> None:
     """Its session runs."""
     args = client.request.args
+    at_work.refuse(app, pod)
     found = await sessions.look(app, where, agent)
     if found.is_alive:
         if args["argv"]:
             client.warn(f"{agent.title} runs already: what is behind -- was not used")
         return
     target = await requests.target(client)  # wrong settings are no hint to what to start
-    seat = Seat(
+    seat = seat_of(client, agent, pod, where)
+    wanted = str(target.settings.get("agentVersions").get(agent.name, "latest"))
+    begin = agent_start.Start(app=app, client=client, pod=pod, agent=agent, wanted=wanted)
+    await agent_start.run(begin, where, seat, found)
+
+
+def seat_of(client: Client, agent: Agent, pod: Pod, where: shell.Where) -> Seat:
+    """Raises ConfigError when nothing signs it in."""
+    return Seat(
         pod=pod.name,
         branch=pod.name,
         workspace=where.cwd,
         user=where.user,
-        secrets=_signs_in(agent, client.request.env),
-        asks=bool(args["asks"]),
+        secrets=signs_in(agent, client.request.env),
+        asks=bool(client.request.args.get("asks")),
     )
-    wanted = str(target.settings.get("agentVersions").get(agent.name, "latest"))
-    begin = agent_start.Start(app=app, client=client, pod=pod, agent=agent, wanted=wanted)
-    await agent_start.run(begin, where, seat, found)
 
 
 async def attach(app: App, client: Client) -> dict[str, object]:
@@ -115,12 +121,13 @@ async def _session(app: App, client: Client) -> tuple[Pod, shell.Where, str]:
         raise NotFound(
             f"several agents run in pod {pod.name}: {', '.join(alive)}", hint="--agent NAME"
         )
+    at_work.refuse(app, pod)  # without a terminal
     raise NotFound(
         f"no agent runs in pod {pod.name}", hint=f"rumpel {wanted[0]} {pod.name}   starts one"
     )
 
 
-def _signs_in(agent: Agent, env: Mapping[str, str]) -> dict[str, str]:
+def signs_in(agent: Agent, env: Mapping[str, str]) -> dict[str, str]:
     """Raises ConfigError saying what to set: an agent that asks for a login helps nobody."""
     found = {name: env[name] for name in agent.signs_in if env.get(name)}
     if not found:
@@ -129,7 +136,7 @@ def _signs_in(agent: Agent, env: Mapping[str, str]) -> dict[str, str]:
     return {first: found[first]}
 
 
-async def _give_home(app: App, pod: Pod, where: shell.Where) -> None:
+async def give_home(app: App, pod: Pod, where: shell.Where) -> None:
     """The engine gave the empty volume to root."""
     key = f"agent-home/{pod.pod_id}"
     if app.store.kv_get(key) == where.container_id:
@@ -144,7 +151,7 @@ async def _attach(app: App, client: Client, pod: Pod, where: shell.Where, name: 
     env = {"TERM": client.request.args["term"] or "xterm-256color", TOKEN_ENV: token}
     stream = await host.exec_stream(
         where.container_id,
-        sessions.argv("attach", name),
+        agent_home.argv("attach", name),
         user=where.user,
         cwd="/",
         env=env,

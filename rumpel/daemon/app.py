@@ -18,7 +18,7 @@ from rumpel.adapters import git
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.cache.store import Store
-from rumpel.daemon import adopt, limits, prebuilds, replacing, seeds, trash
+from rumpel.daemon import adopt, at_work, limits, prebuilds, replacing, seeds, trash
 from rumpel.daemon.background import Background
 from rumpel.daemon.by_hand import ByHandLook
 from rumpel.daemon.landed import Landed
@@ -183,6 +183,7 @@ class App:
                 await self.host(LOCAL)
                 await replacing.settle_all(self, gates)
                 await self._adopt(LOCAL)
+                await at_work.settle(self)
                 await self._link_up()
                 break
             except HostUnreachable:

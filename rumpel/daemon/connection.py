@@ -16,7 +16,7 @@ from typing import Any
 from rumpel import protocol
 
 MAX_QUEUED = 4096
-DROPPED_FIRST = ("log", "notice")
+DROPPED_FIRST = ("log", "notice", "said")
 RECV_BYTES = 64 << 10
 SEND_TIMEOUT_S = 60.0
 

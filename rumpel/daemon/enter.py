@@ -58,13 +58,13 @@ async def run(app: App, client: Client) -> dict[str, object]:
     session = await _start(app, client, target, pod, where)
     with app.inside(pod.pod_id):
         code = await terminal.follow(client, session)
-    _tell_of_ending(app, client, pod)
+    tell_of_ending(app, client, pod)
     await _catch_up(app, pod)
     app.background.spawn(app.links.refresh_dirty(address(pod.spec)), f"status of {pod.name}")
     return {"result": {"exit_code": code}, "warnings": client.warnings, "exit_code": code}
 
 
-def _tell_of_ending(app: App, client: Client, pod: Pod) -> None:
+def tell_of_ending(app: App, client: Client, pod: Pod) -> None:
     gone = app.pods.by_id(pod.pod_id) is None
     now = app.pods.ending.get(pod.pod_id) or ("deleted" if gone else view.status(app, pod)[0])
     if now != "running" and not now.startswith(("failed", "cancelled", "creating")):

@@ -69,8 +69,9 @@ def is_own(node_id: str, repo_id: str, pod: str) -> bool:
 def subject_of(node_ids: Iterable[str]) -> str:
     """What a graph of these nodes is about, `repository/pod,pod`: kept with its run."""
     places = {(place.repo, place.pod) for place in map(place_of, node_ids)}
-    repos = sorted({repo for repo, _ in places})
     pods = sorted({pod for _, pod in places if pod is not None})
+    # A program of an agent is of no repository.
+    repos = sorted({repo for repo, pod in places if pod is not None or not pods})
     return subject(repos[0], *pods) if repos else ""
 
 

@@ -29,6 +29,7 @@ KEPT_BY_ID = (
     *(
         "agents",
         "agent-home",
+        "at-work",
         "bare",
         "dirty",
         "fresh",
@@ -54,7 +55,7 @@ OWN_KINDS = (
         "uncommitted",
         "range",
     ),
-    "risk",
+    *("risk", "run", "arrived"),
     *("stop", "guard", "keep", "remove", "snapshot", "restore", "replace", "retire"),
 )
 """Kinds of nodes that belong to one pod, besides its lifecycle commands."""

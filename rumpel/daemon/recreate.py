@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from rumpel import names
+from rumpel.daemon import at_work, forward, ignored, pending, replacing, requests
 from rumpel.daemon import create as create_verb
-from rumpel.daemon import forward, ignored, pending, replacing, requests
 from rumpel.daemon import graph as graph_verb
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
@@ -58,6 +58,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
             await app.pods.put(spec, created_at=pod.created_at)
         await forward.settle(app, client, [spec])
         return _answer(client, {**_row(app, pod), **done})
+    at_work.refuse(app, pod)  # everybody would wait for its end
     async with replacing.alone(app, pod):
         result = await _run(app, client, where, pod, spec, graph=graph, plan=plan, refresh=refresh)
     done |= ignored.went(client, result.outputs.get(node_id("replace", spec)))

@@ -21,19 +21,29 @@ class Runner:
     """Counts what runs: parking and restarts wait until nothing does."""
 
     def __init__(self, engine: Engine, idle: asyncio.Event) -> None:
-        """`idle` is set while no graph runs."""
+        """`idle` is set while no graph runs, but for long ones."""
         self.engine, self.idle = engine, idle
         self.idle.set()
         self._active: dict[asyncio.Task[RunResult], Graph] = {}
+        self._long: set[asyncio.Task[RunResult]] = set()
 
     @property
     def active(self) -> int:
         return len(self._active)
 
     async def run(
-        self, graph: Graph, client: Client, *, refresh: Collection[str] = ()
+        self,
+        graph: Graph,
+        client: Client,
+        *,
+        refresh: Collection[str] = (),
+        is_long: bool = False,
     ) -> RunResult:
-        """Raises Interrupted when the client cancelled; the undo has happened by then."""
+        """Raises Interrupted when the client cancelled; the undo has happened by then.
+
+        `is_long`: it may take hours of doing nothing here, so whatever waits for idle times need
+        not wait for it.
+        """
         graph.subject = subject_of(graph.nodes)
         task = asyncio.get_running_loop().create_task(
             self.engine.run(
@@ -45,7 +55,10 @@ class Runner:
             name=f"run {graph.verb}",
         )
         self._active[task] = graph
-        self.idle.clear()
+        if is_long:
+            self._long.add(task)
+        else:
+            self.idle.clear()
         task.add_done_callback(self._ended)
         cancelled = asyncio.ensure_future(client.cancelled.wait())
         try:
@@ -72,5 +85,6 @@ class Runner:
 
     def _ended(self, task: asyncio.Task[RunResult]) -> None:
         self._active.pop(task, None)
-        if not self._active:
+        self._long.discard(task)
+        if not self._active.keys() - self._long:
             self.idle.set()

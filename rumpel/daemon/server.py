@@ -29,6 +29,7 @@ VERBS = {
     "create": "create:run",
     "enter": "enter:run",
     "agent": "agents:run",
+    "run": "headless:run",
     "attach": "agents:attach",
     "send": "agents:send",
     "capture": "agents:capture",

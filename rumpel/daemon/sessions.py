@@ -7,12 +7,9 @@ script answers comes from the pod and is taken for nothing more than it is.
 from __future__ import annotations
 
 import asyncio
-import io
 import re
 import secrets
 import sys
-import tarfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,8 +20,7 @@ from rumpel.agents.model import Agent, Platform
 from rumpel.daemon.app import App
 from rumpel.daemon.pods import Pod
 from rumpel.errors import NotFound, RumpelError, TimedOut
-from rumpel.names import AGENT_HOME_PATH
-from rumpel.resources import resource_text
+from rumpel.tasks import agent_home
 from rumpel.tasks.shell import Where
 
 TIMEOUT_S = 30.0
@@ -39,10 +35,6 @@ DETACH, DETACHED = b"\x01d", b"\r\n[detached"
 ARCHES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 ROWS, COLS = 40, 120
 """Of one that starts with nobody looking."""
-
-
-class NotInstalled(NotFound):
-    """Somebody removed the volume: the next container made an empty one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +60,8 @@ def where_of(app: App, pod: Pod) -> Where:
     )
 
 
-def argv(verb: str, name: str, *args: str) -> list[str]:
-    script = resource_text("pod_session.sh")
-    return ["/bin/sh", "-c", script, "rumpel", verb, AGENT_HOME_PATH, name, *args]
-
-
 async def look(app: App, where: Where, agent: Agent) -> Look:
-    done = await _run(app, where, argv("look", agent.name, *agent.reads))
+    done = await _run(app, where, agent_home.argv("look", agent.name, *agent.reads))
     _raise_for(done, agent.name)
     head, _, rest = done.stdout.partition(b"\n")
     words = [*head.decode("ascii", "replace").split(), "", "", "", ""]
@@ -101,24 +88,13 @@ async def start(
 ) -> None:
     """`env` has what signs it in: it goes nowhere but into the exec. Idempotent."""
     rows, cols = size or (ROWS, COLS)
-    begin = argv("start", name, str(rows), str(cols), where.cwd, *command)
-    _raise_for(await _run(app, where, begin, env=env, given=_tar(files)), name)
-
-
-def _tar(files: Mapping[str, bytes]) -> bytes:
-    """Shells and their tools read ahead: files one behind the other would lose their beginnings."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path, text in files.items():
-            info = tarfile.TarInfo(path)
-            info.size, info.mode, info.mtime = len(text), 0o600, int(time.time())
-            tar.addfile(info, io.BytesIO(text))
-    return buffer.getvalue()
+    begin = agent_home.argv("start", name, str(rows), str(cols), where.cwd, *command)
+    _raise_for(await _run(app, where, begin, env=env, given=agent_home.packed(files)), name)
 
 
 async def alive(app: App, where: Where, names: Sequence[str]) -> list[str]:
     """Those of them whose session runs."""
-    done = await _run(app, where, argv("alive", *names))
+    done = await _run(app, where, agent_home.argv("alive", *names))
     _raise_for(done, names[0])
     said = done.stdout.decode("ascii", "replace").split()
     return [name for name in names if name in said]
@@ -127,12 +103,14 @@ async def alive(app: App, where: Where, names: Sequence[str]) -> list[str]:
 async def send(app: App, where: Where, name: str, text: bytes, *, enter: bool) -> None:
     """With `enter` as a text that is pasted and sent off, else as keys."""
     keys = ["\r"] if enter else []
-    _raise_for(await _run(app, where, argv("send", name, *keys), given=text), name)
+    _raise_for(await _run(app, where, agent_home.argv("send", name, *keys), given=text), name)
 
 
 async def capture(app: App, where: Where, name: str, *, with_history: bool) -> str:
     """The screen as text. With what scrolled away, `screen` knows ASCII only."""
-    done = await _run(app, where, argv("capture", name, *(["all"] if with_history else [])))
+    done = await _run(
+        app, where, agent_home.argv("capture", name, *(["all"] if with_history else []))
+    )
     _raise_for(done, name)
     head, _, rest = done.stdout[:MAX_TEXT_BYTES].partition(b"\n")
     if head == b"text":
@@ -149,7 +127,7 @@ async def _drawn(app: App, where: Where, name: str, cols: int, rows: int) -> str
     host, token = app.world.host(where.host), secrets.token_hex(8)
     stream = await host.exec_stream(
         where.container_id,
-        argv("draw", name, str(cols), str(rows)),
+        agent_home.argv("draw", name, str(cols), str(rows)),
         user=where.user,
         cwd="/",
         env={"TERM": "xterm", TOKEN_ENV: token},
@@ -231,8 +209,8 @@ def _raise_for(done: Completed, name: str) -> None:
     match done.code:
         case 0:
             return
-        case 6:
-            raise NotInstalled(f"the program of {name} is not in this pod's volume")
+        case agent_home.NOT_INSTALLED:
+            raise agent_home.NotInstalled(f"the program of {name} is not in this pod's volume")
         case 5:  # what runs there ended meanwhile
             raise NotFound(f"no session of {name} runs in this pod")
         case 4:

@@ -51,6 +51,8 @@ async def _until(app: App, pods: list[Pod], *, any_will_do: bool) -> None:
 
 async def _look(app: App, pod: Pod) -> None:
     """One that was killed has said nothing."""
+    if pod.pod_id in app.links.agents.running:
+        return
     name = str(_row(app, pod)["agent"])
     with contextlib.suppress(RumpelError):
         if not await sessions.alive(app, sessions.where_of(app, pod), [name]):

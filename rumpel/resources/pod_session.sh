@@ -82,6 +82,12 @@ start)
     *) exit 4 ;;
     esac
     ;;
+furnish)
+    # ARGV0; on stdin a tar as for `start`, for an agent that is run without a session.
+    tar -xof - -C "$home" || exit 3
+    [ -x "$1" ] || exit 6
+    rm -f "$home/.status/$name"
+    ;;
 attach)
     is_alive || exit 5
     case $mux in

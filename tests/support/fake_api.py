@@ -1,7 +1,8 @@
 """A model that answers on loopback in the shapes of the real API: text, and a tool loop.
 
 What it does is said by the last thing a person wrote: `please-run: COMMAND` has the agent run the
-command and then say DONE; anything else is answered with PONG.
+command and then say DONE, `please-fail: STATUS` is answered with that error; anything else is
+answered with PONG.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-MARK = "please-run: "
+MARK, FAIL = "please-run: ", "please-fail: "
 
 
 class Model(ThreadingHTTPServer):
@@ -50,6 +51,11 @@ class Handler(BaseHTTPRequestHandler):
         if "count_tokens" in self.path:
             self._json(200, {"input_tokens": 10})
             return
+        failures = [text.partition(FAIL)[2] for text in texts(news(body)) if FAIL in text]
+        if failures:
+            error = {"type": "invalid_request_error", "message": "no such luck"}
+            self._json(int(failures[-1][:3]), {"type": "error", "error": error})
+            return
         message = reply(body)
         if body.get("stream"):
             text = "".join(
@@ -75,15 +81,24 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-def reply(body: dict[str, Any]) -> dict[str, Any]:
+def news(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was said since the model spoke last."""
     blocks: list[dict[str, Any]] = []
     for message in body["messages"]:
         content = message["content"]
         new = content if isinstance(content, list) else [{"type": "text", "text": content}]
         blocks = [] if message["role"] == "assistant" else blocks + new
+    return blocks
+
+
+def texts(blocks: list[dict[str, Any]]) -> list[str]:
+    return [block.get("text", "") for block in blocks if block.get("type") == "text"]
+
+
+def reply(body: dict[str, Any]) -> dict[str, Any]:
+    blocks = news(body)
     results = [block for block in blocks if block.get("type") == "tool_result"]
-    texts = [block.get("text", "") for block in blocks if block.get("type") == "text"]
-    asked = [text.partition(MARK)[2].splitlines()[0] for text in texts if MARK in text]
+    asked = [text.partition(MARK)[2].splitlines()[0] for text in texts(blocks) if MARK in text]
     answer: list[dict[str, Any]] = [{"type": "text", "text": "PONG"}]
     stop = "end_turn"
     if results:

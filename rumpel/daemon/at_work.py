@@ -1,0 +1,87 @@
+"""Agents that work in pods without a session: one in a pod, that ends with its daemon.
+
+How its processes are known is written down before they start, so that the next daemon ends what a
+killed one left and says that it failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from rumpel import agents
+from rumpel.daemon.agent_states import FAILED, WORKING
+from rumpel.daemon.pods import Pod
+from rumpel.errors import Conflict, RumpelError
+from rumpel.graphs.create import address
+
+if TYPE_CHECKING:
+    from rumpel.daemon.app import App
+
+log = logging.getLogger(__name__)
+
+KEY = "at-work"
+"""`at-work/<pod id>` in the store: [agent, token of its processes]."""
+
+
+@contextlib.asynccontextmanager
+async def begun(app: App, pod: Pod, agent: str) -> AsyncIterator[str]:
+    """The token for its processes. Only for who holds `agents.alone`, to begin with.
+
+    Raises Conflict when another one is at work.
+    """
+    running, key = app.links.agents.running, f"{KEY}/{pod.pod_id}"
+    refuse(app, pod)
+    running[pod.pod_id] = agent
+    try:
+        await _settle(app, pod)
+        token = secrets.token_hex(12)
+        await app.store.kv_set(key, [agent, token])
+        try:
+            with app.inside(pod.pod_id):
+                yield token
+        finally:
+            await app.store.kv_set(key, None)
+    finally:
+        del running[pod.pod_id]
+
+
+def refuse(app: App, pod: Pod) -> None:
+    """Raises Conflict when one is at work."""
+    name = app.links.agents.running.get(pod.pod_id)
+    if name is not None:
+        raise Conflict(
+            f"{agents.get(name).title} is at work in pod {pod.name}",
+            hint=f"rumpel logs -f {pod.name} run   shows what it does; rumpel wait {pod.name}",
+        )
+
+
+async def settle(app: App) -> None:
+    """At start: what a killed daemon left at work."""
+    for pod in app.pods.all():
+        async with app.links.agents.alone(pod.pod_id):
+            if pod.pod_id not in app.links.agents.running:
+                await _settle(app, pod)
+
+
+async def _settle(app: App, pod: Pod) -> None:
+    key = f"{KEY}/{pod.pod_id}"
+    left: list[str] | None = app.store.kv_get(key)
+    if left is None:
+        return
+    name, token = left
+    access = app.access_if_running(pod)
+    if access is not None:
+        try:
+            host = app.world.host(pod.spec.host)
+            await host.kill_tree(access.container_id, token, user=access.user)
+        except RumpelError as error:
+            log.warning("pod %s: %s", pod.name, error.message)
+            return
+    known = app.links.agents.of(pod.pod_id).get(name)
+    if known is not None and known["state"] == WORKING:
+        app.links.agents.said(address(pod.spec), name, FAILED)
+    await app.store.kv_set(key, None)
