@@ -15,7 +15,7 @@ def install(agent: Agent, host: str, version: str, platform: Platform, image_id:
         agent_task.Inputs(
             host=host,
             package=agent.package(platform),
-            version=version,
+            version=agent.release(version, platform),
             folder=agent.folder(version, platform),
             image_id=image_id,
         ),

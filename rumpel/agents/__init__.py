@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from rumpel.agents.claude import CLAUDE
+from rumpel.agents.codex import CODEX
 from rumpel.agents.model import Agent
 from rumpel.errors import UsageError
 
-AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE,)}
+AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE, CODEX)}
 
 
 def get(name: str) -> Agent:

@@ -37,6 +37,10 @@ class Seat:
     user: str
     secrets: Mapping[str, str] = field(repr=False)
     """Variables that sign it in: for the process that is started, and for nothing else."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """What the caller set of those that are `passed`."""
+    found: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Of the files that it `reads`, those that lie in its home."""
     asks: bool = False
     """It asks before it does things; else it does them."""
 
@@ -48,7 +52,7 @@ class Agent:
     title: str
     package: Callable[[Platform], str]
     """The npm package that holds the program for a platform."""
-    program: str
+    program: Callable[[Platform], str]
     """The program, relative to the package's folder."""
     home_variable: str
     """The variable that moves everything the agent writes."""
@@ -67,6 +71,10 @@ class Agent:
     """Behind the program, with what the agent is told about the pod; the caller's come after."""
     headless: Headless | None = None
     """None: it knows no work without a terminal."""
+    key_variable: str | None = None
+    """What it finds its key in, when that is none of the variables in `signs_in`."""
+    release: Callable[[str, Platform], str] = lambda version, platform: version
+    """The version of the package that is a version of the program for a platform."""
 
     @property
     def home(self) -> str:
@@ -74,7 +82,7 @@ class Agent:
 
     def path(self, version: str, platform: Platform) -> str:
         """The program in a pod."""
-        return posixpath.join(AGENTS_PATH, self.folder(version, platform), self.program)
+        return posixpath.join(AGENTS_PATH, self.folder(version, platform), self.program(platform))
 
     def folder(self, version: str, platform: Platform) -> str:
         return f"{self.name}/{version}-{platform.key}"

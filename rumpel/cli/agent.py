@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 DETACHES = "Ctrl-a d"
 
 
-def add_arguments(parser: Declared, title: str) -> None:
+def add_arguments(parser: Declared, title: str, its_own: str) -> None:
+    """`its_own`: what the agent calls it that it does not ask."""
     parser.add_argument("name", metavar="NAME", help="the pod; made when it is missing")
     parser.add_argument(
         "-d", "--detach", action="store_true", help="start it and do not look at it"
     )
     parser.add_argument(
-        "--no-dangerously-skip-permissions",
+        "--ask",
+        f"--no-{its_own}",
         action="store_true",
         help=f"{title} asks before it does things",
     )
@@ -42,7 +44,7 @@ def run(agent: str, args: Arguments, passed: list[str], options: Options) -> int
         "name": args.name,
         "agent": agent,
         "argv": passed,
-        "asks": args.no_dangerously_skip_permissions,
+        "asks": args.ask,
         "detach": args.detach,
         "config": args.config,
         "trust": args.trust,

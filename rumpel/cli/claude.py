@@ -27,7 +27,7 @@ EXAMPLES = (
 
 
 def add_arguments(parser: Declared) -> None:
-    agent.add_arguments(parser, "Claude Code")
+    agent.add_arguments(parser, "Claude Code", "dangerously-skip-permissions")
 
 
 def run(args: Arguments, passed: list[str], options: Options) -> int:

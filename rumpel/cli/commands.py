@@ -5,6 +5,7 @@ from __future__ import annotations
 COMMANDS: dict[str, tuple[str, str]] = {
     "enter": ("enter", "open a shell in a pod, or run a command there; makes the pod if missing"),
     "claude": ("claude", "Claude Code in a pod, in a terminal that lives on"),
+    "codex": ("codex", "Codex in a pod, in a terminal that lives on"),
     "run": ("run", "an agent does one task in a pod, to its end, without a terminal"),
     "attach": ("attach_agent", "look at the agent that runs in a pod"),
     "send": ("send", "type something into the agent's terminal"),
@@ -53,5 +54,5 @@ MEANT = {
 }
 """What other tools call it."""
 
-PASSES_ARGUMENTS = frozenset({"claude", "enter", "review", "run"})
+PASSES_ARGUMENTS = frozenset({"claude", "codex", "enter", "review", "run"})
 """Commands that hand everything behind `--` to a program."""

@@ -86,12 +86,12 @@ def home_files(agent: Agent, seat: Seat, found: sessions.Look) -> dict[str, byte
 
 async def environment(begin: Start, where: shell.Where, seat: Seat) -> dict[str, str]:
     """That of a shell in the pod, what the caller sets for the agent, and what signs it in."""
-    spec, agent, caller = begin.pod.spec, begin.agent, begin.client.request.env
+    spec, agent = begin.pod.spec, begin.agent
     env = await shell.environment(
         begin.app.world, where, probe=spec.env_probe, remote_env=spec.remote_env
     )
-    env |= {name: caller[name] for name in agent.passed if name in caller}
-    return env | {**agent.env, agent.home_variable: agent.home, **seat.secrets}
+    env |= {**seat.given, **agent.env, agent.home_variable: agent.home}
+    return env | {agent.key_variable or name: value for name, value in seat.secrets.items()}
 
 
 async def installing(begin: Start, platform: Platform) -> tuple[str, Graph]:

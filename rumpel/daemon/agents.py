@@ -49,13 +49,15 @@ async def _ensure(app: App, client: Client, agent: Agent, pod: Pod, where: shell
             client.warn(f"{agent.title} runs already: what is behind -- was not used")
         return
     target = await requests.target(client)  # wrong settings are no hint to what to start
-    seat = seat_of(client, agent, pod, where)
+    seat = seat_of(client, agent, pod, where, found.files)
     wanted = str(target.settings.get("agentVersions").get(agent.name, "latest"))
     begin = agent_start.Start(app=app, client=client, pod=pod, agent=agent, wanted=wanted)
     await agent_start.run(begin, where, seat, found)
 
 
-def seat_of(client: Client, agent: Agent, pod: Pod, where: shell.Where) -> Seat:
+def seat_of(
+    client: Client, agent: Agent, pod: Pod, where: shell.Where, found: Mapping[str, bytes]
+) -> Seat:
     """Raises ConfigError when nothing signs it in."""
     return Seat(
         pod=pod.name,
@@ -63,6 +65,8 @@ def seat_of(client: Client, agent: Agent, pod: Pod, where: shell.Where) -> Seat:
         workspace=where.cwd,
         user=where.user,
         secrets=signs_in(agent, client.request.env),
+        given={name: value for name in agent.passed if (value := client.request.env.get(name))},
+        found=found,
         asks=bool(client.request.args.get("asks")),
     )
 

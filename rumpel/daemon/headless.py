@@ -133,7 +133,7 @@ async def _ran(work: Work) -> RunResult:
 async def _inputs(work: Work, version: str) -> headless.Inputs:
     begin, where = work.begin, work.where
     agent, pod, args = begin.agent, begin.pod, begin.client.request.args
-    seat = agents_verb.seat_of(begin.client, agent, pod, where)
+    seat = agents_verb.seat_of(begin.client, agent, pod, where, work.found.files)
     context = told(workspace=seat.workspace, branch=seat.branch)
     task = Task(goes_on=bool(args["continue"]), turns=args["turns"], dollars=args["dollars"])
 

@@ -60,7 +60,7 @@ start)
     rows=$1 cols=$2 cwd=$3
     shift 3
     unset RUMPEL_EXEC  # what is started here outlives the exec that starts it
-    tar -xof - -C "$home" || exit 3
+    mkdir -p "$home/$name" && tar -xof - -C "$home" || exit 3
     [ -x "$1" ] || exit 6
     cd "$cwd" || exit 3
     is_alive && exit 0
@@ -84,7 +84,7 @@ start)
     ;;
 furnish)
     # ARGV0; on stdin a tar as for `start`, for an agent that is run without a session.
-    tar -xof - -C "$home" || exit 3
+    mkdir -p "$home/$name" && tar -xof - -C "$home" || exit 3
     [ -x "$1" ] || exit 6
     rm -f "$home/.status/$name"
     ;;

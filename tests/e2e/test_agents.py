@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pexpect
-import pyte
 import pytest
 
-from rumpel import names
 from tests.e2e.test_readme import commands
+from tests.support import agents
 from tests.support.fake_api import Model, model
 from tests.support.project import Project, ProjectFactory
 from tests.support.sweep import COMMIT
@@ -31,15 +26,8 @@ LOOK_S = 60
 
 
 @pytest.fixture(scope="session")
-def npm_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Packages are fetched once for all tests of a worker."""
-    if shutil.which("npm") is None:
-        pytest.skip("this machine has no npm")
-    asked = ["npm", "view", PACKAGE, "version", "--fetch-retries=0"]
-    done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
-    if done.returncode != 0 or not done.stdout.strip():
-        pytest.skip(f"npm's registry is out of reach: {done.stderr.strip()[:200]}")
-    return os.environ.get("NPM_CONFIG_CACHE") or str(Path.home() / ".npm")
+def npm_cache() -> str:
+    return agents.npm_cache(PACKAGE)
 
 
 @pytest.fixture
@@ -80,7 +68,7 @@ def test_claude_from_its_start_to_the_merge(project: Project, fake: Model) -> No
     _looks_and_leaves(project)
     _speaks_with_it(project)
     _survives_the_daemon(project)
-    _keeps_no_secret(project)
+    agents.keeps_no_secret(project, "a", KEY)
 
     again = project.run("claude", "-d", "b", "--", "please-run: sleep 600").assert_ok()
     assert "Installing" not in again.stderr, "one copy for all pods of an engine"
@@ -109,13 +97,13 @@ def _looks_and_leaves(project: Project) -> None:
     """On a terminal: the screen, the way out, and what is said then; a lost terminal harms not."""
     project.run("claude", "-d", "a", env={"ANTHROPIC_API_KEY": None}).assert_ok()
     shell = project.spawn("claude", "a", size=(30, 100))
-    screen = drawn(shell, ("DONE", "bypass permissions on"), (30, 100))
+    screen = agents.drawn(shell, ("DONE", "bypass permissions on"), (30, 100))
     assert not any("dialog" in line for line in screen)
     shell.send(DETACH)
     shell.expect("goes on in pod a", timeout=LOOK_S)
     shell.expect(pexpect.EOF)
     lost = project.spawn("attach", "a", size=(24, 80))
-    drawn(lost, ("DONE",), (24, 80))
+    agents.drawn(lost, ("DONE",), (24, 80))
     lost.close(force=True)
     project.wait_until(lambda: displays(project) == 0, "the display of a lost terminal goes")
 
@@ -140,22 +128,6 @@ def _survives_the_daemon(project: Project) -> None:
     assert row["agent"]["state"] == "waiting"
 
 
-def _keeps_no_secret(project: Project) -> None:
-    """Nowhere but in the process: not on the host, not in what Docker shows, not in the image."""
-    api, container = project.docker.api, project.container_id("a")
-    assert KEY not in json.dumps(api.inspect_container(container))
-    assert KEY not in json.dumps(api.inspect_image(api.inspect_container(container)["Image"]))
-    assert KEY not in api.logs(container).decode(errors="replace")
-    for path in project.home.path.rglob("*"):
-        if path.is_file():
-            assert KEY.encode() not in path.read_bytes(), path
-    argv = project.exec("a", "sh", "-c", "cat /proc/*/cmdline 2>/dev/null | tr '\\0' ' '")
-    assert KEY not in argv.stdout
-    places = (names.AGENT_HOME_PATH, "/workspaces", "/tmp", "/home", "/root", "/etc", "/var")
-    found = project.exec("a", "grep", "-rlF", KEY, *places, check=False)
-    assert found.stdout == ""
-
-
 def _is_found_dead(project: Project) -> None:
     """One that was killed has said nothing."""
     project.exec("b", "kill", "-KILL", *sessions(project), user="0")
@@ -174,15 +146,6 @@ def sessions(project: Project) -> list[str]:
 def displays(project: Project) -> int:
     listed = project.exec("a", "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout
     return listed.count("-d -r rumpel-claude")
-
-
-def drawn(shell: pexpect.spawn, wanted: tuple[str, ...], size: tuple[int, int]) -> list[str]:
-    """What a terminal shows once it shows all that is `wanted`."""
-    screen = pyte.Screen(size[1], size[0])
-    stream = pyte.ByteStream(screen)
-    while not all(text in "\n".join(screen.display) for text in wanted):
-        stream.feed(shell.read_nonblocking(1 << 16, timeout=LOOK_S))
-    return list(screen.display)
 
 
 @pytest.mark.parametrize(

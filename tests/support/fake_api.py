@@ -11,10 +11,12 @@ import json
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support import fake_responses
 
 MARK, FAIL = "please-run: ", "please-fail: "
 
@@ -44,10 +46,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])) or b"{}")
-        if not self.path.startswith("/v1/messages"):
+        if not self.path.startswith(("/v1/messages", "/v1/responses")):
             self._json(200, {})
             return
         self.server.asked.append(({k.lower(): v for k, v in self.headers.items()}, body))
+        if self.path.startswith("/v1/responses"):
+            self._responses(body)
+            return
         if "count_tokens" in self.path:
             self._json(200, {"input_tokens": 10})
             return
@@ -58,16 +63,24 @@ class Handler(BaseHTTPRequestHandler):
             return
         message = reply(body)
         if body.get("stream"):
-            text = "".join(
-                f"event: {kind}\ndata: {json.dumps(data)}\n\n" for kind, data in events(message)
-            )
-            self._head(200, len(text.encode()), "text/event-stream")
-            self.wfile.write(text.encode())
+            self._stream(events(message))
         else:
             self._json(200, message)
 
+    def _responses(self, body: dict[str, Any]) -> None:
+        if status := fake_responses.failure(body):
+            error = {"type": "invalid_request_error", "message": "no such luck"}
+            self._json(status, {"error": error})
+        else:
+            self._stream(fake_responses.events(body))
+
     def log_message(self, format: str, *args: object) -> None:
         """Nothing on the test's output."""
+
+    def _stream(self, said: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        text = "".join(f"event: {kind}\ndata: {json.dumps(data)}\n\n" for kind, data in said)
+        self._head(200, len(text.encode()), "text/event-stream")
+        self.wfile.write(text.encode())
 
     def _json(self, status: int, value: object) -> None:
         text = json.dumps(value).encode()

@@ -85,7 +85,7 @@ def test_help_explains_every_option_and_fits_80_columns(
 
 def test_what_is_sent_is_what_the_daemon_takes() -> None:
     """Each command's request is checked on arrival: the two tables must agree."""
-    agents = {"claude"}
+    agents = {"claude", "codex"}
     assert set(protocol.VERBS) >= set(COMMANDS) - {"completions", "daemon", "help"} - agents | {
         "agent"
     }
