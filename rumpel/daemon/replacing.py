@@ -21,7 +21,7 @@ from rumpel.daemon.nodes import is_own
 from rumpel.daemon.pods import Pod, find_container
 from rumpel.engine import faults
 from rumpel.engine.graph import Graph
-from rumpel.errors import NotFound, RumpelError
+from rumpel.errors import HostUnreachable, NotFound, RumpelError
 from rumpel.graphs.create import address
 from rumpel.graphs.recreate import Before
 from rumpel.model import PodSpec
@@ -86,12 +86,17 @@ async def leaving(app: App, pods: Iterable[Pod]) -> AsyncIterator[None]:
 
 
 async def turn(app: App, request: Request) -> None:
-    """Let a request that is about such a pod wait; who only looks at pods need not."""
+    """Let a request that is about such a pod wait; who only looks at pods need not.
+
+    Raises HostUnreachable.
+    """
     if not app.replacing or request.verb in LOOKING:
         return
     named = {request.args.get("name"), *(request.args.get("names") or ())}
     for pod in app.pods.all():
-        if pod.name in named or request.args.get("all"):
+        is_meant = pod.name in named or request.args.get("all")
+        if is_meant and pod.pod_id in app.replacing:
+            await app.host(pod.spec.host)  # what waits for an engine that is away waits for ever
             await undisturbed(app, pod.pod_id)
 
 
@@ -196,10 +201,11 @@ async def settle_all(app: App, gates: Mapping[str, asyncio.Event]) -> None:
             continue
         try:
             await settle(app, pod)
+        except HostUnreachable:  # once more when it answers; nobody works on the pod until then
+            raise
         except RumpelError as error:
             log.warning("pod %s may be left half replaced: %s", pod.name, error.message)
-        finally:
-            open_gate(app, pod.pod_id)
+        open_gate(app, pod_id)
     app.background.spawn(remove_all(app), "old containers")
 
 

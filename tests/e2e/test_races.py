@@ -104,6 +104,22 @@ def test_a_recreate_before_docker_answered_the_daemon(
     project.run("delete", "--force", "p").assert_ok()
 
 
+def test_nobody_waits_for_a_half_replaced_pod_without_docker(
+    rumpel_project: ProjectFactory, tmp_path: Path
+) -> None:
+    """It is settled as soon as Docker answers; until then that is what is said."""
+    project = rumpel_project()
+    project.inside("p", "echo work >work")
+    project.run("daemon", "stop").assert_ok()
+    project.run("recreate", "--force", "p", env={"RUMPEL_FAULT": "replace.halted:1:kill"})
+    late = tmp_path / "late.sock"
+    project.run("daemon", "restart", env={"DOCKER_HOST": f"unix://{late}"}).assert_ok()
+    project.run("stop", "p").assert_error(5, "Docker is not running")
+    late.symlink_to("/var/run/docker.sock")
+    assert project.inside("p", "cat work") == "work"
+    project.run("delete", "--force", "p").assert_ok()
+
+
 def test_a_fork_of_a_pod_whose_container_goes(
     rumpel_project: ProjectFactory, tmp_path: Path
 ) -> None:

@@ -333,7 +333,9 @@ class Rounds:
         if self.state == "stopped":
             self.project.run("stop", "p").assert_ok()
         elif self.state != "running":
-            self.project.docker.api.kill(self.project.container_id("p"))
+            container = self.project.container_id("p")
+            self.project.docker.api.kill(container)
+            self.project.docker.api.wait(container)
         self.network.close()
 
     def survive(self, number: int, why: str) -> None:
@@ -395,20 +397,21 @@ def test_an_edited_port_makes_no_new_image(rumpel_project: ProjectFactory) -> No
 @pytest.mark.slow
 def test_random_work_survives(rumpel_project: ProjectFactory, record_property: Record) -> None:
     """In pods of every state, with a build that fails first and one that does not."""
-    record_property("examples", ROUNDS)
     project = rumpel_project({**FILES, "Dockerfile": f"FROM {MINI_IMAGE}\n"}, config=BASE)
-    seed = random.randrange(1 << 30)
-    rng = random.Random(seed)
-    rounds = Rounds(project, rng)
-    with rounds.network:
-        for number in range(ROUNDS):
-            if number % Rounds.NEW_POD == 0:
-                project.run("delete", "--force", "p")
-                rounds.network.close()
-                rounds.configure()
-            why = f"round {number} of seed {seed}, {rounds.state}"
-            rounds.work()
-            rounds.survive(number, why)
+    seed, number = random.randrange(1 << 30), 0
+    rounds = Rounds(project, random.Random(seed))
+    try:
+        with rounds.network:
+            for number in range(ROUNDS):
+                if number % Rounds.NEW_POD == 0:
+                    project.run("delete", "--force", "p")
+                    rounds.network.close()
+                    rounds.configure()
+                why = f"round {number} of seed {seed}, {rounds.state}"
+                rounds.work()
+                rounds.survive(number, why)
+    finally:
+        record_property("examples", number + 1)
     project.run("delete", "--force", "p").assert_ok()
 
 
