@@ -16,6 +16,8 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
+from rumpel.agents import codex_events
+from rumpel.agents.headless import Headless, Task
 from rumpel.agents.model import STATUS, Agent, Platform, Seat
 from rumpel.errors import ConfigError
 from rumpel.names import AGENT_HOME_PATH
@@ -65,13 +67,24 @@ def _files(seat: Seat, found: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _argv(seat: Seat, told: str) -> list[str]:
+    return _switches(seat, told, HOOKS | (ASKING if seat.asks else {}))
+
+
+def _headless_argv(seat: Seat, told: str, task: Task) -> list[str]:
+    begin = ["exec", *(["resume", "--last"] if task.goes_on else [])]
+    # What runs it sees its end: no hook has to tell.
+    return [*begin, "--json", "--skip-git-repo-check", *_switches(seat, told, {}), "-"]
+
+
+def _switches(seat: Seat, told: str, hooks: Mapping[str, str]) -> list[str]:
     own = _config(seat.found) or {}
     given: dict[str, Any] = {
         "check_for_update_on_startup": False,
         "projects": {seat.workspace: {"trust_level": "trusted"}},
         "shell_environment_policy": {"exclude": [*_excluded(own), KEY]},
-        "hooks": _hooks(HOOKS | (ASKING if seat.asks else {})),
     }
+    if hooks:
+        given["hooks"] = _hooks(hooks)
     if "model_provider" not in own:
         given |= {"model_provider": "rumpel", "model_providers": {"rumpel": _provider(seat)}}
     if told:
@@ -164,4 +177,5 @@ CODEX = Agent(
     files=_files,
     reads=(CONFIG,),
     argv=_argv,
+    headless=Headless(argv=_headless_argv, events=codex_events.events),
 )

@@ -25,11 +25,12 @@ DESCRIPTION = (
     "on the host then. The result is written to stdout, all else to stderr. In its\n"
     "pod it does things without asking. Ends with 6 when the agent failed, with 124\n"
     "after --timeout. Ctrl-C ends the agent, too; when your terminal is lost it goes\n"
-    "on. What signs it in is taken from the environment: rumpel claude --help."
+    "on. What signs it in is taken from the environment: rumpel help claude, codex."
 )
 EXAMPLES = (
     ("rumpel run a -p 'Fix the login'", "one task, to its end"),
     ("rumpel run a --continue -p 'Test it'", "the next one, same conversation"),
+    ("rumpel run a --agent codex -p 'Fix it'", "by Codex"),
     ("cat task | rumpel run a --max-cost 2 -p -", "from stdin, with a limit"),
     ("rumpel run a -p 'Fix it' -- --model opus", "with options of the agent's own"),
     ("rumpel run a --json -p 'Fix it' | jq .data", "an event a line, then the result"),

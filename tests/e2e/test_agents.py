@@ -62,6 +62,7 @@ def test_claude_from_its_start_to_the_merge(project: Project, fake: Model) -> No
     assert (row["agent"]["name"], row["agent"]["state"]) == ("claude", "waiting")
     assert row["git"]["ahead"] == 1
     assert "waiting" in project.run("list").stdout
+    project.run("run", "a", "-p", "x").assert_error(4, "has a terminal in pod a", "rumpel send a")
     told = [headers for headers, body in fake.asked if "You are in a pod" in json.dumps(body)]
     assert {headers["x-api-key"] for headers in told} == {KEY}
 
