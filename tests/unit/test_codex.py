@@ -93,11 +93,14 @@ def test_a_value_is_read_as_it_was_written(value: object) -> None:
 
 
 def test_each_hook_is_agreed_to() -> None:
-    """The hash is one that Codex 0.171 computed itself."""
+    """With this hash Codex 0.171 runs it without a question (tests/e2e/test_codex.py, --ask)."""
     hooks = settings()["hooks"]
     assert set(hooks) == {"UserPromptSubmit", "Interrupt", "Stop", "SessionEnd", "state"}
     assert hooks["Stop"][0]["hooks"][0]["command"].endswith(".status.sh codex waiting")
     assert len(hooks["state"]) == 4
+    assert hooks["state"]["/<session-flags>/config.toml:stop:0:0"] == {
+        "trusted_hash": "sha256:6b04c805912e3f022b9e8fbb0e6e6d435059655962e9acba1f200d2904ad8c75"
+    }
     asking = settings(asks=True)["hooks"]
     assert "/<session-flags>/config.toml:permission_request:0:0" in asking["state"]
 
