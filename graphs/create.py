@@ -227,7 +227,12 @@ def add_work_and_clone(
 
 
 def add_workspace(
-    graph: Graph, spec: PodSpec, started: Handle, *, leaves_files: bool = False
+    graph: Graph,
+    spec: PodSpec,
+    started: Handle,
+    *,
+    leaves_files: bool = False,
+    has_moved: bool = False,
 ) -> tuple[Handle, Handle]:
     """The clone in a container that runs, and its link to the host."""
     where = address(spec)
@@ -242,6 +247,7 @@ def add_workspace(
             base_branch=spec.base_branch,
             base_oid=spec.base_oid,
             leaves_files=leaves_files,
+            has_moved=has_moved,
         ),
         pod=spec.pod,
     )

@@ -1,8 +1,8 @@
 """A pod gets a new container with all its work: the old one goes when the new one is good.
 
-image -> tools -> seed -> replace -> container -> clone -> sync -> retire -> lifecycle. `container`
-and those behind it find the new one made, and their records know it from then on. A build that
-fails touches nothing.
+image -> tools -> seed (, prebuild) -> replace -> container -> clone -> sync -> retire -> lifecycle.
+`container` and those behind it find the new one made, and their records know it from then on. A
+build that fails touches nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from rumpel.engine.graph import Graph
-from rumpel.graphs.create import add_hooks, add_ports, add_workspace, address, made_of, node_id
+from rumpel.graphs.create import (
+    Content,
+    add_hooks,
+    add_ports,
+    add_workspace,
+    address,
+    made_of,
+    node_id,
+)
 from rumpel.model import PodSpec
 from rumpel.tasks import container, replace, retire
 from rumpel.tasks.world import Access
@@ -33,9 +41,11 @@ def recreate(
     named: tuple[str, ...] = (),
     force: bool = False,
     bases: dict[str, tuple[str, ...]] | None = None,
+    content: Content | None = None,
 ) -> Graph:
+    """`content`: what its commands are run on beforehand, if they are."""
     graph = Graph("recreate")
-    inputs = made_of(graph, spec, bases or {})
+    inputs = made_of(graph, spec, bases or {}, content)
     same = {item.name: getattr(inputs, item.name) for item in fields(inputs)}
     wanted = replace.Inputs(
         **same,
@@ -45,15 +55,12 @@ def recreate(
         kept=kept,
         named=named,
         force=force,
+        reads=() if spec.prebuild is None else spec.prebuild.inputs,
     )
     replaced = graph.add(replace, node_id("replace", spec), wanted, pod=spec.pod)
-    started = graph.add(
-        container,
-        node_id("container", spec),
-        container.Inputs(**{**same, "made": replaced.out("container_id")}),
-        pod=spec.pod,
-    )
-    cloned, synced = add_workspace(graph, spec, started)
+    found = container.Inputs(**{**same, "made": replaced.out("container_id"), "start_image": ""})
+    started = graph.add(container, node_id("container", spec), found, pod=spec.pod)
+    cloned, synced = add_workspace(graph, spec, started, has_moved=replaced.out("has_moved"))
     retired = graph.add(
         retire,
         node_id("retire", spec),

@@ -89,6 +89,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "clean": (BOOL, False),
         "refresh": (NAMES, ()),
         **MAKING,
+        "no_prebuild": (BOOL, False),
     },
     "agent": {
         "name": (STR, ""),

@@ -37,7 +37,7 @@ NOT_FOR_BUILDERS = frozenset(
     }
 )
 """Of a pod's HostConfig: it would not be in the image, or there is one of it only."""
-SECTIONS = ["head", "refs", "entries", "running", "files", "same", "made"]
+SECTIONS = ["head", "refs", "entries", "running", "files", "same", "changes", "made"]
 """Of what `look` prints; `now` is the last."""
 CARRIED = frozenset(
     {
@@ -84,6 +84,8 @@ class GitState:
     """In the index."""
     is_same: bool
     """git's configuration, to the byte; then what a pod takes over is all that is left."""
+    has_changes: bool
+    """Files are not as in the commit, or new and not ignored."""
     made: tuple[str, ...]
     """Settings that the set-up made."""
     now: tuple[str, ...]
@@ -183,9 +185,9 @@ async def look(ctx: Context[World], setting: Setting, box: str, words: Sequence[
 def parse(said: bytes) -> GitState:
     """Raises Unfit for what is no state at all: commands of a repository ran there."""
     parts = said.decode("utf-8", "surrogateescape").split("\0")
-    if parts[:13:2] != SECTIONS or "now" not in parts[13:]:
+    if parts[:15:2] != SECTIONS or "now" not in parts[15:]:
         raise Unfit("the builder did not tell the state of its repository")
-    at = parts.index("now", 13)  # no setting is called so: they have a dot
+    at = parts.index("now", 15)  # no setting is called so: they have a dot
     return GitState(
         head=parts[1].strip(),
         refs=tuple(parts[3].splitlines()),
@@ -193,7 +195,8 @@ def parse(said: bytes) -> GitState:
         running=parts[7].strip(),
         files=int(parts[9]) if parts[9].strip().isdigit() else 0,
         is_same=parts[11] == "yes",
-        made=tuple(parts[13:at]),
+        has_changes=bool(parts[13].strip()),
+        made=tuple(parts[15:at]),
         now=tuple(entry for entry in parts[at + 1 :] if entry),
     )
 

@@ -81,7 +81,12 @@ class Carried:
 
 async def ignored(place: Place) -> frozenset[bytes]:
     """What git ignores in a workspace that runs, whole folders as one."""
-    return _paths(_said(await _run(place, [*GIT, "-C", place.folder, *IGNORED])))
+    return await listed(place, [*GIT, "-C", place.folder, *IGNORED])
+
+
+async def listed(place: Place, argv: list[str]) -> frozenset[bytes]:
+    """Paths that a command of git prints in a workspace that runs. Raises RumpelError."""
+    return _paths(_said(await _run(place, argv)))
 
 
 async def _run(place: Place, argv: list[str]) -> Completed:
@@ -99,7 +104,7 @@ async def _run(place: Place, argv: list[str]) -> Completed:
 def _said(done: Completed) -> bytes:
     if done.code or done.is_cut:
         said = " ".join(done.stderr.decode("utf-8", "replace").split())[-500:]
-        raise RumpelError(f"git does not tell the ignored files of the pod: {said}")
+        raise RumpelError(f"git does not tell the files of the pod: {said}")
     return done.stdout
 
 
@@ -180,7 +185,7 @@ async def over(
     got = await _read(new, Choice(attached=chosen.attached))
     differing = [path for path, digest in sent.items.items() if got.items.get(path) != digest]
     if differing:
-        shown = ", ".join(repr(path.decode(errors="replace")) for path in sorted(differing)[:5])
+        shown = ", ".join(_shown(path) for path in sorted(differing)[:5])
         raise RumpelError(f"{len(differing)} files did not arrive as they were: {shown}")
     return Carried(
         items=sent.items,
@@ -226,17 +231,26 @@ async def going(place: Place, kept: tuple[str, ...]) -> list[bytes]:
     return sorted(path for path in found if path not in stays and not chosen.is_kept(path))
 
 
-async def tidy(place: Place, carried: Carried, kept: tuple[str, ...]) -> Mapping[bytes, int] | None:
+async def tidy(
+    place: Place, carried: Carried, kept: tuple[str, ...], *, tree: str | None = None
+) -> Mapping[bytes, int] | None:
     """In the new container, which runs by now: take away what should not be there.
 
     Ignored files that came along because nobody could be asked, and what the image brought that
     the pod had removed. Answers what the pod does not have any more, as `Carried.left`; None when
-    something that stayed behind is not ignored after all.
+    something that stayed behind is not ignored after all. `tree`: what is checked out in the image
+    of a prebuild, whose commands left all else that is there. Raises RumpelError when that and what
+    came along cannot both be as they were.
     """
-    now, are_ignored = await asyncio.gather(ignored(place), _are_ignored(place, carried.skipped))
+    now, are_ignored, files_of_tree = await asyncio.gather(
+        ignored(place), _are_ignored(place, carried.skipped), _files(place, tree)
+    )
     if not are_ignored:
         return None
-    files, folders = unwanted(carried, now, Choice(ignored=now, kept=kept))
+    chosen = Choice(ignored=now, kept=kept, needed=_repositories(carried))
+    if files_of_tree is not None:
+        _refuse_mixed(carried, chosen, files_of_tree)
+    files, folders = unwanted(carried, chosen, _with_folders(files_of_tree or frozenset()))
     await _remove(place, REMOVE, files)
     await _remove(place, REMOVE_FOLDERS, folders)
     left = dict(carried.left)
@@ -244,6 +258,40 @@ async def tidy(place: Place, carried: Carried, kept: tuple[str, ...]) -> Mapping
         if path in carried.items and (above := _ignored_above(now, path)) is not None:
             left[above] = left.get(above, 0) + 1
     return left
+
+
+async def _files(place: Place, tree: str | None) -> frozenset[bytes] | None:
+    if tree is None:
+        return None
+    what = ["ls-tree", "-r", "-z", "--name-only", "--full-tree", tree]
+    return await listed(place, [*GIT, "-C", place.folder, *what])
+
+
+def _with_folders(files: frozenset[bytes]) -> frozenset[bytes]:
+    """A folder has a slash at its end."""
+    found, above = set(files), {path.rpartition(b"/")[0] for path in files}
+    while above - {b""}:
+        found |= {path + b"/" for path in above}
+        above = {path.rpartition(b"/")[0] for path in above}
+    return frozenset(found)
+
+
+def _refuse_mixed(carried: Carried, chosen: Choice, checked_out: frozenset[bytes]) -> None:
+    """What commands left has to be there as they left it: all that git ignores, but for single
+    files that the pod keeps.
+    """
+    ignored = chosen.ignored
+    for path in carried.items:
+        if _is_ignored(ignored, path) and chosen.is_kept(path) == path.endswith(b"/"):
+            raise RumpelError(f"{_shown(path)} of the pod is ignored, as what the commands leave")
+    for path in carried.extras - checked_out:
+        is_file = not path.endswith(b"/") and not path.startswith(b".git/")
+        if is_file and not _is_ignored(ignored, path):
+            raise RumpelError(f"{_shown(path)} of the commands is not ignored in the pod")
+
+
+def _shown(path: bytes) -> str:
+    return repr(path.decode(errors="replace"))
 
 
 async def _are_ignored(place: Place, paths: frozenset[bytes]) -> bool:
@@ -278,23 +326,27 @@ async def _remove(place: Place, script: str, paths: list[bytes]) -> None:
         raise RumpelError(f"what the pod does not have could not be removed: {said}")
 
 
-def unwanted(
-    carried: Carried, ignored: frozenset[bytes], chosen: Choice
-) -> tuple[list[bytes], list[bytes]]:
-    """Pure. Files, and folders from the deepest on, to be removed in the new container."""
-    repositories = {
+def _repositories(carried: Carried) -> frozenset[bytes]:
+    """Folders in the workspace that are one."""
+    return frozenset(
         path.rstrip(b"/").rpartition(b"/")[0]
         for path in carried.items
         if path.rstrip(b"/").endswith(b"/.git")
-    }
-    chosen = replace(chosen, needed=frozenset(repositories))
+    )
+
+
+def unwanted(
+    carried: Carried, chosen: Choice, checked_out: frozenset[bytes]
+) -> tuple[list[bytes], list[bytes]]:
+    """Pure. Files, and folders from the deepest on, to be removed in the new container."""
+    ignored = chosen.ignored
     doomed = [
         path for path in carried.items if _is_ignored(ignored, path) and not chosen.is_kept(path)
     ]
     doomed += [
         path
         for path in carried.extras
-        if path.startswith(b".git/") or not _is_ignored(ignored, path)
+        if path.startswith(b".git/") or path in checked_out or not _is_ignored(ignored, path)
     ]
     files = [path for path in doomed if not path.endswith(b"/")]
     folders = [path.rstrip(b"/") for path in doomed if path.endswith(b"/")]

@@ -37,6 +37,8 @@ class Inputs:
     base_oid: str | None
     leaves_files: bool = False
     """To a snapshot, which a later node of the same graph puts there."""
+    has_moved: bool = False
+    """That is known already: the files were there before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     return Output(
         container_id=inputs.container_id,
         oid=answer[1],
-        has_moved=answer[2] is not None,
+        has_moved=inputs.has_moved or answer[2] is not None,
         lacks_lfs=answer[3] is not None,
     )
 

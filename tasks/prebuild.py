@@ -74,6 +74,8 @@ class Output:
     made_at: float = 0.0
     elapsed_s: float = 0.0
     """Of the commands."""
+    has_changes: bool = False
+    """They left files in the workspace that git does not ignore."""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -159,7 +161,13 @@ def _adopted(ctx: Context[World], inputs: Inputs, found: ImageInfo, key: str) ->
 
 
 def _output(image_id: str, made: Prebuilt) -> Output:
-    return Output(image_id=image_id, key=made.key, made_at=made.made_at, elapsed_s=made.elapsed_s)
+    return Output(
+        image_id=image_id,
+        key=made.key,
+        made_at=made.made_at,
+        elapsed_s=made.elapsed_s,
+        has_changes=made.has_changes,
+    )
 
 
 async def _make(ctx: Context[World], inputs: Inputs, base: ImageInfo, key: str) -> Output:
@@ -194,6 +202,7 @@ async def _make(ctx: Context[World], inputs: Inputs, base: ImageInfo, key: str) 
         commands={hook.name: _command(inputs, hook) for hook in inputs.hooks},
         made_at=begun_at,
         elapsed_s=elapsed_s,
+        has_changes=state.has_changes,
     )
     is_large = state.files > MANY_FILES
     image_id = await _commit(ctx, setting, box, base, made, is_large=is_large)

@@ -1,8 +1,8 @@
 """What a prebuild left in its image, as a label that every container of that image carries.
 
 No operation of its own: `prebuild` writes it; `clone` and `lifecycle` read it from the container,
-which is the truth also when the database was lost. Sealed with the id of this state folder, so
-that no Dockerfile of a repository can claim to be one.
+which is the truth also when the database was lost, and `replace` from the image. Sealed with the id
+of this state folder, so that no Dockerfile of a repository can claim to be one.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class Prebuilt:
     commands: Mapping[str, str]
     made_at: float
     elapsed_s: float
+    has_changes: bool = True
+    """The commands left files in the workspace that git does not ignore."""
 
 
 def label(made: Prebuilt, home_id: str) -> str:

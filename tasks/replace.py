@@ -4,21 +4,24 @@ The old one is stopped, and stays: the new one is made beside it under the name 
 workspace is carried over and compared, then it is started. Until `retire` gives it the old one's
 name, whatever goes wrong is undone by removing the new one and starting the old one again: what
 their names say is all that is needed for that. Nothing happens where the container is right
-already. Engine API: `/stop`, `/create`, `/archive`, `/start`, `/rename`.
+already. It starts from a prebuild when the pod's files are those that its commands depend on, which
+is certain only when nobody works in the old one any more: else all is done once more from the plain
+image, and the commands run in it. Engine API: `/stop`, `/create`, `/archive`, `/start`, `/rename`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from rumpel import names
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
-from rumpel.errors import Conflict, NameTaken, RumpelError
-from rumpel.tasks import carry, container
+from rumpel.errors import Conflict, HostUnreachable, NameTaken, RumpelError
+from rumpel.tasks import alike, carry, container, prebuilt
+from rumpel.tasks.prebuilt import Prebuilt
 from rumpel.tasks.world import Access, PodAddress, World
 
 KIND = "replace"
@@ -29,7 +32,7 @@ POLICY = Policy(slots=("create",), timeout_s=3600.0)
 GRACE_S = 10
 A = TypeVar("A")
 B = TypeVar("B")
-TIMES_TRIED = 2
+TIMES_TRIED = 3
 TOLD = 100
 """So many of what goes are written down."""
 
@@ -47,6 +50,8 @@ class Inputs(container.Inputs):
     was_running: bool
     force: bool
     """Also when nothing it is made of has changed."""
+    reads: tuple[str, ...] = ()
+    """Patterns of the files that a prebuild's commands depend on; none = every file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +65,20 @@ class Output:
     """How many besides these."""
     unmatched: tuple[str, ...] = ()
     """Patterns of `named` that nothing in the workspace has."""
+    has_moved: bool = False
+    """It started from a prebuild, whose commands ran on another content than the pod has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How it is tried."""
+
+    made: Prebuilt | None
+    """What the new one starts from; None = the plain image."""
+    may_skip: bool = True
+    """Ignored files stay behind already when the workspace is carried over."""
+    seen: carry.Seen | None = None
+    """What the old one told before it was stopped, if it was asked."""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -85,12 +104,24 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     is_right = old.labels.get(container.LABEL_SPEC) == container.spec_digest(inputs)
     if (is_right and not inputs.force) or old.status == "created" or inputs.old is None:
         return Output(container_id=old.id, files=0)
-    for attempt in range(TIMES_TRIED):
-        made = await _replace(ctx, inputs, old, inputs.old, may_skip=attempt == 0)
-        if made is not None:
-            return made
+    can_ask = old.status == "running" and inputs.old.is_set_up
+    way = Way(made=await _prebuilt(ctx.world, inputs) if can_ask else None)
+    for _ in range(TIMES_TRIED):
+        done = await _replace(ctx, inputs, old, inputs.old, way)
+        if isinstance(done, Output):
+            return done
+        way = done
         await _remove_coming(ctx.world, container.address(inputs))
     raise RumpelError("the workspace changed while it was carried over")
+
+
+async def _prebuilt(world: World, inputs: Inputs) -> Prebuilt | None:
+    """Files of its commands that git does not ignore could not be told from the pod's own."""
+    if inputs.start_image in ("", inputs.image_id):
+        return None
+    image = await world.host(inputs.host).image(inputs.start_image)
+    made = None if image is None else prebuilt.read(image.labels, world.home_id)
+    return None if made is None or made.has_changes else made
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:
@@ -169,49 +200,81 @@ async def _remove_coming(world: World, pod: PodAddress) -> None:
 
 
 async def _replace(
-    ctx: Context[World], inputs: Inputs, old: ContainerState, access: Access, *, may_skip: bool
-) -> Output | None:
-    """None: what stayed behind as ignored is not; once more, with all of it."""
-    world, pod = ctx.world, container.address(inputs)
+    ctx: Context[World], inputs: Inputs, old: ContainerState, access: Access, way: Way
+) -> Output | Way:
+    """The way to try next when this one does not do."""
     place = carry.Place(
-        host=world.host(inputs.host),
+        host=ctx.world.host(inputs.host),
         container_id=old.id,
         folder=inputs.old_folder,
         user=access.user,
     )
-    can_ask = may_skip and old.status == "running" and access.is_set_up
+    is_asked = way.may_skip and way.seen is None and old.status == "running" and access.is_set_up
     new_id, seen = await _both(
-        _create(ctx, inputs, old), _halt(ctx, inputs, old, place if can_ask else None)
+        _create(ctx, inputs, old, way.made), _halt(ctx, inputs, old, place if is_asked else None)
     )
     ctx.fault("created")
-    new = carry.Place(
-        host=place.host,
-        container_id=new_id,
-        folder=inputs.spec.workspace_folder,
-        user=inputs.user,
-    )
-    carried = None
-    if access.is_set_up:
-        carried = await _carry(inputs, place, new, seen)
+    seen = seen or way.seen
+    new = replace(place, container_id=new_id, folder=inputs.spec.workspace_folder, user=inputs.user)
+    carried = await _carry(inputs, place, new, seen) if access.is_set_up else None
     ctx.fault("carried")
-    await world.links.prepare(pod, container.access(inputs, new_id))
-    await place.host.start(new_id)
+    if carried is None and way.made is not None:
+        return Way(made=None, seen=seen)
+    await _start(ctx, inputs, new_id)
+    left: Mapping[bytes, int] | None = {}
+    has_moved = False
+    if carried is not None and way.made is not None:
+        try:
+            left, has_moved = await _fitted(inputs, new, carried, way.made)
+        except HostUnreachable:
+            raise
+        except RumpelError as error:
+            ctx.log(f"not from a prebuild: {error.message}")
+            return Way(made=None, seen=seen)
+    elif carried is not None:
+        is_clean = seen is not None and not carried.extras | carried.skipped
+        left = carried.left if is_clean else await _tidy(ctx.world, inputs, new, carried)
+    ctx.fault("tidied")
+    if left is None:
+        return Way(made=None, may_skip=False)
+    return _output(inputs, new_id, carried, left, has_moved=has_moved)
+
+
+async def _start(ctx: Context[World], inputs: Inputs, new_id: str) -> None:
+    world = ctx.world
+    await world.links.prepare(container.address(inputs), container.access(inputs, new_id))
+    await world.host(inputs.host).start(new_id)
     ctx.fault("started")
     state = await world.started(inputs.host, new_id)
     if state is None:
         raise container.removed_meanwhile(inputs)
     if state.status != "running":
         raise await container.ended_at_once(world, inputs, state)
-    left: Mapping[bytes, int] | None = {}
-    if carried is not None:
-        is_clean = seen is not None and not carried.extras | carried.skipped
-        left = carried.left if is_clean else await _tidy(world, inputs, new, carried)
-    ctx.fault("tidied")
-    return None if left is None else _output(inputs, new_id, carried, left)
+
+
+async def _fitted(
+    inputs: Inputs, new: carry.Place, carried: carry.Carried, made: Prebuilt
+) -> tuple[Mapping[bytes, int] | None, bool]:
+    """As `carry.tidy`; and is any file not as the commands of the prebuild found it?
+
+    Raises RumpelError when one is not that they depend on.
+    """
+    left = await carry.tidy(new, carried, inputs.kept, tree=made.tree)
+    if left is None:
+        return None, False
+    found = await alike.differing(new, made.tree)
+    if not alike.is_fit(found, inputs.reads if made.has_inputs else ()):
+        raise RumpelError("files that the commands depend on are not as in the commit")
+    return left, bool(found)
 
 
 def _output(
-    inputs: Inputs, new_id: str, carried: carry.Carried | None, left: Mapping[bytes, int]
+    inputs: Inputs,
+    new_id: str,
+    carried: carry.Carried | None,
+    left: Mapping[bytes, int],
+    *,
+    has_moved: bool,
 ) -> Output:
     if carried is None:
         return Output(container_id=new_id, files=0)
@@ -222,6 +285,7 @@ def _output(
         gone=tuple((path.decode("utf-8", "replace"), count) for path, count in gone[:TOLD]),
         more_gone=max(0, len(gone) - TOLD),
         unmatched=carried.unmatched(inputs.named),
+        has_moved=has_moved,
     )
 
 
@@ -237,9 +301,12 @@ async def _tidy(
         raise
 
 
-async def _create(ctx: Context[World], inputs: Inputs, old: ContainerState) -> str:
+async def _create(
+    ctx: Context[World], inputs: Inputs, old: ContainerState, made: Prebuilt | None
+) -> str:
+    wanted = inputs if made is not None else replace(inputs, start_image="")
     try:
-        return await container.make(ctx, inputs, name=names.own_name(old.name) + names.COMING)
+        return await container.make(ctx, wanted, name=names.own_name(old.name) + names.COMING)
     except NameTaken as error:
         raise Conflict(
             f"pod {inputs.pod!r} is being recreated by somebody else: {error.message}"

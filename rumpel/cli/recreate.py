@@ -76,6 +76,11 @@ def add_arguments(parser: Declared) -> None:
         metavar="STEP",
         help="do this step again (rumpel graph NAME shows them); may be repeated",
     )
+    parser.add_argument(
+        "--no-prebuild",
+        action="store_true",
+        help="run onCreateCommand and updateContentCommand in the new container",
+    )
     add_pod_making(parser)
 
 
@@ -95,6 +100,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         "refresh": args.refresh,
         "config": args.config,
         "trust": args.trust,
+        "no_prebuild": args.no_prebuild,
     }
     with Interrupts(look=f"rumpel graph {args.name}") as interrupts:
         answer = session.ask(options, "recreate", request, interrupts=interrupts)

@@ -1,9 +1,13 @@
-"""Which new pods start from a prebuild, and what is left of one when a daemon was killed.
+"""Which pods start from a prebuild, and what is left of one when a daemon was killed.
 
 A prebuild is worth it when its image is there, when one request makes several pods, when a pod of
 the same content was made before and its commands took a while, or when they take so long that an
 image more is nothing. The first pod of a repository runs them itself, as it always did: nobody
 waits for an image that may never be used again.
+
+A pod that gets a new container is itself one that was made before. Its files are its own by now,
+so that it has to be asked whether those that the commands depend on are still a commit's of the
+host: of that one the prebuild is, and never of a pod's, which would bring its work into others.
 """
 
 from __future__ import annotations
@@ -14,15 +18,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rumpel import names
-from rumpel.adapters import git, git_content, threads
-from rumpel.daemon.pods import find_container
+from rumpel.adapters import git, git_content, git_diff, threads
+from rumpel.daemon.pods import Pod, find_container
 from rumpel.engine.events import NodeState
 from rumpel.engine.execute import RunResult
 from rumpel.engine.plan import Verdict
 from rumpel.errors import RumpelError
 from rumpel.graphs.create import Content, create, first_hooks, node_id
 from rumpel.model import PodSpec
-from rumpel.tasks import prebuild, prebuilt
+from rumpel.tasks import alike, carry, prebuild, prebuilt
 
 if TYPE_CHECKING:
     from rumpel.daemon.app import App
@@ -47,6 +51,52 @@ async def contents(app: App, specs: Sequence[PodSpec], bases: Bases) -> dict[str
     alike = _largest_group([spec for spec in fresh if spec.pod_id in found], found)
     chosen = {spec.pod_id: found[spec.pod_id] for spec in alike}
     return chosen if alike and _pays(app, alike, chosen, bases) else {}
+
+
+async def content_again(app: App, pod: Pod, spec: PodSpec, bases: Bases) -> Content | None:
+    """What a pod that is to get a new container starts from, if it does from a prebuild.
+
+    Only one that ran the same commands: what they left in `.git` comes along with it.
+    """
+    wish, access = spec.prebuild, app.access_if_running(pod)
+    if wish is None or wish.barrier or access is None or not _has_run(app, pod.spec, spec):
+        return None
+    based = replace(spec, base_oid=await _stands_on(app, spec))
+    found = (await threads.call(_contents, [based])).get(spec.pod_id)
+    if found is None or not _pays_again(app, spec, found, bases):
+        return None
+    place = carry.Place(
+        host=app.hosts[spec.host],
+        container_id=access.container_id,
+        folder=pod.spec.container.workspace_folder,
+        user=access.user,
+    )
+    try:
+        names = await alike.differing(place, found.tree)
+    except RumpelError as error:
+        log.info("pod %s: its files are not compared: %s", spec.pod, error.message)
+        return None
+    return found if alike.is_fit(names, wish.inputs) else None
+
+
+def _has_run(app: App, old: PodSpec, new: PodSpec) -> bool:
+    own = [f"{node_id('lifecycle', new)}/{hook.name}" for hook in first_hooks(new)]
+    records = [app.store.records.get(name) for name in own]
+    is_done = all(record is not None and record.failure is None for record in records)
+    return bool(own) and is_done and _key(old) == _key(new)
+
+
+async def _stands_on(app: App, spec: PodSpec) -> str | None:
+    """The newest commit of the host's branch that the pod has: it may have taken in more."""
+    tip = app.links.branches(spec.pod_id).get(spec.pod)
+    if tip is None or spec.base_branch is None:
+        return spec.base_oid
+    repo = await threads.call(git.reopen, spec.repo.work_tree, spec.repo.common_dir)
+    try:
+        base = await git_diff.merge_base(repo, tip, f"refs/heads/{spec.base_branch}")
+    except RumpelError:  # the branch is gone
+        return spec.base_oid
+    return base or spec.base_oid
 
 
 def note(app: App, specs: Sequence[PodSpec]) -> str | None:
@@ -125,6 +175,15 @@ def _agree(one: PodSpec, other: PodSpec) -> bool:
     return same == one
 
 
+def _pays_again(app: App, spec: PodSpec, found: Content, bases: Bases) -> bool:
+    """Not when commands like these are known to leave what no pod could take over."""
+    record = app.store.records.get(node_id("prebuild", spec, shared=True))
+    if record is not None and (record.output or {}).get("has_changes"):
+        return False
+    is_always = spec.prebuild is not None and not spec.prebuild.least_s
+    return is_always or _key(spec) in _known(app, spec) or _is_there(app, spec, found, bases)
+
+
 def _pays(app: App, specs: list[PodSpec], chosen: dict[str, Content], bases: Bases) -> bool:
     first = specs[0]
     is_always = first.prebuild is not None and not first.prebuild.least_s
@@ -133,8 +192,12 @@ def _pays(app: App, specs: list[PodSpec], chosen: dict[str, Content], bases: Bas
     seconds, seen = _known(app, first).get(_key(first), (0.0, ()))
     if seconds >= LONG_S or _name(chosen[first.pod_id]) in seen:
         return True
-    plan = app.engine.plan(create([first], bases=bases, contents=chosen))
-    return plan[node_id("prebuild", first, shared=True)].verdict is Verdict.FRESH
+    return _is_there(app, first, chosen[first.pod_id], bases)
+
+
+def _is_there(app: App, spec: PodSpec, found: Content, bases: Bases) -> bool:
+    plan = app.engine.plan(create([spec], bases=bases, contents={spec.pod_id: found}))
+    return plan[node_id("prebuild", spec, shared=True)].verdict is Verdict.FRESH
 
 
 async def learn(app: App, specs: Sequence[PodSpec], result: RunResult) -> None:

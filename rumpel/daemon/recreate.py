@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from rumpel import names
-from rumpel.daemon import at_work, forward, ignored, pending, replacing, requests
+from rumpel.daemon import at_work, forward, ignored, pending, prebuilds, replacing, requests
 from rumpel.daemon import create as create_verb
 from rumpel.daemon import graph as graph_verb
 from rumpel.daemon.app import App
@@ -23,7 +23,7 @@ from rumpel.engine.graph import Graph
 from rumpel.engine.operation import ReasonKind
 from rumpel.engine.plan import Plan, Verdict
 from rumpel.errors import NotFound
-from rumpel.graphs.create import create, image_id, node_id
+from rumpel.graphs.create import Content, create, image_id, node_id
 from rumpel.graphs.recreate import Before, recreate
 from rumpel.model import PodSpec
 
@@ -155,7 +155,7 @@ async def _run(
     graph.verb = "recreate"
     if is_swap:
         tell_sessions(app, client, [pod])
-        graph = await _swapping(client, where, spec, was, force=is_forced)
+        graph = await _swapping(app, client, where, pod, spec, was=was, refresh=refresh)
         await replacing.note(app, pod, spec, was)
         await faults.reach("recreate.noted")
     app.creating[pod.pod_id] = app.creating.get(pod.pod_id, 0) + 1
@@ -163,7 +163,7 @@ async def _run(
         result = await app.runner.run(graph, client, refresh=refresh)
         if not is_swap or result.states[node_id("retire", spec)] in DONE:
             await faults.reach("recreate.swapped")
-            await create_verb.remember(app, [spec], result)
+            await _remember(app, spec, result)
             await replacing.forget(app, pod.pod_id)
             replacing.dismiss(app, spec, result.outputs.get(node_id("retire", spec)))
         await pending.settle(app, client, [spec], result)
@@ -179,6 +179,11 @@ async def _run(
     return result
 
 
+async def _remember(app: App, spec: PodSpec, result: RunResult) -> None:
+    await create_verb.remember(app, [spec], result)
+    await prebuilds.learn(app, [spec], result)
+
+
 def _explain(client: Client, pod: Pod, result: RunResult) -> None:
     for error in result.errors.values():
         create_verb.point_to_log(error, pod.name)
@@ -186,16 +191,34 @@ def _explain(client: Client, pod: Pod, result: RunResult) -> None:
         client.warn(f"pod {pod.name!r} goes on as it was")
 
 
+async def _content(
+    app: App, client: Client, pod: Pod, spec: PodSpec, refresh: list[str]
+) -> Content | None:
+    """None: its commands run in it, as when they are asked for."""
+    own = f"{node_id('lifecycle', spec)}/"
+    if client.request.args["no_prebuild"] or any(item.startswith(own) for item in refresh):
+        return None
+    return await prebuilds.content_again(app, pod, spec, await requests.bases_of(spec))
+
+
 async def _swapping(
-    client: Client, where: Target, spec: PodSpec, was: Before, *, force: bool
+    app: App,
+    client: Client,
+    where: Target,
+    pod: Pod,
+    spec: PodSpec,
+    *,
+    was: Before,
+    refresh: list[str],
 ) -> Graph:
     return recreate(
         spec,
         was,
         kept=ignored.kept(where, client),
         named=ignored.named(client),
-        force=force,
+        force=_is_forced(client, spec, refresh),
         bases=await requests.bases_of(spec),
+        content=await _content(app, client, pod, spec, refresh),
     )
 
 

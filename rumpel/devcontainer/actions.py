@@ -78,6 +78,7 @@ FLAGS: Mapping[str, str] = {
     "--clean": "a new container, and no ignored file comes along",
     "--keep PATH": "nothing by itself; ignored files that match come along",
     "--refresh STEP": "the step runs again, and what depends on its result",
+    "--no-prebuild": "nothing by itself; a new container does not start from a prebuild",
     "--config FILE": "as the fields that differ in it",
     "--trust": "nothing by itself",
 }

@@ -34,7 +34,9 @@ look)
     (cd .. && git ls-files 2>/dev/null) | wc -l
     is_same=''
     cmp -s config rumpel/config && is_same=yes
-    printf '\0same\0%s\0made\0' "$is_same"
+    printf '\0same\0%s\0changes\0' "$is_same"
+    changes=$(cd .. && git status --porcelain -unormal) || exit
+    printf '%.200s\0made\0' "$changes"
     git config -f rumpel/config --list -z || exit
     printf 'now\0'
     git config -f config --list -z || exit

@@ -270,17 +270,23 @@ def assert_one_container(project: Project) -> None:
 
 @pytest.mark.timeout(3600 if LONG else 180)
 @pytest.mark.slow
-def test_recreate(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
+@pytest.mark.parametrize("start", ["plain", "prebuilt"])
+def test_recreate(
+    rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record, start: str
+) -> None:
     """It is taken back or finished, at the next command; the pod has all its work meanwhile."""
 
     def change(project: Project) -> str:
+        if start == "prebuilt":
+            wish = {"minDuration": 0, "inputs": ["lock"]}
+            project.write({".rumpelpod.json": {"prebuild": wish}})
         oid = make_dirty(project)
         path = project.root / CONFIG_NAMES[0]
         path.write_text(json.dumps({**json.loads(path.read_text()), "containerEnv": {"A": "b"}}))
         return oid
 
     sweep = Sweep(rumpel_project, tmp_path)
-    found = sweep.points("recreate", "p", before=change)
+    found = sweep.points("recreate", "p", before=change, key=f"recreate-{start}")
     points = sweep.chosen(found, share=1)
     record_property("kills", len(points))
     for point in points:
@@ -294,6 +300,8 @@ def test_recreate(rumpel_project: ProjectFactory, tmp_path: Path, record_propert
         assert_dirty(project, oid, point)
         shown = project.run("enter", "p", "--", "sh", "-c", "echo $A").assert_ok().stdout
         assert shown == "b\n", point
+        if start == "prebuilt":
+            assert project.exec("p", "cat", "/tmp/on-create").stdout == "ran\n", point
         assert_one_container(project)
         project.wait_for_ref("p", commit_in(project))
         sweep.end(project)

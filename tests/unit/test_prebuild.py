@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rumpel.model import ContainerSpec, HookSpec, ImageSpec, PodSpec, PrebuildSpec, RepoRef
-from rumpel.tasks import builder, prebuild, prebuilt
+from rumpel.tasks import alike, builder, prebuild, prebuilt
 from rumpel.tasks.builder import GitState, Unfit
 
 OID = "1234"
@@ -21,6 +21,7 @@ STATE = GitState(
     running="",
     files=3,
     is_same=True,
+    has_changes=False,
     made=("core.bare\nfalse", "remote.host.url\n/rumpel/host.git"),
     now=("remote.host.url\n/rumpel/host.git", "core.bare\nfalse"),
 )
@@ -91,6 +92,23 @@ def test_settings_come_through_as_they_were(tmp_path: Path) -> None:
         ["git", "config", "-f", str(path), "--list", "-z"], capture_output=True, check=True
     ).stdout.decode()
     assert tuple(found.split("\0")[:-1]) == entries
+
+
+@pytest.mark.parametrize(
+    ("names", "patterns", "is_fit"),
+    [
+        (set(), (), True),
+        ({b"any"}, (), False),
+        ({b"other", b"a/other"}, ("lock",), True),
+        ({b"a/lock"}, ("lock",), False),
+        ({b"a/.gitignore"}, ("lock",), False),
+        ({b"a\xff/lock"}, ("a*/lock",), False),
+    ],
+)
+def test_what_the_commands_depend_on(
+    names: set[bytes], patterns: tuple[str, ...], is_fit: bool
+) -> None:
+    assert alike.is_fit(names, patterns) is is_fit
 
 
 def test_a_label_is_only_believed_when_it_is_ours() -> None:
