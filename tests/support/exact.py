@@ -6,8 +6,6 @@ import hashlib
 import io
 import tarfile
 
-import docker.errors
-
 from tests.support.engine import Engine
 
 Picture = dict[str, tuple[object, ...]]
@@ -21,12 +19,7 @@ def picture(
     engine: Engine, container: str, folder: str, *, without: tuple[str, ...] = ()
 ) -> Picture:
     """Path -> type, mode, owner, mtime, target, digest. Whatever state the container is in."""
-    try:
-        stream, _ = engine.api.get_archive(container, f"{folder}/.")
-    except docker.errors.NotFound:
-        # 20.10 does not see a file of a container for a moment when its kill met the start of an
-        # exec in it ("error executing setns process" in its log).
-        stream, _ = engine.api.get_archive(container, f"{folder}/.")
+    stream, _ = engine.api.get_archive(container, f"{folder}/.")
     found: Picture = {}
     with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
         for item in tar:
