@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rumpel.engine.graph import Graph, Handle
 from rumpel.errors import Bug
@@ -226,16 +227,21 @@ def add_work_and_clone(
     return cloned, [restored]
 
 
+def _known(replaced: Handle) -> dict[str, Any]:
+    return {"has_moved": replaced.out("has_moved"), "carried_files": replaced.out("files")}
+
+
 def add_workspace(
     graph: Graph,
     spec: PodSpec,
     started: Handle,
     *,
     leaves_files: bool = False,
-    has_moved: bool = False,
+    replaced: Handle | None = None,
 ) -> tuple[Handle, Handle]:
     """The clone in a container that runs, and its link to the host."""
     where = address(spec)
+    known = {} if replaced is None else _known(replaced)
     cloned = graph.add(
         clone,
         node_id("clone", spec),
@@ -247,7 +253,7 @@ def add_workspace(
             base_branch=spec.base_branch,
             base_oid=spec.base_oid,
             leaves_files=leaves_files,
-            has_moved=has_moved,
+            **known,
         ),
         pod=spec.pod,
     )

@@ -60,7 +60,7 @@ def recreate(
     replaced = graph.add(replace, node_id("replace", spec), wanted, pod=spec.pod)
     found = container.Inputs(**{**same, "made": replaced.out("container_id"), "start_image": ""})
     started = graph.add(container, node_id("container", spec), found, pod=spec.pod)
-    cloned, synced = add_workspace(graph, spec, started, has_moved=replaced.out("has_moved"))
+    cloned, synced = add_workspace(graph, spec, started, replaced=replaced)
     retired = graph.add(
         retire,
         node_id("retire", spec),

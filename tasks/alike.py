@@ -24,6 +24,8 @@ shift 2
 "$@" read-tree "$tree" && "$@" ls-files -z -m -o --exclude-standard
 """
 IGNORE = ".gitignore"
+MOST = 10_000
+"""Where so many files differ nobody goes through their names."""
 GIT = (*carry.GIT, "-c", "core.sparseCheckout=false", "-c", "core.splitIndex=false")
 
 
@@ -39,6 +41,8 @@ def is_fit(names: Collection[bytes], patterns: Sequence[str]) -> bool:
     """
     if not patterns:
         return not names
+    if len(names) > MOST:
+        return False
     found = [name.decode("utf-8", "surrogateescape") for name in names]
     counts = (IGNORE, *patterns)
     return not any(git_content.matches(pattern, path) for path in found for pattern in counts)

@@ -39,6 +39,8 @@ class Inputs:
     """To a snapshot, which a later node of the same graph puts there."""
     has_moved: bool = False
     """That is known already: the files were there before."""
+    carried_files: int = 0
+    """So many came from an earlier container."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         restore=before,
         prebuilt="" if made is None else made.key,
         leaves_files=inputs.leaves_files,
+        is_carried=inputs.carried_files > 0,
     )
     try:
         said = await links.set_up(pod, setup)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rumpel import text
+from rumpel import agents, text
 from rumpel.adapters.stream import STDERR
 from rumpel.agents import headless
 from rumpel.agents.headless import Ended, Event, Headless, Usage
@@ -32,7 +32,6 @@ POLICY = Policy(is_reused=False)
 FURNISH_TIMEOUT_S = 60.0
 ENDING_S = 60.0
 """On top of the time it is given: to end what it started."""
-MAX_RESULT_CHARS = 64_000
 TAIL_BYTES = 4000
 
 
@@ -99,10 +98,13 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
             token=inputs.token,
         )
     except TimedOut as error:
+        heard.close()
+        what = f"did not end within {text.duration(inputs.timeout_s)} in pod {inputs.pod}"
+        if heard.seconds() < inputs.timeout_s:
+            what = f"closed its output in pod {inputs.pod} and went on without it"
         raise TimedOut(
-            f"{inputs.title} did not end within {text.duration(inputs.timeout_s)} in pod "
-            f"{inputs.pod}: it was ended",
-            hint=_goes_on(inputs),
+            f"{inputs.title} {what}: it was ended",
+            hint=_goes_on(inputs, heard),
             details={"run": heard.so_far()},
         ) from error
     heard.close()
@@ -153,8 +155,18 @@ class Heard:
             self._line(line)
 
     def close(self) -> None:
-        """The last line may have no end."""
+        """The last line may have no end; of its stderr the log has the last of it."""
         self._line(self._lines.end())
+        if self.tail:
+            self._ctx.log(self.tail.decode("utf-8", "replace").strip())
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    @property
+    def session(self) -> str:
+        """Empty: it has not begun."""
+        return self.end.session or self._session if self.end is not None else self._session
 
     def so_far(self) -> dict[str, Any]:
         """As `Output`, also of one that did not come to its end."""
@@ -166,14 +178,14 @@ class Heard:
         )
         result = self._last if said.text is None else said.text
         return {
-            "session": said.session or self._session,
-            "text": result[:MAX_RESULT_CHARS],
+            "session": self.session,
+            "text": result,
             "turns": said.turns,
             "cost_usd": said.cost_usd,
             "tokens_in": usage.input,
             "tokens_cached": usage.cached,
             "tokens_out": usage.output,
-            "duration_s": round(time.monotonic() - self._began, 3),
+            "duration_s": round(self.seconds(), 3),
         }
 
     def _line(self, line: bytes) -> None:
@@ -206,7 +218,7 @@ def _judged(inputs: Inputs, heard: Heard, done: Completed) -> Output:
     why, hint = f"it exited with {done.code}", f"rumpel logs {inputs.pod} run"
     if said is not None and not said.is_ok:
         why, tail = said.why or why, "" if said.why else tail
-        hint = _goes_on(inputs)
+        hint = _goes_on(inputs, heard) or hint
     elif said is None and done.code == 0:
         why = "it ended without a result"
     raise CommandFailed(
@@ -221,5 +233,9 @@ def _judged(inputs: Inputs, heard: Heard, done: Completed) -> Output:
     )
 
 
-def _goes_on(inputs: Inputs) -> str:
-    return f"rumpel run {inputs.pod} --continue -p 'Go on'   goes on where it was"
+def _goes_on(inputs: Inputs, heard: Heard) -> str:
+    """Empty where there is no conversation to go on with."""
+    if not heard.session:
+        return ""
+    which = "" if inputs.agent == agents.DEFAULT else f" --agent {inputs.agent}"
+    return f"rumpel run {inputs.pod}{which} --continue -p 'Go on'   goes on where it was"

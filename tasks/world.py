@@ -241,6 +241,8 @@ class Setup:
     """Key of the prebuild whose workspace lies in the container's image."""
     leaves_files: bool = False
     """A snapshot brings them: where nothing lies there yet, only HEAD is set."""
+    is_carried: bool = False
+    """The workspace came from an earlier container of the pod: nothing in it may be made anew."""
 
 
 @dataclass(slots=True, kw_only=True)

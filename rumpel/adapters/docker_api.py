@@ -229,9 +229,9 @@ class DockerHost:
     async def resize(self, exec_id: str, rows: int, cols: int) -> None:
         await docker_exec.resize(self.http, exec_id, rows, cols)
 
-    async def kill_tree(self, container: str, token: str, *, user: str = "") -> None:
+    async def kill_tree(self, container: str, token: str, *, user: str = "") -> bool:
         """End all processes with RUMPEL_EXEC=`token` in their environment."""
-        await docker_exec.kill_tree(self.http, container, token, user=user)
+        return await docker_exec.kill_tree(self.http, container, token, user=user)
 
     # images
 

@@ -232,8 +232,11 @@ async def kill_tree(
     *,
     user: str = "",
     grace_s: float = KILL_GRACE_S,
-) -> None:
-    """End every process that inherited `token`: TERM, then KILL. Quiet when nothing is left."""
+) -> bool:
+    """End every process that inherited `token`: TERM, then KILL. Quiet when nothing is left.
+
+    False: it was not to be done, e.g. in a container that is paused.
+    """
     argv = ["sh", "-c", KILL_SCRIPT, "sh", token, str(int(grace_s * 10))]
     with contextlib.suppress(RumpelError, TimeoutError):
         async with asyncio.timeout(grace_s + 10):
@@ -243,3 +246,5 @@ async def kill_tree(
                     pass
             finally:
                 await stream.close()
+            return True
+    return False

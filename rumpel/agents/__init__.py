@@ -8,6 +8,8 @@ from rumpel.agents.model import Agent
 from rumpel.errors import UsageError
 
 AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE, CODEX)}
+DEFAULT = CLAUDE.name
+"""Of commands where none is named."""
 
 
 def get(name: str) -> Agent:

@@ -22,6 +22,8 @@ HOOKS = (
     ("SessionEnd", "", "ended"),
 )
 """Event, what of it, and what the agent is doing from then on."""
+MAX_BYTES = 2 << 20
+"""Of a file of the agent's that is read; a larger one is begun anew."""
 KEY_TAIL_CHARS = 20
 """By so many of its last characters a key is known as one that was agreed to."""
 
@@ -31,6 +33,13 @@ def _package(platform: Platform) -> str:
 
 
 def _files(seat: Seat, found: Mapping[str, bytes]) -> dict[str, bytes]:
+    try:
+        return _seeded(seat, found)
+    except RecursionError:  # what could be read may be too deep to be written
+        return _seeded(seat, {})
+
+
+def _seeded(seat: Seat, found: Mapping[str, bytes]) -> dict[str, bytes]:
     """Each key keeps a dialog away; whatever else lies there is the agent's own and stays."""
     state = _object(found.get(STATE))
     state |= {"hasCompletedOnboarding": True}
@@ -83,6 +92,8 @@ def _headless_argv(seat: Seat, told: str, task: Task) -> list[str]:
 
 def _object(text: bytes | None) -> dict[str, Any]:
     """What lies in the pod may be anything."""
+    if text is not None and len(text) > MAX_BYTES:
+        return {}
     try:
         value = json.loads(text or b"{}")
     except (ValueError, RecursionError):
@@ -98,7 +109,8 @@ def _inner(parent: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _text(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, indent=2).encode()
+    """Without `indent`, which costs a hundred times the memory."""
+    return json.dumps(value).encode()
 
 
 CLAUDE = Agent(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rumpel.agents.headless import (
+    MAX_RESULT_CHARS,
     Again,
     Began,
     Ended,
@@ -29,6 +30,8 @@ ENDS = {
 }
 NEEDS_LOGIN = (401, 403)
 MAX_NAME_CHARS = 100
+MOST_BLOCKS = 50
+"""Of one message."""
 
 
 def events(line: bytes) -> tuple[Event, ...]:
@@ -84,7 +87,7 @@ def _failures(said: dict[str, Any]) -> list[Event]:
 def _end(said: dict[str, Any]) -> Ended:
     subtype, turns = said.get("subtype"), number_of(said.get("num_turns"))
     is_ok = subtype == "success" and said.get("is_error") is not True
-    text = text_of(said.get("result")).strip()
+    text = text_of(said.get("result"), MAX_RESULT_CHARS).strip()
     usage = said.get("usage")
     return Ended(
         is_ok=is_ok,
@@ -117,7 +120,7 @@ def _usage(said: dict[str, Any]) -> Usage:
 def _blocks(message: object) -> list[dict[str, Any]]:
     content = message.get("content") if isinstance(message, dict) else None
     blocks = content if isinstance(content, list) else []
-    return [block for block in blocks if isinstance(block, dict)]
+    return [block for block in blocks[:MOST_BLOCKS] if isinstance(block, dict)]
 
 
 def _content(value: object) -> str:

@@ -46,6 +46,8 @@ HEADERS = {"OpenAI-Organization": "OPENAI_ORGANIZATION", "OpenAI-Project": "OPEN
 TRIPLES = {"x64": "x86_64-unknown-linux-musl", "arm64": "aarch64-unknown-linux-musl"}
 """One program for every libc."""
 BARE = re.compile(r"[A-Za-z0-9_-]+")
+MAX_CONFIG_BYTES, MAX_DOTS = 64 << 10, 200
+"""The reader of TOML takes a key of many parts apart in time that grows with their square."""
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -89,7 +91,7 @@ def _switches(seat: Seat, told: str, hooks: Mapping[str, str]) -> list[str]:
         given |= {"model_provider": "rumpel", "model_providers": {"rumpel": _provider(seat)}}
     if told:
         known = own.get("developer_instructions")
-        given["developer_instructions"] = f"{known}\n\n{told}" if known else told
+        given["developer_instructions"] = f"{known}\n\n{told}" if isinstance(known, str) else told
     switches = [word for key, value in given.items() for word in ("-c", f"{key}={toml(value)}")]
     if seat.asks:
         return switches
@@ -137,8 +139,11 @@ def _hooks(wanted: Mapping[str, str]) -> dict[str, Any]:
 
 def _config(found: Mapping[str, bytes]) -> dict[str, Any] | None:
     """What lies in the pod may be anything; None: nothing that can be read."""
+    raw = found.get(CONFIG, b"")
+    if len(raw) > MAX_CONFIG_BYTES or any(line.count(b".") > MAX_DOTS for line in raw.split(b"\n")):
+        return None
     try:
-        return tomllib.loads(found.get(CONFIG, b"").decode())
+        return tomllib.loads(raw.decode())
     except (ValueError, RecursionError):
         return None
 

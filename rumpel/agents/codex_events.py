@@ -32,6 +32,7 @@ DETAILS = ("query", "path", "tool")
 QUIET = frozenset({"agent_message", "reasoning", "error", "todo_list"})
 """No tools. As an `error` come warnings of its own; what is fatal ends the turn."""
 MAX_NAME_CHARS = 100
+MAX_SPLIT_CHARS = 4000
 NO_LOGIN = ("401", "403", "api key", "unauthorized")
 
 
@@ -87,7 +88,9 @@ def _detail(item: dict[str, Any]) -> str:
 
 
 def _bare(command: str) -> str:
-    """Without the shell around it."""
+    """Without the shell around it. A long one stays: to split it takes the square of its length."""
+    if len(command) > MAX_SPLIT_CHARS:
+        return command
     try:
         shell, flags, inner = shlex.split(command)
     except ValueError:

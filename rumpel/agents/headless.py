@@ -19,6 +19,7 @@ MAX_LINE_BYTES = 1 << 20
 """Longer ones hold pictures or whole files, and are nothing that is shown."""
 MAX_TEXT_CHARS = 32_000
 MAX_DETAIL_CHARS = 1000
+MAX_RESULT_CHARS = 256_000
 MOST = 1e12
 """Of whatever is counted."""
 
@@ -206,4 +207,7 @@ def detail_of(arguments: object, first: tuple[str, ...]) -> str:
         for key in first:
             if isinstance(arguments.get(key), str):
                 return text_of(arguments[key], MAX_DETAIL_CHARS)
-    return text_of(json.dumps(arguments), MAX_DETAIL_CHARS) if arguments else ""
+    try:
+        return text_of(json.dumps(arguments), MAX_DETAIL_CHARS) if arguments else ""
+    except RecursionError:  # what could be read may be too deep to be written
+        return ""

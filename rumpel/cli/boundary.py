@@ -97,7 +97,9 @@ def _fail(options: Options, command: str, problem: RumpelError) -> int:
 def _bug(error: Exception, argv: list[str]) -> RumpelError:
     from rumpel import log
 
-    where = log.write_crash(error, {"argv": argv})
+    # Words that are no options may be a prompt, a command, a message: they are nobody else's.
+    shown = [word if n == 0 or word.startswith("--") else "..." for n, word in enumerate(argv)]
+    where = log.write_crash(error, {"argv": [word.partition("=")[0] for word in shown]})
     return Bug(
         f"a bug in rumpel: {type(error).__name__}: {error}",
         hint="report it with the crash file" if where else None,

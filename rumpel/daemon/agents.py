@@ -42,12 +42,12 @@ async def run(app: App, client: Client) -> dict[str, object]:
 async def _ensure(app: App, client: Client, agent: Agent, pod: Pod, where: shell.Where) -> None:
     """Its session runs."""
     args = client.request.args
-    at_work.refuse(app, pod)
     found = await sessions.look(app, where, agent)
     if found.is_alive:
         if args["argv"]:
             client.warn(f"{agent.title} runs already: what is behind -- was not used")
         return
+    at_work.refuse(app, pod)
     target = await requests.target(client)  # wrong settings are no hint to what to start
     seat = seat_of(client, agent, pod, where, found.files)
     wanted = str(target.settings.get("agentVersions").get(agent.name, "latest"))

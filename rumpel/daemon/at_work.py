@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from rumpel import agents
 from rumpel.daemon.agent_states import FAILED, WORKING
-from rumpel.daemon.pods import Pod
-from rumpel.errors import Conflict, RumpelError
+from rumpel.daemon.pods import Pod, find_container
+from rumpel.errors import Conflict
 from rumpel.graphs.create import address
 
 if TYPE_CHECKING:
@@ -37,14 +37,21 @@ async def begun(app: App, pod: Pod, agent: str) -> AsyncIterator[str]:
     refuse(app, pod)
     running[pod.pod_id] = agent
     try:
-        await _settle(app, pod)
+        if not await _settle(app, pod):
+            raise Conflict(
+                f"what an agent left in pod {pod.name} could not be ended",
+                hint=f"rumpel stop {pod.name}   ends all that runs in it",
+            )
         token = secrets.token_hex(12)
         await app.store.kv_set(key, [agent, token])
         try:
             with app.inside(pod.pod_id):
                 yield token
-        finally:
-            await app.store.kv_set(key, None)
+        except BaseException:
+            if await _is_ended(app, pod, token):
+                await app.store.kv_set(key, None)
+            raise
+        await app.store.kv_set(key, None)
     finally:
         del running[pod.pod_id]
 
@@ -55,7 +62,10 @@ def refuse(app: App, pod: Pod) -> None:
     if name is not None:
         raise Conflict(
             f"{agents.get(name).title} is at work in pod {pod.name}",
-            hint=f"rumpel logs -f {pod.name} run   shows what it does; rumpel wait {pod.name}",
+            hint=(
+                f"rumpel logs -f {pod.name} run   shows what it does; rumpel wait {pod.name}; "
+                f"rumpel stop {pod.name}   ends it"
+            ),
         )
 
 
@@ -67,21 +77,32 @@ async def settle(app: App) -> None:
                 await _settle(app, pod)
 
 
-async def _settle(app: App, pod: Pod) -> None:
+async def _settle(app: App, pod: Pod) -> bool:
+    """Whether nothing is left of it."""
     key = f"{KEY}/{pod.pod_id}"
     left: list[str] | None = app.store.kv_get(key)
     if left is None:
-        return
+        return True
     name, token = left
-    access = app.access_if_running(pod)
-    if access is not None:
-        try:
-            host = app.world.host(pod.spec.host)
-            await host.kill_tree(access.container_id, token, user=access.user)
-        except RumpelError as error:
-            log.warning("pod %s: %s", pod.name, error.message)
-            return
+    if not await _is_ended(app, pod, token):
+        log.warning("pod %s: what %s left at work could not be ended", pod.name, name)
+        return False
     known = app.links.agents.of(pod.pod_id).get(name)
     if known is not None and known["state"] == WORKING:
         app.links.agents.said(address(pod.spec), name, FAILED)
     await app.store.kv_set(key, None)
+    return True
+
+
+async def _is_ended(app: App, pod: Pod, token: str) -> bool:
+    """Its processes are, by now. False when nobody could be asked."""
+    access, view = app.pods.access(pod.spec), app.snapshots.get(pod.spec.host)
+    if access is None:
+        return True
+    if view is None or view.state != "live":
+        return False
+    state = find_container(view.containers.values(), pod.pod_id)
+    if state is None or state.status not in ("running", "paused", "restarting"):
+        return True
+    host = app.world.host(pod.spec.host)
+    return await host.kill_tree(access.container_id, token, user=access.user)

@@ -109,7 +109,8 @@ class Connection:
                 try:
                     await writable
                 finally:
-                    loop.remove_writer(self._sock)
+                    if self._sock.fileno() >= 0:
+                        loop.remove_writer(self._sock)
         await loop.sock_sendall(self._sock, data[sent:])
 
     def _drop_logs(self) -> None:

@@ -63,8 +63,8 @@ async def run(app: App, client: Client) -> dict[str, object]:
         async with app.links.agents.alone(pod.pod_id):
             token = await stack.enter_async_context(at_work.begun(app, pod, agent.name))
             found = await sessions.look(app, where, agent)
-            if found.is_alive:
-                raise _in_session(agent, pod)
+            for name in await sessions.alive(app, where, list(agents.AGENTS)):
+                raise _in_session(agents.get(name), pod)
         work = Work(
             begin=Start(app=app, client=client, pod=pod, agent=agent, wanted=wanted),
             way=way,

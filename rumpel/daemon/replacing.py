@@ -21,7 +21,7 @@ from rumpel.daemon.nodes import is_own
 from rumpel.daemon.pods import Pod, find_container
 from rumpel.engine import faults
 from rumpel.engine.graph import Graph
-from rumpel.errors import HostUnreachable, NotFound, RumpelError
+from rumpel.errors import HostUnreachable, NotFound
 from rumpel.graphs.create import address
 from rumpel.graphs.recreate import Before
 from rumpel.model import PodSpec
@@ -201,10 +201,11 @@ async def settle_all(app: App, gates: Mapping[str, asyncio.Event]) -> None:
             continue
         try:
             await settle(app, pod)
-        except HostUnreachable:  # once more when it answers; nobody works on the pod until then
-            raise
-        except RumpelError as error:
-            log.warning("pod %s may be left half replaced: %s", pod.name, error.message)
+        except Exception as error:  # whatever it is, the other pods are not to wait for this one
+            log.warning("pod %s may be left half replaced: %s", pod.name, error)
+            if not await app.hosts[pod.spec.host].ping():
+                # Once more when it answers; nobody works on the pod until then.
+                raise HostUnreachable(f"Docker went away: {error}") from error
         open_gate(app, pod_id)
     app.background.spawn(remove_all(app), "old containers")
 

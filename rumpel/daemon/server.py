@@ -59,6 +59,8 @@ VERBS = {
 """Module and function, loaded when first asked for: a `Verb`."""
 BACKLOG = 128
 FIRST_LINE_TIMEOUT_S = 10.0
+SAID = frozenset({"argv", "prompt", "text"})
+"""Arguments that hold a person's own words, or a command with whatever is in it."""
 ACCEPT_PAUSE_S = 0.2
 
 
@@ -159,6 +161,12 @@ async def _send_away(app: App, connection: Connection) -> None:
         await asyncio.Event().wait()  # they come again as soon as the connection is closed
 
 
+def _shareable(client: Client) -> dict[str, object]:
+    """The request for a crash file, which is for others to read: without what was said in it."""
+    args = client.request.args
+    return {name: "..." if name in SAID and value else value for name, value in args.items()}
+
+
 def _tell_of_engine(client: Client) -> None:
     """The daemon keeps to the Docker engine it was started with."""
     wanted, own = client.request.env.get("DOCKER_HOST"), os.environ.get("DOCKER_HOST")
@@ -184,7 +192,7 @@ async def _run(app: App, client: Client) -> dict[str, object]:
         failed = TimedOut(f"{client.request.verb} took too long")
     except Exception as error:  # the one boundary: a bug becomes a crash file, not silence
         log.exception("request %s failed", client.request.verb)
-        path = write_crash(error, {"verb": client.request.verb, "args": client.request.args})
+        path = write_crash(error, {"verb": client.request.verb, "args": _shareable(client)})
         failed = Bug(
             f"{client.request.verb} failed because of a bug in rumpel: {type(error).__name__}",
             hint=f"the details are in {path}",

@@ -13,6 +13,7 @@ def words(setup: Setup, carried: Carried) -> list[str]:
         f"upstream={setup.upstream or ''}",
         f"prebuilt={setup.prebuilt}",
         f"later={'yes' if setup.leaves_files else ''}",
+        f"carried={'yes' if setup.is_carried else ''}",
         f"name={carried.name or ''}",
         f"email={carried.email or ''}",
         *(f"restore={branch}={oid}" for branch, oid in sorted(setup.restore.items())),

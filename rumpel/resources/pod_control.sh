@@ -116,6 +116,8 @@ rp_setup() {
     rp_git=$rp_ws/.git
     rp_dir=$rp_git/rumpel
     if ! rp_is_done; then
+        [ -z "$rp_carried" ] ||
+            rp_err "$rp_git is not the one rumpel made: a new container would reset its files"
         # Submodules lie among the files.
         [ $# = 0 ] || rp_later=''
         rp_set_up
@@ -135,7 +137,7 @@ rp_setup() {
 rp_begin() {
     rp_ws='' rp_branch='' rp_oid='' rp_upstream='' rp_name='' rp_email='' rp_restore='' rp_config=''
     rp_share='' rp_module='' rp_at='' rp_link='' rp_tree='' rp_prebuilt='' rp_copy=''
-    rp_later=''
+    rp_later='' rp_carried=''
 }
 
 rp_argument() {
@@ -150,6 +152,7 @@ rp_argument() {
     prebuilt=*) rp_prebuilt=$rp_value ;;
     copy=*) rp_copy=$rp_value ;;
     later=*) rp_later=$rp_value ;;
+    carried=*) rp_carried=$rp_value ;;
     name=*) rp_name=$rp_value ;;
     email=*) rp_email=$rp_value ;;
     remote=*) rp_other_remote "${rp_value%%=*}" "${rp_value#*=}" ;;

@@ -357,6 +357,21 @@ class Rounds:
         assert shown == f"{number} {number % 2}\n", why
 
 
+@pytest.mark.parametrize("how", ["rm -rf .git && git init -q", "rm -rf .git/rumpel"])
+def test_a_repository_that_was_made_anew_is_not_reset(
+    rumpel_project: ProjectFactory, how: str
+) -> None:
+    """Nothing tells it from a checkout of the image, but that it was carried."""
+    project = rumpel_project(FILES)
+    project.inside("p", f"{how}; echo precious >README.md; echo new >untracked")
+    before, first = exact(project, "p"), project.container_id("p")
+    done = project.run("recreate", "--force", "p")
+    done.assert_error(1, "/.git is not the one rumpel made")
+    assert project.container_id("p") == first
+    assert differences(before, exact(project, "p")) == []
+    project.run("delete", "--force", "p")
+
+
 def test_ignored_files_that_go_are_named(rumpel_project: ProjectFactory) -> None:
     """Before, where the pod can be asked, and after; a --keep that keeps nothing is told of."""
     project = rumpel_project(FILES)

@@ -112,3 +112,10 @@ def test_where_things_lie() -> None:
     assert CODEX.path("0.171.0", arm) == (
         "/rumpel/agents/codex/0.171.0-arm64-musl/vendor/aarch64-unknown-linux-musl/bin/codex"
     )
+
+
+@pytest.mark.parametrize("config", [b"a." * 1_000_000 + b"b=1", b"# " + b"x" * (1 << 20)])
+def test_a_config_that_would_hold_up_all_pods_is_put_aside(config: bytes) -> None:
+    """The reader of TOML takes the square of a key's parts: hours for this one."""
+    assert CODEX.files(seat(), {CONFIG: config})[BROKEN] == config
+    assert "model_provider" in settings(found={CONFIG: config})

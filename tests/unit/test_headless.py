@@ -15,7 +15,9 @@ from rumpel.adapters.docker_types import Completed
 from rumpel.adapters.stream import STDERR, STDOUT
 from rumpel.agents.claude import CLAUDE
 from rumpel.agents.claude_events import events
+from rumpel.agents.codex_events import events as CODEX_EVENTS
 from rumpel.agents.headless import (
+    MAX_DETAIL_CHARS,
     MAX_LINE_BYTES,
     MAX_TEXT_CHARS,
     Again,
@@ -307,3 +309,25 @@ def test_what_did_not_end_well(
 def test_tokens_of_a_run_that_was_cut_off_are_counted_once() -> None:
     found, _, _ = heard((STDOUT, spent("m1", 1) + spent("m1", 5) + spent("m2", 7)))
     assert found.so_far()["tokens_out"] == 12
+
+
+def test_what_would_take_the_square_of_its_length_is_not_taken_apart() -> None:
+    command = "bash -lc '" + "a" * 1_000_000 + "'"
+    item = {"type": "command_execution", "command": command}
+    (tool,) = CODEX_EVENTS(json.dumps({"type": "item.started", "item": item}).encode())
+    assert isinstance(tool, Tool)
+    assert len(tool.detail) == MAX_DETAIL_CHARS
+
+
+def test_one_message_is_no_flood() -> None:
+    assert len(events(answer(*[{"type": "tool_use", "name": "x"}] * 5000))) <= 52
+
+
+def test_too_deep_to_be_written_is_passed_over() -> None:
+    """At some depth what can be read cannot be written any more."""
+    for depth in range(900, 1000):
+        deep = b"[" * depth + b"]" * depth
+        said = b'{"type":"item.started","item":{"type":"web_search","query":' + deep + b"}}"
+        CODEX_EVENTS(said)
+        found = CLAUDE.files(seat(), {".claude.json": b'{"a":' + deep + b"}"})
+        assert json.loads(found[".claude.json"])["hasCompletedOnboarding"] is True
