@@ -100,7 +100,7 @@ def test_a_container(rumpel_project: ProjectFactory) -> None:
 
 def test_an_image(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project(config=None)
-    image = f"{project.home.path.name.lower()}-base:1"
+    image = f"{project.home.path.name.lower().replace('_', 'x')}-base:1"
     project.commit("image", {CONFIG_NAMES[0]: {**DEFAULT_CONFIG, "image": image}})
     api = project.docker.api
     project.docker.build(image, f"FROM {MINI_IMAGE}\nENV V=1\n")

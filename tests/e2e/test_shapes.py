@@ -17,6 +17,7 @@ from tests.support.home import Home
 from tests.support.outcome import Outcome
 from tests.support.project import Project
 from tests.support.shapes import LARGE, SHAPES, Builder, Built, Skipped
+from tests.support.share import share
 
 COMMIT = 'test -z "$(git status --porcelain)" && echo x >made-in-the-pod && git add -A && \
 git commit -qm work && git rev-parse HEAD'
@@ -156,7 +157,7 @@ class Cells:
             self.run(verb, *rest).assert_error(code, word)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", share(SHAPES, 16))
 def test_shape(
     shape: str, shared_home: Home, docker_engine: Engine, subtests: pytest.Subtests
 ) -> None:

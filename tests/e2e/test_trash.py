@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.dirty import FILES, dirty, photo
 from tests.support.project import Project, ProjectFactory
+from tests.support.share import share
 
 EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -22,7 +23,9 @@ def entries(project: Project) -> list[dict[str, object]]:
     return list(project.run("undelete", "--json").assert_ok().data)
 
 
-@pytest.mark.parametrize("progress", ["none", "merge", "rebase", "cherry-pick", "detached"])
+@pytest.mark.parametrize(
+    "progress", share(["none", "merge", "rebase", "cherry-pick", "detached"], 2)
+)
 def test_a_deleted_pod_comes_back_as_it_was(rumpel_project: ProjectFactory, progress: str) -> None:
     project = rumpel_project(FILES)
     seed = random.randrange(1 << 30)
