@@ -5,47 +5,37 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import pexpect
 import pytest
 
 from tests.e2e.test_readme import commands
 from tests.support import agents
-from tests.support.fake_api import Model, model
+from tests.support.agents import DETACH, DEV, ON_HOST, fake_model  # noqa: F401 - a fixture
+from tests.support.fake_api import Model
 from tests.support.project import Project, ProjectFactory
 from tests.support.sweep import COMMIT
 
-DEV = "rumpel-dev:1"
 VERSION = "2.1.332"
 PACKAGE = f"@anthropic-ai/claude-code-linux-x64@{VERSION}"
 KEY = "sk-ant-canary-7f3a9b1c5d2e8f4a6b0c"
-ON_HOST = {"image": DEV, "remoteUser": "dev", "runArgs": ["--network=host"]}
-DETACH = "\x01d"
 LOOK_S = 60
 
 
-@pytest.fixture(scope="session")
-def npm_cache() -> str:
+@pytest.fixture(scope="session", name="npm_cache")
+def claude_cache() -> str:
     return agents.npm_cache(PACKAGE)
 
 
-@pytest.fixture
-def fake() -> Iterator[Model]:
-    with model() as server:
-        yield server
-
-
-@pytest.fixture
-def project(rumpel_project: ProjectFactory, npm_cache: str, fake: Model) -> Project:
-    found = rumpel_project(config=ON_HOST)
-    found.write({".rumpelpod.json": json.dumps({"agentVersions": {"claude": VERSION}})})
-    found.home.env = found.home.env | {
+@pytest.fixture(name="project")
+def claude_project(rumpel_project: ProjectFactory, npm_cache: str, fake: Model) -> Project:
+    env = {
         "npm_config_cache": npm_cache,
         "ANTHROPIC_BASE_URL": fake.url,
         "ANTHROPIC_API_KEY": KEY,
     }
-    return found
+    return agents.set_up(rumpel_project(config=ON_HOST), "claude", VERSION, env)
 
 
 @pytest.mark.timeout(400)

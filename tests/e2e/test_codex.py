@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import pexpect
 import pytest
 
 from tests.support import agents
-from tests.support.fake_api import Model, model
+from tests.support.agents import DETACH, DEV, ON_HOST, fake_model  # noqa: F401 - a fixture
+from tests.support.fake_api import Model
 from tests.support.project import Project, ProjectFactory
 
-DEV = "rumpel-dev:1"
 VERSION = "0.171.0"
 PACKAGE = f"@openai/codex@{VERSION}-linux-x64"
 KEY = "sk-proj-canary-4d1e8b7a9c3f5e2d6a0b"
-ON_HOST = {"image": DEV, "remoteUser": "dev", "runArgs": ["--network=host"]}
-DETACH = "\x01d"
 SIZE = (30, 100)
 
 
-@pytest.fixture(scope="session")
-def npm_cache() -> str:
+@pytest.fixture(scope="session", name="npm_cache")
+def codex_cache() -> str:
     return agents.npm_cache(PACKAGE)
 
 
-@pytest.fixture
-def fake() -> Iterator[Model]:
-    with model() as server:
-        yield server
-
-
-@pytest.fixture
-def project(rumpel_project: ProjectFactory, npm_cache: str, fake: Model) -> Project:
-    found = rumpel_project(config=ON_HOST)
-    found.write({".rumpelpod.json": json.dumps({"agentVersions": {"codex": VERSION}})})
-    found.home.env = found.home.env | {
+@pytest.fixture(name="project")
+def codex_project(rumpel_project: ProjectFactory, npm_cache: str, fake: Model) -> Project:
+    env = {
         "npm_config_cache": npm_cache,
         "OPENAI_BASE_URL": f"{fake.url}/v1",
         "OPENAI_API_KEY": KEY,
     }
-    return found
+    return agents.set_up(rumpel_project(config=ON_HOST), "codex", VERSION, env)
 
 
 @pytest.mark.timeout(400)

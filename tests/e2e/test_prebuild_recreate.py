@@ -169,8 +169,9 @@ def test_files_that_change_while_it_is_made(rumpel_project: ProjectFactory) -> N
     client = project.start("recreate", "p")
     project.wait_until(lambda: bool(builders(project)), "a builder")
     (builder,) = builders(project)
-    is_up = lambda: project.docker.inspect(builder)["State"]["Running"]  # noqa: E731
-    project.wait_until(is_up, "the builder is started")
+    project.wait_until(
+        lambda: project.docker.inspect(builder)["State"]["Running"], "the builder is started"
+    )
 
     def runs() -> bool:
         return project.docker.exec(builder, "test", "-e", "/tmp/run", check=False).code == 0

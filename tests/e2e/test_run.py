@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from rumpel import names
-from tests.e2e.test_agents import KEY, fake, npm_cache, project  # noqa: F401 - fixtures
+from tests.e2e.test_agents import KEY, claude_cache, claude_project  # noqa: F401 - fixtures
+from tests.support.agents import fake_model  # noqa: F401 - a fixture
 from tests.support.fake_api import Model
 from tests.support.outcome import Outcome
 from tests.support.project import Project
@@ -23,7 +24,7 @@ SECONDS = 120.0
 
 
 @pytest.mark.timeout(400)
-def test_a_task_from_its_prompt_to_the_merge(project: Project, fake: Model) -> None:  # noqa: F811
+def test_a_task_from_its_prompt_to_the_merge(project: Project, fake: Model) -> None:
     task = f"{CANARY}\nplease-run: {LOOK}; {COMMIT}"
     done = project.run("run", "a", "--trust", "-p", "-", input=task, timeout=300).assert_ok()
     assert done.stdout == "DONE\n"
@@ -52,7 +53,7 @@ def test_a_task_from_its_prompt_to_the_merge(project: Project, fake: Model) -> N
     assert (project.root / "new").read_text() == "made\n"
 
 
-def _keeps_no_secret(project: Project) -> None:  # noqa: F811
+def _keeps_no_secret(project: Project) -> None:
     """Neither the key nor the prompt: not on the host, not in what Docker shows, in no argument."""
     api, container = project.docker.api, project.container_id("a")
     places = {
@@ -73,7 +74,7 @@ def _keeps_no_secret(project: Project) -> None:  # noqa: F811
     assert kept.stdout == ""
 
 
-def _goes_on(project: Project, fake: Model) -> None:  # noqa: F811
+def _goes_on(project: Project, fake: Model) -> None:
     said = project.run("run", "a", "--continue", "-p", "hello", "--json").assert_ok()
     events = [json.loads(line) for line in said.stdout.splitlines()]
     assert {event["command"] for event in events} == {"run"}
@@ -86,7 +87,7 @@ def _goes_on(project: Project, fake: Model) -> None:  # noqa: F811
     assert CANARY in json.dumps(fake.asked[-1][1]["messages"]), "the same conversation"
 
 
-def _fails(project: Project) -> None:  # noqa: F811
+def _fails(project: Project) -> None:
     again = "please-run: date >more; git add more; git commit -qm more"
     failed = project.run("run", "a", "-p", again, "--max-turns", "1")
     failed.assert_error(6, "failed in pod a: it used up its turns", "rumpel run a --continue")
@@ -101,7 +102,7 @@ def _fails(project: Project) -> None:  # noqa: F811
 
 
 @pytest.mark.timeout(400)
-def test_one_that_is_ended(project: Project) -> None:  # noqa: F811
+def test_one_that_is_ended(project: Project) -> None:
     project.run("create", "a", "--trust").assert_ok()
     running = _started(project)
     project.wait_for_ref("a", project.inside("a", "git rev-parse HEAD"))
@@ -139,14 +140,14 @@ def test_one_that_is_ended(project: Project) -> None:  # noqa: F811
     assert "pod a is stopped" in err
 
 
-def _started(project: Project) -> subprocess.Popen[bytes]:  # noqa: F811
+def _started(project: Project) -> subprocess.Popen[bytes]:
     project.exec("a", "rm", "-f", "/tmp/at-work")
     running = project.start("run", "a", "-p", f"please-run: {LONG}")
     project.wait_until(lambda: _is_at_work(project), "the agent is at work", timeout_s=SECONDS)
     return running
 
 
-def _is_at_work(project: Project) -> bool:  # noqa: F811
+def _is_at_work(project: Project) -> bool:
     return bool(project.exec("a", "test", "-e", "/tmp/at-work", check=False).code == 0)
 
 
@@ -155,18 +156,18 @@ def _ended(running: subprocess.Popen[bytes]) -> tuple[int, str, str]:
     return running.returncode, out.decode(), err.decode()
 
 
-def left(project: Project) -> list[str]:  # noqa: F811
+def left(project: Project) -> list[str]:
     """Processes of the agent in the pod."""
     listed = project.exec("a", "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout
     return [word for word in ("stream-json", "sleep 987") if word in listed]
 
 
-def states(project: Project) -> dict[str, Any]:  # noqa: F811
+def states(project: Project) -> dict[str, Any]:
     rows = project.run("list", "--json").assert_ok().data
     return {row["name"]: (row["agent"] or {}).get("state") for row in rows}
 
 
-def test_what_cannot_be_run_is_said(project: Project) -> None:  # noqa: F811
+def test_what_cannot_be_run_is_said(project: Project) -> None:
     def refused(*args: str, **how: Any) -> Outcome:
         return project.run("run", "p", *args, **how)
 

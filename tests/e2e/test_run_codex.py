@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from tests.e2e.test_codex import KEY, fake, npm_cache, project  # noqa: F401 - fixtures
+from tests.e2e.test_codex import KEY, codex_cache, codex_project  # noqa: F401 - fixtures
 from tests.support import agents
+from tests.support.agents import fake_model  # noqa: F401 - a fixture
 from tests.support.fake_api import Model
 from tests.support.project import Project
 
@@ -15,7 +16,7 @@ COMMIT = "echo made >new && git add new && git commit -qm 'by the agent'"
 
 
 @pytest.mark.timeout(400)
-def test_codex_does_a_task(project: Project, fake: Model) -> None:  # noqa: F811
+def test_codex_does_a_task(project: Project, fake: Model) -> None:
     run = ("run", "a", "--agent", "codex", "-p")
     done = project.run(*run, f"please-run: {COMMIT}", "--trust", timeout=300).assert_ok()
     assert done.stdout == "DONE\n"

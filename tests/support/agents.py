@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pexpect
@@ -13,9 +14,26 @@ import pyte
 import pytest
 
 from rumpel import names
+from tests.support.fake_api import Model, model
 from tests.support.project import Project
 
+DEV = "rumpel-dev:1"
+ON_HOST = {"image": DEV, "remoteUser": "dev", "runArgs": ["--network=host"]}
+DETACH = "\x01d"
 LOOK_S = 60
+
+
+@pytest.fixture(name="fake")
+def fake_model() -> Iterator[Model]:
+    with model() as server:
+        yield server
+
+
+def set_up(project: Project, agent: str, version: str, env: dict[str, str]) -> Project:
+    """Its agent is pinned, and told where the model is."""
+    project.write({".rumpelpod.json": json.dumps({"agentVersions": {agent: version}})})
+    project.home.env = project.home.env | env
+    return project
 
 
 def npm_cache(package: str) -> str:

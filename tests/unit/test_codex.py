@@ -31,8 +31,8 @@ def settings(told: str = "", **more: object) -> dict[str, Any]:
 
 
 def test_what_keeps_the_dialogs_away() -> None:
-    given = settings(workspace="/work/my 'odd\" ☃\n")
-    assert given["projects"] == {"/work/my 'odd\" ☃\n": {"trust_level": "trusted"}}
+    given = settings(workspace="/srv/my 'odd\" ☃\n")
+    assert given["projects"] == {"/srv/my 'odd\" ☃\n": {"trust_level": "trusted"}}
     assert given["check_for_update_on_startup"] is False
     assert CODEX.argv(seat(), "")[-2:] == BYPASSES
     assert not set(BYPASSES) & set(CODEX.argv(seat(asks=True), ""))
