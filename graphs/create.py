@@ -28,6 +28,8 @@ class Content:
     oid: str
     tree: str
     inputs: str = ""
+    limit_s: float = prebuild.LIMIT_S
+    """How long the commands are waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +170,7 @@ def _add_prebuild(
             inputs=content.inputs,
             max_age_s=spec.prebuild.max_age_s,
             least_s=spec.prebuild.least_s,
+            limit_s=content.limit_s,
         ),
         title=f"Running {hooks[0].name} for all",
     )

@@ -37,6 +37,10 @@ REMOVE = 'cd "$1" && xargs -0 rm -f --'
 REMOVE_FOLDERS = 'cd "$1" && xargs -0 rmdir -- 2>/dev/null; :'
 
 
+class Mixed(RumpelError):
+    """What a pod has and what the commands of a prebuild left do not go together."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """A workspace in a container."""
@@ -86,16 +90,22 @@ async def ignored(place: Place) -> frozenset[bytes]:
 
 async def listed(place: Place, argv: list[str]) -> frozenset[bytes]:
     """Paths that a command of git prints in a workspace that runs. Raises RumpelError."""
-    return _paths(_said(await _run(place, argv)))
+    return _paths(await told(place, argv))
 
 
-async def _run(place: Place, argv: list[str]) -> Completed:
+async def told(place: Place, argv: list[str], *, input: bytes | None = None) -> bytes:
+    """What a command of git, or one like it, prints there. Raises RumpelError."""
+    return _said(await _run(place, argv, input=input))
+
+
+async def _run(place: Place, argv: list[str], *, input: bytes | None = None) -> Completed:
     return await place.host.exec_run(
         place.container_id,
         argv,
         user=place.user,
         cwd="/",
         env={"GIT_OPTIONAL_LOCKS": "0"},
+        input=input,
         timeout_s=LIST_TIMEOUT_S,
         max_output_bytes=MAX_LIST_BYTES,
     )
@@ -239,13 +249,13 @@ async def tidy(
     Ignored files that came along because nobody could be asked, and what the image brought that
     the pod had removed. Answers what the pod does not have any more, as `Carried.left`; None when
     something that stayed behind is not ignored after all. `tree`: what is checked out in the image
-    of a prebuild, whose commands left all else that is there. Raises RumpelError when that and what
-    came along cannot both be as they were.
+    of a prebuild, whose commands left all else that is there. Raises Mixed when that and what came
+    along cannot both be as they were.
     """
     now, are_ignored, files_of_tree = await asyncio.gather(
-        ignored(place), _are_ignored(place, carried.skipped), _files(place, tree)
+        ignored(place), ignored_of(place, carried.skipped), _files(place, tree)
     )
-    if not are_ignored:
+    if not are_ignored >= carried.skipped:
         return None
     chosen = Choice(ignored=now, kept=kept, needed=_repositories(carried))
     if files_of_tree is not None:
@@ -283,21 +293,21 @@ def _refuse_mixed(carried: Carried, chosen: Choice, checked_out: frozenset[bytes
     ignored = chosen.ignored
     for path in carried.items:
         if _is_ignored(ignored, path) and chosen.is_kept(path) == path.endswith(b"/"):
-            raise RumpelError(f"{_shown(path)} of the pod is ignored, as what the commands leave")
+            raise Mixed(f"{_shown(path)} of the pod is ignored, as what the commands leave")
     for path in carried.extras - checked_out:
         is_file = not path.endswith(b"/") and not path.startswith(b".git/")
         if is_file and not _is_ignored(ignored, path):
-            raise RumpelError(f"{_shown(path)} of the commands is not ignored in the pod")
+            raise Mixed(f"{_shown(path)} of the commands is not ignored in the pod")
 
 
 def _shown(path: bytes) -> str:
     return repr(path.decode(errors="replace"))
 
 
-async def _are_ignored(place: Place, paths: frozenset[bytes]) -> bool:
-    """Whether they are there or not: by the rules as they came over."""
+async def ignored_of(place: Place, paths: frozenset[bytes]) -> frozenset[bytes]:
+    """Those of the paths that git ignores, there or not: by the rules as they came over."""
     if not paths:
-        return True
+        return frozenset()
     done = await place.host.exec_run(
         place.container_id,
         [*GIT, "-C", place.folder, "check-ignore", "-z", "--stdin"],
@@ -307,7 +317,7 @@ async def _are_ignored(place: Place, paths: frozenset[bytes]) -> bool:
         timeout_s=LIST_TIMEOUT_S,
         max_output_bytes=MAX_LIST_BYTES,
     )
-    return set(done.stdout.split(b"\0")) >= paths
+    return paths & set(done.stdout.split(b"\0"))
 
 
 async def _remove(place: Place, script: str, paths: list[bytes]) -> None:

@@ -73,7 +73,9 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
-    made = _prebuilt(ctx.world, inputs)
+    # It ran here once already where it is to be done again, or was killed.
+    is_own = ctx.is_again or ctx.node_id in ctx.world.crashed
+    made = None if is_own else _prebuilt(ctx.world, inputs)
     if made is not None:
         by = f"prebuild {made.key[:12]}, in {made.elapsed_s:.1f} s"
         ctx.log(f"done by {by}")

@@ -41,6 +41,8 @@ MAX_LAYERS = 120
 MANY_FILES = 1000
 """A pod looks through so many in some hundredths of a second."""
 HOUR_S = 3600.0
+LIMIT_S = HOUR_S
+"""As long as one command may take in a pod."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,8 @@ class Inputs:
     """Digest of the declared inputs; without any the tree counts."""
     max_age_s: float
     least_s: float
+    limit_s: float
+    """Commands that take longer are given up: pods that wait for them run them themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +192,7 @@ async def _make(ctx: Context[World], inputs: Inputs, base: ImageInfo, key: str) 
         builder.set_up(ctx, setting, box, inputs.oid), builder.environment(ctx, setting, box)
     )
     ctx.fault("builder-ready")
-    elapsed_s = await _run_commands(ctx, inputs, where, env)
+    elapsed_s = await run_commands(ctx, inputs, where, env)
     ctx.fault("commands-ran")
     words = [key, inputs.tree, inputs.oid]
     state = await builder.look(ctx, setting, box, words)
@@ -218,17 +222,23 @@ def _check(base: ImageInfo) -> None:
         raise Unfit(f"the image has {base.layers} layers already")
 
 
-async def _run_commands(
+async def run_commands(
     ctx: Context[World], inputs: Inputs, where: Where, env: dict[str, str]
 ) -> float:
     """Seconds they took."""
-    begun = time.monotonic()
-    for hook in inputs.hooks:
-        try:
-            await lifecycle.run_hook(ctx, where, hook, env=env, token=builder.token(ctx))
-        except CommandFailed as error:
-            code = error.details.get("exit_code")
-            raise Unfit(f"{hook.name} exited with {code}", may_go_another_time=True) from error
+    begun, name = time.monotonic(), ""
+    try:
+        async with asyncio.timeout(inputs.limit_s):
+            for hook in inputs.hooks:
+                name = hook.name
+                await lifecycle.run_hook(ctx, where, hook, env=env, token=builder.token(ctx))
+    except CommandFailed as error:
+        code = error.details.get("exit_code")
+        raise Unfit(f"{name} exited with {code}", may_go_another_time=True) from error
+    except TimeoutError as error:
+        raise Unfit(
+            f"{name} had not ended after {inputs.limit_s:.0f} s", may_go_another_time=True
+        ) from error
     elapsed_s = time.monotonic() - begun
     if elapsed_s < inputs.least_s:
         raise Unfit(f"the commands took {elapsed_s:.1f} s only")

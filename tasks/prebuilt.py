@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from rumpel.model import HookSpec
 from rumpel.tasks.world import World
@@ -41,11 +41,15 @@ def label(made: Prebuilt, home_id: str) -> str:
 
 
 def read(labels: Mapping[str, str], home_id: str) -> Prebuilt | None:
-    """None when there is none of ours."""
+    """None when there is none of ours, or one that only another version of rumpel understands."""
     seal, _, text = labels.get(LABEL, "").partition(" ")
     if not text or seal != _seal(text, home_id):
         return None
-    return Prebuilt(**json.loads(text))
+    known = {item.name for item in fields(Prebuilt)}
+    try:
+        return Prebuilt(**{key: value for key, value in json.loads(text).items() if key in known})
+    except TypeError:
+        return None
 
 
 def of_container(world: World, host: str, container_id: str) -> Prebuilt | None:

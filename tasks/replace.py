@@ -12,7 +12,7 @@ image, and the commands run in it. Engine API: `/stop`, `/create`, `/archive`, `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -67,6 +67,8 @@ class Output:
     """Patterns of `named` that nothing in the workspace has."""
     has_moved: bool = False
     """It started from a prebuild, whose commands ran on another content than the pod has."""
+    mixed: str = ""
+    """Why it did not start from the prebuild, where that would be the same another time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,7 @@ class Way:
     """Ignored files stay behind already when the workspace is carried over."""
     seen: carry.Seen | None = None
     """What the old one told before it was stopped, if it was asked."""
+    mixed: str = ""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -216,7 +219,9 @@ async def _replace(
     ctx.fault("created")
     seen = seen or way.seen
     new = replace(place, container_id=new_id, folder=inputs.spec.workspace_folder, user=inputs.user)
-    carried = await _carry(inputs, place, new, seen) if access.is_set_up else None
+    carried, same = None, frozenset[bytes]()
+    if access.is_set_up:
+        carried, same = await _carry(inputs, place, new, seen or carry.Seen(), made=way.made)
     ctx.fault("carried")
     if carried is None and way.made is not None:
         return Way(made=None, seen=seen)
@@ -225,19 +230,25 @@ async def _replace(
     has_moved = False
     if carried is not None and way.made is not None:
         try:
-            left, has_moved = await _fitted(inputs, new, carried, way.made)
+            left, has_moved = await _fitted(inputs, new, carried, way.made, same)
         except HostUnreachable:
             raise
         except RumpelError as error:
-            ctx.log(f"not from a prebuild: {error.message}")
-            return Way(made=None, seen=seen)
+            return _plainly(ctx, seen, error)
     elif carried is not None:
         is_clean = seen is not None and not carried.extras | carried.skipped
         left = carried.left if is_clean else await _tidy(ctx.world, inputs, new, carried)
     ctx.fault("tidied")
     if left is None:
-        return Way(made=None, may_skip=False)
-    return _output(inputs, new_id, carried, left, has_moved=has_moved)
+        return Way(made=None, may_skip=False, mixed=way.mixed)
+    return replace(_output(new_id, inputs, carried, left), has_moved=has_moved, mixed=way.mixed)
+
+
+def _plainly(ctx: Context[World], seen: carry.Seen | None, error: RumpelError) -> Way:
+    """From the plain image, and why."""
+    ctx.log(f"not from a prebuild: {error.message}")
+    mixed = error.message if isinstance(error, carry.Mixed) else ""
+    return Way(made=None, seen=seen, mixed=mixed)
 
 
 async def _start(ctx: Context[World], inputs: Inputs, new_id: str) -> None:
@@ -253,28 +264,33 @@ async def _start(ctx: Context[World], inputs: Inputs, new_id: str) -> None:
 
 
 async def _fitted(
-    inputs: Inputs, new: carry.Place, carried: carry.Carried, made: Prebuilt
+    inputs: Inputs,
+    new: carry.Place,
+    carried: carry.Carried,
+    made: Prebuilt,
+    same: Collection[bytes],
 ) -> tuple[Mapping[bytes, int] | None, bool]:
     """As `carry.tidy`; and is any file not as the commands of the prebuild found it?
 
-    Raises RumpelError when one is not that they depend on.
+    `same`: ignored files that are as they left them. Raises RumpelError when one is not that they
+    depend on.
     """
     left = await carry.tidy(new, carried, inputs.kept, tree=made.tree)
     if left is None:
         return None, False
-    found = await alike.differing(new, made.tree)
-    if not alike.is_fit(found, inputs.reads if made.has_inputs else ()):
+    reads = inputs.reads if made.has_inputs else ()
+    found, kept = await asyncio.gather(
+        alike.differing(new, made.tree), alike.others(new, carried, inputs.kept, same)
+    )
+    if not alike.is_fit(kept, reads):
+        raise carry.Mixed("ignored files that the pod keeps are not as the commands left them")
+    if not alike.is_fit(found, reads):
         raise RumpelError("files that the commands depend on are not as in the commit")
     return left, bool(found)
 
 
 def _output(
-    inputs: Inputs,
-    new_id: str,
-    carried: carry.Carried | None,
-    left: Mapping[bytes, int],
-    *,
-    has_moved: bool,
+    new_id: str, inputs: Inputs, carried: carry.Carried | None, left: Mapping[bytes, int]
 ) -> Output:
     if carried is None:
         return Output(container_id=new_id, files=0)
@@ -285,7 +301,6 @@ def _output(
         gone=tuple((path.decode("utf-8", "replace"), count) for path, count in gone[:TOLD]),
         more_gone=max(0, len(gone) - TOLD),
         unmatched=carried.unmatched(inputs.named),
-        has_moved=has_moved,
     )
 
 
@@ -340,9 +355,14 @@ async def _halt(
 
 
 async def _carry(
-    inputs: Inputs, old: carry.Place, new: carry.Place, seen: carry.Seen | None
-) -> carry.Carried | None:
-    seen = seen or carry.Seen()
+    inputs: Inputs,
+    old: carry.Place,
+    new: carry.Place,
+    seen: carry.Seen,
+    *,
+    made: Prebuilt | None,
+) -> tuple[carry.Carried | None, frozenset[bytes]]:
+    """And the ignored files that came along which are as the commands of the prebuild left them."""
     before, now = await asyncio.gather(
         old.host.inspect(old.container_id), new.host.inspect(new.container_id)
     )
@@ -350,6 +370,9 @@ async def _carry(
         before, now, folders=(old.folder, new.folder), kept=inputs.kept, ignored=seen.ignored
     )
     if chosen is None:
-        return None
+        return None, frozenset()
+    own = await alike.texts(new, alike.kept_files(seen.ignored, inputs.kept) if made else ())
     is_other = old.user != new.user or before.state.image_id != now.state.image_id
-    return await carry.over(old, new, chosen, times=seen.times, owned=is_other)
+    carried = await carry.over(old, new, chosen, times=seen.times, owned=is_other)
+    came = await alike.texts(new, own)
+    return carried, frozenset(path for path in own if came.get(path) == own[path])

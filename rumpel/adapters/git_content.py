@@ -13,6 +13,9 @@ from rumpel.adapters import git, git_run, proc
 from rumpel.errors import RumpelError
 
 TIMEOUT_S = 60.0
+IGNORE = ".gitignore"
+"""Counts whatever the patterns are: it says which of the files that commands leave are theirs."""
+HOST_REFS = ("--branches", "--tags", "--exclude=rumpelpod/*", "--remotes", "HEAD")
 
 
 def tree_of(repo: git.Repo, commit: str) -> str:
@@ -20,12 +23,22 @@ def tree_of(repo: git.Repo, commit: str) -> str:
     return _ask(repo, "rev-parse", "--verify", "-q", f"{commit}^{{tree}}").decode().strip()
 
 
+def is_of_host(repo: git.Repo, commit: str) -> bool:
+    """Is it in a branch, tag or remote branch of the user's, not in a pod's only?
+
+    One that does not exist is in no pod. Without a commit HEAD is left out.
+    """
+    return not _ask(
+        repo, "rev-list", "--ignore-missing", "--max-count=1", commit, "--not", *HOST_REFS
+    ).strip()
+
+
 def digest_of(repo: git.Repo, commit: str, patterns: Sequence[str]) -> str:
     """Of names, modes and contents of all files that a pattern names; links by their target."""
-    hasher = hashlib.blake2b(digest_size=16)
+    hasher, counts = hashlib.blake2b(digest_size=16), (IGNORE, *patterns)
     for line in _ask(repo, "ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0"):
         path = line.partition(b"\t")[2].decode("utf-8", "surrogateescape")
-        if path and any(matches(pattern, path) for pattern in patterns):
+        if path and any(matches(pattern, path) for pattern in counts):
             hasher.update(line + b"\0")
     return hasher.hexdigest()
 

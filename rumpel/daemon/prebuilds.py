@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from rumpel import names
 from rumpel.adapters import git, git_content, git_diff, threads
+from rumpel.cache.fingerprint import digest
 from rumpel.daemon.pods import Pod, find_container
 from rumpel.engine.events import NodeState
 from rumpel.engine.execute import RunResult
@@ -38,6 +39,8 @@ LONG_S = 20.0
 """An image costs one or two seconds."""
 MAX_KNOWN = 16
 MAX_SEEN = 16
+MAX_MIXED = 256
+MIN_LIMIT_S, LIMIT_FACTOR = 300.0, 10.0
 
 Bases = dict[str, tuple[str, ...]]
 
@@ -53,10 +56,13 @@ async def contents(app: App, specs: Sequence[PodSpec], bases: Bases) -> dict[str
     return chosen if alike and _pays(app, alike, chosen, bases) else {}
 
 
-async def content_again(app: App, pod: Pod, spec: PodSpec, bases: Bases) -> Content | None:
+async def content_again(
+    app: App, pod: Pod, spec: PodSpec, bases: Bases, *, kept: tuple[str, ...]
+) -> Content | None:
     """What a pod that is to get a new container starts from, if it does from a prebuild.
 
     Only one that ran the same commands: what they left in `.git` comes along with it.
+    `kept`: patterns of the ignored files that come along.
     """
     wish, access = spec.prebuild, app.access_if_running(pod)
     if wish is None or wish.barrier or access is None or not _has_run(app, pod.spec, spec):
@@ -65,6 +71,8 @@ async def content_again(app: App, pod: Pod, spec: PodSpec, bases: Bases) -> Cont
     found = (await threads.call(_contents, [based])).get(spec.pod_id)
     if found is None or not _pays_again(app, spec, found, bases):
         return None
+    if app.store.kv_get(_mixed(spec), {}).get(spec.pod_id) == _try(spec, found, kept):
+        return None  # they did not go together the last time
     place = carry.Place(
         host=app.hosts[spec.host],
         container_id=access.container_id,
@@ -76,14 +84,45 @@ async def content_again(app: App, pod: Pod, spec: PodSpec, bases: Bases) -> Cont
     except RumpelError as error:
         log.info("pod %s: its files are not compared: %s", spec.pod, error.message)
         return None
-    return found if alike.is_fit(names, wish.inputs) else None
+    fits = alike.is_fit(names, wish.inputs)
+    return replace(found, limit_s=_limit_s(app, spec)) if fits else None
+
+
+def _limit_s(app: App, spec: PodSpec) -> float:
+    """The pod can run them itself, and is held up for no command that hangs in the builder only."""
+    records = [app.store.records[name] for name in _own(spec)]
+    known, _ = _known(app, spec).get(_key(spec), (0.0, ()))
+    is_own = not any((record.output or {}).get("by") for record in records)
+    seconds = max(known, sum(record.elapsed_s for record in records) if is_own else 0.0)
+    return max(MIN_LIMIT_S, LIMIT_FACTOR * seconds) if seconds else prebuild.LIMIT_S
+
+
+async def note_mixed(app: App, spec: PodSpec, content: Content, kept: tuple[str, ...]) -> None:
+    """The pod's files and what the commands leave do not go together: it is not tried again."""
+    known = dict(app.store.kv_get(_mixed(spec), {}))
+    known.pop(spec.pod_id, None)
+    known[spec.pod_id] = _try(spec, content, kept)
+    await app.store.kv_set(_mixed(spec), dict(list(known.items())[-MAX_MIXED:]))
+
+
+def _mixed(spec: PodSpec) -> str:
+    return f"mixed/{spec.host}/{spec.repo.repo_id}"
+
+
+def _try(spec: PodSpec, content: Content, kept: tuple[str, ...]) -> str:
+    """What makes one more try another one."""
+    return digest([_key(spec), _name(content), list(kept)])
 
 
 def _has_run(app: App, old: PodSpec, new: PodSpec) -> bool:
-    own = [f"{node_id('lifecycle', new)}/{hook.name}" for hook in first_hooks(new)]
-    records = [app.store.records.get(name) for name in own]
+    records = [app.store.records.get(name) for name in _own(new)]
     is_done = all(record is not None and record.failure is None for record in records)
-    return bool(own) and is_done and _key(old) == _key(new)
+    return bool(records) and is_done and _key(old) == _key(new)
+
+
+def _own(spec: PodSpec) -> list[str]:
+    """The nodes of the commands, where the pod runs them itself."""
+    return [f"{node_id('lifecycle', spec)}/{hook.name}" for hook in first_hooks(spec)]
 
 
 async def _stands_on(app: App, spec: PodSpec) -> str | None:
@@ -123,7 +162,10 @@ def _may(app: App, spec: PodSpec) -> bool:
 
 
 def _contents(specs: Iterable[PodSpec]) -> dict[str, Content]:
-    """Blocking. A commit with submodules has none: their repositories are not in an image."""
+    """Blocking. A commit with submodules has none: their repositories are not in an image.
+
+    Nor has one that is a pod's only: its work would be in the image for all others.
+    """
     known: dict[str, Content | None] = {}
     for spec in specs:
         if spec.base_oid is not None and spec.base_oid not in known:
@@ -138,7 +180,9 @@ def _contents(specs: Iterable[PodSpec]) -> dict[str, Content]:
 
 def _content(spec: PodSpec, oid: str) -> Content | None:
     repo = git.reopen(spec.repo.work_tree, spec.repo.common_dir)
-    if git.tree_entry(repo, oid, ".gitmodules") is not None:
+    if git.tree_entry(repo, oid, ".gitmodules") is not None or not git_content.is_of_host(
+        repo, oid
+    ):
         return None
     patterns = () if spec.prebuild is None else spec.prebuild.inputs
     return Content(
@@ -221,7 +265,7 @@ def _took_s(app: App, spec: PodSpec, result: RunResult) -> float:
     made = node_id("prebuild", spec, shared=True)
     if result.states.get(made) is NodeState.OK:
         return float(result.outputs[made].elapsed_s)
-    own = [f"{node_id('lifecycle', spec)}/{hook.name}" for hook in first_hooks(spec)]
+    own = _own(spec)
     if any(result.states.get(name) is not NodeState.OK for name in own):
         return 0.0
     return sum(app.store.records[name].elapsed_s for name in own if name in app.store.records)

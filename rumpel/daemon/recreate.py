@@ -152,10 +152,11 @@ async def _run(
     is_forced = _is_forced(client, spec, refresh)
     is_swap = is_forced or needs_container(plan, spec)
     was = replacing.before(app, pod)
-    graph.verb = "recreate"
+    graph.verb, content = "recreate", None
     if is_swap:
         tell_sessions(app, client, [pod])
-        graph = await _swapping(app, client, where, pod, spec, was=was, refresh=refresh)
+        content = await _content(app, client, where, pod, spec, refresh=refresh)
+        graph = await _swapping(client, where, spec, was, force=is_forced, content=content)
         await replacing.note(app, pod, spec, was)
         await faults.reach("recreate.noted")
     app.creating[pod.pod_id] = app.creating.get(pod.pod_id, 0) + 1
@@ -163,7 +164,7 @@ async def _run(
         result = await app.runner.run(graph, client, refresh=refresh)
         if not is_swap or result.states[node_id("retire", spec)] in DONE:
             await faults.reach("recreate.swapped")
-            await _remember(app, spec, result)
+            await _remember(app, spec, result, content, kept=ignored.kept(where, client))
             await replacing.forget(app, pod.pod_id)
             replacing.dismiss(app, spec, result.outputs.get(node_id("retire", spec)))
         await pending.settle(app, client, [spec], result)
@@ -175,50 +176,56 @@ async def _run(
             del app.creating[pod.pod_id]
         app.reopen_ports(pod.pod_id)
     _explain(client, pod, result)
-    forward.raise_unless_port(client, result)
     return result
 
 
-async def _remember(app: App, spec: PodSpec, result: RunResult) -> None:
+async def _remember(
+    app: App, spec: PodSpec, result: RunResult, content: Content | None, *, kept: tuple[str, ...]
+) -> None:
     await create_verb.remember(app, [spec], result)
     await prebuilds.learn(app, [spec], result)
+    done = result.outputs.get(node_id("replace", spec))
+    if content is not None and done is not None and done.mixed:
+        await prebuilds.note_mixed(app, spec, content, kept)
 
 
 def _explain(client: Client, pod: Pod, result: RunResult) -> None:
+    """Raises the error of the node that failed, unless that is a port."""
     for error in result.errors.values():
         create_verb.point_to_log(error, pod.name)
     if any(place_of(name).pod is None for name in result.errors):  # nothing of its own was reached
         client.warn(f"pod {pod.name!r} goes on as it was")
+    forward.raise_unless_port(client, result)
 
 
 async def _content(
-    app: App, client: Client, pod: Pod, spec: PodSpec, refresh: list[str]
+    app: App, client: Client, where: Target, pod: Pod, spec: PodSpec, *, refresh: list[str]
 ) -> Content | None:
     """None: its commands run in it, as when they are asked for."""
     own = f"{node_id('lifecycle', spec)}/"
     if client.request.args["no_prebuild"] or any(item.startswith(own) for item in refresh):
         return None
-    return await prebuilds.content_again(app, pod, spec, await requests.bases_of(spec))
+    kept, bases = ignored.kept(where, client), await requests.bases_of(spec)
+    return await prebuilds.content_again(app, pod, spec, bases, kept=kept)
 
 
 async def _swapping(
-    app: App,
     client: Client,
     where: Target,
-    pod: Pod,
     spec: PodSpec,
-    *,
     was: Before,
-    refresh: list[str],
+    *,
+    force: bool,
+    content: Content | None,
 ) -> Graph:
     return recreate(
         spec,
         was,
         kept=ignored.kept(where, client),
         named=ignored.named(client),
-        force=_is_forced(client, spec, refresh),
+        force=force,
         bases=await requests.bases_of(spec),
-        content=await _content(app, client, pod, spec, refresh),
+        content=content,
     )
 
 

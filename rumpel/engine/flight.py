@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from rumpel.engine import faults
 from rumpel.engine.events import EventKind
+from rumpel.engine.operation import ReasonKind
 from rumpel.engine.states import NodeState, Phase, entered
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 LOG_CHARS: Final = 256_000
 """The tail of a node's output that is kept with its attempt."""
+AGAIN: Final = (ReasonKind.REFRESH, ReasonKind.FAILED)
 
 
 class Watcher(Protocol):
@@ -94,13 +96,14 @@ class Flight:
 class NodeContext:
     """What a running operation gets: `engine.operation.Context`."""
 
-    __slots__ = ("_flight", "attempt", "node_id", "nonce", "world")
+    __slots__ = ("_flight", "attempt", "is_again", "node_id", "nonce", "world")
 
     def __init__(self, flight: Flight, world: Any, *, number: int, nonce: str) -> None:
         self.world = world
         self.node_id = flight.node.id
         self.attempt = number
         self.nonce = nonce
+        self.is_again = any(reason.kind in AGAIN for reason in flight.decision.reasons)
         self._flight = flight
 
     def log(self, text: str) -> None:

@@ -101,6 +101,8 @@ class Context(Protocol[W]):
     attempt: int
     nonce: str
     """128-bit hex, new for every attempt; goes on labels, so that effects can be found again."""
+    is_again: bool
+    """It was asked for by name, or it failed: what was made of it elsewhere does not count."""
 
     def log(self, text: str) -> None:
         """Append to the node's log and stream it to whoever watches."""

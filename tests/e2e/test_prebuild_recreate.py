@@ -93,6 +93,8 @@ def test_pods_share_what_ran_once(rumpel_project: ProjectFactory) -> None:
     assert (told(project, "a", ".env"), told(project, "b", ".env")) == ("made", "mine")
     project.run("create", "c").assert_ok()
     assert told(project, "c", "/tmp/run") == told(project, "a", "/tmp/run"), "a new one has it, too"
+    project.run("recreate", "a", "--refresh", "onCreateCommand").assert_ok()
+    assert (told(project, "a"), by(project, "a")) == ("prebuild\na", ""), "asked for, it ran here"
 
 
 def seen(project: Project, pod: str) -> list[str]:
@@ -113,6 +115,8 @@ WORKS: dict[str, dict[str, tuple[str, bool]]] = {
         "hidden": ("git update-index --assume-unchanged lock; echo 2 >lock", False),
         "new": ("mkdir deep; echo new >deep/lock", False),
         "removed": ("rm lock", False),
+        "inside": ("mkdir in; git -C in init -q; echo n >in/lock", False),
+        "beside": ("mkdir in; git -C in init -q; echo n >in/n", True),
         "shown": ("printf '*.log\\n.env\\n' >.gitignore", False),
         "other": (
             "echo o >o; git add o; git commit -qm o; echo o >>src/app.py; echo l >l.log",
@@ -122,6 +126,8 @@ WORKS: dict[str, dict[str, tuple[str, bool]]] = {
     },
     "all": {
         "same": ("echo log >x.log", True),
+        "kept": ("echo mine >.env", False),
+        "deep": ("mkdir -p target/deep; echo mine >target/deep/.env", False),
         "new": ("echo new >new", False),
         "mine": ("echo mine >>src/app.py; git commit -qam mine", False),
     },

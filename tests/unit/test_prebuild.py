@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from rumpel.model import ContainerSpec, HookSpec, ImageSpec, PodSpec, PrebuildSpec, RepoRef
-from rumpel.tasks import alike, builder, prebuild, prebuilt
+from rumpel.tasks import alike, builder, lifecycle, prebuild, prebuilt
 from rumpel.tasks.builder import GitState, Unfit
 
 OID = "1234"
@@ -43,6 +45,7 @@ INPUTS = prebuild.Inputs(
     tree="t" * 40,
     max_age_s=60.0,
     least_s=1.0,
+    limit_s=10.0,
 )
 
 
@@ -118,6 +121,33 @@ def test_a_label_is_only_believed_when_it_is_ours() -> None:
     assert prebuilt.read({prebuilt.LABEL: text.replace("10.0", "11.0")}, "home-1") is None
     assert prebuilt.read({prebuilt.LABEL: "x"}, "home-1") is None
     assert prebuilt.read({}, "home-1") is None
+
+
+def test_a_label_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is new to us does not count; where something is missing we know nothing."""
+    monkeypatch.setattr(prebuilt, "asdict", lambda made: {**asdict(made), "since_then": 1})
+    assert prebuilt.read({prebuilt.LABEL: prebuilt.label(MADE, "h")}, "h") == MADE
+    monkeypatch.setattr(prebuilt, "asdict", lambda made: {"key": made.key})
+    assert prebuilt.read({prebuilt.LABEL: prebuilt.label(MADE, "h")}, "h") is None
+
+
+def test_the_ignored_files_that_are_kept() -> None:
+    ignored = [b"target", b"a/.env", b".env.local", b"x.env"]
+    assert alike.kept_files(ignored, (".env", ".env.*")) == [b".env.local", b"a/.env"]
+
+
+async def test_commands_that_hang_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a pod would wait for a builder for as long as a node may take."""
+
+    async def hang(*args: object, **more: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(lifecycle, "run_hook", hang)
+    ctx: Any = SimpleNamespace(node_id="n", nonce="x")
+    where: Any = None
+    with pytest.raises(Unfit, match="onCreateCommand had not ended after 0 s") as caught:
+        await prebuild.run_commands(ctx, replace(INPUTS, limit_s=0.01), where, {})
+    assert caught.value.may_go_another_time
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,28 @@ def test_modes_and_odd_names_count(git_repo: Repo) -> None:
     assert before != after
 
 
+def test_what_is_ignored_counts_whatever_is_named(git_repo: Repo) -> None:
+    first = git_repo.commit("one", {"a": "a\n"})
+    other = git_repo.commit("two", {"deep/.gitignore": "x\n"})
+    repo = git.discover(str(git_repo.root))
+    assert git_content.digest_of(repo, first, ["a"]) != git_content.digest_of(repo, other, ["a"])
+
+
+def test_a_commit_of_a_pod_is_not_the_hosts(git_repo: Repo) -> None:
+    first = git_repo.commit("one", {"a": "a\n"})
+    of_pod = git_repo.commit("two", {"a": "b\n"})
+    git_repo.git("reset", "-q", "--hard", first)
+    git_repo.git("update-ref", "refs/remotes/rumpelpod/p", of_pod)
+    repo = git.discover(str(git_repo.root))
+    assert [git_content.is_of_host(repo, oid) for oid in (first, of_pod)] == [True, False]
+    git_repo.git("checkout", "-q", "--orphan", "new")  # HEAD is no commit
+    assert not git_content.is_of_host(repo, of_pod)
+    for ref in ("refs/tags/v1", "refs/remotes/origin/x", "refs/heads/merged"):
+        git_repo.git("update-ref", ref, of_pod)
+        assert git_content.is_of_host(repo, of_pod), ref
+        git_repo.git("update-ref", "-d", ref)
+
+
 def test_no_such_commit(git_repo: Repo) -> None:
     git_repo.commit("one", {"a": "a\n"})
     with pytest.raises(RumpelError):
