@@ -14,6 +14,7 @@ from typing import TypedDict
 from rumpel.cache.store import Store
 from rumpel.daemon.background import Background
 from rumpel.daemon.nodes import subject
+from rumpel.daemon.notify import Notifier
 from rumpel.errors import RumpelError
 from rumpel.tasks.world import PodAddress
 
@@ -53,10 +54,17 @@ class AgentStates:
     """Reads are from memory. A pod that never stops talking is heard once in a while."""
 
     def __init__(
-        self, store: Store, background: Background, look: Callable[[PodAddress], Awaitable[int]]
+        self,
+        store: Store,
+        background: Background,
+        look: Callable[[PodAddress], Awaitable[int]],
+        notify: Callable[[PodAddress, str, str], Awaitable[None]],
     ) -> None:
-        """`look` counts uncommitted files: a turn that ends has changed some, perhaps."""
+        """`look` counts uncommitted files: a turn that ends has changed some, perhaps. `notify`
+        tells the user of an agent's new state.
+        """
         self._store, self._background, self._look = store, background, look
+        self._notifier = Notifier(background, notify)
         self._waiting: set[asyncio.Future[None]] = set()
         self._paces: dict[str, Pace] = {}
         self._held: dict[tuple[str, str], asyncio.TimerHandle] = {}
@@ -103,10 +111,15 @@ class AgentStates:
         self._background.spawn(self._store.kv_put(f"{KEY}/{pod.pod_id}", known), "agent's state")
         about = subject(pod.repo.repo_id, pod.pod)
         self._store.log.note(0, "agent", subject=about, agent=agent, state=state)
+        self._notifier.heard(pod, agent, state)
         if state != WORKING and pod.pod_id not in self._looking:
             self._looking.add(pod.pod_id)
             self._background.spawn(self._refresh(pod), f"status of {pod.pod}")
         self.wake()
+
+    def forget(self, pod_id: str) -> None:
+        """There is no such pod any more: nothing of it is told."""
+        self._notifier.forget(pod_id)
 
     async def _refresh(self, pod: PodAddress) -> None:
         try:

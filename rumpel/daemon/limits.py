@@ -7,7 +7,7 @@ import logging
 import os
 from pathlib import Path
 
-from rumpel import config, paths
+from rumpel import config, config_values, paths
 from rumpel.adapters.git_limits import Limits
 from rumpel.daemon import requests
 from rumpel.errors import ConfigError
@@ -38,10 +38,10 @@ def _read(own: Path, own_state: State | None, user: Path, user_state: State | No
         user=requests.json_file(user, _log),
         on_problem=_log,
     )
-    quota = config.size_bytes(found.get("podQuota"))
+    quota = config_values.size_bytes(found.get("podQuota"))
     return Limits(
         pack_bytes=min(Limits().pack_bytes, quota),
-        object_bytes=config.size_bytes(found.get("maxFileSize")),
+        object_bytes=config_values.size_bytes(found.get("maxFileSize")),
         refs=int(found.get("maxBranches")),
         quota_bytes=quota,
     )

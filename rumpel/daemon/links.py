@@ -23,7 +23,7 @@ from rumpel.adapters.git_trash import DeletedModule
 from rumpel.adapters.pod_link import PodLink
 from rumpel.adapters.stream import Stream
 from rumpel.cache.store import Store
-from rumpel.daemon import setups
+from rumpel.daemon import notify, setups
 from rumpel.daemon.agent_states import AgentStates
 from rumpel.daemon.background import Background
 from rumpel.daemon.bare import Bare
@@ -76,7 +76,7 @@ class LinkManager:
         self._peers = Peers(background=background, idle=idle, pods=self._pods, store=store)
         self.dirty, self._bare = Dirty(store, self.request), Bare(store, self.request)
         self.lacks_files, self.bring_files = self._bare.has, self._bare.fill
-        self.agents = AgentStates(store, background, self.dirty.refresh)
+        self.agents = AgentStates(store, background, self.dirty.refresh, notify.run)
         self.large = LargeFiles(host)
         doors = Doors(
             folder=doors_dir, limits=limits, repo=self.repo, upload_pack=self._upload_pack
@@ -229,9 +229,9 @@ class LinkManager:
         await self.repo(pod.repo).withdraw(pod.pod_id)
         await self.modules.forget(pod)
         await git_door.remove(self.imports.doors.path(pod))
-        self.dirty.forget(pod.pod_id)
         self.imports.refused.pop(pod.pod_id, None)
-        self.large.forget(pod.pod_id)
+        for keeper in (self.dirty, self.agents, self.large):
+            keeper.forget(pod.pod_id)
 
     async def seeded(self, repo: RepoRef, host: str, poured: Poured) -> None:
         """Also called at start, for gateways that run already."""

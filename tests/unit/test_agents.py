@@ -178,8 +178,11 @@ async def test_one_that_is_started_anew_is_not_the_one_before(tmp_path: Path) ->
     async def look(_: PodAddress) -> int:
         return 0
 
+    async def notify(*_: object) -> None:
+        pass
+
     async with Store(tmp_path / "state.db") as store, Background() as background:
-        states = AgentStates(store, background, look)
+        states = AgentStates(store, background, look, notify)
         states.said(pod, "claude", "working")
         before = states.of("1")["claude"]["at"]
         states.said(pod, "claude", "working")

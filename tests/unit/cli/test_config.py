@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rumpel import config
+from rumpel import config, config_values
 from rumpel.cli import config as config_verb
 from rumpel.errors import ConfigError
 
@@ -45,6 +45,17 @@ def test_prebuild_is_a_switch_or_an_object() -> None:
     given = {"inputs": ["lock"], "maxAge": "2h", "minDuration": 0}
     found = resolve(repo={"prebuild": given}).get("prebuild")
     assert found == {"on": True, "inputs": ("lock",), "maxAge": 7200, "minDuration": 0}
+
+
+def test_what_runs_here_is_not_a_repositorys_to_set() -> None:
+    assert resolve(user={"notify": "beep"}).get("notify") == ("/bin/sh", "-c", "beep")
+    assert resolve(env={"RUMPEL_NOTIFY": "beep -l 5"}).get("notify")[2] == "beep -l 5"
+    assert resolve(user={"notify": ["beep", "-l"]}).get("notify") == ("beep", "-l")
+    with pytest.raises(ConfigError, match="notify is not a repository's to set"):
+        resolve(repo={"notify": "beep"})
+    told: list[ConfigError] = []
+    found = resolve(repo={"notify": "x"}, user={"notify": "beep"}, on_problem=told.append)
+    assert (found.get("notify")[2], len(told)) == ("beep", 1)
 
 
 def test_lists_and_labels_from_variables() -> None:
@@ -99,7 +110,7 @@ def test_values_are_shown_as_people_write_them() -> None:
 def test_durations_and_sizes() -> None:
     for value, seconds in ((90, 90.0), ("90s", 90.0), ("1.5h", 5400.0), ("30m", 1800.0)):
         assert resolve(repo={"hooksTimeout": value}).get("hooksTimeout") == seconds
-    assert config.size_bytes("1.5g") == 3 << 29
+    assert config_values.size_bytes("1.5g") == 3 << 29
 
 
 def test_a_schema_line_is_allowed_and_misspelt_variables_are_reported() -> None:
