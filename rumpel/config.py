@@ -263,6 +263,12 @@ SETTINGS: Mapping[str, Setting] = {
             meaning='versions of agents, such as {"claude": "2.1.332"} (default: the newest)',
         ),
         Setting(
+            key="tellAgents",
+            default=True,
+            check=values.boolean,
+            meaning="tell agents where they are, and that their commits arrive by themselves",
+        ),
+        Setting(
             key="labels",
             default={},
             check=values.labels,

@@ -38,7 +38,7 @@ BY_METAVAR = {
 BY_PLACE = {
     ("undelete", "name"): TRASH,
     ("create", "names"): NOTHING,
-    ("help", "topic"): " ".join((*COMMANDS, "exit-codes", "environment")),
+    ("help", "topic"): " ".join((*COMMANDS, "agents", "exit-codes", "environment")),
 }
 
 BASH = """\

@@ -48,7 +48,7 @@ environment
                     where rumpel keeps its state, settings and caches
 Every setting of `rumpel config` has a RUMPEL_* variable, too."""
 
-TOPICS = {"exit-codes": EXIT_CODES, "environment": ENVIRONMENT}
+TOPICS = {"agents": "", "exit-codes": EXIT_CODES, "environment": ENVIRONMENT}
 
 
 def add_arguments(parser: Declared) -> None:
@@ -59,7 +59,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     if args.topic is None:
         return overview(options)
     if args.topic in TOPICS:
-        return show(args.topic, TOPICS[args.topic] + "\n", options)
+        return show(args.topic, _words(args.topic) + "\n", options)
     try:
         verb = grammar.resolve_verb(args.topic)
     except UsageError as err:
@@ -68,6 +68,14 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     from rumpel.cli.parser import parser_of
 
     return show(verb, parser_of(verb, grammar.module_of(verb)).format_help(), options)
+
+
+def _words(topic: str) -> str:
+    if topic != "agents":
+        return TOPICS[topic]
+    from rumpel.cli import help_agents  # as many as there are agents
+
+    return help_agents.words()
 
 
 def show(topic: str, words: str, options: Options) -> int:

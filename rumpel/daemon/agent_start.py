@@ -9,6 +9,7 @@ from typing import Any
 from rumpel.adapters import npm
 from rumpel.agents.model import STATUS_FILE, Agent, Platform, Seat
 from rumpel.agents.told import told
+from rumpel.config import Settings
 from rumpel.daemon import sessions
 from rumpel.daemon.agent_states import WAITING, WORKING
 from rumpel.daemon.app import App
@@ -34,8 +35,18 @@ class Start:
     client: Client
     pod: Pod
     agent: Agent
-    wanted: str
-    """A version, or `latest`."""
+    settings: Settings
+
+    @property
+    def wanted(self) -> str:
+        """A version, or `latest`."""
+        return str(self.settings.get("agentVersions").get(self.agent.name, NEWEST))
+
+    def context(self, seat: Seat) -> str:
+        """What it is told about the pod; empty: nothing."""
+        if not self.settings.get("tellAgents"):
+            return ""
+        return told(workspace=seat.workspace, branch=seat.branch)
 
 
 async def run(begin: Start, where: shell.Where, seat: Seat, found: sessions.Look) -> None:
@@ -59,7 +70,7 @@ async def _begun(
 ) -> None:
     app, agent, args = begin.app, begin.agent, begin.client.request.args
     version = await _installed(begin, found.platform, is_anew=is_anew)
-    context = told(workspace=seat.workspace, branch=seat.branch)
+    context = begin.context(seat)
     program = agent.path(version, found.platform)
     size = args["rows"], args["cols"]
     files = home_files(agent, seat, found)

@@ -48,10 +48,9 @@ async def _ensure(app: App, client: Client, agent: Agent, pod: Pod, where: shell
             client.warn(f"{agent.title} runs already: what is behind -- was not used")
         return
     at_work.refuse(app, pod)
-    target = await requests.target(client)  # wrong settings are no hint to what to start
+    settings = (await requests.target(client)).settings  # wrong ones are no hint to what to start
     seat = seat_of(client, agent, pod, where, found.files)
-    wanted = str(target.settings.get("agentVersions").get(agent.name, "latest"))
-    begin = agent_start.Start(app=app, client=client, pod=pod, agent=agent, wanted=wanted)
+    begin = agent_start.Start(app=app, client=client, pod=pod, agent=agent, settings=settings)
     await agent_start.run(begin, where, seat, found)
 
 

@@ -16,7 +16,6 @@ from rumpel import agents, protocol
 from rumpel.agents import headless as events
 from rumpel.agents.headless import Event, Headless, Task
 from rumpel.agents.model import Agent
-from rumpel.agents.told import told
 from rumpel.daemon import agent_start, at_work, enter, requests, sessions
 from rumpel.daemon import agents as agents_verb
 from rumpel.daemon.agent_start import Start
@@ -57,8 +56,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
     pod = await enter.ready(app, client, target)
     where = sessions.where_of(app, pod)
     await agents_verb.give_home(app, pod, where)
-    target = await requests.target(client)  # wrong settings are no hint to what to start
-    wanted = str(target.settings.get("agentVersions").get(agent.name, agent_start.NEWEST))
+    settings = (await requests.target(client)).settings  # wrong ones are no hint to what to start
     async with AsyncExitStack() as stack:
         async with app.links.agents.alone(pod.pod_id):
             token = await stack.enter_async_context(at_work.begun(app, pod, agent.name))
@@ -66,7 +64,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
             for name in await sessions.alive(app, where, list(agents.AGENTS)):
                 raise _in_session(agents.get(name), pod)
         work = Work(
-            begin=Start(app=app, client=client, pod=pod, agent=agent, wanted=wanted),
+            begin=Start(app=app, client=client, pod=pod, agent=agent, settings=settings),
             way=way,
             where=where,
             found=found,
@@ -134,7 +132,7 @@ async def _inputs(work: Work, version: str) -> headless.Inputs:
     begin, where = work.begin, work.where
     agent, pod, args = begin.agent, begin.pod, begin.client.request.args
     seat = agents_verb.seat_of(begin.client, agent, pod, where, work.found.files)
-    context = told(workspace=seat.workspace, branch=seat.branch)
+    context = begin.context(seat)
     task = Task(goes_on=bool(args["continue"]), turns=args["turns"], dollars=args["dollars"])
 
     def tell(event: Event) -> None:

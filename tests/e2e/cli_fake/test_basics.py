@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rumpel import __version__
+from rumpel.agents import AGENTS
 from rumpel.cli.commands import COMMANDS
 from tests.e2e.cli_fake.conftest import Run, Serve, answers
 from tests.support.home import Home
@@ -14,6 +15,10 @@ def test_help_and_version(run: Run) -> None:
     assert "enter   " in overview.stdout
     assert run("create", "--help").assert_ok().stdout == run("help", "create").assert_ok().stdout
     assert "124  timed out" in run("help", "exit-codes").assert_ok().stdout
+    about = run("help", "agents").assert_ok().stdout
+    for agent in AGENTS.values():
+        assert all(word in about for word in (f"rumpel {agent.name} ", *agent.signs_in))
+    assert max(map(len, about.splitlines())) <= 80
     assert run("--version").assert_ok().stdout == f"rumpel {__version__}\n"
     assert run("--version", "--json").assert_ok().data == {"version": __version__}
 
