@@ -154,6 +154,8 @@ class PodSpec:
 
     prebuild: PrebuildSpec | None = None
     """None = not wanted."""
+    asked: dict[str, str] = field(default_factory=dict)
+    """Settings that this pod was given by flags, such as `memory`: they stay with it."""
 
     @property
     def open_ports(self) -> tuple[PortSpec, ...]:

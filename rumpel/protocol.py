@@ -61,7 +61,12 @@ TERMINAL: dict[str, tuple[str, object]] = {
     "cols": (INT, None),
     "term": (STR, None),
 }
-MAKING: dict[str, tuple[str, object]] = {"config": (STR, None), "trust": (BOOL, False)}
+MAKING: dict[str, tuple[str, object]] = {
+    "config": (STR, None),
+    "trust": (BOOL, False),
+    "memory": (STR, None),
+    "cpus": (STR, None),
+}
 """Of what may make a pod."""
 VERBS: dict[str, dict[str, tuple[str, object]]] = {
     "adopt": {"old": (STR, None)},

@@ -10,7 +10,7 @@ from rumpel.cli import session
 from rumpel.cli.answer import show
 from rumpel.cli.enter import attaching
 from rumpel.cli.interrupt import Interrupts
-from rumpel.cli.options import add_pod_making
+from rumpel.cli.options import add_pod_making, making
 from rumpel.errors import UsageError
 
 TYPE_CHECKING = False
@@ -46,8 +46,7 @@ def run(agent: str, args: Arguments, passed: list[str], options: Options) -> int
         "argv": passed,
         "asks": args.ask,
         "detach": args.detach,
-        "config": args.config,
-        "trust": args.trust,
+        **making(args),
     }
     if args.detach:
         with Interrupts(look=f"rumpel graph {args.name}") as interrupts:

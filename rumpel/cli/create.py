@@ -8,7 +8,7 @@ from rumpel import names, text, ui
 from rumpel.cli import session
 from rumpel.cli.answer import show
 from rumpel.cli.interrupt import Interrupts
-from rumpel.cli.options import add_pod_making
+from rumpel.cli.options import add_pod_making, making
 from rumpel.errors import UsageError
 
 TYPE_CHECKING = False
@@ -59,8 +59,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         "names": args.names,
         "count": args.count,
         "from": args.start,
-        "config": args.config,
-        "trust": args.trust,
+        **making(args),
         "no_wait": args.no_wait,
         "no_prebuild": args.no_prebuild,
     }

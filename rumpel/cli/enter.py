@@ -9,7 +9,7 @@ from rumpel import names, ui
 from rumpel.cli import session
 from rumpel.cli.answer import show
 from rumpel.cli.interrupt import Interrupts
-from rumpel.cli.options import add_pod_making
+from rumpel.cli.options import add_pod_making, making
 from rumpel.cli.plain import SUPPRESS
 from rumpel.errors import UsageError
 
@@ -61,8 +61,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     request = {
         "name": args.name,
         "argv": passed,
-        "config": args.config,
-        "trust": args.trust,
+        **making(args),
         "ignore_failed": args.ignore_failed,
         "cwd": None,
         "rows": size.lines if size else None,

@@ -7,7 +7,7 @@ from rumpel.cli import session
 from rumpel.cli.answer import show
 from rumpel.cli.create import check_names, render
 from rumpel.cli.interrupt import Interrupts
-from rumpel.cli.options import add_pod_making
+from rumpel.cli.options import add_pod_making, making
 from rumpel.errors import UsageError
 
 TYPE_CHECKING = False
@@ -41,8 +41,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     request: dict[str, object] = {
         "name": args.source,
         "names": args.names,
-        "config": args.config,
-        "trust": args.trust,
+        **making(args),
     }
     with Interrupts(look=f"rumpel graph {args.names[0]}") as interrupts:
         answer = session.ask(options, "fork", request, interrupts=interrupts)

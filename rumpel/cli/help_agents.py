@@ -33,8 +33,9 @@ while they work
   rumpel send NAME TEXT         types for you
   rumpel logs -f NAME run       what a run says
   setting notify                your own command, run for each that waits, is
-                                done or has failed, with RUMPEL_POD, RUMPEL_AGENT,
-                                RUMPEL_STATE, RUMPEL_REPO, RUMPEL_MESSAGE
+                                done or has failed, with RUMPEL_POD,
+                                RUMPEL_STATE, RUMPEL_AGENT, RUMPEL_REPO and
+                                RUMPEL_MESSAGE
 
 afterwards
   rumpel review NAME            what it has changed

@@ -59,3 +59,12 @@ def add_pod_making(parser: Declared) -> None:
     parser.add_argument(
         "--trust", action="store_true", help="allow what the configuration does to this machine"
     )
+    parser.add_argument(
+        "--memory", metavar="SIZE", help="memory limit of this pod, such as 4g; or default"
+    )
+    parser.add_argument("--cpus", metavar="N", help="most cores of this pod, such as 1.5")
+
+
+def making(args: Arguments) -> dict[str, object]:
+    """What `add_pod_making` has added, as the request has it."""
+    return {name: getattr(args, name) for name in ("config", "trust", "memory", "cpus")}

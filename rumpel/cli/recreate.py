@@ -6,7 +6,7 @@ from rumpel import names, text, ui
 from rumpel.cli import session
 from rumpel.cli.answer import show
 from rumpel.cli.interrupt import Interrupts
-from rumpel.cli.options import add_pod_making
+from rumpel.cli.options import add_pod_making, making
 from rumpel.errors import UsageError
 
 TYPE_CHECKING = False
@@ -98,8 +98,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         "keep": args.keep,
         "clean": args.clean,
         "refresh": args.refresh,
-        "config": args.config,
-        "trust": args.trust,
+        **making(args),
         "no_prebuild": args.no_prebuild,
     }
     with Interrupts(look=f"rumpel graph {args.name}") as interrupts:

@@ -8,7 +8,7 @@ from rumpel import client, names, text, ui
 from rumpel.cli import progress, session
 from rumpel.cli.answer import show
 from rumpel.cli.interrupt import Interrupts
-from rumpel.cli.options import add_pod_making
+from rumpel.cli.options import add_pod_making, making
 from rumpel.errors import UsageError
 
 TYPE_CHECKING = False
@@ -74,8 +74,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         "turns": _turns(args.max_turns),
         "dollars": _dollars(args.max_cost),
         "timeout_s": _seconds(args.timeout),
-        "config": args.config,
-        "trust": args.trust,
+        **making(args),
         "prompt": _prompt(args.prompt, args.name),
     }
     shown = Shown(options)

@@ -9,7 +9,7 @@ from rumpel import names, text, ui
 from rumpel.cli import session
 from rumpel.cli.answer import show
 from rumpel.cli.interrupt import Interrupts
-from rumpel.cli.options import add_pod_making
+from rumpel.cli.options import add_pod_making, making
 from rumpel.cli.snapshot import ago
 from rumpel.errors import UsageError
 
@@ -48,8 +48,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     request: dict[str, object] = {
         "name": args.name,
         "as": args.other,
-        "config": args.config,
-        "trust": args.trust,
+        **making(args),
     }
     with Interrupts(look="rumpel list") as interrupts:
         answer = session.ask(options, "undelete", request, interrupts=interrupts)

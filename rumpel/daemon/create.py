@@ -197,9 +197,7 @@ async def _spec(
     """A pod that is there keeps its host and where it was made from."""
     if known is None:
         return await requests.pod_spec(where, dev, pod=name, pod_id=pod_id, start=start)
-    before = Base(branch=known.spec.base_branch, oid=known.spec.base_oid)
-    spec = await requests.pod_spec(where, dev, pod=name, pod_id=pod_id, start=before)
-    return replace(spec, host=known.spec.host, forwards=known.spec.forwards)
+    return await requests.spec_now(where, dev, known.spec)
 
 
 async def remember(app: App, specs: list[PodSpec], result: RunResult) -> None:

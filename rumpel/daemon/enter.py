@@ -90,6 +90,7 @@ async def ready(app: App, client: Client, target: Target) -> Pod:
         made_of = app.pods.made_of(pod.spec)
         state = find_container(snapshot.containers.values(), pod.pod_id)
         if state is not None and made_of is not None and state.status != "created":
+            _tell_of_limits(client, target, pod)
             spec = await forward.refreshed(app, client, target, pod)
             failed, owed = app.pods.failed_node(spec), [spec]
             if client.request.args.get("ignore_failed"):
@@ -115,6 +116,15 @@ async def ready(app: App, client: Client, target: Target) -> Pod:
     for error in outcome.errors.values():
         raise error
     return outcome.pods[name]
+
+
+def _tell_of_limits(client: Client, target: Target, pod: Pod) -> None:
+    for key, value in target.asked.items():
+        if pod.spec.asked.get(key) != value:
+            client.warn(
+                f"pod {pod.name} is there already, --{key} was not used: "
+                f"rumpel recreate {pod.name} --{key} {value or 'default'}"
+            )
 
 
 def _tell_of_making(app: App, client: Client, target: Target, name: str) -> None:

@@ -187,7 +187,9 @@ async def _spec(
         client.warn(warning)
     await requests.consented(app.store, where, client, dev)
     start = Base(branch=source.base_branch, oid=source.base_oid)
-    made = await requests.pod_spec(where, dev, pod=name, pod_id=pod_id, start=start)
+    made = await requests.pod_spec(
+        where, dev, pod=name, pod_id=pod_id, start=start, asked=source.asked
+    )
     if changed := _changed(source, made):
         client.warn(
             f"the configuration changed since pod {source.pod!r} was made "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from rumpel import paths
@@ -11,7 +10,7 @@ from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.nodes import pick
 from rumpel.daemon.pods import Pod, new_pod_id
-from rumpel.daemon.requests import Base, Target
+from rumpel.daemon.requests import Target
 from rumpel.engine.doit_bridge import dodo_text
 from rumpel.engine.events import reason_json
 from rumpel.engine.graph import Graph
@@ -186,9 +185,7 @@ async def _create(app: App, client: Client, where: Target, pods: list[Pod]) -> G
     graph = Graph("create")
     for pod in pods:
         dev = await requests.dev_config(where, client, pod=pod.name, pod_id=pod.pod_id)
-        start = Base(branch=pod.spec.base_branch, oid=pod.spec.base_oid)
-        spec = await requests.pod_spec(where, dev, pod=pod.name, pod_id=pod.pod_id, start=start)
-        spec = replace(spec, forwards=pod.spec.forwards)
+        spec = await requests.spec_now(where, dev, pod.spec)
         bases = await requests.bases_of(spec)
         contents = await prebuilds.contents(app, [spec], bases)
         graph.merge(create([spec], bases=bases, contents=contents))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from rumpel import names
@@ -13,7 +12,7 @@ from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.nodes import pick, place_of
 from rumpel.daemon.pods import Pod, meant
-from rumpel.daemon.requests import Base, Target
+from rumpel.daemon.requests import Target
 from rumpel.daemon.stop import tell_sessions
 from rumpel.daemon.view import listing
 from rumpel.engine import faults
@@ -85,9 +84,7 @@ async def new_spec(app: App, client: Client, where: Target, pod: Pod) -> PodSpec
     for warning in (*where.settings.warnings, *dev.warnings):
         client.warn(warning)
     await requests.consented(app.store, where, client, dev)
-    start = Base(branch=pod.spec.base_branch, oid=pod.spec.base_oid)
-    spec = await requests.pod_spec(where, dev, pod=pod.name, pod_id=pod.pod_id, start=start)
-    return replace(spec, host=pod.spec.host, forwards=pod.spec.forwards)
+    return await requests.spec_now(where, dev, pod.spec)
 
 
 def _is_forced(client: Client, spec: PodSpec, refresh: list[str]) -> bool:

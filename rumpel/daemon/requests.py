@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from rumpel.devcontainer import config as devcontainer
 
 REPO_CONFIG = ".rumpelpod.json"
+ASKED = ("memory", "cpus")
+"""Settings that have a flag wherever a pod is made."""
 OnProblem = Callable[[ConfigError], None]
 
 
@@ -40,6 +42,8 @@ class Target:
     ref: RepoRef
     root: str
     settings: settings_module.Settings
+    asked: Mapping[str, str | None] = field(default_factory=dict)
+    """What a pod is given by flags, to stay with it; None: as the settings say again."""
 
     @property
     def host(self) -> str:
@@ -77,17 +81,20 @@ async def judged(client: Client) -> tuple[Target, list[ConfigError]]:
 
 
 def _target(client: Client, on_problem: OnProblem | None = None) -> Target:
-    env, host = client.request.env, client.request.host
+    env, host, args = client.request.env, client.request.host, client.request.args
+    asked = {key: args[key] for key in ASKED if args.get(key) is not None}
+    flags = {key: value for key, value in asked.items() if value != settings_module.DEFAULT}
     repo = git.discover(client.request.cwd)
     ref = client.places.known(pods_module.repo_ref(repo))
     found = settings_module.resolve(
-        flags={"host": host} if host else {},
+        flags={**flags, **({"host": host} if host else {})},
         env=env,
         repo=json_file(Path(ref.work_tree) / REPO_CONFIG, on_problem),
         user=json_file(Path(paths.user_config_path(env)), on_problem),
         on_problem=on_problem,
     )
-    return Target(repo=repo, ref=ref, root=ref.work_tree, settings=found)
+    given = {key: str(found.get(key)) if key in flags else None for key in asked}
+    return Target(repo=repo, ref=ref, root=ref.work_tree, settings=found, asked=given)
 
 
 def json_file(path: Path, on_problem: OnProblem | None = None) -> dict[str, Any]:
@@ -181,9 +188,18 @@ async def consented(
 
 
 async def pod_spec(
-    where: Target, dev: devcontainer.DevConfig, *, pod: str, pod_id: str, start: Base
+    where: Target,
+    dev: devcontainer.DevConfig,
+    *,
+    pod: str,
+    pod_id: str,
+    start: Base,
+    asked: Mapping[str, str] | None = None,
 ) -> PodSpec:
+    """`asked`: settings it was given by flags before."""
     settings = where.settings
+    merged = {**(asked or {}), **where.asked}
+    given = {key: value for key, value in merged.items() if value is not None}
     return PodSpec(
         repo=where.ref,
         host=where.host,
@@ -206,8 +222,8 @@ async def pod_spec(
             platform=dev.run_args.platform,
             override_command=dev.override_command is not False,
             init=dev.init is not False,
-            memory=_optional(settings.get("memory")),
-            cpus=_optional(settings.get("cpus")),
+            memory=given.get("memory") or _optional(settings.get("memory")),
+            cpus=given.get("cpus") or _optional(settings.get("cpus")),
             pids_limit=int(settings.get("pidsLimit")),
         ),
         hooks=_hooks(dev),
@@ -217,7 +233,24 @@ async def pod_spec(
         ports=dev.ports,
         config_file=dev.source,
         prebuild=_prebuild_spec(settings, dev),
+        asked=given,
     )
+
+
+async def spec_now(where: Target, dev: devcontainer.DevConfig, known: PodSpec) -> PodSpec:
+    """Of a pod that is there, as the configuration wants it now.
+
+    It keeps its host, where it was made from, and what was asked for it.
+    """
+    spec = await pod_spec(
+        where,
+        dev,
+        pod=known.pod,
+        pod_id=known.pod_id,
+        start=Base(branch=known.base_branch, oid=known.base_oid),
+        asked=known.asked,
+    )
+    return replace(spec, host=known.host, forwards=known.forwards)
 
 
 def _hooks(dev: devcontainer.DevConfig) -> tuple[HookSpec, ...]:

@@ -81,6 +81,8 @@ FLAGS: Mapping[str, str] = {
     "--no-prebuild": "nothing by itself; a new container does not start from a prebuild",
     "--config FILE": "as the fields that differ in it",
     "--trust": "nothing by itself",
+    "--memory SIZE": "as the setting, for this pod from now on; `default` takes it back",
+    "--cpus N": "as the setting, for this pod from now on; `default` takes it back",
 }
 
 

@@ -19,7 +19,7 @@ from tests.support.repo import Content
 FOLDER = "/workspaces/repo"
 ON_CREATE = (
     "echo $(hostname) >>/tmp/ran; cat /proc/sys/kernel/random/uuid >/tmp/run;"
-    "mkdir -p target/deep; cat lock >target/deep/built; echo made >.env"
+    "mkdir -p target/deep; cat lock >target/deep/built; [ -e .env ] || echo made >.env"
 )
 """A line each time it runs, and one more that says which run it was."""
 FILES: dict[str, Content] = {

@@ -194,5 +194,6 @@ def test_what_a_pod_wants_survives_the_database() -> None:
             image=ImageSpec(ref="x"),
             container=INPUTS.spec,
             prebuild=given,
+            asked={"memory": "4g"},
         )
         assert PodSpec.from_json(spec.to_json()) == spec
