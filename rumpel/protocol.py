@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from rumpel import __version__, jsonline
 from rumpel.errors import Bug, UsageError
+from rumpel.verbs import BOOL, FULL_ENV_VERBS, INT, NAMES, STR, VERBS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,125 +51,6 @@ NODE_STATES = (
     "blocked",
 )
 CONTROLS = ("cancel", "detach", "exit", "consent", "resize", "signal")
-FULL_ENV_VERBS = frozenset(
-    {"create", "enter", "agent", "run", "recreate", "graph", "config", "fork", "undelete"}
-)
-
-STR, INT, BOOL, NAMES = "string", "number", "true or false", "list of strings"
-
-TERMINAL: dict[str, tuple[str, object]] = {
-    "rows": (INT, None),
-    "cols": (INT, None),
-    "term": (STR, None),
-}
-MAKING: dict[str, tuple[str, object]] = {
-    "config": (STR, None),
-    "trust": (BOOL, False),
-    "memory": (STR, None),
-    "cpus": (STR, None),
-}
-"""Of what may make a pod."""
-VERBS: dict[str, dict[str, tuple[str, object]]] = {
-    "adopt": {"old": (STR, None)},
-    "create": {
-        "names": (NAMES, ()),
-        "count": (INT, None),
-        "from": (STR, None),
-        **MAKING,
-        "no_wait": (BOOL, False),
-        "no_prebuild": (BOOL, False),
-    },
-    "enter": {
-        "name": (STR, ""),
-        "argv": (NAMES, ()),
-        **MAKING,
-        "ignore_failed": (BOOL, False),
-        "cwd": (STR, None),
-        **TERMINAL,
-    },
-    "recreate": {
-        "name": (STR, ""),
-        "plan": (BOOL, False),
-        "force": (BOOL, False),
-        "keep": (NAMES, ()),
-        "clean": (BOOL, False),
-        "refresh": (NAMES, ()),
-        **MAKING,
-        "no_prebuild": (BOOL, False),
-    },
-    "agent": {
-        "name": (STR, ""),
-        "agent": (STR, ""),
-        "argv": (NAMES, ()),
-        "asks": (BOOL, False),
-        "detach": (BOOL, False),
-        **MAKING,
-        "ignore_failed": (BOOL, False),
-        **TERMINAL,
-    },
-    "run": {
-        "name": (STR, ""),
-        "agent": (STR, ""),
-        "prompt": (STR, ""),
-        "argv": (NAMES, ()),
-        "continue": (BOOL, False),
-        "turns": (INT, None),
-        "dollars": (STR, None),
-        "timeout_s": (INT, None),
-        **MAKING,
-    },
-    "attach": {"name": (STR, ""), "agent": (STR, None), **TERMINAL},
-    "send": {"name": (STR, ""), "agent": (STR, None), "text": (STR, ""), "enter": (BOOL, True)},
-    "capture": {"name": (STR, ""), "agent": (STR, None), "all": (BOOL, False)},
-    "wait": {"names": (NAMES, ()), "any": (BOOL, False), "timeout_s": (INT, None)},
-    "exec-exit": {"exec": (STR, "")},
-    "list": {"all": (BOOL, False), "quiet": (BOOL, False), "refresh": (BOOL, False)},
-    "fork": {"name": (STR, ""), "names": (NAMES, ()), **MAKING},
-    "ports": {"name": (STR, None)},
-    "forward-port": {
-        "name": (STR, ""),
-        "port": (STR, ""),
-        "local": (INT, None),
-        "label": (STR, None),
-        "remove": (BOOL, False),
-    },
-    "merge": {"name": (STR, ""), "branch": (STR, None)},
-    "stop": {"names": (NAMES, ()), "all": (BOOL, False)},
-    "delete": {"names": (NAMES, ()), "force": (BOOL, False)},
-    "review": {
-        "name": (STR, ""),
-        "branch": (STR, None),
-        "paths": (NAMES, ()),
-        "against": (STR, None),
-        "include_dirty": (BOOL, False),
-        "unseen": (BOOL, False),
-    },
-    "reviewed": {"name": (STR, ""), "branch": (STR, ""), "commit": (STR, "")},
-    "snapshot": {"names": (NAMES, ()), "list": (BOOL, False)},
-    "restore": {"name": (STR, ""), "snapshot": (STR, None)},
-    "undelete": {"name": (STR, None), "as": (STR, None), **MAKING},
-    "events": {
-        "since": (INT, None),
-        "lines": (INT, 100),
-        "follow": (BOOL, False),
-        "names": (NAMES, ()),
-        "all": (BOOL, False),
-    },
-    "logs": {"name": (STR, ""), "node": (STR, None), "follow": (BOOL, False)},
-    "graph": {
-        "name": (STR, None),
-        "why": (STR, None),
-        "plan": (STR, None),
-        "format": (STR, "tree"),
-        "history": (BOOL, False),
-        "follow": (BOOL, False),
-    },
-    "config": {"origin": (BOOL, False), "check": (BOOL, False), "config": (STR, None)},
-    "doctor": {},
-    "daemon-status": {},
-    "daemon-stop": {"force": (BOOL, False)},
-}
-"""Verb -> argument -> (type, default). None as default: the argument may be null."""
 
 
 class Request:

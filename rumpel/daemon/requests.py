@@ -208,24 +208,7 @@ async def pod_spec(
         base_branch=start.branch,
         base_oid=start.oid,
         image=await threads.call(_image_spec, dev, where.root),
-        container=ContainerSpec(
-            workspace_folder=dev.workspace_folder,
-            container_user=dev.run_args.config.get("User") or dev.container_user,
-            remote_user=dev.remote_user,
-            env=dict(dev.container_env),
-            private_env=tuple(sorted(dev.private_env)),
-            volumes=tuple(dev.pod_volumes),
-            mounts=tuple(dev.mounts),
-            config={k: v for k, v in dev.run_args.config.items() if k != "User"},
-            host_config=dict(dev.run_args.host_config),
-            networking=dict(dev.run_args.networking),
-            platform=dev.run_args.platform,
-            override_command=dev.override_command is not False,
-            init=dev.init is not False,
-            memory=given.get("memory") or _optional(settings.get("memory")),
-            cpus=given.get("cpus") or _optional(settings.get("cpus")),
-            pids_limit=int(settings.get("pidsLimit")),
-        ),
+        container=_container(settings, dev, given),
         hooks=_hooks(dev),
         remote_env=dict(dev.remote_env),
         env_probe=dev.user_env_probe,
@@ -234,6 +217,29 @@ async def pod_spec(
         config_file=dev.source,
         prebuild=_prebuild_spec(settings, dev),
         asked=given,
+    )
+
+
+def _container(
+    settings: settings_module.Settings, dev: devcontainer.DevConfig, given: Mapping[str, str]
+) -> ContainerSpec:
+    return ContainerSpec(
+        workspace_folder=dev.workspace_folder,
+        container_user=dev.run_args.config.get("User") or dev.container_user,
+        remote_user=dev.remote_user,
+        env=dict(dev.container_env),
+        private_env=tuple(sorted(dev.private_env)),
+        volumes=tuple(dev.pod_volumes),
+        mounts=tuple(dev.mounts),
+        config={k: v for k, v in dev.run_args.config.items() if k != "User"},
+        host_config=dict(dev.run_args.host_config),
+        networking=dict(dev.run_args.networking),
+        platform=dev.run_args.platform,
+        override_command=dev.override_command is not False,
+        init=dev.init is not False,
+        memory=given.get("memory") or _optional(settings.get("memory")),
+        cpus=given.get("cpus") or _optional(settings.get("cpus")),
+        pids_limit=int(settings.get("pidsLimit")),
     )
 
 

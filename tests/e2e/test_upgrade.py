@@ -11,7 +11,7 @@ import pytest
 
 import rumpel
 from rumpel.daemon import loading, server
-from rumpel.protocol import VERBS
+from rumpel.verbs import VERBS
 from tests.support.outcome import Outcome
 from tests.support.project import DEFAULT_CONFIG, Project, ProjectFactory
 
