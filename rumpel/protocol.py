@@ -5,6 +5,7 @@
          "env":{...},"host":null,"tty":true,"ask":true}
         {"do":"cancel"} {"do":"detach"} {"do":"exit"} {"do":"consent","granted":true}
         {"do":"resize","rows":24,"cols":80} {"do":"signal","signal":"INT"}
+        of a seat (daemon/builtin.py): {"do":"tool"|"stop"|"state"|"leave",...}
     daemon -> client   events, then exactly one last line
         {"event":"planned","run":12,"nodes":[{"id","kind","title","pod","verdict"}]}
         {"event":"node","id","title","pod","state","elapsed_s","reasons","error"}
@@ -15,6 +16,7 @@
         {"event":"said","said":{"kind",...},"line"} what an agent says, and as a person reads it
         {"event":"graph","nodes":[...],"edges":[...],"whole":true}
         {"event":"attach","exec","tty","prefix"} with the stream's descriptor (SCM_RIGHTS)
+        {"event":"seat","name","pod_id","workspace","about"} then {"event":"tool","id",...}
         {"result":DATA,"warnings":[...],"exit_code":0}
         {"error":{...},"data":DATA,"warnings":[...]}
         {"outdated":true,"busy":false,"version":"0.1.0"}
@@ -50,7 +52,6 @@ NODE_STATES = (
     "cancelled",
     "blocked",
 )
-CONTROLS = ("cancel", "detach", "exit", "consent", "resize", "signal")
 
 
 class Request:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 FULL_ENV_VERBS = frozenset(
-    {"create", "enter", "agent", "run", "recreate", "graph", "config", "fork", "undelete"}
+    {"create", "enter", "agent", "run", "seat", "recreate", "graph", "config", "fork", "undelete"}
 )
 
 STR, INT, BOOL, NAMES = "string", "number", "true or false", "list of strings"
@@ -69,6 +69,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "timeout_s": (INT, None),
         **MAKING,
     },
+    "seat": {"name": (STR, ""), **MAKING},
     "attach": {"name": (STR, ""), "agent": (STR, None), **TERMINAL},
     "send": {"name": (STR, ""), "agent": (STR, None), "text": (STR, ""), "enter": (BOOL, True)},
     "capture": {"name": (STR, ""), "agent": (STR, None), "all": (BOOL, False)},

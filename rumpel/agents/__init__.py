@@ -11,6 +11,14 @@ AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE, CODEX)}
 DEFAULT = CLAUDE.name
 """Of commands where none is named."""
 
+BUILTIN = "agent"
+"""The built-in agent's name, as that of its command. It runs on the host: it is none of AGENTS."""
+
+
+def title(name: str) -> str:
+    """As people call it."""
+    return "the built-in agent" if name == BUILTIN else get(name).title
+
 
 def get(name: str) -> Agent:
     """Raises UsageError naming those there are."""

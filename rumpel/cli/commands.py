@@ -6,6 +6,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "enter": ("enter", "open a shell in a pod, or run a command there; makes the pod if missing"),
     "claude": ("claude", "Claude Code in a pod, in a terminal that lives on"),
     "codex": ("codex", "Codex in a pod, in a terminal that lives on"),
+    "agent": ("builtin", "the built-in agent: a model works in a pod, no other program needed"),
     "run": ("run", "an agent does one task in a pod, to its end, without a terminal"),
     "attach": ("attach_agent", "look at the agent that runs in a pod"),
     "send": ("send", "type something into the agent's terminal"),

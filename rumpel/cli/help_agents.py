@@ -12,6 +12,10 @@ agents
   Signed in by the first of these variables that is set. It goes to the agent's
   process in the pod and is kept nowhere.
 
+  rumpel agent    The built-in one needs no program in the pod: it runs here,
+                  signed in by ANTHROPIC_API_KEY, GEMINI_API_KEY or XAI_API_KEY,
+                  in a terminal or with -p: rumpel help agent
+
 in a terminal
   rumpel claude NAME            makes the pod, starts it, or looks at it again
   Ctrl-a d                      leaves it running, whatever becomes of your own

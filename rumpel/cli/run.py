@@ -71,9 +71,9 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         "agent": args.agent,
         "argv": passed,
         "continue": args.goes_on,
-        "turns": _turns(args.max_turns),
+        "turns": turns(args.max_turns),
         "dollars": _dollars(args.max_cost),
-        "timeout_s": _seconds(args.timeout),
+        "timeout_s": seconds(args.timeout),
         **making(args),
         "prompt": _prompt(args.prompt, args.name),
     }
@@ -86,7 +86,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
             raise
     if answer.data is not None:
         shown.end(str(answer.data.get("text") or ""))
-    return show(options, "run", answer, lambda data: _render(data, options))
+    return show(options, "run", answer, lambda data: render(data, options))
 
 
 class Shown:
@@ -94,8 +94,9 @@ class Shown:
     the last one is the result.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, command: str = "run") -> None:
         self.options = options
+        self.command = command
         self.steps = progress.start(options)
         self.say, self.pause, self.tick = self.steps.say, self.steps.pause, self.steps.tick
         self.timeout_s, self.close = self.steps.timeout_s, self.steps.close
@@ -115,7 +116,7 @@ class Shown:
     def _said(self, message: dict[str, Any]) -> None:
         said, line = message.get("said") or {}, str(message.get("line") or "")
         if self.options.json:
-            ui.json_envelope("run", said, warnings=(), error=None)
+            ui.json_envelope(self.command, said, warnings=(), error=None)
             ui.flush_results()
         elif line and not self.options.quiet:
             self._flush()
@@ -134,7 +135,7 @@ class Shown:
             self.say(line)
 
 
-def _render(data: dict[str, Any], options: Options) -> None:
+def render(data: dict[str, Any], options: Options) -> None:
     """The result on stdout; then what it took, what arrived, and what to type."""
     for line in text.safe_lines(str(data.get("text") or "")):
         ui.out(line)
@@ -177,6 +178,11 @@ def _prompt(given: str | None, name: str) -> str:
             "what is the agent to do?",
             hint=f"rumpel run {name} -p PROMPT, or -p - to read it from stdin",
         )
+    return prompt(given)
+
+
+def prompt(given: str) -> str:
+    """`-`: all of stdin. Raises UsageError."""
     if given == "-":
         data = sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1) if sys.stdin is not None else b""
         if len(data) > MAX_PROMPT_BYTES:
@@ -187,7 +193,7 @@ def _prompt(given: str | None, name: str) -> str:
     return given
 
 
-def _turns(given: str | None) -> int | None:
+def turns(given: str | None) -> int | None:
     if given is None:
         return None
     if not given.isdecimal() or not 0 < int(given) <= 100_000:
@@ -204,7 +210,7 @@ def _dollars(given: str | None) -> str | None:
     return given
 
 
-def _seconds(given: str | None) -> int | None:
+def seconds(given: str | None) -> int | None:
     if given is None:
         return None
     number, unit = (given[:-1], given[-1:]) if given[-1:] in UNITS else (given, "s")

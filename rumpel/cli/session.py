@@ -142,7 +142,7 @@ class _Waiting:
             if self.interrupts:
                 self.interrupts.activate()
             self.connection.send({"do": "consent", "granted": granted})
-        elif event == "attach" and self.on_attach is not None:
+        elif event in ("attach", "seat") and self.on_attach is not None:
             if self.progress:
                 self.progress.close()
                 self.progress = None

@@ -60,12 +60,14 @@ def refuse(app: App, pod: Pod) -> None:
     """Raises Conflict when one is at work."""
     name = app.links.agents.running.get(pod.pod_id)
     if name is not None:
+        look = (
+            ""
+            if name == agents.BUILTIN
+            else f"rumpel logs -f {pod.name} run   shows what it does; "
+        )
         raise Conflict(
-            f"{agents.get(name).title} is at work in pod {pod.name}",
-            hint=(
-                f"rumpel logs -f {pod.name} run   shows what it does; rumpel wait {pod.name}; "
-                f"rumpel stop {pod.name}   ends it"
-            ),
+            f"{agents.title(name)} is at work in pod {pod.name}",
+            hint=f"{look}rumpel wait {pod.name}; rumpel stop {pod.name}   ends it",
         )
 
 

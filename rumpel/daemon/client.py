@@ -38,6 +38,8 @@ class Client:
         self.gone = asyncio.Event()
         self.wants_exit = asyncio.Event()
         self.signalled = asyncio.Event()
+        self.asked: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(maxsize=16)
+        """What the built-in agent wants done."""
         self.resizes: asyncio.Queue[tuple[int, int]] = asyncio.Queue(maxsize=16)
         self._consent: asyncio.Future[bool] | None = None
 
@@ -118,6 +120,9 @@ class Client:
                 self.signalled.set()
             case "exit":
                 self.wants_exit.set()
+            case "tool" | "stop" | "state" | "leave":
+                if not self.asked.full():
+                    self.asked.put_nowait(message)
             case "consent":
                 if self._consent is not None and not self._consent.done():
                     self._consent.set_result(message.get("granted") is True)

@@ -62,7 +62,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
             token = await stack.enter_async_context(at_work.begun(app, pod, agent.name))
             found = await sessions.look(app, where, agent)
             for name in await sessions.alive(app, where, list(agents.AGENTS)):
-                raise _in_session(agents.get(name), pod)
+                raise in_session(agents.get(name), pod)
         work = Work(
             begin=Start(app=app, client=client, pod=pod, agent=agent, settings=settings),
             way=way,
@@ -87,7 +87,7 @@ def _way(agent: Agent, args: Mapping[str, Any]) -> Headless:
     return agent.headless
 
 
-def _in_session(agent: Agent, pod: Pod) -> Conflict:
+def in_session(agent: Agent, pod: Pod) -> Conflict:
     return Conflict(
         f"{agent.title} has a terminal in pod {pod.name} already",
         hint=f"rumpel send {pod.name} TEXT   gives it the task there",
@@ -178,7 +178,7 @@ async def _answer(work: Work, result: RunResult) -> dict[str, object]:
         "agent": work.begin.agent.name,
         "state": DONE if done is not None else FAILED,
         **said,
-        **_arrived(came),
+        **arrived_rows(came),
     }
     if error is None:
         return {"result": data, "warnings": client.warnings, "exit_code": 0}
@@ -198,7 +198,7 @@ async def _late(work: Work) -> arrived.Output | None:
         return None
 
 
-def _arrived(came: arrived.Output | None) -> dict[str, Any]:
+def arrived_rows(came: arrived.Output | None) -> dict[str, Any]:
     rows = () if came is None else came.branches
     return {
         "arrived": [{"branch": name, "commit": oid, "commits": n} for name, oid, n in rows],

@@ -103,7 +103,7 @@ async def run(pod: PodAddress, agent: str, state: str) -> None:
 
 def words(pod: PodAddress, agent: str, state: str) -> Mapping[str, str]:
     """What the command is told. Nothing in it is a pod's own text."""
-    title = agents.AGENTS[agent].title if agent in agents.AGENTS else agent
+    title = agents.title(agent) if agent in (*agents.AGENTS, agents.BUILTIN) else agent
     return {
         "RUMPEL_POD": pod.pod,
         "RUMPEL_AGENT": agent,

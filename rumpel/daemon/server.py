@@ -30,6 +30,7 @@ VERBS = {
     "enter": "enter:run",
     "agent": "agents:run",
     "run": "headless:run",
+    "seat": "builtin:run",
     "attach": "agents:attach",
     "send": "agents:send",
     "capture": "agents:capture",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rumpel.adapters import git, git_trash, threads
 from rumpel.adapters.git_trash import Deleted
+from rumpel.builtin import history
 from rumpel.daemon.pods import repo_ref
 from rumpel.daemon.times import iso
 from rumpel.errors import RumpelError
@@ -39,6 +40,7 @@ async def in_trash(app: App, repo: RepoRef) -> list[Deleted]:
         if entry.expires_at <= now and begun is None:
             log.info("pod %s, deleted long ago, is let go of", entry.pod)
             await git_trash.expire(opened, [entry])
+            await threads.call(history.forget, entry.pod_id)
             continue
         found.append(entry)
     return found

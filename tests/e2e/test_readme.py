@@ -115,7 +115,7 @@ def test_options_named_in_the_readme_exist(rumpel_project: ProjectFactory) -> No
         for command in (
             *("create", "enter", "list", "stop", "delete", "undelete", "snapshot", "restore"),
             *("graph", "config", "review", "merge", "forward-port", "recreate", "events"),
-            *("claude", "codex", "run", "send", "capture", "wait"),
+            *("agent", "claude", "codex", "run", "send", "capture", "wait"),
         )
     )
     prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)

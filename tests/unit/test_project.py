@@ -153,7 +153,8 @@ def test_module_names_are_the_nouns_users_see() -> None:
 def test_every_dependency_is_pinned_within_its_bound() -> None:
     project = pyproject()["project"]
     pinned = pins()
-    for requirement in (*project["dependencies"], *project["optional-dependencies"]["dev"]):
+    extras = project["optional-dependencies"].values()
+    for requirement in (*project["dependencies"], *(one for extra in extras for one in extra)):
         name, bound = requirement.split(">=")
         version = pinned[normal(name)]
         assert tuple(map(int, version.split(".")[:2])) >= tuple(map(int, bound.split(".")[:2]))

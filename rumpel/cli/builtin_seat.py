@@ -1,0 +1,119 @@
+"""The seat of the built-in agent in a pod, as the daemon holds it for this process."""
+
+from __future__ import annotations
+
+import base64
+import time
+
+from rumpel.builtin.model import Ran
+from rumpel.errors import RumpelError, TimedOut
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from rumpel.client import Connection
+
+STOP_S = 20.0
+GRACE_S = 30.0
+"""Behind a tool's own time, for its end."""
+LEAVE_S = 60.0
+
+
+class Left(KeyboardInterrupt):
+    """A second Ctrl-C: not even the end of the tool is waited for; the daemon ends it."""
+
+
+class Over(KeyboardInterrupt):
+    """The time of the whole run is over. No Exception: nobody on the way may take it for one."""
+
+
+class Seat:
+    """Is a `builtin.model.Pod`."""
+
+    def __init__(self, connection: Connection, message: dict[str, Any]) -> None:
+        """`message`: the daemon's `seat`."""
+        self.connection = connection
+        self.name = str(message["name"])
+        self.pod_id = str(message["pod_id"])
+        self.workspace = str(message["workspace"])
+        self.about = str(message["about"])
+        self.notices: list[dict[str, Any]] = []
+        self._last: dict[str, Any] | None = None
+        self._number = 0
+
+    def say(self, state: str) -> None:
+        """`working` or `waiting`."""
+        self.connection.send({"do": "state", "state": state})
+
+    def run(self, argv: Sequence[str], *, input: bytes | None, timeout_s: float, keep: int) -> Ran:
+        self._number += 1
+        data = None if input is None else base64.b64encode(input).decode()
+        asked = {"id": self._number, "argv": list(argv), "input": data}
+        try:
+            self.connection.send({"do": "tool", **asked, "timeout_s": timeout_s, "keep": keep})
+            answer = self._answer(timeout_s + GRACE_S)
+        except KeyboardInterrupt:
+            self._stop()
+            raise
+        if answer.get("error"):
+            raise _error(answer["error"])
+        if answer.get("stopped"):
+            raise RumpelError(f"a tool in pod {self.name} was ended from elsewhere")
+        return Ran(
+            code=answer["code"],
+            out=base64.b64decode(answer["out"]),
+            err=base64.b64decode(answer["err"]),
+            left_out=int(answer["left_out"]),
+        )
+
+    def leave(self, state: str) -> dict[str, Any]:
+        """The daemon's last message."""
+        if self._last is None:
+            self.connection.send({"do": "leave", "state": state})
+        until = time.monotonic() + LEAVE_S
+        while self._last is None:
+            self._receive(until)
+        return self._last
+
+    def _stop(self) -> None:
+        """Nothing of the tool runs when this returns. Raises Left at another Ctrl-C."""
+        try:
+            self.connection.send({"do": "stop"})
+            self._answer(STOP_S)
+        except KeyboardInterrupt:
+            raise Left from None
+
+    def _answer(self, within_s: float) -> dict[str, Any]:
+        until = time.monotonic() + within_s
+        while True:
+            message = self._receive(until)
+            if message.get("event") == "tool" and message.get("id") == self._number:
+                return message
+            if self._last is not None:
+                raise _error(self._last.get("error") or {})
+
+    def _receive(self, until: float) -> dict[str, Any]:
+        """Raises TimedOut, DaemonGone."""
+        left_s = max(0.0, until - time.monotonic())
+        if not self.connection.poll(left_s):
+            raise TimedOut(
+                "the rumpel daemon does not answer", hint="rumpel daemon restart --force"
+            )
+        message = self.connection.receive()
+        if message.get("event") == "notice":
+            self.notices.append(message)
+        elif "event" not in message:
+            self._last = message
+        return message
+
+
+def _error(told: dict[str, Any]) -> RumpelError:
+    """An error of the daemon's, to be raised here."""
+    error = RumpelError(
+        str(told.get("message") or "the seat in the pod was lost"), hint=told.get("hint")
+    )
+    error.code = str(told.get("code") or error.code)
+    error.exit_code = int(told.get("exit_code") or error.exit_code)
+    return error
