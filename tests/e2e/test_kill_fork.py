@@ -14,13 +14,12 @@ from tests.support.sweep import LONG, Record, Sweep, assert_dirty, make_dirty
 @pytest.mark.slow
 def test_fork(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
-    points = sweep.chosen(
-        sweep.points("fork", "p", "q", before=make_dirty, pods=("p", "q")), share=1
-    )
-    record_property("kills", len(points))
-    for point in points:
-        project = sweep.project(point)
-        oid = make_dirty(project)
+    found = sweep.points("fork", "p", "q", before=make_dirty, pods=("p", "q"))
+    project, oid = None, ""
+    for point in sweep.chosen(found, record_property):
+        if project is None:
+            project = sweep.project(point)
+            oid = make_dirty(project)
         sweep.killed(project, point, "fork", "p", "q")
         done = project.run("fork", "p", "q")
         assert done.code in (0, 4), f"{point}: {done}"  # 4: it was finished
@@ -30,4 +29,5 @@ def test_fork(rumpel_project: ProjectFactory, tmp_path: Path, record_property: R
         assert_dirty(project, oid, point)
         project.wait_for_ref("q", oid)
         project.run("delete", "--force", "q").assert_ok()
-        sweep.end(project)
+    assert project is not None
+    sweep.end(project)

@@ -19,6 +19,7 @@ from rumpel.tasks.prebuild import MANY_FILES
 from tests.support.engine import MINI_IMAGE
 from tests.support.project import CONFIG_NAMES, Project, ProjectFactory
 from tests.support.sweep import (
+    COMMIT_NOTHING,
     LONG,
     PORT,
     Record,
@@ -69,8 +70,7 @@ def test_create(
     rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record, then: str
 ) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
-    points = sweep.chosen(sweep.points("create", "p", before=lambda project: None), share=1)
-    record_property("kills", len(points))
+    points = sweep.chosen(sweep.points("create", "p", before=lambda project: None), record_property)
     for point in points:
         project = sweep.project(point)
         sweep.killed(project, point, "create", "p")
@@ -102,8 +102,7 @@ def test_prebuild(
     sweep = Sweep(rumpel_project, tmp_path)
     found = sweep.points("create", "p", before=always, key="prebuild")
     own = [point for point in found if point.startswith("prebuild.")]
-    points = sweep.chosen(own, share=1)
-    record_property("kills", len(points))
+    points = sweep.chosen(own, record_property)
     for point in points:
         project = sweep.project(point)
         always(project)
@@ -161,8 +160,7 @@ def test_merge(rumpel_project: ProjectFactory, tmp_path: Path, record_property: 
         return oid
 
     sweep = Sweep(rumpel_project, tmp_path)
-    points = sweep.chosen(sweep.points("merge", "p", before=make), share=1)
-    record_property("kills", len(points))
+    points = sweep.chosen(sweep.points("merge", "p", before=make), record_property)
     for point in points:
         project = sweep.project(point)
         oid, head = make(project), project.repo.oid("HEAD")
@@ -181,8 +179,7 @@ def test_merge(rumpel_project: ProjectFactory, tmp_path: Path, record_property: 
 def test_delete(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
     argv = ("delete", "--force", "p")
-    points = sweep.chosen(sweep.points(*argv, before=make_dirty), share=1)
-    record_property("kills", len(points))
+    points = sweep.chosen(sweep.points(*argv, before=make_dirty), record_property)
     for point in points:
         project = sweep.project(point)
         oid = make_dirty(project)
@@ -206,8 +203,7 @@ def test_a_pod_survives_a_killed_delete(
     sweep = Sweep(rumpel_project, tmp_path)
     found = sweep.points("delete", "--force", "p", before=make_dirty)
     early = [point for point in found if point.startswith(("guard.", "keep."))]
-    points = sweep.chosen(early, share=1)
-    record_property("kills", len(points))
+    points = sweep.chosen(early, record_property)
     for point in points:
         project = sweep.project(point)
         oid = make_dirty(project)
@@ -230,9 +226,8 @@ def test_undelete(rumpel_project: ProjectFactory, tmp_path: Path, record_propert
         return oid
 
     found = sweep.points("undelete", "p", before=in_trash)
-    points = sweep.chosen([item for item in found if not item.startswith("image.")], share=1)
-    record_property("kills", len(points))
-    for point in points:
+    own = [item for item in found if not item.startswith("image.")]
+    for point in sweep.chosen(own, record_property):
         project = sweep.project(point)
         oid = in_trash(project)
         sweep.killed(project, point, "undelete", "p")
@@ -247,10 +242,8 @@ def test_undelete(rumpel_project: ProjectFactory, tmp_path: Path, record_propert
 @pytest.mark.slow
 def test_stop(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
-    points = sweep.points("stop", "p", before=make_dirty)
-    points = sweep.chosen(points, share=1)
-    record_property("kills", len(points))
-    for point in points:
+    found = sweep.points("stop", "p", before=make_dirty)
+    for point in sweep.chosen(found, record_property):
         project = sweep.project(point)
         oid = make_dirty(project)
         sweep.killed(project, point, "stop", "p")
@@ -281,17 +274,17 @@ def test_recreate(
             wish = {"minDuration": 0, "inputs": ["lock"]}
             project.write({".rumpelpod.json": {"prebuild": wish}})
         oid = make_dirty(project)
-        path = project.root / CONFIG_NAMES[0]
-        path.write_text(json.dumps({**json.loads(path.read_text()), "containerEnv": {"A": "b"}}))
+        set_env(project, "b")
         return oid
 
     sweep = Sweep(rumpel_project, tmp_path)
     found = sweep.points("recreate", "p", before=change, key=f"recreate-{start}")
-    points = sweep.chosen(found, share=1)
-    record_property("kills", len(points))
-    for point in points:
-        project = sweep.project(point)
-        oid = change(project)
+    project, oid = None, ""
+    for number, point in enumerate(sweep.chosen(found, record_property)):
+        if project is None:
+            project = sweep.project(point)
+            oid = change(project)
+        set_env(project, f"b{number}")
         sweep.killed(project, point, "recreate", "p")
         assert_dirty(project, oid, point)
         assert_one_container(project)
@@ -299,12 +292,20 @@ def test_recreate(
         assert done.code == 0, f"{point}: {done}"
         assert_dirty(project, oid, point)
         shown = project.run("enter", "p", "--", "sh", "-c", "echo $A").assert_ok().stdout
-        assert shown == "b\n", point
+        assert shown == f"b{number}\n", point
         if start == "prebuilt":
             assert project.exec("p", "cat", "/tmp/on-create").stdout == "ran\n", point
         assert_one_container(project)
-        project.wait_for_ref("p", commit_in(project))
-        sweep.end(project)
+        commit = project.run("enter", "p", "--", "sh", "-c", COMMIT_NOTHING)
+        oid = commit.assert_ok().stdout.strip()
+        project.wait_for_ref("p", oid)
+    assert project is not None
+    sweep.end(project)
+
+
+def set_env(project: Project, value: str) -> None:
+    path = project.root / CONFIG_NAMES[0]
+    path.write_text(json.dumps({**json.loads(path.read_text()), "containerEnv": {"A": value}}))
 
 
 @pytest.mark.timeout(1800 if LONG else 120)
@@ -316,12 +317,12 @@ def test_forward_port(
         project.run("create", "p").assert_ok()
 
     sweep, argv = Sweep(rumpel_project, tmp_path), ("forward-port", f"p:{PORT + 1}")
-    points = sweep.chosen(sweep.points(*argv, before=make), share=1)
-    record_property("kills", len(points))
-    for point in points:
-        project = sweep.project(point)
-        make(project)
-        container = project.container_id("p")
+    project, container = None, ""
+    for point in sweep.chosen(sweep.points(*argv, before=make), record_property):
+        if project is None:
+            project = sweep.project(point)
+            make(project)
+            container = project.container_id("p")
         sweep.killed(project, point, *argv)
         done = project.run(*argv)
         assert done.code == 0, f"{point}: {done}"
@@ -329,17 +330,17 @@ def test_forward_port(
         assert project.run(*argv).assert_ok().stdout.strip() == local, f"{point}: it moved"
         assert_forwarded(project, str(PORT), str(PORT + 1))
         assert project.container_id("p") == container, point
-        sweep.end(project)
+        project.run("forward-port", "--remove", argv[1]).assert_ok()
+    assert project is not None
+    sweep.end(project)
 
 
 @pytest.mark.timeout(1800 if LONG else 120)
 @pytest.mark.slow
 def test_review(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
-    points = sweep.points("review", "p", before=commit_in)
-    points = sweep.chosen(points, share=1)
-    record_property("kills", len(points))
-    for point in points:
+    found = sweep.points("review", "p", before=commit_in)
+    for point in sweep.chosen(found, record_property):
         project = sweep.project(point)
         oid = commit_in(project)
         sweep.killed(project, point, "review", "p")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import random
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,11 @@ from tests.support.project import Project, ProjectFactory
 LONG = bool(os.environ.get("RUMPEL_LONG"))
 """Read when imported: no test sees the caller's variables."""
 COMMIT = "git commit -q --allow-empty -m work && git rev-parse HEAD"
+COMMIT_NOTHING = COMMIT.replace("--allow-empty", "--allow-empty --only")
+"""What is staged stays staged."""
 DIES_WITHIN_S = 10.0
+BUDGET_S = float(os.environ.get("RUMPEL_SWEEP_S", "inf"))
+"""Of each sweep of a long run."""
 FOUND: dict[str, list[str]] = {}
 """The points of each verb."""
 PORT = 39_700
@@ -70,11 +75,18 @@ class Sweep:
         FOUND[key] = found
         return found
 
-    def chosen(self, found: list[str], share: int) -> list[str]:
-        """All of them in a long run, else others each time."""
-        if LONG:
-            return found
-        return sorted(random.sample(found, share), key=found.index)
+    def chosen(self, found: list[str], record: Record) -> Iterator[str]:
+        """All of them in a long run, in any order and as many as there is time for; else one."""
+        chosen = random.sample(found, len(found) if LONG else 1)
+        ends_at, kills = time.monotonic() + BUDGET_S, 0
+        try:
+            for point in chosen:
+                if kills and time.monotonic() > ends_at:
+                    break
+                yield point
+                kills += 1
+        finally:
+            record("kills", f"{kills} of {len(found)}")
 
     def killed(self, project: Project, point: str, *argv: str) -> None:
         """Run the verb with a daemon that dies at `point`."""

@@ -108,6 +108,23 @@ async def test_a_stopped_engine_is_noticed_by_its_silence(
         assert snapshot.containers[running].status == "running"
 
 
+async def test_one_that_is_only_slow_is_waited_for(
+    host: DockerHost, running: str, label: str, flaky: FlakyEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a hundred containers to start; one that is stopped answers no ping."""
+    monkeypatch.setattr(docker_snapshot, "PING_S", 5.0)
+    async with await DockerHost.open(flaky.url) as slow, asyncio.TaskGroup() as group:
+        snapshot = HostSnapshot(slow, label)
+        flaky.silence()
+        task = group.create_task(snapshot.run())
+        with pytest.raises(HostUnreachable, match=r"within 0\.05 s"):
+            await snapshot.wait_live(0.05)
+        asyncio.get_running_loop().call_later(0.2, flaky.speak)
+        await snapshot.wait_live(0.05, busy_s=10)
+        assert running in snapshot.containers
+        task.cancel()
+
+
 async def test_another_engine_at_the_address_is_not_ours(host: DockerHost, label: str) -> None:
     stranger = DockerHost(host.http, dataclasses.replace(host.info, engine_id="another"))
     snapshot = HostSnapshot(stranger, label)
