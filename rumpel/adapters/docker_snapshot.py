@@ -31,6 +31,7 @@ id it is the engine's own state that changed: `live` or `down`.
 HEARTBEAT_S = 10.0
 HEARTBEAT_TIMEOUT_S = 5.0
 """A stopped engine keeps its connections open: only silence tells."""
+PING_S = 0.4
 BACKOFF_S = (0.1, 5.0)
 CREATED_PAUSE_S = 0.3
 """A container is mostly started right after it was created: one look is enough for both."""
@@ -95,11 +96,30 @@ class HostSnapshot:
         """Call `listener` after each change; it must be quick and must not raise."""
         self._listeners.append(listener)
 
-    async def wait_live(self, timeout_s: float) -> None:
+    async def wait_live(self, timeout_s: float, *, busy_s: float = 0.0) -> None:
         """Return at once when it is live; else try now, whatever the pause, and say how it went.
 
-        Raises HostUnreachable as soon as that one attempt has failed, or after `timeout_s`.
+        Raises HostUnreachable as soon as that one attempt has failed, or after `timeout_s`. One
+        that is only slow to tell what there is, and answers a ping, has `busy_s` instead.
         """
+        if self.state == "live":
+            return
+        try:
+            await self._attempt(timeout_s)
+        except TimeoutError:
+            if not busy_s or self.error is not None or not await self.host.ping(PING_S):
+                raise self._silent(timeout_s) from None
+            try:
+                await self._attempt(busy_s)
+            except TimeoutError:
+                raise self._silent(timeout_s + busy_s) from None
+
+    def _silent(self, waited_s: float) -> RumpelError:
+        text = f"Docker at {self.host.url} did not answer within {waited_s:g} s"
+        return self.error or HostUnreachable(text)
+
+    async def _attempt(self, timeout_s: float) -> None:
+        """Raises TimeoutError, or the HostUnreachable that it ended with."""
         if self.state == "live":
             return
         answer = asyncio.get_running_loop().create_future()
@@ -108,10 +128,6 @@ class HostSnapshot:
         try:
             async with asyncio.timeout(timeout_s):
                 await answer
-        except TimeoutError:
-            raise self.error or HostUnreachable(
-                f"Docker at {self.host.url} did not answer within {timeout_s:g} s"
-            ) from None
         finally:
             self._waiting.discard(answer)
 

@@ -42,7 +42,8 @@ HOME_ID = "home-id"
 FREEZES = ("keep", "restore")
 """Kinds of operations that stop what runs in a pod."""
 RECONNECT_S = 1.0
-LIVE_TIMEOUT_S = 1.5
+LIVE_TIMEOUT_S, BUSY_TIMEOUT_S = 1.5, 30.0
+"""Of an engine that says nothing; of one that answers, with much to tell or much to do."""
 
 
 class App:
@@ -130,7 +131,7 @@ class App:
                 opened.on_change(functools.partial(self._changed, name))
                 self.hosts[name], self.snapshots[name] = host, opened
                 self.background.spawn(opened.run(), f"view of {name}")
-        await self.snapshots[name].wait_live(LIVE_TIMEOUT_S)
+        await self.snapshots[name].wait_live(LIVE_TIMEOUT_S, busy_s=BUSY_TIMEOUT_S)
         return self.hosts[name]
 
     def _changed(self, host: str, container_id: str, action: str) -> None:
