@@ -108,6 +108,11 @@ def texts(blocks: list[dict[str, Any]]) -> list[str]:
     return [block.get("text", "") for block in blocks if block.get("type") == "text"]
 
 
+def offered(body: dict[str, Any]) -> list[str]:
+    """Names of the tools."""
+    return [str(tool.get("name")) for tool in body.get("tools", ())]
+
+
 def reply(body: dict[str, Any]) -> dict[str, Any]:
     blocks = news(body)
     results = [block for block in blocks if block.get("type") == "tool_result"]
@@ -116,8 +121,8 @@ def reply(body: dict[str, Any]) -> dict[str, Any]:
     stop = "end_turn"
     if results:
         answer = [{"type": "text", "text": "DONE"}]
-    elif asked and any(tool.get("name") == "Bash" for tool in body.get("tools", ())):
-        tool = {"type": "tool_use", "id": f"toolu_{uuid.uuid4().hex}", "name": "Bash"}
+    elif asked and (shells := [name for name in offered(body) if name.lower() == "bash"]):
+        tool = {"type": "tool_use", "id": f"toolu_{uuid.uuid4().hex}", "name": shells[0]}
         answer = [tool | {"input": {"command": asked[-1], "description": "as asked"}}]
         stop = "tool_use"
     return {
