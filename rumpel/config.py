@@ -269,6 +269,19 @@ SETTINGS: Mapping[str, Setting] = {
             meaning="tell agents where they are, and that their commits arrive by themselves",
         ),
         Setting(
+            key="signInCommands",
+            default={},
+            check=values.commands,
+            meaning='commands that print a key, such as {"ANTHROPIC_API_KEY": "pass show api"}',
+            is_users=True,
+        ),
+        Setting(
+            key="lendSignIn",
+            default=True,
+            check=values.boolean,
+            meaning="agents in pods use your own sign-in when no key is set; it is renewed here",
+        ),
+        Setting(
             key="labels",
             default={},
             check=values.labels,

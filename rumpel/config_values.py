@@ -14,6 +14,7 @@ from rumpel.errors import ConfigError
 SIZE = re.compile(r"(\d+(?:\.\d+)?)([bkmgt]?)b?", re.IGNORECASE)
 SIZE_BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 VERSION = re.compile(r"latest|\d+\.\d+\.\d+(-[0-9A-Za-z.]+)?")
+VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|min|h|d)?")
 DURATION_S = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 LEAST_MEMORY_BYTES = 6 << 20
@@ -77,6 +78,14 @@ def versions(value: Any) -> dict[str, Any]:
     if not all(key.isalnum() and VERSION.fullmatch(str(one)) for key, one in given.items()):
         raise ValueError(expected)
     return given
+
+
+def commands(value: Any) -> dict[str, Any]:
+    """Of a shell, by the variable that gets what they print."""
+    given = mapping(value, expected := 'commands by variable, as {"OPENAI_API_KEY": "pass show x"}')
+    if not all(VARIABLE.fullmatch(key) and isinstance(one, str) for key, one in given.items()):
+        raise ValueError(expected)
+    return {key: string(one) for key, one in given.items()}
 
 
 def size(value: Any) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rumpel.agents import claude_events
+from rumpel.agents.claude_stored import CLAUDE_STORED
 from rumpel.agents.headless import Headless, Task
 from rumpel.agents.model import STATUS, Agent, Platform, Seat
 
@@ -127,12 +128,13 @@ CLAUDE = Agent(
         "IS_SANDBOX": "1",  # else it refuses to skip permissions as root
     },
     to_sign_in=(
-        "claude setup-token   gives a token that lasts: export it as CLAUDE_CODE_OAUTH_TOKEN; "
-        "or export ANTHROPIC_API_KEY"
+        "claude auth login   in a terminal of this machine; or export ANTHROPIC_API_KEY, or what "
+        "claude setup-token prints, as CLAUDE_CODE_OAUTH_TOKEN"
     ),
     files=_files,
     reads=(STATE, SETTINGS),
     argv=_argv,
+    stored=CLAUDE_STORED,
     headless=Headless(
         argv=_headless_argv,
         events=claude_events.events,

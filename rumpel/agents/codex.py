@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rumpel.agents import codex_events
+from rumpel.agents.codex_stored import CODEX_STORED
 from rumpel.agents.headless import Headless, Task
 from rumpel.agents.model import STATUS, Agent, Platform, Seat
 from rumpel.errors import ConfigError
@@ -87,8 +88,8 @@ def _switches(seat: Seat, told: str, hooks: Mapping[str, str]) -> list[str]:
     }
     if hooks:
         given["hooks"] = _hooks(hooks)
-    if "model_provider" not in own:
-        given |= {"model_provider": "rumpel", "model_providers": {"rumpel": _provider(seat)}}
+    if "model_provider" not in own and (made := _provider(seat)):
+        given |= {"model_provider": "rumpel", "model_providers": {"rumpel": made}}
     if told:
         known = own.get("developer_instructions")
         given["developer_instructions"] = f"{known}\n\n{told}" if isinstance(known, str) else told
@@ -101,19 +102,20 @@ def _switches(seat: Seat, told: str, hooks: Mapping[str, str]) -> list[str]:
 
 
 def _provider(seat: Seat) -> dict[str, Any]:
-    """OpenAI, with the key in a variable: its own way leads through a file that holds the key."""
-    url = seat.given.get(BASE_URL) or API
+    """OpenAI, with the key in a variable: its own way leads through a file that holds the key.
+
+    Empty: with a sign-in of ChatGPT it knows itself where to go.
+    """
+    url = seat.given.get(BASE_URL) or ("" if seat.is_lent else API)
+    if not url:
+        return {}
     if "@" in urllib.parse.urlsplit(url).netloc:
         raise ConfigError(
             f"{BASE_URL} holds a user or a password, and arguments are no place for it"
         )
-    return {
-        "name": "OpenAI",
-        "base_url": url,
-        "env_key": KEY,
-        "env_http_headers": HEADERS,
-        "wire_api": "responses",
-    }
+    key: dict[str, Any] = {"requires_openai_auth": True} if seat.is_lent else {"env_key": KEY}
+    rest = {"env_http_headers": HEADERS, "wire_api": "responses"}
+    return {"name": "OpenAI", "base_url": url, **key, **rest}
 
 
 def _excluded(own: Mapping[str, Any]) -> list[str]:
@@ -178,9 +180,13 @@ CODEX = Agent(
     key_variable=KEY,
     passed=(BASE_URL, *HEADERS.values()),
     env={},
-    to_sign_in="export OPENAI_API_KEY (or CODEX_API_KEY, which wins)",
+    to_sign_in=(
+        "codex login   in a terminal of this machine; or export OPENAI_API_KEY (or CODEX_API_KEY, "
+        "which wins)"
+    ),
     files=_files,
     reads=(CONFIG,),
     argv=_argv,
+    stored=CODEX_STORED,
     headless=Headless(argv=_headless_argv, events=codex_events.events),
 )

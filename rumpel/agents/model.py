@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from rumpel.agents.headless import Headless
+from rumpel.agents.stored import Stored
 from rumpel.names import AGENT_HOME_PATH, AGENTS_PATH
 
 STATUS_FILE = ".status.sh"
@@ -41,6 +42,8 @@ class Seat:
     """What the caller set of those that are `passed`."""
     found: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """Of the files that it `reads`, those that lie in its home."""
+    is_lent: bool = False
+    """It lives on a sign-in of the user's that is lent to it as a file."""
     asks: bool = False
     """It asks before it does things; else it does them."""
 
@@ -71,6 +74,8 @@ class Agent:
     """Behind the program, with what the agent is told about the pod; the caller's come after."""
     headless: Headless | None = None
     """None: it knows no work without a terminal."""
+    stored: Stored | None = None
+    """Where the user's own sign-in lies; None: it is not known."""
     key_variable: str | None = None
     """What it finds its key in, when that is none of the variables in `signs_in`."""
     release: Callable[[str, Platform], str] = lambda version, platform: version

@@ -45,6 +45,11 @@ DEVCONTAINER = (
 DURATIONS = ("hooksTimeout", "keepDeleted", "maxAge", "minDuration")
 """Settings, and parts of one, that are seconds."""
 SHELL = ["/bin/sh", "-c"]
+SIGN_INS = {
+    "lent": "lent to pods, renewed here",
+    "signed-out": "has ended: sign in again",
+    "none": "nothing",
+}
 
 
 def add_arguments(parser: Declared) -> None:
@@ -80,6 +85,7 @@ def render(data: dict[str, Any], args: Arguments) -> None:
     _table(headers, rows)
     if args.origin:
         return
+    _sign_ins(data.get("sign_ins") or [])
     devcontainer = data.get("devcontainer") or {}
     pairs = [(name, shown(devcontainer.get(key))) for key, name in DEVCONTAINER]
     ui.out()
@@ -90,6 +96,16 @@ def render(data: dict[str, Any], args: Arguments) -> None:
         ui.out("touches this machine (needs your consent once):")
         for effect in effects:
             ui.out(f"  {text.safe(str(effect.get('text')))}")
+
+
+def _sign_ins(found: list[dict[str, Any]]) -> None:
+    """What each agent would be signed in with, and never a value."""
+    rows = [
+        [str(row.get("agent")), str(row.get("from") or "-"), SIGN_INS.get(str(row["state"]), "")]
+        for row in found
+    ]
+    ui.out()
+    _table(["AGENT", "SIGNED IN BY", ""], rows)
 
 
 def setting(row: dict[str, Any]) -> str:

@@ -23,6 +23,8 @@ BURST = 20.0
 KEY = "agents"
 """`agents/<pod id>` in the store: agent -> its state."""
 WORKING, WAITING, DONE, FAILED, ENDED = "working", "waiting", "done", "failed", "ended"
+SIGNED_OUT = "signed-out"
+"""What is shown of one that waits and can only wait: nobody says it, it is known here."""
 
 
 class State(TypedDict):
@@ -71,6 +73,8 @@ class AgentStates:
         """What an agent said too soon after other things: the newest of it counts, later."""
         self._locks: dict[str, asyncio.Lock] = {}
         self._looking: set[str] = set()
+        self.on_end: Callable[[str, str], None] = lambda pod_id, agent: None
+        """Told of each agent that ended."""
         self.running: dict[str, str] = {}
         """Pods where an agent runs without a session, and which: it is alone there."""
 
@@ -112,6 +116,8 @@ class AgentStates:
         about = subject(pod.repo.repo_id, pod.pod)
         self._store.log.note(0, "agent", subject=about, agent=agent, state=state)
         self._notifier.heard(pod, agent, state)
+        if state == ENDED:
+            self.on_end(pod.pod_id, agent)
         if state != WORKING and pod.pod_id not in self._looking:
             self._looking.add(pod.pod_id)
             self._background.spawn(self._refresh(pod), f"status of {pod.pod}")

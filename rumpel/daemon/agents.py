@@ -1,7 +1,7 @@
 """`claude` and its like: pod ready, agent installed, session running, the client looks at it.
 
 The agent's own files lie in a volume of the pod, its program in one of the engine. What signs it
-in comes from the caller's environment and goes into the one exec that starts it: never into an
+in goes into the one exec that starts it, or is lent to it as a file in memory: never into an
 image, a label, a container's configuration, an argument or a log.
 """
 
@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from rumpel import agents, names
 from rumpel.adapters.docker_exec import TOKEN_ENV
 from rumpel.agents.model import Agent, Seat
-from rumpel.daemon import agent_start, at_work, enter, requests, sessions, terminal
+from rumpel.daemon import agent_start, at_work, enter, requests, sessions, sign_in, terminal
 from rumpel.daemon.agent_states import ENDED, WORKING
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
-from rumpel.errors import ConfigError, NotFound
+from rumpel.daemon.sign_in import SignIn
+from rumpel.errors import NotFound
 from rumpel.graphs.create import address
 from rumpel.tasks import agent_home, mountpoint, shell
 
@@ -27,21 +28,24 @@ async def run(app: App, client: Client) -> dict[str, object]:
     """`agent`: attach to the session of an agent in a pod; it is started when there is none."""
     args = client.request.args
     agent, target = agents.get(args["agent"]), await requests.lenient(client)
+    signed = sign_in.Once(app, client, agent, target.settings)
     if app.pods.find(target.ref.repo_id, args["name"]) is None:
-        signs_in(agent, client.request.env)  # before a pod is made for nothing
+        await signed.found()  # before a pod is made for nothing
     pod = await enter.ready(app, client, target)
     where = sessions.where_of(app, pod)
     await give_home(app, pod, where)
     async with app.links.agents.alone(pod.pod_id):  # else two requests start two of them
-        await _ensure(app, client, agent, pod, where)
+        await _ensure(app, client, pod, where, signed)
     if not args["detach"]:
         await _attach(app, client, pod, where, agent.name)
     return await _ending(app, client, pod, where, agent.name)
 
 
-async def _ensure(app: App, client: Client, agent: Agent, pod: Pod, where: shell.Where) -> None:
+async def _ensure(
+    app: App, client: Client, pod: Pod, where: shell.Where, signed: sign_in.Once
+) -> None:
     """Its session runs."""
-    args = client.request.args
+    agent, args = signed.agent, client.request.args
     found = await sessions.look(app, where, agent)
     if found.is_alive:
         if args["argv"]:
@@ -49,21 +53,27 @@ async def _ensure(app: App, client: Client, agent: Agent, pod: Pod, where: shell
         return
     at_work.refuse(app, pod)
     settings = (await requests.target(client)).settings  # wrong ones are no hint to what to start
-    seat = seat_of(client, agent, pod, where, found.files)
+    seat = seat_of(client, pod, where, found.files, agent=agent, signed=await signed.lent(pod))
     begin = agent_start.Start(app=app, client=client, pod=pod, agent=agent, settings=settings)
     await agent_start.run(begin, where, seat, found)
 
 
 def seat_of(
-    client: Client, agent: Agent, pod: Pod, where: shell.Where, found: Mapping[str, bytes]
+    client: Client,
+    pod: Pod,
+    where: shell.Where,
+    found: Mapping[str, bytes],
+    *,
+    agent: Agent,
+    signed: SignIn,
 ) -> Seat:
-    """Raises ConfigError when nothing signs it in."""
     return Seat(
         pod=pod.name,
         branch=pod.name,
         workspace=where.cwd,
         user=where.user,
-        secrets=signs_in(agent, client.request.env),
+        secrets=signed.secrets,
+        is_lent=signed.lent is not None,
         given={name: value for name in agent.passed if (value := client.request.env.get(name))},
         found=found,
         asks=bool(client.request.args.get("asks")),
@@ -128,15 +138,6 @@ async def _session(app: App, client: Client) -> tuple[Pod, shell.Where, str]:
     raise NotFound(
         f"no agent runs in pod {pod.name}", hint=f"rumpel {wanted[0]} {pod.name}   starts one"
     )
-
-
-def signs_in(agent: Agent, env: Mapping[str, str]) -> dict[str, str]:
-    """Raises ConfigError saying what to set: an agent that asks for a login helps nobody."""
-    found = {name: env[name] for name in agent.signs_in if env.get(name)}
-    if not found:
-        raise ConfigError(f"nothing signs {agent.title} in", hint=agent.to_sign_in)
-    first = next(iter(found))
-    return {first: found[first]}
 
 
 async def give_home(app: App, pod: Pod, where: shell.Where) -> None:

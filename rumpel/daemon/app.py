@@ -22,6 +22,7 @@ from rumpel.daemon import adopt, at_work, limits, prebuilds, replacing, seeds, t
 from rumpel.daemon.background import Background
 from rumpel.daemon.by_hand import ByHandLook
 from rumpel.daemon.landed import Landed
+from rumpel.daemon.lending import Lending
 from rumpel.daemon.links import LinkManager
 from rumpel.daemon.places import Places
 from rumpel.daemon.pods import Pod, Pods, find_container, repo_ref
@@ -82,7 +83,8 @@ class App:
         )
         self.engine = Engine(store, self.world, slots=slots(parallel))
         self.runner = Runner(self.engine, idle)
-        self.landed = Landed(background)
+        self.landed, self.lending = Landed(background), Lending(self)
+        self.links.agents.on_end = self.lending.ended
         self._repos: dict[str, git.Repo] = {}
         self._refs: dict[str, RepoRef] = {}
         self._compared: dict[tuple[str, str], tuple[int, int, float]] = {}
@@ -186,6 +188,7 @@ class App:
                 await self._adopt(LOCAL)
                 await at_work.settle(self)
                 await self._link_up()
+                self.lending.restore()
                 break
             except HostUnreachable:
                 await asyncio.sleep(RECONNECT_S)

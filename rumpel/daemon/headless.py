@@ -16,13 +16,14 @@ from rumpel import agents, protocol
 from rumpel.agents import headless as events
 from rumpel.agents.headless import Event, Headless, Task
 from rumpel.agents.model import Agent
-from rumpel.daemon import agent_start, at_work, enter, requests, sessions
+from rumpel.daemon import agent_start, at_work, enter, requests, sessions, sign_in
 from rumpel.daemon import agents as agents_verb
 from rumpel.daemon.agent_start import Start
 from rumpel.daemon.agent_states import DONE, ENDED, FAILED, WORKING
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
+from rumpel.daemon.sign_in import SignIn
 from rumpel.engine.execute import RunResult
 from rumpel.errors import Conflict, Interrupted, RumpelError, UsageError
 from rumpel.graphs.create import address, node_id
@@ -45,6 +46,7 @@ class Work:
     where: shell.Where
     found: sessions.Look
     token: str
+    signed: SignIn
     before: Mapping[str, str]
 
 
@@ -52,12 +54,14 @@ async def run(app: App, client: Client) -> dict[str, object]:
     args = client.request.args
     agent, target = agents.get(args["agent"]), await requests.lenient(client)
     way = _way(agent, args)
-    agents_verb.signs_in(agent, client.request.env)  # before a pod is made for nothing
+    signed = sign_in.Once(app, client, agent, target.settings)
+    await signed.found()  # before a pod is made for nothing
     pod = await enter.ready(app, client, target)
     where = sessions.where_of(app, pod)
     await agents_verb.give_home(app, pod, where)
     settings = (await requests.target(client)).settings  # wrong ones are no hint to what to start
     async with AsyncExitStack() as stack:
+        stack.callback(app.lending.ended, pod.pod_id, agent.name)
         async with app.links.agents.alone(pod.pod_id):
             token = await stack.enter_async_context(at_work.begun(app, pod, agent.name))
             found = await sessions.look(app, where, agent)
@@ -69,6 +73,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
             where=where,
             found=found,
             token=token,
+            signed=await signed.lent(pod),
             before=dict(app.links.branches(pod.pod_id)),
         )
         return await _work(work)
@@ -131,7 +136,9 @@ async def _ran(work: Work) -> RunResult:
 async def _inputs(work: Work, version: str) -> headless.Inputs:
     begin, where = work.begin, work.where
     agent, pod, args = begin.agent, begin.pod, begin.client.request.args
-    seat = agents_verb.seat_of(begin.client, agent, pod, where, work.found.files)
+    seat = agents_verb.seat_of(
+        begin.client, pod, where, work.found.files, agent=agent, signed=work.signed
+    )
     context = begin.context(seat)
     task = Task(goes_on=bool(args["continue"]), turns=args["turns"], dollars=args["dollars"])
 

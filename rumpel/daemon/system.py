@@ -6,9 +6,9 @@ import os
 import time
 from typing import Any
 
-from rumpel import __version__, paths, text
+from rumpel import __version__, agents, paths, text
 from rumpel.adapters import threads
-from rumpel.daemon import forward, moved, requests
+from rumpel.daemon import forward, moved, requests, sign_in
 from rumpel.daemon.app import LOCAL, App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
@@ -87,6 +87,10 @@ async def config(app: App, client: Client) -> dict[str, object]:
     dev = await requests.dev_config(where, client, pod="", pod_id="")
     data: dict[str, Any] = {
         "settings": where.settings.to_json(),
+        "sign_ins": [
+            await sign_in.listed(app, agent, client, where.settings)
+            for agent in agents.AGENTS.values()
+        ],
         "devcontainer": devcontainer.describe(dev),
         "host_effects": [{"kind": item.kind, "text": item.text} for item in dev.effects],
     }

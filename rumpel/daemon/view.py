@@ -11,7 +11,7 @@ from rumpel import text
 from rumpel.adapters import git, threads
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.daemon import pending
-from rumpel.daemon.agent_states import DONE, ENDED, WORKING
+from rumpel.daemon.agent_states import DONE, ENDED, SIGNED_OUT, WORKING
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
@@ -107,6 +107,8 @@ def agent(app: App, pod: Pod, state: ContainerState | None) -> dict[str, str] | 
         started = None if state is None else text.unix_time(state.started_at)
         is_old = started is not None and found["at"] < started
         now = ENDED if is_old and found["state"] != DONE else found["state"]
+        if now not in (ENDED, DONE, WORKING) and app.lending.is_out(pod.pod_id, name):
+            now = SIGNED_OUT
         return {"name": name, "state": now, "at": iso(found["at"])}
     return None
 

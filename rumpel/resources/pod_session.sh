@@ -88,6 +88,35 @@ furnish)
     [ -x "$1" ] || exit 6
     rm -f "$home/.status/$name"
     ;;
+lend)
+    # FILE WHEN; on stdin a sign-in, of which no volume, image or stopped container shall keep a
+    # copy: it lies in memory where there is a place for that, and FILE is a link to it. WHEN
+    # `alive`: for a session that runs; without one it goes. Answers lent, none, or own: somebody
+    # signed in here, and that stays.
+    mkdir -p "$home/$name" || exit 3
+    place=$home/$name/$1
+    kept=$(readlink "$place" 2>/dev/null) || kept=
+    case $kept in
+    /dev/shm/rumpel.*/"$1") [ -d "${kept%/*}" ] && [ ! -L "${kept%/*}" ] || kept= ;;
+    *) kept= ;;
+    esac
+    own='"(refreshToken|refresh_token)"[[:space:]]*:[[:space:]]*"[^"]'
+    if [ -z "$kept" ] && [ -f "$place" ] && head -c 1048576 "$place" | grep -Eq "$own"; then
+        echo own && exit 0
+    fi
+    if [ "$2" = alive ] && ! is_alive; then
+        rm -f "$place" ${kept:+"$kept"}
+        echo none && exit 0
+    fi
+    if [ -z "$kept" ]; then
+        rm -f "$place"
+        folder=$(mktemp -d /dev/shm/rumpel.XXXXXX 2>/dev/null) && kept=$folder/$1 || kept=
+    fi
+    file=${kept:-$place}
+    cat >"$file.new" && mv -f "$file.new" "$file" || exit 3
+    [ -z "$kept" ] || [ -L "$place" ] || ln -s "$kept" "$place" || exit 3
+    echo lent
+    ;;
 attach)
     is_alive || exit 5
     case $mux in

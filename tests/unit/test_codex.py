@@ -52,6 +52,14 @@ def test_the_key_is_named_and_not_given() -> None:
     assert "canary" not in str(caught.value)
 
 
+def test_with_a_sign_in_that_is_lent_it_finds_its_own_way() -> None:
+    assert "model_provider" not in settings(secrets={}, is_lent=True)
+    given = settings(secrets={}, is_lent=True, given={"OPENAI_BASE_URL": "http://x/v1"})
+    provider = given["model_providers"]["rumpel"]
+    assert provider["requires_openai_auth"] is True
+    assert "env_key" not in provider
+
+
 def test_its_own_settings_stay() -> None:
     mine = b'model_provider = "mine"\ndeveloper_instructions = "Be brief."\n# mine\n'
     assert CODEX.files(seat(), {CONFIG: mine}).keys() == {TURN_FILE}

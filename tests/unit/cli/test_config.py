@@ -98,6 +98,17 @@ def test_bad_settings_name_file_key_and_rule(layer: dict[str, Any], words: str) 
     assert caught.value.message.isprintable()
 
 
+def test_what_runs_on_this_machine_is_for_the_user_to_set() -> None:
+    wanted = {"signInCommands": {"ANTHROPIC_API_KEY": "pass show api"}}
+    with pytest.raises(ConfigError, match="signInCommands is not a repository"):
+        resolve(repo=wanted)
+    assert resolve(user=wanted).get("signInCommands") == wanted["signInCommands"]
+    set_so = {"RUMPEL_SIGN_IN_COMMANDS": "OPENAI_API_KEY=op read op://a/b"}
+    assert resolve(env=set_so).get("signInCommands") == {"OPENAI_API_KEY": "op read op://a/b"}
+    with pytest.raises(ConfigError, match="commands by variable"):
+        resolve(user={"signInCommands": {"lower": "x"}})
+
+
 def test_values_are_shown_as_people_write_them() -> None:
     prebuild = {"on": True, "inputs": [], "maxAge": 604800.0, "minDuration": 3.0}
     shown = config_verb.setting({"key": "prebuild", "value": prebuild})

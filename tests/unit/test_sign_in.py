@@ -1,0 +1,303 @@
+"""A sign-in of the user's: what of it goes into a pod, and how it is renewed, against a server."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rumpel.adapters import credentials
+from rumpel.adapters.credentials import SignedOut
+from rumpel.agents import stored
+from rumpel.agents.claude_stored import CLAUDE_STORED
+from rumpel.agents.codex_stored import CODEX_STORED, ends
+from rumpel.agents.stored import Stored
+from rumpel.daemon.lending import Known, renewal
+from rumpel.daemon.sign_in import Source
+from rumpel.errors import ConfigError, RumpelError
+from rumpel.resources import resource_text
+from tests.support import fake_sign_in
+from tests.support.fake_sign_in import Server
+
+BOTH = {"claude": CLAUDE_STORED, "codex": CODEX_STORED}
+
+
+@pytest.fixture(name="server")
+def token_server() -> Iterator[Server]:
+    with fake_sign_in.server(lasts_s=3600) as made:
+        yield made
+
+
+def made(agent: str, folder: Path, server: Server) -> Source:
+    writer = fake_sign_in.claude_file if agent == "claude" else fake_sign_in.codex_file
+    path = writer(folder, server)
+    return Source(agent=agent, path=str(path), url=f"{server.url}/v1/oauth/token")
+
+
+def value(source: Source) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(source.path).read_text())
+    return found
+
+
+def renewed(source: Source, early_s: float = 4000.0) -> bool:
+    return credentials.renew(renewal(source, Known(early_s=early_s)))
+
+
+@pytest.mark.parametrize("agent", BOTH)
+def test_a_pod_is_lent_no_refresh_token(agent: str, tmp_path: Path, server: Server) -> None:
+    of, source = BOTH[agent], made(agent, tmp_path, server)
+    held = of.read(value(source))
+    assert held is not None
+    assert held.refresh == server.refresh
+    assert abs((held.expires_at or 0) - time.time() - 3600) < 5
+    lent = of.lent(value(source))
+    assert server.refresh not in json.dumps(lent)
+    again = of.read(lent) or of.read(lent | {"auth_mode": "chatgpt"})
+    assert again is not None
+    assert (again.access, again.refresh) == (held.access, "")
+    assert held.access not in repr(held) + repr(source)
+
+
+@pytest.mark.parametrize("agent", BOTH)
+def test_it_is_renewed_in_the_users_file(agent: str, tmp_path: Path, server: Server) -> None:
+    of, source = BOTH[agent], made(agent, tmp_path, server)
+    before, old = of.read(value(source)), value(source)
+    assert not renewed(source, early_s=60.0), "it lasts"
+    assert renewed(source)
+    after = of.read(value(source))
+    assert before is not None
+    assert after is not None
+    assert after.access != before.access
+    assert after.refresh == server.refresh
+    assert (Path(source.path).stat().st_mode & 0o777, server.reused) == (0o600, 0)
+    assert value(source).keys() == old.keys()
+    assert [path.name for path in tmp_path.iterdir()] == [Path(source.path).name]
+    assert value(source).get("other") == old.get("other")
+
+
+def test_many_at_once_renew_it_once(tmp_path: Path, server: Server) -> None:
+    """As the daemon and the user's own program might, each looking at the file."""
+    source = made("claude", tmp_path, server)
+    ways = [renewal(source, Known(early_s=4000.0)) for _ in range(8)]
+    server.lasts_s = 7200
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(credentials.renew, ways))
+    assert (done.count(True), len(server.renewals), server.reused) == (1, 1, 0)
+
+
+def test_the_lock_of_the_program_is_waited_for(tmp_path: Path, server: Server) -> None:
+    """Who holds it renews, and what they wrote counts."""
+    source = made("claude", tmp_path / "claude", server)
+    lock = tmp_path / "claude.lock"  # that of older versions
+    lock.mkdir()
+
+    def other() -> None:
+        time.sleep(0.6)
+        server.lasts_s = 7200
+        fake_sign_in.claude_file(tmp_path / "claude", server)
+        lock.rmdir()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert not renewed(source)
+    thread.join()
+    assert server.renewals == []
+
+
+def test_a_lock_that_was_left_is_taken(tmp_path: Path, server: Server) -> None:
+    source = made("claude", tmp_path, server)
+    lock = tmp_path / ".oauth_refresh.lock"
+    lock.mkdir()
+    os.utime(lock, (time.time() - 100,) * 2)
+    assert renewed(source)
+    assert not lock.exists()
+
+
+def test_who_signs_in_meanwhile_is_not_overwritten(tmp_path: Path, server: Server) -> None:
+    source = made("codex", tmp_path, server)
+    how = renewal(source, Known(early_s=4000.0))
+
+    def slowly(raw: bytes, answer: Any, now: float) -> bytes | None:
+        fake_sign_in.codex_file(tmp_path, server)
+        return how.renewed(raw, answer, now)
+
+    changed = {name: getattr(how, name) for name in how.__slots__} | {"renewed": slowly}
+    assert not credentials.renew(credentials.Renewal(**changed))
+    held = CODEX_STORED.read(value(source))
+    assert held is not None
+    assert held.refresh == server.refresh
+
+
+def test_a_link_to_the_file_stays_one(tmp_path: Path, server: Server) -> None:
+    real = made("claude", tmp_path / "dotfiles", server)
+    link = tmp_path / "home/.credentials.json"
+    link.parent.mkdir()
+    link.symlink_to(real.path)
+    assert renewed(Source(agent="claude", path=str(link), url=real.url))
+    assert link.is_symlink()
+    assert server.refresh in Path(real.path).read_text()
+
+
+def test_one_that_is_spent_is_told_from_a_server_out_of_order(
+    tmp_path: Path, server: Server
+) -> None:
+    source = made("claude", tmp_path, server)
+    secret, before = server.refresh, value(source)
+    server.status = 503
+    with pytest.raises(RumpelError, match="answered 503") as busy:
+        renewed(source)
+    assert not isinstance(busy.value, SignedOut)
+    server.status = 200
+    server.end_all()
+    with pytest.raises(SignedOut) as out:
+        renewed(source)
+    assert secret not in str(busy.value) + str(out.value)
+    assert value(source) == before
+
+
+def test_no_token_is_spent_where_the_answer_has_no_place(tmp_path: Path, server: Server) -> None:
+    source = made("claude", tmp_path, server)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # as a disk that is full
+    try:
+        with pytest.raises(ConfigError, match="cannot be replaced: File too large"):
+            renewed(source)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert server.renewals == []
+    assert [path.name for path in tmp_path.iterdir()] == [".credentials.json"]
+
+
+def test_it_goes_over_https_or_stays_here(tmp_path: Path, server: Server) -> None:
+    source = made("claude", tmp_path, server)
+    for url in ("http://example.com/v1/oauth/token", "file:///etc/passwd", "ftp://127.0.0.1/x"):
+        with pytest.raises(ConfigError, match="https only"):
+            renewed(Source(agent="claude", path=source.path, url=url))
+
+
+def test_where_they_lie_and_who_renews_them() -> None:
+    home = {"HOME": "/home/a"}
+    assert CLAUDE_STORED.folder(home) == "/home/a/.claude"
+    assert CLAUDE_STORED.folder(home | {"CLAUDE_CONFIG_DIR": "/x"}) == "/x"
+    assert CODEX_STORED.folder(home) == "/home/a/.codex"
+    assert CODEX_STORED.folder(home | {"CODEX_HOME": "/y"}) == "/y"
+    assert CLAUDE_STORED.url({}).startswith("https://")
+    assert CLAUDE_STORED.url({"CLAUDE_CODE_CUSTOM_OAUTH_URL": "http://h/"}) == (
+        "http://h/v1/oauth/token"
+    )
+    assert CODEX_STORED.url({"CODEX_REFRESH_TOKEN_URL_OVERRIDE": "http://h"}) == "http://h"
+
+
+def test_a_key_that_codex_keeps_is_a_key() -> None:
+    held = CODEX_STORED.read({"auth_mode": "apikey", "OPENAI_API_KEY": "sk-1"})
+    assert held is not None
+    assert (held.variable, held.access, held.refresh) == ("OPENAI_API_KEY", "sk-1", "")
+
+
+@pytest.mark.parametrize("of", BOTH.values(), ids=BOTH)
+@given(raw=st.binary(max_size=40) | st.sampled_from([b"[" * 99_999, b"null", b'{"tokens": 1}']))
+def test_a_file_may_hold_anything(of: Stored, raw: bytes) -> None:
+    found = stored.parsed(raw)
+    assert of.read(found) is None
+    assert json.dumps(of.lent(found))
+    assert of.renewed(found, {"access_token": 3, "expires_in": "x"}, 0.0) is None
+
+
+@given(st.text(max_size=30))
+def test_a_token_may_be_anything(text: str) -> None:
+    assert ends(text) is None
+    assert ends(f"a.{text}.b") is None
+
+
+class Script:
+    """The script of sessions, in a home of its own, with a `screen` that says what runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home, self.bin = folder / "home", folder / "bin"
+        self.bin.mkdir()
+        screen = self.bin / "screen"
+        screen.write_text(f"#!/bin/sh\n[ -e {folder}/alive ]\n")
+        screen.chmod(0o755)
+        self.alive = folder / "alive"
+
+    def lend(self, content: str, when: str) -> str:
+        argv = ["/bin/sh", "-c", resource_text("pod_session.sh"), "rumpel", "lend", str(self.home)]
+        env = {"PATH": f"{self.bin}:/usr/bin:/bin"}
+        done = subprocess.run(
+            [*argv, "claude", ".credentials.json", when],
+            input=content,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
+        )
+        return done.stdout.strip()
+
+    @property
+    def place(self) -> Path:
+        return self.home / "claude/.credentials.json"
+
+
+@pytest.fixture(name="script")
+def session_script(tmp_path: Path) -> Iterator[Script]:
+    script = Script(tmp_path)
+    (script.home / ".screen").mkdir(parents=True)
+    yield script
+    if script.place.is_symlink():
+        kept = script.place.readlink()
+        kept.unlink(missing_ok=True)
+        kept.parent.rmdir()
+
+
+def test_what_is_lent_lies_in_memory_and_is_replaced_whole(script: Script) -> None:
+    assert script.lend("one", "always") == "lent"
+    assert script.place.is_symlink()
+    kept = script.place.readlink()
+    assert kept.parts[:3] == ("/", "dev", "shm")
+    assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    inode = kept.stat().st_ino
+    script.alive.touch()
+    (script.home / ".screen").mkdir(parents=True, exist_ok=True)
+    assert script.lend("two", "alive") == "lent"
+    assert (script.place.readlink(), script.place.read_text()) == (kept, "two")
+    assert kept.stat().st_ino != inode, "who reads it sees the one or the other"
+    assert [path.name for path in kept.parent.iterdir()] == [".credentials.json"]
+
+
+def test_what_is_lent_goes_with_its_agent(script: Script) -> None:
+    script.lend("one", "always")
+    kept = script.place.readlink()
+    assert script.lend("two", "alive") == "none"
+    assert not kept.exists()
+    assert not script.place.is_symlink()
+    kept.parent.rmdir()
+
+
+def test_a_link_to_elsewhere_is_not_followed(script: Script, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    script.place.parent.mkdir(parents=True)
+    script.place.symlink_to(victim)
+    assert script.lend("one", "always") == "lent"
+    assert victim.read_text() == "mine"
+    assert script.place.read_text() == "one"
+
+
+def test_who_signed_in_in_the_pod_stays_so(script: Script) -> None:
+    script.place.parent.mkdir(parents=True)
+    own = '{"claudeAiOauth": {"accessToken": "a", "refreshToken": "r"}}'
+    script.place.write_text(own)
+    assert script.lend("one", "always") == "own"
+    assert script.place.read_text() == own
