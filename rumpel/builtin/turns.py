@@ -25,22 +25,30 @@ Turn: TypeAlias = Said | Foreign | Answered | Results
 
 
 def told(entries: Sequence[Entry], model: str) -> Iterator[Turn]:
-    """Turns in order; each Answered has been answered by `model`, and its calls have results."""
+    """Turns in order; each Answered has been answered by `model`, and its calls have results.
+
+    Whatever a crash or a damaged file left: calls without results, results without calls.
+    """
     open_calls: tuple[Call, ...] = ()
     is_own = True
     for entry in entries:
-        if open_calls and not isinstance(entry, Results):
+        fits = isinstance(entry, Results) and _ids(entry.results) == _ids(open_calls)
+        if open_calls and not fits:
             yield _results(Results(stopped(open_calls)), is_own=is_own)
-        open_calls = ()
         if isinstance(entry, Answered):
-            is_own, open_calls = entry.model == model, entry.calls
+            is_own = entry.model == model
             yield entry if is_own else Foreign(_as_text(entry))
         elif isinstance(entry, Results):
-            yield _results(entry, is_own=is_own)
+            yield _results(entry, is_own=is_own and fits and bool(open_calls))
         else:
             yield entry
+        open_calls = entry.calls if isinstance(entry, Answered) else ()
     if open_calls:
         yield _results(Results(stopped(open_calls)), is_own=is_own)
+
+
+def _ids(of: Sequence[Call] | Sequence[Result]) -> list[str]:
+    return [one.id for one in of]
 
 
 def stopped(calls: Sequence[Call]) -> tuple[Result, ...]:

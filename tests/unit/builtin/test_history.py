@@ -104,6 +104,17 @@ def test_calls_that_a_crash_left_open_are_answered() -> None:
         assert isinstance(list(turns.told(entries, "other"))[1], Said)
 
 
+def test_results_of_nothing_are_told_as_text() -> None:
+    """A line of the file was damaged: a service would refuse results of calls it has not made."""
+    others = Results((Result(id="9", name="bash", text="out"),))
+    lost: list[Entry] = [Said(text="Do it"), RESULTS]
+    assert [type(turn) for turn in turns.told(lost, "m")] == [Said, Said]
+    told = list(turns.told([ANSWER, others, Said(text="go on")], "m"))
+    assert [type(turn) for turn in told] == [Answered, Results, Said, Said]
+    assert isinstance(told[2], Said)
+    assert "out" in told[2].text
+
+
 def test_prices() -> None:
     usage = Usage(input=1_000_000, cached=500_000, output=100_000)
     assert prices.cost_usd("claude-opus-5-5", usage) == pytest.approx(2 + 0.2 + 2)
