@@ -42,6 +42,10 @@ class Gemini:
             ),
         )
 
+    def close(self) -> None:
+        """Let go of its connections."""
+        self._client.close()
+
     def ask(self, question: Question, on_text: Callable[[str], None]) -> Answered:
         config = types.GenerateContentConfig(
             system_instruction=question.system,

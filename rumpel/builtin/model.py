@@ -98,6 +98,9 @@ class Provider(Protocol):
     def ask(self, question: Question, on_text: Callable[[str], None]) -> Answered:
         """`on_text` is told the text as it comes."""
 
+    def close(self) -> None:
+        """Let go of its connections."""
+
 
 class ModelError(RumpelError):
     """A model's service did not answer as it should."""

@@ -134,6 +134,10 @@ class Later:
             self._provider = connect(self._choice)
         return self._provider.ask(question, on_text)
 
+    def close(self) -> None:
+        if self._provider is not None:
+            self._provider.close()
+
 
 def _found(model: str) -> tuple[str, str] | None:
     """Its provider, and what it is called there."""

@@ -39,6 +39,10 @@ class Grok:
             timeout=openai.Timeout(SILENT_S, connect=CONNECT_S),
         )
 
+    def close(self) -> None:
+        """Let go of its connections."""
+        self._client.close()
+
     def ask(self, question: Question, on_text: Callable[[str], None]) -> Answered:
         request = {
             "model": question.model,

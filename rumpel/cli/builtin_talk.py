@@ -57,7 +57,10 @@ class Talk:
         choice = providers.choose(wanted.model, conversation.model, wanted.env)
         providers.check(choice)
         self.before = "" if conversation.entries else reading.files(seat)
-        total = self.agent.total if hasattr(self, "agent") else loop.Total()
+        total = loop.Total()
+        if hasattr(self, "agent"):
+            total = self.agent.total
+            self.agent.provider.close()
         self.agent = loop.Agent(
             provider=providers.Later(choice),
             model=choice.model,

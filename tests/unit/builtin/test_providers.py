@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -47,8 +47,16 @@ class Talk:
 
 
 @pytest.fixture(name="talk")
-def make_talk(server: Models, pod: Folder) -> Callable[..., Talk]:
-    return lambda name, is_streamed=True: Talk(server, pod, name, is_streamed=is_streamed)
+def make_talk(server: Models, pod: Folder) -> Iterator[Callable[..., Talk]]:
+    made: list[Talk] = []
+
+    def make(name: str, is_streamed: bool = True) -> Talk:
+        made.append(Talk(server, pod, name, is_streamed=is_streamed))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.agent.provider.close()
 
 
 @each_provider
