@@ -128,6 +128,7 @@ def made_of(
         spec=spec.container,
         base_branch=spec.base_branch,
         base_oid=spec.base_oid,
+        asked=spec.asked,
         start_image=start_image,
     )
 

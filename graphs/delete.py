@@ -50,6 +50,7 @@ def delete(
                 base_branch=spec.base_branch,
                 base_oid=spec.base_oid,
                 forwards=spec.forwards,
+                asked=spec.asked,
                 force=force,
                 keep_s=keep_s,
                 can_look=guarded.out("can_look"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rumpel import names
@@ -30,6 +30,7 @@ POLICY = Policy(slots=("create",), timeout_s=300.0, retries=1)
 
 LABEL_SPEC = "rumpel.spec"
 LABEL_MEMO = "rumpel.memo"
+ASKED = "asked."
 """What a pod is rebuilt from when the database is lost; nothing secret."""
 LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
 
@@ -51,6 +52,8 @@ class Inputs:
     base_branch: str | None = None
     base_oid: str | None = None
     """What the pod was made from: only for the memo."""
+    asked: dict[str, str] = field(default_factory=dict)
+    """Settings it was given by flags: only for the memo."""
     spec_label: str | None = None
     """What the container was made of, when its label is all that is known (daemon.adopt)."""
     start_image: str = ""
@@ -280,6 +283,7 @@ def _memo(inputs: Inputs) -> str:
         "seed_volume": inputs.seed_volume,
         "base_branch": inputs.base_branch,
         "base_oid": inputs.base_oid,
+        **{f"{ASKED}{key}": value for key, value in inputs.asked.items()},
     }
     return json.dumps(found, sort_keys=True)
 

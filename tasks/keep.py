@@ -9,7 +9,7 @@ it refuses when there is work that `guard` has not seen; the pod then goes on as
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rumpel.adapters.git_trash import Deleted
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
@@ -31,6 +31,7 @@ class Inputs:
     base_branch: str | None
     base_oid: str | None
     forwards: tuple[PortSpec, ...]
+    asked: dict[str, str] = field(default_factory=dict)
     force: bool
     keep_s: float
     """How long it can be had back; 0 = the pod does not go into the trash."""
@@ -160,4 +161,5 @@ def _entry(world: World, inputs: Inputs, taken: Taken | None, lost: tuple[str, .
         left=lost,
         modules=world.links.deleted_modules(pod),
         forwards=inputs.forwards,
+        asked=inputs.asked,
     )

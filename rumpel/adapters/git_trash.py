@@ -84,6 +84,8 @@ class Deleted:
     modules: tuple[DeletedModule, ...] = ()
     forwards: tuple[PortSpec, ...] = ()
     """Ports that `forward-port` was asked for."""
+    asked: dict[str, str] = field(default_factory=dict)
+    """Settings that the pod was given by flags."""
     version: int = field(default=1)
 
 
@@ -186,6 +188,7 @@ def from_text(text: str) -> Deleted | None:
             left=tuple(str(line) for line in data.get("left", ())),
             modules=tuple(_module(item) for item in data.get("modules", ())),
             forwards=tuple(_port(item) for item in data.get("forwards", ())),
+            asked={str(key): str(value) for key, value in data.get("asked", {}).items()},
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

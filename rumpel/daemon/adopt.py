@@ -20,6 +20,7 @@ from rumpel import names
 from rumpel.adapters import git, threads
 from rumpel.adapters.docker_types import ContainerDetail, ContainerState
 from rumpel.cache.records import Attempt, Record, encode
+from rumpel.daemon import requests
 from rumpel.daemon.pods import repo_ref
 from rumpel.errors import RumpelError
 from rumpel.graphs.create import address, node_id
@@ -156,6 +157,13 @@ def pod_spec(detail: ContainerDetail, memo: dict[str, str], *, repo: RepoRef, ho
         pod_id=state.labels[names.LABEL_POD_ID],
         base_branch=memo.get("base_branch"),
         base_oid=memo.get("base_oid"),
+        asked=requests.good_asks(
+            {
+                key.removeprefix(container.ASKED): value
+                for key, value in memo.items()
+                if key.startswith(container.ASKED)
+            }
+        ),
         image=ImageSpec(ref=state.image_id),
         container=ContainerSpec(
             workspace_folder=memo.get("workspace_folder")

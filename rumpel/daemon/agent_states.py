@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypedDict
 
+from rumpel import agents
 from rumpel.cache.store import Store
 from rumpel.daemon.background import Background
 from rumpel.daemon.nodes import subject
@@ -115,7 +116,9 @@ class AgentStates:
         self._background.spawn(self._store.kv_put(f"{KEY}/{pod.pod_id}", known), "agent's state")
         about = subject(pod.repo.repo_id, pod.pod)
         self._store.log.note(0, "agent", subject=about, agent=agent, state=state)
-        self._notifier.heard(pod, agent, state)
+        # The person of the built-in one sits in front of it.
+        is_seen = agent == agents.BUILTIN and state == WAITING
+        self._notifier.heard(pod, agent, ENDED if is_seen else state)
         if state == ENDED:
             self.on_end(pod.pod_id, agent)
         if state != WORKING and pod.pod_id not in self._looking:

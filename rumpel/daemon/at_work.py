@@ -56,6 +56,19 @@ async def begun(app: App, pod: Pod, agent: str) -> AsyncIterator[str]:
         del running[pod.pod_id]
 
 
+def pods(app: App) -> list[str]:
+    """Names of those where one works this moment; one that waits for its person does not."""
+    states = app.links.agents
+    found = [
+        pod.name
+        for pod_id, agent in states.running.items()
+        if (pod := app.pods.by_id(pod_id)) is not None
+        and (said := states.of(pod_id).get(agent)) is not None
+        and said["state"] == WORKING
+    ]
+    return sorted(found)
+
+
 def refuse(app: App, pod: Pod) -> None:
     """Raises Conflict when one is at work."""
     name = app.links.agents.running.get(pod.pod_id)

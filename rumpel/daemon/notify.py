@@ -59,8 +59,9 @@ class Notifier:
 
     def forget(self, pod_id: str) -> None:
         """There is no such pod any more."""
-        for key in [key for key in (*self._told_at, *self._due) if key[0] == pod_id]:
+        for key in [k for k in (*self._told_at, *self._due, *self._queue) if k[0] == pod_id]:
             self._told_at.pop(key, None)
+            self._queue.pop(key, None)
             if (due := self._due.pop(key, None)) is not None:
                 due.cancel()
 

@@ -7,6 +7,7 @@ consent once per repository and content, kept in the daemon's own state.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -93,8 +94,21 @@ def _target(client: Client, on_problem: OnProblem | None = None) -> Target:
         user=json_file(Path(paths.user_config_path(env)), on_problem),
         on_problem=on_problem,
     )
-    given = {key: str(found.get(key)) if key in flags else None for key in asked}
-    return Target(repo=repo, ref=ref, root=ref.work_tree, settings=found, asked=given)
+    taken = {
+        key: str(found.get(key)) if key in flags else None
+        for key in asked
+        if key not in flags or found.origins[key] == f"--{key}"  # else it was refused
+    }
+    return Target(repo=repo, ref=ref, root=ref.work_tree, settings=found, asked=taken)
+
+
+def good_asks(asked: Mapping[str, str]) -> dict[str, str]:
+    """Those of the settings a pod was given by flags that are still good ones."""
+    found = {}
+    for key in ASKED:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            found[key] = str(settings_module.SETTINGS[key].check(asked[key]))
+    return found
 
 
 def json_file(path: Path, on_problem: OnProblem | None = None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from rumpel import paths, protocol
-from rumpel.daemon import loading, moved, replacing
+from rumpel.daemon import at_work, loading, moved, replacing
 from rumpel.daemon.app import App
 from rumpel.daemon.background import Background
 from rumpel.daemon.client import Client
@@ -154,7 +154,7 @@ async def _answer(app: App, connection: Connection, helpers: Background) -> None
 
 async def _send_away(app: App, connection: Connection) -> None:
     """Who needs another daemon gets one at once when nothing runs: this one ends."""
-    is_busy = app.runner.active > 0
+    is_busy = app.runner.active > 0 or bool(at_work.pods(app))
     connection.send(protocol.outdated(is_busy=is_busy))
     await connection.drain()
     if not is_busy and not app.runner.active:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rumpel import __version__, agents, paths, text
 from rumpel.adapters import threads
-from rumpel.daemon import forward, moved, requests, sign_in
+from rumpel.daemon import at_work, forward, moved, requests, sign_in
 from rumpel.daemon.app import LOCAL, App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
@@ -113,11 +113,16 @@ async def status(app: App, client: Client) -> dict[str, object]:
 
 
 async def stop(app: App, client: Client) -> dict[str, object]:
-    """Pods and sessions go on; graphs that run are only ended by force."""
+    """Pods and sessions go on; graphs and agents that work without one are only ended by force."""
     if app.runner.active and not client.request.args["force"]:
         raise Conflict(
             f"{app.runner.active} operation{'s' if app.runner.active > 1 else ''} in progress",
             hint="rumpel daemon stop --force   ends them; they go on when run again",
+        )
+    if (working := at_work.pods(app)) and not client.request.args["force"]:
+        raise Conflict(
+            f"an agent is at work in {text.listing(working)}",
+            hint="rumpel daemon stop --force   ends it",
         )
     app.stopping.set()
     return {"result": {"pid": os.getpid()}, "warnings": [], "exit_code": 0}

@@ -138,7 +138,10 @@ async def _spec(
             client.warn(warning)
         await requests.consented(app.store, where, client, dev)
     start = Base(branch=entry.base_branch, oid=entry.base_oid)
-    spec = await requests.pod_spec(where, dev, pod=name, pod_id=entry.pod_id, start=start)
+    asked = requests.good_asks(entry.asked)
+    spec = await requests.pod_spec(
+        where, dev, pod=name, pod_id=entry.pod_id, start=start, asked=asked
+    )
     return replace(spec, host=entry.host, forwards=_forwards(app, entry))
 
 

@@ -207,6 +207,7 @@ def test_one_that_is_ended(project: Project, server: Models) -> None:
     project.wait_until(lambda: state(project) == ("agent", "ended"), "and it is told so")
 
     running = _started(project, server)
+    project.run("daemon", "stop").assert_error(4, "an agent is at work in a", "--force")
     project.home.kill_daemon()
     code, _, err = _ended(running)
     assert code == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.e2e.test_adopt import lose_the_database
 from tests.support.engine import MINI_IMAGE
 from tests.support.project import Project, ProjectFactory
 
@@ -35,9 +36,21 @@ def test_they_stay_with_the_pod(rumpel_project: ProjectFactory) -> None:
     assert limits(project, "p") == (0, 1)
     assert limits(project, "q") == (64, 0.5)
 
+    project.run("delete", "--force", "q").assert_ok()
+    project.run("undelete", "q").assert_ok()
+    assert limits(project, "q") == (64, 0.5)
+    lose_the_database(project)
+    assert limits(project, "q") == (64, 0.5)
+    project.run("recreate", "q", "--force").assert_ok()
+    assert limits(project, "q") == (64, 0.5)
+
 
 def test_nonsense_makes_no_pod(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project(config=CONFIG)
     project.run("create", "p", "--memory", "much").assert_error(2, "--memory: memory is 'much'")
     project.run("enter", "p", "--cpus", "0", "--", "true").assert_error(2, "--cpus: cpus is '0'")
     assert project.run("list", "--json").assert_ok().data == []
+    project.run("create", "p").assert_ok()
+    told = project.run("enter", "p", "--memory", "much", "--", "true").assert_ok().stderr
+    assert "--memory: memory is 'much'" in told
+    assert "None" not in told

@@ -57,6 +57,7 @@ def entry(pair: Pair, **more: Any) -> Deleted:
         "deleted_at": 1000.0,
         "expires_at": 2000.0,
         "forwards": (PortSpec(port=80, host="db", local=8080, label="web"),),
+        "asked": {"memory": "4g"},
     }
     return Deleted(**values | more)
 
