@@ -1,4 +1,4 @@
-"""Agents in pods: from a hook to who waits, from a key to its echo, from the command to the prompt."""
+"""Agents in pods: a hook until who waits knows, a key until its echo, a command to the prompt."""
 
 from __future__ import annotations
 

@@ -73,12 +73,14 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
-    # It ran here once already where it is to be done again, or was killed.
-    is_own = ctx.is_again or ctx.node_id in ctx.world.crashed
-    made = None if is_own else _prebuilt(ctx.world, inputs)
+    token = _token(ctx.node_id, inputs.container_id)
+    if ctx.node_id in ctx.world.crashed:
+        await ctx.world.host(inputs.host).kill_tree(inputs.container_id, token, user=inputs.user)
+    made = None if ctx.is_again else _prebuilt(ctx.world, inputs)
     if made is not None:
         by = f"prebuild {made.key[:12]}, in {made.elapsed_s:.1f} s"
         ctx.log(f"done by {by}")
+        ctx.world.crashed.discard(ctx.node_id)
         return Output(container_id=inputs.container_id, ran=_ran_before(made), by=by)
     where = shell.Where(
         host=inputs.host,
@@ -89,9 +91,6 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     env = await shell.environment(
         ctx.world, where, probe=inputs.env_probe, remote_env=inputs.remote_env
     )
-    token = _token(ctx.node_id, inputs.container_id)
-    if ctx.node_id in ctx.world.crashed:
-        await ctx.world.host(inputs.host).kill_tree(inputs.container_id, token, user=inputs.user)
     await run_hook(ctx, where, inputs.hook, env=env, token=token)
     ctx.world.crashed.discard(ctx.node_id)
     return Output(container_id=inputs.container_id, ran=ctx.nonce)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from rumpel.engine import faults
 from rumpel.engine.events import EventKind
-from rumpel.engine.operation import ReasonKind
+from rumpel.engine.operation import Reason, ReasonKind
 from rumpel.engine.states import NodeState, Phase, entered
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 LOG_CHARS: Final = 256_000
 """The tail of a node's output that is kept with its attempt."""
-AGAIN: Final = (ReasonKind.REFRESH, ReasonKind.FAILED)
 
 
 class Watcher(Protocol):
@@ -93,6 +92,12 @@ class Flight:
         return "".join(self.lines)[-LOG_CHARS:]
 
 
+def _is_again(reason: Reason) -> bool:
+    """Of a crash nobody knows how far it came."""
+    is_failure = reason.kind is ReasonKind.FAILED and reason.subject == NodeState.FAILED
+    return is_failure or reason.kind is ReasonKind.REFRESH
+
+
 class NodeContext:
     """What a running operation gets: `engine.operation.Context`."""
 
@@ -103,7 +108,7 @@ class NodeContext:
         self.node_id = flight.node.id
         self.attempt = number
         self.nonce = nonce
-        self.is_again = any(reason.kind in AGAIN for reason in flight.decision.reasons)
+        self.is_again = any(map(_is_again, flight.decision.reasons))
         self._flight = flight
 
     def log(self, text: str) -> None:
