@@ -1,4 +1,4 @@
-"""An agent's program is there, once for all pods of an engine."""
+"""An agent's program is there, once for all pods of an engine, and what it runs on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from rumpel.tasks import agent as agent_task
 
 
 def install(agent: Agent, host: str, version: str, platform: Platform, image_id: str) -> Graph:
+    """Raises ConfigError when it is not made for the platform."""
     graph = Graph("agent")
     graph.add(
         agent_task,
@@ -17,10 +18,25 @@ def install(agent: Agent, host: str, version: str, platform: Platform, image_id:
             package=agent.package(platform),
             version=agent.release(version, platform),
             folder=agent.folder(version, platform),
+            program=agent.program(platform),
             image_id=image_id,
         ),
         title=f"Installing {agent.title} {version}",
     )
+    if (runtime := agent.runtime) is not None:
+        graph.add(
+            agent_task,
+            f"{agent_task.KIND}/{host}/{runtime.name}-{platform.key}",
+            agent_task.Inputs(
+                host=host,
+                package=runtime.package(platform),
+                version=runtime.version,
+                folder=runtime.folder(platform),
+                program=runtime.program,
+                image_id=image_id,
+            ),
+            title=f"Installing {runtime.name} {runtime.version}, for {agent.title}",
+        )
     return graph
 
 

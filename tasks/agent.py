@@ -34,6 +34,8 @@ class Inputs:
     version: str
     folder: str
     """In the volume."""
+    program: str
+    """In the package, which may hold it compressed (`.br`)."""
     image_id: str
     """Any image: its container only holds the volume, and is never started."""
 
@@ -111,7 +113,9 @@ async def _copy(ctx: Context[World], holder: str, inputs: Inputs) -> None:
         packed = await npm.fetch(inputs.package, inputs.version, scratch)
         ctx.fault("fetched")
         tar = scratch / "agent.tar"
-        await threads.call(npm.unpack, packed, tar, folder=inputs.folder, mark=DONE)
+        await threads.call(
+            npm.unpack, packed, tar, folder=inputs.folder, program=inputs.program, mark=DONE
+        )
         await ctx.world.host(inputs.host).put_archive(holder, names.AGENTS_PATH, tar)
         ctx.fault("copied")
     finally:

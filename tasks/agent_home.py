@@ -8,10 +8,10 @@ from __future__ import annotations
 import io
 import tarfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rumpel.errors import NotFound
-from rumpel.names import AGENT_HOME_PATH
+from rumpel.names import AGENT_HOME_PATH, AGENTS_PATH
 from rumpel.resources import resource_text
 
 NOT_INSTALLED = 6
@@ -25,6 +25,11 @@ class NotInstalled(NotFound):
 def argv(verb: str, name: str, *args: str) -> list[str]:
     script = resource_text("pod_session.sh")
     return ["/bin/sh", "-c", script, "rumpel", verb, AGENT_HOME_PATH, name, *args]
+
+
+def programs(command: Sequence[str]) -> list[str]:
+    """What of it has to be there: a program, or what runs one and that."""
+    return [word for word in command[:2] if word.startswith(f"{AGENTS_PATH}/")]
 
 
 def packed(files: Mapping[str, bytes]) -> bytes:

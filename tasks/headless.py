@@ -121,7 +121,7 @@ async def undo(ctx: Context[World], inputs: Inputs) -> None:
 async def _furnish(world: World, inputs: Inputs) -> None:
     done = await world.host(inputs.host).exec_run(
         inputs.container_id,
-        agent_home.argv("furnish", inputs.agent, inputs.argv[0]),
+        agent_home.argv("furnish", inputs.agent, *agent_home.programs(inputs.argv)),
         user=inputs.user,
         cwd="/",
         input=agent_home.packed(inputs.files),
@@ -139,7 +139,8 @@ class Heard:
 
     def __init__(self, ctx: Context[World], inputs: Inputs) -> None:
         self._ctx, self._inputs = ctx, inputs
-        self._lines, self._began = headless.Lines(), time.monotonic()
+        self._lines, self._pieces = headless.Lines(), headless.Pieces()
+        self._began = time.monotonic()
         self._usage: dict[str, Usage] = {}
         self._last = ""
         self._session = ""
@@ -157,6 +158,8 @@ class Heard:
     def close(self) -> None:
         """The last line may have no end; of its stderr the log has the last of it."""
         self._line(self._lines.end())
+        for whole in self._pieces.end():
+            self._event(whole)
         if self.tail:
             self._ctx.log(self.tail.decode("utf-8", "replace").strip())
 
@@ -189,8 +192,9 @@ class Heard:
         }
 
     def _line(self, line: bytes) -> None:
-        for event in self._inputs.way.events(line):
-            self._event(event)
+        for said in self._inputs.way.events(line):
+            for event in self._pieces.take(said):
+                self._event(event)
 
     def _event(self, event: Event) -> None:
         match event:

@@ -14,13 +14,14 @@ import json
 import os
 import shutil
 import tarfile
+import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from typing import IO, Any, cast
 
 from rumpel.adapters import proc, threads
 from rumpel.errors import NotFound, RumpelError
@@ -33,6 +34,8 @@ MAX_MANIFEST_BYTES = 64 << 20
 MAX_PACKED_BYTES = 2 << 30
 MAX_UNPACKED_BYTES = 4 << 30
 MAX_FILES = 50_000
+PACKED = ".br"
+"""Behind the name of a program that is compressed: npm takes no packages beyond some size."""
 PIECE_BYTES = 1 << 20
 HINT = "npm_config_registry=URL names another one; then rumpel daemon restart"
 BROKEN = (ValueError, http.client.HTTPException, RecursionError)
@@ -70,33 +73,60 @@ async def fetch(package: str, version: str, folder: Path) -> Path:
     raise RumpelError(f"npm does not say where it put {package} {version}")
 
 
-def unpack(packed: Path, to: Path, *, folder: str, mark: str) -> None:
+def unpack(packed: Path, to: Path, *, folder: str, program: str, mark: str) -> None:
     """The plain files of a package as a tar of root's, read-only, below `folder`; `mark` is last.
 
-    Raises RumpelError for what no package holds.
+    What it holds compressed with Brotli in place of `program` is unpacked. Raises RumpelError for
+    what no package holds.
     """
     try:
         with tarfile.open(packed, "r|gz") as source, tarfile.open(to, "w") as target:
-            _repack(source, target, folder=folder)
+            _repack(source, target, folder=folder, program=program)
             target.addfile(tarfile.TarInfo(f"{folder}/{mark}"))
     except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
         raise RumpelError(f"a package cannot be unpacked: {error}") from None
 
 
-def _repack(source: tarfile.TarFile, target: tarfile.TarFile, *, folder: str) -> None:
+def _repack(source: tarfile.TarFile, target: tarfile.TarFile, *, folder: str, program: str) -> None:
     total = count = 0
-    for member in source:
-        name = PurePosixPath(member.name)
-        if not member.isfile():
-            continue
-        total, count = total + member.size, count + 1
-        if ".." in name.parts or name.is_absolute() or len(name.parts) < 2:
-            raise RumpelError(f"a package holds a file {member.name[:100]!r}")
-        if total > MAX_UNPACKED_BYTES or count > MAX_FILES:
-            raise RumpelError("a package is larger than a program can be")
-        info = tarfile.TarInfo(f"{folder}/{PurePosixPath(*name.parts[1:])}")
-        info.size, info.mode = member.size, 0o555 if member.mode & 0o111 else 0o444
-        target.addfile(info, source.extractfile(member))
+    with tempfile.TemporaryFile() as whole:
+        for member in source:
+            name = PurePosixPath(member.name)
+            if not member.isfile():
+                continue
+            if ".." in name.parts or name.is_absolute() or len(name.parts) < 2:
+                raise RumpelError(f"a package holds a file {member.name[:100]!r}")
+            inside = str(PurePosixPath(*name.parts[1:]))
+            data = cast("IO[bytes]", source.extractfile(member))  # of a file there always is one
+            info = tarfile.TarInfo(f"{folder}/{inside}")
+            info.size, info.mode = member.size, 0o555 if member.mode & 0o111 else 0o444
+            if inside == f"{program}{PACKED}":
+                info.name, info.mode = f"{folder}/{program}", 0o555
+                info.size, data = _unpacked(data, whole), whole
+            total, count = total + info.size, count + 1
+            if total > MAX_UNPACKED_BYTES or count > MAX_FILES:
+                raise RumpelError("a package is larger than a program can be")
+            target.addfile(info, data)
+
+
+def _unpacked(data: IO[bytes], to: IO[bytes]) -> int:
+    """The size of what is in `to` then, from its beginning."""
+    import brotli  # one agent needs it
+
+    state, size = brotli.Decompressor(), 0
+    try:
+        while not state.is_finished():
+            piece = data.read(PIECE_BYTES) if state.can_accept_more_data() else b""
+            made = state.process(piece, output_buffer_limit=PIECE_BYTES)
+            size += to.write(made)
+            if not piece and not made:
+                raise RumpelError("a package holds the beginning of a program only")
+            if size > MAX_UNPACKED_BYTES:
+                raise RumpelError("a package is larger than a program can be")
+    except brotli.error:
+        raise RumpelError("a package holds a program that cannot be unpacked") from None
+    to.seek(0)
+    return size
 
 
 def _npm() -> str | None:

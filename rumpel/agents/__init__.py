@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from rumpel.agents.claude import CLAUDE
 from rumpel.agents.codex import CODEX
+from rumpel.agents.gemini import GEMINI
+from rumpel.agents.grok import GROK
 from rumpel.agents.model import Agent
 from rumpel.errors import UsageError
 
-AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE, CODEX)}
+AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE, CODEX, GEMINI, GROK)}
 DEFAULT = CLAUDE.name
 """Of commands where none is named."""
 

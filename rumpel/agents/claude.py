@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from rumpel.agents import claude_events
+from rumpel.agents import claude_events, json_file
 from rumpel.agents.claude_stored import CLAUDE_STORED
 from rumpel.agents.headless import Headless, Task
 from rumpel.agents.model import STATUS, Agent, Platform, Seat
@@ -23,8 +22,6 @@ HOOKS = (
     ("SessionEnd", "", "ended"),
 )
 """Event, what of it, and what the agent is doing from then on."""
-MAX_BYTES = 2 << 20
-"""Of a file of the agent's that is read; a larger one is begun anew."""
 KEY_TAIL_CHARS = 20
 """By so many of its last characters a key is known as one that was agreed to."""
 
@@ -42,28 +39,28 @@ def _files(seat: Seat, found: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def _seeded(seat: Seat, found: Mapping[str, bytes]) -> dict[str, bytes]:
     """Each key keeps a dialog away; whatever else lies there is the agent's own and stays."""
-    state = _object(found.get(STATE))
+    state = json_file.read(found.get(STATE))
     state |= {"hasCompletedOnboarding": True}
-    projects = _inner(state, "projects")
-    _inner(projects, seat.workspace)["hasTrustDialogAccepted"] = True
+    projects = json_file.inner(state, "projects")
+    json_file.inner(projects, seat.workspace)["hasTrustDialogAccepted"] = True
     if not seat.asks:
         state["bypassPermissionsModeAccepted"] = True
     key = seat.secrets.get(KEY)
     if key is not None:
-        responses = _inner(state, "customApiKeyResponses")
+        responses = json_file.inner(state, "customApiKeyResponses")
         tail, approved = key[-KEY_TAIL_CHARS:], responses.get("approved")
         known = [item for item in approved if item != tail] if isinstance(approved, list) else []
         responses["approved"] = [*known, tail]
-    settings = _object(found.get(SETTINGS))
+    settings = json_file.read(found.get(SETTINGS))
     if not seat.asks:
         settings["skipDangerousModePermissionPrompt"] = True
     _with_hooks(settings)
-    return {STATE: _text(state), SETTINGS: _text(settings)}
+    return {STATE: json_file.written(state), SETTINGS: json_file.written(settings)}
 
 
 def _with_hooks(settings: dict[str, Any]) -> None:
     """Ours behind those that are there; ours of before go."""
-    hooks = _inner(settings, "hooks")
+    hooks = json_file.inner(settings, "hooks")
     for event in {event: None for event, _, _ in HOOKS}:
         known = hooks.get(event)
         others = (
@@ -89,29 +86,6 @@ def _headless_argv(seat: Seat, told: str, task: Task) -> list[str]:
     argv += ["--continue"] if task.goes_on else []
     argv += ["--max-turns", str(task.turns)] if task.turns else []
     return argv + (["--max-budget-usd", task.dollars] if task.dollars else [])
-
-
-def _object(text: bytes | None) -> dict[str, Any]:
-    """What lies in the pod may be anything."""
-    if text is not None and len(text) > MAX_BYTES:
-        return {}
-    try:
-        value = json.loads(text or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _inner(parent: dict[str, Any], key: str) -> dict[str, Any]:
-    if not isinstance(parent.get(key), dict):
-        parent[key] = {}
-    inner: dict[str, Any] = parent[key]
-    return inner
-
-
-def _text(value: dict[str, Any]) -> bytes:
-    """Without `indent`, which costs a hundred times the memory."""
-    return json.dumps(value).encode()
 
 
 CLAUDE = Agent(

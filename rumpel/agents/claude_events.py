@@ -35,7 +35,11 @@ MOST_BLOCKS = 50
 
 
 def events(line: bytes) -> tuple[Event, ...]:
-    said = an_object(line)
+    return of(an_object(line))
+
+
+def of(said: dict[str, Any]) -> tuple[Event, ...]:
+    """Of one object."""
     match said.get("type"):
         case "system" if said.get("subtype") == "init":
             session = text_of(said.get("session_id"), MAX_NAME_CHARS)
@@ -56,7 +60,7 @@ def _answer(said: dict[str, Any]) -> list[Event]:
     message = said.get("message")
     is_inner = said.get("parent_tool_use_id") is not None or said.get("error") is not None
     found: list[Event] = []
-    for block in _blocks(message):
+    for block in blocks(message):
         if block.get("type") == "text" and not is_inner:
             text = text_of(block.get("text")).strip()
             found += [Text(text)] if text else []
@@ -79,7 +83,7 @@ def _again(said: dict[str, Any]) -> Again:
 def _failures(said: dict[str, Any]) -> list[Event]:
     return [
         ToolFailed(text=_content(block.get("content")))
-        for block in _blocks(said.get("message"))
+        for block in blocks(said.get("message"))
         if block.get("type") == "tool_result" and block.get("is_error") is True
     ]
 
@@ -117,7 +121,7 @@ def _usage(said: dict[str, Any]) -> Usage:
     return Usage(input=new + cached, cached=cached, output=count_of(said.get("output_tokens")))
 
 
-def _blocks(message: object) -> list[dict[str, Any]]:
+def blocks(message: object) -> list[dict[str, Any]]:
     content = message.get("content") if isinstance(message, dict) else None
     blocks = content if isinstance(content, list) else []
     return [block for block in blocks[:MOST_BLOCKS] if isinstance(block, dict)]

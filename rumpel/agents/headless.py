@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,6 +53,13 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Text:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Of a text, which whatever else is said ends."""
+
     text: str
 
 
@@ -101,7 +108,7 @@ class Ended:
     usage: Usage | None = None
 
 
-Event = Began | Text | Tool | ToolFailed | Again | Spent | Ended
+Event = Began | Text | Piece | Tool | ToolFailed | Again | Spent | Ended
 """What is passed on, and the end, which is summed up."""
 KINDS = {
     Began: "start",
@@ -123,6 +130,8 @@ class Headless:
     """Of one line of its stdout. Pure; never raises."""
     limits: frozenset[str] = frozenset()
     """Which of `turns` and `dollars` it keeps by itself."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """On top of its own."""
 
 
 class Lines:
@@ -154,6 +163,28 @@ class Lines:
             self._parts = []
         elif part:
             self._parts.append(part)
+
+
+class Pieces:
+    """Texts that come in pieces, made whole. Linear in what comes, and bounded."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._size = 0
+
+    def take(self, event: Event) -> tuple[Event, ...]:
+        """What is to be told now; no piece is."""
+        if not isinstance(event, Piece):
+            return (*self.end(), event)
+        if event.text and self._size < MAX_TEXT_CHARS:
+            self._parts.append(event.text)
+            self._size += len(event.text)
+        return ()
+
+    def end(self) -> tuple[Text, ...]:
+        text = text_of("".join(self._parts)).strip()
+        self._parts, self._size = [], 0
+        return (Text(text),) if text else ()
 
 
 def told(event: Event) -> dict[str, Any]:

@@ -29,6 +29,24 @@ class Platform:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """What runs the program of an agent that is none by itself; one for all of them."""
+
+    name: str
+    version: str
+    package: Callable[[Platform], str]
+    """The npm package. Raises ConfigError where there is none for the platform."""
+    program: str
+    """Relative to the package's folder."""
+
+    def path(self, platform: Platform) -> str:
+        return posixpath.join(AGENTS_PATH, self.folder(platform), self.program)
+
+    def folder(self, platform: Platform) -> str:
+        return f"{self.name}/{self.version}-{platform.key}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
     """Where an agent sits in a pod, and what it may do."""
 
@@ -80,6 +98,13 @@ class Agent:
     """What it finds its key in, when that is none of the variables in `signs_in`."""
     release: Callable[[str, Platform], str] = lambda version, platform: version
     """The version of the package that is a version of the program for a platform."""
+    told_files: Callable[[str], dict[str, bytes]] = lambda told: {}
+    """What tells it about the pod where no argument can; empty: nothing."""
+    runtime: Runtime | None = None
+    """What its program is given to; None: that runs by itself."""
+    enter_after_s: float = 0.0
+    """An Enter that comes sooner after a text that was pasted is taken for a part of it; counted
+    from when the text is on the screen."""
 
     @property
     def home(self) -> str:
@@ -88,6 +113,11 @@ class Agent:
     def path(self, version: str, platform: Platform) -> str:
         """The program in a pod."""
         return posixpath.join(AGENTS_PATH, self.folder(version, platform), self.program(platform))
+
+    def command(self, version: str, platform: Platform) -> list[str]:
+        """What starts it in a pod."""
+        program = self.path(version, platform)
+        return [program] if self.runtime is None else [self.runtime.path(platform), program]
 
     def folder(self, version: str, platform: Platform) -> str:
         return f"{self.name}/{version}-{platform.key}"

@@ -6,6 +6,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "enter": ("enter", "open a shell in a pod, or run a command there; makes the pod if missing"),
     "claude": ("claude", "Claude Code in a pod, in a terminal that lives on"),
     "codex": ("codex", "Codex in a pod, in a terminal that lives on"),
+    "gemini": ("gemini", "Gemini CLI in a pod, in a terminal that lives on"),
+    "grok": ("grok", "Grok in a pod, in a terminal that lives on"),
     "agent": ("builtin", "the built-in agent: a model works in a pod, no other program needed"),
     "run": ("run", "an agent does one task in a pod, to its end, without a terminal"),
     "attach": ("attach_agent", "look at the agent that runs in a pod"),
@@ -55,5 +57,5 @@ MEANT = {
 }
 """What other tools call it."""
 
-PASSES_ARGUMENTS = frozenset({"claude", "codex", "enter", "review", "run"})
+PASSES_ARGUMENTS = frozenset({"claude", "codex", "enter", "gemini", "grok", "review", "run"})
 """Commands that hand everything behind `--` to a program."""

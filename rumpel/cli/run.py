@@ -25,7 +25,8 @@ DESCRIPTION = (
     "on the host then. The result is written to stdout, all else to stderr. In its\n"
     "pod it does things without asking. Ends with 6 when the agent failed, with 124\n"
     "after --timeout. Ctrl-C ends the agent, too; when your terminal is lost it goes\n"
-    "on. What signs it in is taken from the environment: rumpel help claude, codex."
+    "on. What signs it in is taken from the environment: rumpel help claude, codex,\n"
+    "gemini, grok."
 )
 EXAMPLES = (
     ("rumpel run a -p 'Fix the login'", "one task, to its end"),

@@ -71,14 +71,14 @@ async def _begun(
     app, agent, args = begin.app, begin.agent, begin.client.request.args
     version = await _installed(begin, found.platform, is_anew=is_anew)
     context = begin.context(seat)
-    program = agent.path(version, found.platform)
+    command = agent.command(version, found.platform)
     size = args["rows"], args["cols"]
-    files = home_files(agent, seat, found)
+    files = home_files(agent, seat, found, context)
     await sessions.start(
         app,
         where,
         agent.name,
-        [program, *agent.argv(seat, context), *args["argv"]],
+        [*command, *agent.argv(seat, context), *args["argv"]],
         env={
             **await environment(begin, where, seat),
             "RUMPEL_FIFO": f"{where.cwd}/.git/rumpel/fifo",  # where the pod's watcher listens
@@ -89,9 +89,10 @@ async def _begun(
     )
 
 
-def home_files(agent: Agent, seat: Seat, found: sessions.Look) -> dict[str, bytes]:
+def home_files(agent: Agent, seat: Seat, found: sessions.Look, context: str) -> dict[str, bytes]:
     """What has to lie below the home of agents."""
-    own = {f"{agent.name}/{path}": text for path, text in agent.files(seat, found.files).items()}
+    files = agent.files(seat, found.files) | agent.told_files(context)
+    own = {f"{agent.name}/{path}": text for path, text in files.items()}
     return {STATUS_FILE: resource_text("pod_status.sh").encode(), **own}
 
 

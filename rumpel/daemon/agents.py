@@ -102,7 +102,7 @@ async def send(app: App, client: Client) -> dict[str, object]:
     args = client.request.args
     typed = args["text"].replace("\x1b", "") if args["enter"] else args["text"]
     async with app.links.agents.alone(pod.pod_id):
-        await sessions.send(app, where, name, typed.encode(), enter=args["enter"])
+        await sessions.send(app, where, agents.get(name), typed.encode(), enter=args["enter"])
     if args["enter"]:  # who waits next waits for the answer
         app.links.agents.said(address(pod.spec), name, WORKING)
     data = {"name": pod.name, "agent": name}

@@ -100,10 +100,12 @@ async def alive(app: App, where: Where, names: Sequence[str]) -> list[str]:
     return [name for name in names if name in said]
 
 
-async def send(app: App, where: Where, name: str, text: bytes, *, enter: bool) -> None:
+async def send(app: App, where: Where, agent: Agent, text: bytes, *, enter: bool) -> None:
     """With `enter` as a text that is pasted and sent off, else as keys."""
-    keys = ["\r"] if enter else []
-    _raise_for(await _run(app, where, agent_home.argv("send", name, *keys), given=text), name)
+    pause = [str(agent.enter_after_s)] if agent.enter_after_s else []
+    keys = ["\r", *pause] if enter else []
+    command = agent_home.argv("send", agent.name, *keys)
+    _raise_for(await _run(app, where, command, given=text), agent.name)
 
 
 async def capture(app: App, where: Where, name: str, *, with_history: bool) -> str:

@@ -41,6 +41,55 @@ paste() {
     esac
 }
 
+shown() {
+    # What is on the screen; with `all` also what scrolled away. Of screen as ASCII.
+    case $mux in
+    screen)
+        rm -f "$home/.copy"
+        screen -S "$session" -p 0 -X hardcopy ${1:+-h} "$home/.copy" || return
+        tries=0  # screen answers before it has written
+        while [ ! -s "$home/.copy" ] && [ $tries -lt 50 ]; do
+            nap 0.02
+            tries=$((tries + 1))
+        done
+        cat "$home/.copy" && rm -f "$home/.copy"
+        ;;
+    tmux) tmux -S "$socket" capture-pane -p -t "=$session:" ${1:+-S -} ;;
+    esac
+}
+
+nap() { sleep "$1" 2>/dev/null || sleep 1; }
+
+paste_slowly() {
+    # $file, and $file.keys $1 seconds after something new is on the screen. Who is busy takes the
+    # keys for a part of the text all the same: again then, until a hook says that it works.
+    before=$(shown) looks=0
+    paste "$file" || return
+    while [ "$(shown)" = "$before" ] && [ $looks -lt 30 ]; do
+        nap 0.1
+        looks=$((looks + 1))
+    done
+    was=
+    [ ! -s "$state" ] || read -r was <"$state"
+    nap "$1"
+    case $was-$(head -c 7 "$file") in
+    working-* | *[/!])  # it may wait for the end of a turn; a command has no hook
+        paste "$file.keys"
+        return
+        ;;
+    esac
+    rm -f "$state"
+    for _ in 1 2 3; do
+        paste "$file.keys" || return
+        looks=0
+        while [ ! -s "$state" ] && [ $looks -lt 20 ]; do
+            nap 0.1
+            looks=$((looks + 1))
+        done
+        [ ! -s "$state" ] || return 0
+    done
+}
+
 case $verb in
 look)
     # What the daemon wants to know before it starts or attaches; then the files it names.
@@ -62,6 +111,7 @@ start)
     unset RUMPEL_EXEC  # what is started here outlives the exec that starts it
     mkdir -p "$home/$name" && tar -xof - -C "$home" || exit 3
     [ -x "$1" ] || exit 6
+    case ${2-} in /rumpel/agents/*) [ -r "$2" ] || exit 6 ;; esac
     cd "$cwd" || exit 3
     is_alive && exit 0
     rm -f "$home/.status/$name"
@@ -83,9 +133,9 @@ start)
     esac
     ;;
 furnish)
-    # ARGV0; on stdin a tar as for `start`, for an agent that is run without a session.
+    # PROGRAM [SCRIPT]; on stdin a tar as for `start`, for an agent that is run without a session.
     mkdir -p "$home/$name" && tar -xof - -C "$home" || exit 3
-    [ -x "$1" ] || exit 6
+    [ -x "$1" ] && [ -r "${2:-$1}" ] || exit 6
     rm -f "$home/.status/$name"
     ;;
 lend)
@@ -128,18 +178,25 @@ attach)
     esac
     ;;
 send)
-    # What is on stdin, as keys; with KEYS: as a text that is pasted, then KEYS. Between the marks
-    # of a paste it is a text however fast it comes, so an Enter behind them is one.
+    # What is on stdin, as keys; with KEYS: as a text that is pasted, then KEYS. Between the marks of
+    # a paste it is a text however fast it comes, so an Enter behind them is one; not for who takes
+    # a PAUSE for the difference: KEYS come so many seconds after the text is on the screen.
     is_alive || exit 5
-    file=$home/.paste.$$
+    file=$home/.paste.$$ state=$home/.status/$name
     if [ -z "${1:-}" ]; then
         cat >"$file" && paste "$file"
         code=$?
     else
-        { printf '\033[200~' && cat && printf '\033[201~'; } >"$file" && paste "$file" &&
-            printf '%s' "$1" >"$file.keys" && paste "$file.keys"
+        { printf '\033[200~' && cat && printf '\033[201~'; } >"$file"
+        printf '%s' "$1" >"$file.keys"
+        if [ -n "${2:-}" ]; then
+            paste_slowly "$2"
+        else
+            paste "$file" && paste "$file.keys"
+        fi
         code=$?
-        [ ! -d "$home/.status" ] || echo working >"$home/.status/$name"
+        [ ! -d "$home/.status" ] || { [ -n "${2:-}" ] && [ -s "$state" ]; } ||
+            echo working >"$state"
     fi
     # screen answers before it has read the files; an answer to a question comes after that.
     [ "$mux" != screen ] || screen -S "$session" -Q info >/dev/null 2>&1
@@ -154,18 +211,7 @@ capture)
     screen-)
         size=$(screen -S "$session" -Q info) size=${size#*/(} && echo "draw ${size%%)*}"
         ;;
-    screen-all)
-        rm -f "$home/.copy"
-        screen -S "$session" -p 0 -X hardcopy -h "$home/.copy" || exit 5
-        tries=0  # screen answers before it has written
-        while [ ! -s "$home/.copy" ] && [ $tries -lt 50 ]; do
-            sleep 0.02 2>/dev/null || sleep 1
-            tries=$((tries + 1))
-        done
-        echo text && cat "$home/.copy" && rm -f "$home/.copy"
-        ;;
-    tmux-) echo text && tmux -S "$socket" capture-pane -p -t "=$session:" ;;
-    tmux-all) echo text && tmux -S "$socket" capture-pane -p -t "=$session:" -S - ;;
+    *) echo text && shown "${1:-}" || exit 5 ;;
     esac
     ;;
 draw)

@@ -1,4 +1,4 @@
-"""A model that answers on loopback in the shapes of the real API: text, and a tool loop.
+"""A model that answers on loopback in the shapes of the real APIs: text, and a tool loop.
 
 What it does is said by the last thing a person wrote: `please-run: COMMAND` has the agent run the
 command and then say DONE, `please-fail: STATUS` is answered with that error; anything else is
@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.support import fake_responses
+from tests.support import fake_chat, fake_gemini, fake_responses
 
 MARK, FAIL = "please-run: ", "please-fail: "
+GEMINI, CHAT = "/v1beta/models/", "/v1/chat/completions"
 
 
 class Model(ThreadingHTTPServer):
@@ -28,6 +29,8 @@ class Model(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[tuple[dict[str, str], dict[str, Any]]] = []
         """Headers (lower-case) and bodies of what was asked."""
+        self.limited = 0
+        """So many were told to come again later."""
 
     @property
     def url(self) -> str:
@@ -46,12 +49,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])) or b"{}")
-        if not self.path.startswith(("/v1/messages", "/v1/responses")):
+        if not self.path.startswith(("/v1/messages", "/v1/responses", GEMINI, CHAT)):
             self._json(200, {})
             return
         self.server.asked.append(({k.lower(): v for k, v in self.headers.items()}, body))
         if self.path.startswith("/v1/responses"):
             self._responses(body)
+            return
+        if self.path.startswith(GEMINI):
+            self._gemini(body)
+            return
+        if self.path.startswith(CHAT):
+            self._chat(body)
             return
         if "count_tokens" in self.path:
             self._json(200, {"input_tokens": 10})
@@ -74,13 +83,40 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._stream(fake_responses.events(body))
 
+    def _gemini(self, body: dict[str, Any]) -> None:
+        model, _, way = self.path.removeprefix(GEMINI).partition(":")
+        if refused := fake_gemini.failure(body, self.server.limited):
+            self.server.limited += refused[0] == 429
+            self._json(*refused)
+            return
+        pieces = fake_gemini.answers(body, model)
+        if way.startswith("streamGenerateContent"):
+            said = (("", piece) for piece in pieces)
+            self._stream(said, is_cut=fake_gemini.is_cut(body))
+        else:
+            self._json(200, next(pieces))
+
+    def _chat(self, body: dict[str, Any]) -> None:
+        if refused := fake_chat.failure(body, self.server.limited):
+            self.server.limited += refused[0] == 429
+            self._json(*refused)
+        else:
+            said = (("", piece) for piece in fake_chat.answers(body))
+            self._stream(said, is_cut=fake_chat.is_cut(body))
+
     def log_message(self, format: str, *args: object) -> None:
         """Nothing on the test's output."""
 
-    def _stream(self, said: Iterable[tuple[str, dict[str, Any]]]) -> None:
-        text = "".join(f"event: {kind}\ndata: {json.dumps(data)}\n\n" for kind, data in said)
-        self._head(200, len(text.encode()), "text/event-stream")
+    def _stream(
+        self, said: Iterable[tuple[str, dict[str, Any] | str]], *, is_cut: bool = False
+    ) -> None:
+        """With `is_cut` the connection ends before the answer does."""
+        named = ((f"event: {kind}\n" if kind else "", data) for kind, data in said)
+        texts = ((name, one if isinstance(one, str) else json.dumps(one)) for name, one in named)
+        text = "".join(f"{name}data: {data}\n\n" for name, data in texts)
+        self._head(200, len(text.encode()) + 1000 * is_cut, "text/event-stream")
         self.wfile.write(text.encode())
+        self.close_connection = self.close_connection or is_cut
 
     def _json(self, status: int, value: object) -> None:
         text = json.dumps(value).encode()

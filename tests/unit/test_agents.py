@@ -111,7 +111,9 @@ def test_a_package_becomes_read_only_files_of_root(tmp_path: Path) -> None:
         [("package/bin/tool", b"run", 0o4777), ("package/README", b"text", 0o600)],
         link="/etc/passwd",
     )
-    npm.unpack(source, tmp_path / "a.tar", folder="tool/1.0.0-x64", mark=".whole")
+    npm.unpack(
+        source, tmp_path / "a.tar", folder="tool/1.0.0-x64", program="bin/tool", mark=".whole"
+    )
     with tarfile.open(tmp_path / "a.tar") as tar:
         found = [(item.name, item.mode, item.uid, item.type) for item in tar.getmembers()]
     assert found == [
@@ -125,7 +127,7 @@ def test_a_package_becomes_read_only_files_of_root(tmp_path: Path) -> None:
 def test_a_package_that_reaches_out_is_refused(tmp_path: Path, name: str) -> None:
     source = packed(tmp_path / "a.tgz", [(name, b"", 0o644)])
     with pytest.raises(RumpelError, match="a package holds a file"):
-        npm.unpack(source, tmp_path / "a.tar", folder="f", mark="m")
+        npm.unpack(source, tmp_path / "a.tar", folder="f", program="x", mark="m")
 
 
 def test_a_screen_is_drawn_from_what_was_written() -> None:

@@ -166,4 +166,4 @@ def test_what_is_no_package_is_not_unpacked(tmp_path: Path, kept: int | None) ->
     data = b"junk" * 1000 if kept is None else tarball()[:kept]
     (tmp_path / "a.tgz").write_bytes(data)
     with pytest.raises(RumpelError, match="cannot be unpacked"):
-        npm.unpack(tmp_path / "a.tgz", tmp_path / "a.tar", folder="f", mark="m")
+        npm.unpack(tmp_path / "a.tgz", tmp_path / "a.tar", folder="f", program="x", mark="m")

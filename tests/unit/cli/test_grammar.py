@@ -8,6 +8,7 @@ import shlex
 import pytest
 
 from rumpel import verbs
+from rumpel.agents import AGENTS
 from rumpel.cli import grammar, parser
 from rumpel.cli.commands import ALIASES, COMMANDS, MEANT
 from rumpel.cli.plain import Arguments
@@ -85,10 +86,8 @@ def test_help_explains_every_option_and_fits_80_columns(
 
 def test_what_is_sent_is_what_the_daemon_takes() -> None:
     """Each command's request is checked on arrival: the two tables must agree."""
-    agents = {"claude", "codex"}
-    assert set(verbs.VERBS) >= set(COMMANDS) - {"completions", "daemon", "help"} - agents | {
-        "agent"
-    }
+    others = {"completions", "daemon", "help", *AGENTS}
+    assert set(verbs.VERBS) >= set(COMMANDS) - others | {"agent"}
 
 
 def test_no_abbreviated_options() -> None:
