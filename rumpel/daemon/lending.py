@@ -163,7 +163,7 @@ class Lending:
     async def _hand_late(self, pod: Pod, source: Source, known: Known) -> None:
         """Tried again soon when it fails."""
         key = pod.pod_id, source.agent
-        if self._not_before.get(key, 0.0) > time.monotonic():
+        if self._not_before.get(key, 0.0) > time.monotonic() or self._is_begun(pod):
             return
         if not self._runs(pod):
             await self._forget(pod, source.agent)
@@ -191,7 +191,7 @@ class Lending:
         """Those of them where it is alive, or nobody knows; the others need nothing any more."""
 
         async def lives(pod: Pod) -> bool:
-            if self._app.links.agents.running.get(pod.pod_id) == agent:
+            if self._app.links.agents.running.get(pod.pod_id) == agent or self._is_begun(pod):
                 return True
             if self._runs(pod):
                 try:
@@ -206,6 +206,10 @@ class Lending:
 
         found = await asyncio.gather(*(lives(pod) for pod in pods))
         return [pod for pod, is_alive in zip(pods, found, strict=True) if is_alive]
+
+    def _is_begun(self, pod: Pod) -> bool:
+        """An agent is started there just now: that it is not alive yet says nothing."""
+        return self._app.links.agents.alone(pod.pod_id).locked()
 
     def _runs(self, pod: Pod) -> bool:
         """False when it certainly does not."""

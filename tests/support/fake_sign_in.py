@@ -25,6 +25,8 @@ REFUSED = {"type": "authentication_error", "message": "OAuth token has expired."
 
 
 class Server(fake_api.Model):
+    request_queue_size = 128
+
     def __init__(self, lasts_s: float = 3600.0) -> None:
         super().__init__()
         self.RequestHandlerClass = Handler
