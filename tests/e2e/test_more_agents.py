@@ -226,7 +226,10 @@ def test_what_cannot_be_started_is_said(project: Project, case: Case, what: str)
 
 def _is_there(project: Project, case: Case) -> None:
     """Before that it takes nothing that is typed."""
-    project.wait_until(lambda: case.is_there in _shown(project), "it is there")
+    try:
+        project.wait_until(lambda: case.is_there in _shown(project), "it is there", timeout_s=90)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{_shown(project)}") from None
 
 
 def _shown(project: Project) -> str:
