@@ -14,9 +14,11 @@ from rumpel.agents.headless import Usage, count_of, text_of
 from rumpel.builtin import prices, retry, turns
 from rumpel.builtin.model import Answered, Call, ModelError, Question, Result, Results, Said
 
+NAME = "anthropic"
 MOST_TOKENS = 32_000
 """Of one answer. Every model in use may write as many."""
 CONNECT_S, SILENT_S = 15.0, 900.0
+THINKING = ("thinking", "redacted_thinking")
 LATER = frozenset({"overloaded_error", "rate_limit_error", "api_error", "timeout_error"})
 """Errors in the middle of an answer, that has begun with 200."""
 BROKEN = {
@@ -41,6 +43,13 @@ class Claude:
         self._client.close()
 
     def ask(self, question: Question, on_text: Callable[[str], None]) -> Answered:
+        with _errors():
+            answer = self._asked(question, on_text)
+        if not question.is_streamed:
+            on_text(answer.text)
+        return answer
+
+    def _asked(self, question: Question, on_text: Callable[[str], None]) -> Answered:
         request = {
             "model": question.model,
             "max_tokens": MOST_TOKENS,
@@ -52,24 +61,21 @@ class Claude:
             ],
             "cache_control": {"type": "ephemeral"},
         }
-        with _errors():
-            if question.is_streamed:
-                with self._client.messages.create(**request, stream=True) as stream:
-                    message = collected((event.to_dict() for event in stream), on_text)
-            else:
-                message = self._client.messages.create(**request).to_dict()
-        answer = answered(question.model, message)
-        if not question.is_streamed:
-            on_text(answer.text)
-        return answer
+        if question.is_streamed:
+            with self._client.messages.create(**request, stream=True) as stream:
+                message = collected((event.to_dict() for event in stream), on_text)
+        else:
+            message = self._client.messages.create(**request).to_dict()
+        return answered(question.model, message)
 
 
 def messages(question: Question) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for turn in turns.told(question.entries, question.model):
+    for turn in turns.told(question.entries, question.model, NAME):
         if isinstance(turn, Answered):
-            if turn.raw:  # an answer of nothing is no message
-                found.append({"role": "assistant", "content": list(turn.raw)})
+            blocks = _blocks(turn)
+            if blocks:  # an answer of nothing is no message
+                found.append({"role": "assistant", "content": blocks})
         elif isinstance(turn, Results):
             found.append({"role": "user", "content": [_result(one) for one in turn.results]})
         elif isinstance(turn, Said):
@@ -77,6 +83,14 @@ def messages(question: Question) -> list[dict[str, Any]]:
         else:
             found.append({"role": "assistant", "content": [_text(turn.text)]})
     return found
+
+
+def _blocks(answer: Answered) -> list[Mapping[str, Any]]:
+    """A message that ends with thinking is refused: what came of it is missing."""
+    blocks = [block for block in answer.raw if _is_whole(block)]
+    while blocks and blocks[-1].get("type") in THINKING:
+        blocks.pop()
+    return blocks
 
 
 def _text(text: str) -> dict[str, Any]:
@@ -155,6 +169,7 @@ def answered(model: str, message: Mapping[str, Any]) -> Answered:
         output=count_of(usage.get("output_tokens")),
     )
     return Answered(
+        provider=NAME,
         model=model,
         raw=blocks,
         text="\n".join(block["text"] for block in blocks if block.get("type") == "text"),
@@ -166,8 +181,8 @@ def answered(model: str, message: Mapping[str, Any]) -> Answered:
 
 
 def _is_whole(block: Mapping[str, Any]) -> bool:
-    """Text of nothing is answered, and refused when it is sent back."""
-    return block.get("type") != "text" or bool(block.get("text"))
+    """Text of nothing, or of blanks, is answered, and refused when it is sent back."""
+    return block.get("type") != "text" or bool(str(block.get("text") or "").strip())
 
 
 @contextmanager
@@ -184,11 +199,12 @@ def _errors() -> Iterator[None]:
             may_again=later or (status != 200 and retry.may_again(status, headers)),
             wait_s=retry.wait_s(headers),
             needs_login=status in (401, 403),
+            is_refused=status in retry.REFUSED,
         ) from error
     except anthropic.APITimeoutError as error:
         raise ModelError("Anthropic does not answer", may_again=True) from error
     except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
         raise ModelError("the connection to Anthropic was lost", may_again=True) from error
-    except (anthropic.AnthropicError, ValueError, KeyError, TypeError) as error:
+    except (anthropic.AnthropicError, *retry.ODD) as error:
         what = text_of(f"Anthropic answered something odd: {error}", 1000)
         raise ModelError(what, may_again=False) from error

@@ -17,6 +17,7 @@ from rumpel.agents.headless import Usage, count_of, text_of
 from rumpel.builtin import prices, retry, turns
 from rumpel.builtin.model import Answered, Call, ModelError, Question, Result, Results, Said
 
+NAME = "gemini"
 SILENT_MS = 900_000
 BROKEN = {
     "MAX_TOKENS": "its answer was too long",
@@ -47,22 +48,25 @@ class Gemini:
         self._client.close()
 
     def ask(self, question: Question, on_text: Callable[[str], None]) -> Answered:
+        with _errors():
+            answer = self._asked(question, on_text)
+        if not question.is_streamed:
+            on_text(answer.text)
+        return answer
+
+    def _asked(self, question: Question, on_text: Callable[[str], None]) -> Answered:
         config = types.GenerateContentConfig(
             system_instruction=question.system,
             tools=[types.Tool(function_declarations=[_declared(t) for t in question.tools])],
             automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         )
         request = {"model": question.model, "contents": contents(question), "config": config}
-        with _errors():
-            if question.is_streamed:
-                stream = self._client.models.generate_content_stream(**request)
-                chunks = list(_heard(stream, on_text))
-            else:
-                chunks = [_plain(self._client.models.generate_content(**request))]
-        answer = answered(question.model, chunks)
-        if not question.is_streamed:
-            on_text(answer.text)
-        return answer
+        if question.is_streamed:
+            stream = self._client.models.generate_content_stream(**request)
+            chunks = list(_heard(stream, on_text))
+        else:
+            chunks = [_plain(self._client.models.generate_content(**request))]
+        return answered(question.model, chunks)
 
 
 def _declared(tool: Any) -> types.FunctionDeclaration:
@@ -100,7 +104,7 @@ def _candidate(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def contents(question: Question) -> list[types.Content]:
     found: list[tuple[str, list[Any]]] = []
-    for turn in turns.told(question.entries, question.model):
+    for turn in turns.told(question.entries, question.model, NAME):
         if isinstance(turn, Answered):
             if turn.raw:
                 found.append(("model", [dict(part) for part in turn.raw]))
@@ -151,6 +155,7 @@ def answered(model: str, chunks: list[dict[str, Any]]) -> Answered:
         + count_of(usage.get("thoughtsTokenCount")),
     )
     return Answered(
+        provider=NAME,
         model=model,
         raw=parts,
         text="".join(part.get("text", "") for part in parts if not part.get("thought")),
@@ -194,12 +199,13 @@ def _errors() -> Iterator[None]:
             wait_s=_delay(error.details) if wait_s is None else wait_s,
             # A bad key is a bad request here.
             needs_login=error.code in (401, 403) or "API_KEY_INVALID" in str(error.details),
+            is_refused=error.code in retry.REFUSED,
         ) from error
     except httpx2.TimeoutException as error:
         raise ModelError("Gemini does not answer", may_again=True) from error
     except httpx2.HTTPError as error:
         raise ModelError("the connection to Gemini was lost", may_again=True) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except retry.ODD as error:
         what = text_of(f"Gemini answered something odd: {error}", 1000)
         raise ModelError(what, may_again=False) from error
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from rumpel import paths
 from rumpel.agents.headless import Usage
+from rumpel.builtin.clean import cleaned
 from rumpel.builtin.model import Answered, Call, Entry, Result, Results, Said
 from rumpel.errors import ConfigError, Conflict, NotFound
 
@@ -27,7 +28,7 @@ FOLDER = "agent"
 MOST_BYTES = 64 << 20
 """Of one conversation: far more than any model reads."""
 MOST_KEPT = 50
-"""Of a pod; the oldest make room."""
+"""Of a pod; those that were not used for the longest time make room."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,7 +41,10 @@ class Conversation:
     @property
     def model(self) -> str | None:
         """That answered last, as it can be asked for again."""
-        return next((e.model for e in reversed(self.entries) if isinstance(e, Answered)), None)
+        last = next((e for e in reversed(self.entries) if isinstance(e, Answered)), None)
+        if last is None:
+            return None
+        return f"{last.provider}/{last.model}" if last.provider else last.model
 
     @property
     def first(self) -> str:
@@ -52,6 +56,7 @@ class Conversation:
 
     def add(self, entry: Entry) -> None:
         """Written down before it counts. Raises Conflict when there is no room for more."""
+        entry = cleaned(entry)
         kind = {Said: "said", Answered: "answered", Results: "results"}[type(entry)]
         line = json.dumps({"kind": kind, **asdict(entry)}).encode() + b"\n"
         if self.size + len(line) > MOST_BYTES:
@@ -60,6 +65,9 @@ class Conversation:
                 hint="--new begins another one",
             )
         _append(self.path, line)
+        if not self.size:
+            for old in _used(self.path.parent)[:-MOST_KEPT]:
+                (self.path.parent / f"{old}.jsonl").unlink(missing_ok=True)
         self.size += len(line)
         self.entries.append(entry)
 
@@ -69,19 +77,25 @@ def folder(pod_id: str) -> Path:
 
 
 def numbers(pod_id: str) -> list[int]:
-    """Of the conversations there are, the oldest first."""
+    """Of the conversations there are, the smallest first."""
+    return sorted(_used(folder(pod_id)))
+
+
+def _used(folder: Path) -> list[int]:
+    """Their numbers, the one that was used last at the end."""
+    found: list[tuple[int, int]] = []
     with contextlib.suppress(FileNotFoundError):
-        names = [entry.name for entry in folder(pod_id).iterdir()]
-        return sorted(int(n[:-6]) for n in names if n.endswith(".jsonl") and n[:-6].isdecimal())
-    return []
+        for entry in os.scandir(folder):
+            stem, _, kind = entry.name.rpartition(".")
+            if kind == "jsonl" and stem.isdecimal():
+                with contextlib.suppress(FileNotFoundError):
+                    found.append((entry.stat(follow_symlinks=False).st_mtime_ns, int(stem)))
+    return [number for _, number in sorted(found)]
 
 
 def begin(pod_id: str) -> Conversation:
     """A new one; nothing is written before it holds something."""
-    known = numbers(pod_id)
-    for old in known[: max(len(known) - MOST_KEPT + 1, 0)]:
-        (folder(pod_id) / f"{old}.jsonl").unlink(missing_ok=True)
-    number = max(known, default=0) + 1
+    number = max(numbers(pod_id), default=0) + 1
     return Conversation(number=number, path=folder(pod_id) / f"{number}.jsonl")
 
 
@@ -104,7 +118,8 @@ def load(pod_id: str, number: int) -> Conversation:
 
 
 def newest(pod_id: str) -> Conversation | None:
-    known = numbers(pod_id)
+    """The one that was used last."""
+    known = _used(folder(pod_id))
     return load(pod_id, known[-1]) if known else None
 
 
@@ -138,7 +153,7 @@ def _append(path: Path, line: bytes) -> None:
 def _entry(line: bytes) -> Entry | None:
     try:
         value = json.loads(line)
-        return _made(value) if isinstance(value, dict) else None
+        return cleaned(_made(value)) if isinstance(value, dict) else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
@@ -151,6 +166,7 @@ def _made(value: Mapping[str, Any]) -> Entry | None:
             return Results(tuple(Result(**one) for one in value["results"]))
         case "answered":
             return Answered(
+                provider=value.get("provider", ""),
                 model=value["model"],
                 raw=value["raw"],
                 text=value["text"],

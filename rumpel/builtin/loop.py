@@ -7,9 +7,19 @@ from dataclasses import dataclass, field
 
 from rumpel.agents.headless import Again, Ended, Event, Spent, Text, ToolFailed, Usage
 from rumpel.agents.headless import Tool as Used
-from rumpel.builtin import retry, tools, turns
+from rumpel.builtin import clean, retry, tools, turns
 from rumpel.builtin.history import Conversation
-from rumpel.builtin.model import Answered, Call, Pod, Provider, Question, Result, Results, Said
+from rumpel.builtin.model import (
+    Answered,
+    Call,
+    ModelError,
+    Pod,
+    Provider,
+    Question,
+    Result,
+    Results,
+    Said,
+)
 
 CUT = "your answer was cut off before this call was whole: nothing was done"
 
@@ -31,6 +41,8 @@ class Total:
     usage: Usage = field(default_factory=Usage)
     cost_usd: float | None = 0.0
     """None: of some of it nobody knows the price."""
+    is_least: bool = False
+    """Answers broke off, of which nobody says what they took: there is more than this."""
 
     def add(self, answer: Answered) -> None:
         self.answers += 1
@@ -60,11 +72,14 @@ class Agent:
     total: Total = field(default_factory=Total)
     is_streamed: bool = True
 
-    def turn(self, prompt: str, before: str = "") -> Ended:
+    def turn(
+        self, prompt: str, before: str = "", is_kept: Callable[[], None] = lambda: None
+    ) -> Ended:
         """What it came to. Raises ModelError, and KeyboardInterrupt when the person stopped it:
-        the conversation can go on afterwards.
+        the conversation can go on afterwards. `is_kept` is called once the prompt is written down.
         """
         self.conversation.add(Said(text=prompt, before=before))
+        is_kept()
         while True:
             limit = self._used_up()
             if limit:
@@ -87,12 +102,31 @@ class Agent:
             is_streamed=self.is_streamed,
         )
         answer = retry.asked(
-            lambda: self.provider.ask(question, self.on_text),
+            lambda: self._once(question),
             tell=lambda text: self.tell(Again(text=text)),
         )
         self.conversation.add(answer)
         self.total.add(answer)
         return answer
+
+    def _once(self, question: Question) -> Answered:
+        has_begun = False
+
+        def heard(piece: str) -> None:
+            nonlocal has_begun
+            has_begun = True
+            self.on_text(piece)
+
+        try:
+            return clean.cleaned(self.provider.ask(question, heard))
+        except clean.TooDeep as error:
+            self.total.is_least = True
+            raise ModelError(
+                f"the model answered something odd: {error}", may_again=False
+            ) from error
+        except (ModelError, KeyboardInterrupt):
+            self.total.is_least |= has_begun
+            raise
 
     def _run(self, answer: Answered) -> None:
         """One after the other: what they do may depend on each other. Each gets its result, also

@@ -49,6 +49,8 @@ class Said:
 class Answered:
     """By a model."""
 
+    provider: str = ""
+    """Its name; empty in conversations from before it was kept."""
     model: str
     raw: Sequence[Mapping[str, Any]]
     text: str
@@ -115,12 +117,16 @@ class ModelError(RumpelError):
         may_again: bool,
         wait_s: float | None = None,
         needs_login: bool = False,
+        is_refused: bool = False,
     ) -> None:
-        """`may_again`: asked later it may be answered; `wait_s`: so long it said to wait."""
+        """`may_again`: asked later it may be answered; `wait_s`: so long it said to wait;
+        `is_refused`: the question as it is will never be answered.
+        """
         super().__init__(message)
         self.may_again = may_again
         self.wait_s = wait_s
         self.needs_login = needs_login
+        self.is_refused = is_refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

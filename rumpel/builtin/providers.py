@@ -79,20 +79,37 @@ def choose(model: str | None, before: str | None, env: Mapping[str, str]) -> Cho
     """The model that was asked for, else that of the conversation, else the default of the first
     provider with a key.
 
-    `model` may begin with `PROVIDER/`. Raises UsageError, ConfigError when nothing signs us in.
+    Each may begin with `PROVIDER/`. What was said to one company is told to another only when
+    `model` says so. Raises UsageError, ConfigError when nothing signs us in.
     """
     if model is not None:
         return _choice(*_split(model), env)
-    signed = [name for name, known in PROVIDERS.items() if _secret(known, env)]
-    last = None if before is None else _found(before)
-    if last is not None and last[0] in signed:
-        return _choice(*last, env)
-    if not signed:
+    if before is not None:
+        return _same(before, env)
+    signed = next((name for name, known in PROVIDERS.items() if _secret(known, env)), None)
+    if signed is None:
         raise ConfigError(
             "nothing signs the built-in agent in",
             hint="set ANTHROPIC_API_KEY, GEMINI_API_KEY or XAI_API_KEY",
         )
-    return _choice(signed[0], PROVIDERS[signed[0]].default, env)
+    return _choice(signed, PROVIDERS[signed].default, env)
+
+
+def _same(before: str, env: Mapping[str, str]) -> Choice:
+    """Raises ConfigError."""
+    hint = "-m MODEL tells it another one, --new begins without it"
+    found = _found(before)
+    if found is None:
+        what = f"this conversation was with {before}, of a provider that is not known"
+        raise ConfigError(what, hint=hint)
+    provider, model = found
+    known = PROVIDERS[provider]
+    if not _secret(known, env):
+        raise ConfigError(
+            f"this conversation was with {model}, and nothing signs us in at {known.title}",
+            hint=f"set {' or '.join(known.keys)}; {hint}",
+        )
+    return _choice(provider, model, env)
 
 
 def check(choice: Choice) -> None:
@@ -172,7 +189,13 @@ def _choice(provider: str, model: str, env: Mapping[str, str]) -> Choice:
 
 
 def _secret(known: Known, env: Mapping[str, str]) -> dict[str, str]:
+    """Raises ConfigError for what cannot be sent; a library would call it a lost connection."""
     for name, taken_as in known.keys.items():
         if value := env.get(name, "").strip():
+            if not (value.isascii() and value.isprintable()):
+                raise ConfigError(
+                    f"{name} is no key: there are line breaks or other characters in it",
+                    hint=f"set {name} to the key alone",
+                )
             return {taken_as: value}
     return {}

@@ -22,6 +22,10 @@ FIRST_S, LONGEST_S = 0.5, 8.0
 MOST_WAIT_S = 600.0
 """Who is told to wait longer would rather know."""
 AGAIN = frozenset({408, 409, 429})
+REFUSED = frozenset({400, 413})
+"""The question as it is: too long, or broken."""
+ODD = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What comes of an answer that is none, such as a page of a proxy; also deep in the libraries."""
 
 
 def may_again(status: int, headers: Mapping[str, str]) -> bool:

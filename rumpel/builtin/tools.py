@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rumpel.agents.headless import text_of
+from rumpel.builtin.clean import cleaned
 from rumpel.builtin.model import Call, Pod, Ran, Result, Tool
 from rumpel.errors import RumpelError
 
@@ -46,20 +47,37 @@ tail -n +"$2" <"$1" | head -n "$3"
 # By git, which every pod has.
 WHOLE = PLAIN + 'git hash-object --stdin <"$1" || exit 3; head -c "$2" <"$1"'
 # Taken whole before the file is touched: a stream that is cut must not leave half of it. Written
-# through what is there, which keeps its mode and its owner.
+# through what is there, which keeps its mode, its owner and its links. What was in it is kept until
+# that is done, since a disk may be full; what is large makes more room than it needs.
 WRITE = """\
 set -e
 case $1 in -*) set -- "./$1" "$2" "$3" ;; esac
 if [ -e "$1" ] && [ ! -f "$1" ]; then echo "$1 is no plain file" >&2; exit 3; fi
-if [ -n "$3" ] && [ "$(git hash-object --stdin <"$1")" != "$3" ]; then
-  echo "$1 was changed meanwhile: read it again" >&2; exit 3
-fi
-new=$(mktemp)
-trap 'rm -f "$new"' EXIT
+new=$(mktemp) old=
+trap 'rm -f "$new" ${old:+"$old"}' EXIT
 cat >"$new"
 [ "$(($(wc -c <"$new")))" = "$2" ] || { echo "it did not arrive whole" >&2; exit 3; }
 mkdir -p -- "$(dirname "$1")"
-cat "$new" >"$1"
+if [ -r "$1" ] && [ "$(($(wc -c <"$1")))" -le 16777216 ]; then
+  old=$(mktemp)
+  cat "$1" >"$old"
+fi
+if [ -n "$3" ] && [ "$(git hash-object --stdin <"$1")" != "$3" ]; then
+  echo "$1 was changed meanwhile: read it again" >&2; exit 3
+fi
+[ -e "$1" ] || [ -L "$1" ] || made=1
+trap '' HUP INT TERM
+cat "$new" >"$1" && exit 0
+if [ -n "${made:-}" ]; then rm -f -- "$1"; exit 3; fi
+[ -n "$old" ] || { echo "what was in $1 may be lost" >&2; exit 3; }
+if [ "$(git hash-object --stdin <"$1")" = "$(git hash-object --stdin <"$old")" ] ||
+  cat "$old" >"$1"
+then
+  echo "$1 is as it was" >&2; exit 3
+fi
+echo "what was in $1 is in $old now" >&2
+old=
+exit 3
 """
 SEARCH = """\
 case $2 in -*) set -- "$1" "./$2" ;; esac
@@ -151,7 +169,7 @@ def run(pod: Pod, call: Call) -> Result:
     try:
         if tool is None:
             raise Wrong(f"there is no tool {call.name}: {', '.join(RUN)}")
-        text = tool(pod, call.arguments)
+        text = tool(pod, cleaned(call.arguments))
     except Wrong as wrong:
         return Result(id=call.id, name=call.name, text=wrong.message, is_error=True)
     return Result(id=call.id, name=call.name, text=text)
@@ -167,7 +185,7 @@ def detail(call: Call) -> str:
 
 def _bash(pod: Pod, given: Mapping[str, Any]) -> str:
     command = _string(given, "command")
-    if len(command.encode()) > MOST_COMMAND or "\0" in command:
+    if len(command.encode("utf-8", "replace")) > MOST_COMMAND or "\0" in command:
         raise Wrong(f"a command has at most {MOST_COMMAND} bytes and no NUL: write a file first")
     timeout_s = min(max(_number(given, "timeout_s", BASH_S), 1), MOST_BASH_S)
     argv = ["/bin/sh", "-c", BASH, "sh", command]

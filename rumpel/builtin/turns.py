@@ -24,7 +24,7 @@ class Foreign:
 Turn: TypeAlias = Said | Foreign | Answered | Results
 
 
-def told(entries: Sequence[Entry], model: str) -> Iterator[Turn]:
+def told(entries: Sequence[Entry], model: str, provider: str = "") -> Iterator[Turn]:
     """Turns in order; each Answered has been answered by `model`, and its calls have results.
 
     Whatever a crash or a damaged file left: calls without results, results without calls.
@@ -36,7 +36,7 @@ def told(entries: Sequence[Entry], model: str) -> Iterator[Turn]:
         if open_calls and not fits:
             yield _results(Results(stopped(open_calls)), is_own=is_own)
         if isinstance(entry, Answered):
-            is_own = entry.model == model
+            is_own = _is_by(entry, model, provider)
             yield entry if is_own else Foreign(_as_text(entry))
         elif isinstance(entry, Results):
             yield _results(entry, is_own=is_own and fits and bool(open_calls))
@@ -49,6 +49,12 @@ def told(entries: Sequence[Entry], model: str) -> Iterator[Turn]:
 
 def _ids(of: Sequence[Call] | Sequence[Result]) -> list[str]:
     return [one.id for one in of]
+
+
+def _is_by(answer: Answered, model: str, provider: str) -> bool:
+    """Two companies may have a model of the same name."""
+    is_same = not provider or not answer.provider or answer.provider == provider
+    return answer.model == model and is_same
 
 
 def stopped(calls: Sequence[Call]) -> tuple[Result, ...]:

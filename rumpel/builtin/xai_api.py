@@ -7,6 +7,7 @@ back with each question; its older chat API has no place for that.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,7 @@ from rumpel.agents.headless import Usage, count_of, text_of
 from rumpel.builtin import prices, retry, turns
 from rumpel.builtin.model import Answered, Call, ModelError, Question, Results, Said
 
+NAME = "xai"
 URL = "https://api.x.ai/v1"
 CONNECT_S, SILENT_S = 15.0, 900.0
 LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
@@ -29,21 +31,28 @@ BROKEN = {
 
 class Grok:
     def __init__(self, secret: Mapping[str, str], base_url: str | None) -> None:
-        self._client = openai.OpenAI(
-            api_key=secret["api_key"],
-            base_url=base_url or URL,
-            # What is set for OpenAI is not for xAI.
-            organization="",
-            project="",
-            max_retries=0,  # retry.py
-            timeout=openai.Timeout(SILENT_S, connect=CONNECT_S),
-        )
+        with _without_openai():
+            self._client = openai.OpenAI(
+                api_key=secret["api_key"],
+                base_url=base_url or URL,
+                organization="",
+                project="",
+                max_retries=0,  # retry.py
+                timeout=openai.Timeout(SILENT_S, connect=CONNECT_S),
+            )
 
     def close(self) -> None:
         """Let go of its connections."""
         self._client.close()
 
     def ask(self, question: Question, on_text: Callable[[str], None]) -> Answered:
+        with _errors():
+            answer = self._asked(question, on_text)
+        if not question.is_streamed:
+            on_text(answer.text)
+        return answer
+
+    def _asked(self, question: Question, on_text: Callable[[str], None]) -> Answered:
         request = {
             "model": question.model,
             "instructions": question.system,
@@ -62,21 +71,31 @@ class Grok:
             "store": False,
             "prompt_cache_key": question.conversation,
         }
-        with _errors():
-            if question.is_streamed:
-                with self._client.responses.create(**request, stream=True) as stream:
-                    response = collected((event.to_dict() for event in stream), on_text)
-            else:
-                response = self._client.responses.create(**request).to_dict()
-        answer = answered(question.model, response)
-        if not question.is_streamed:
-            on_text(answer.text)
-        return answer
+        if question.is_streamed:
+            with self._client.responses.create(**request, stream=True) as stream:
+                response = collected((event.to_dict() for event in stream), on_text)
+        else:
+            response = self._client.responses.create(**request).to_dict()
+        return answered(question.model, response)
+
+
+@contextmanager
+def _without_openai() -> Iterator[None]:
+    """What is set for OpenAI (headers, which may sign us in, and more) is not for xAI; its library
+    reads it where a client is made.
+    """
+    kept = {name: value for name, value in os.environ.items() if name.startswith("OPENAI_")}
+    for name in kept:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def items(question: Question) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for turn in turns.told(question.entries, question.model):
+    for turn in turns.told(question.entries, question.model, NAME):
         if isinstance(turn, Answered):
             found += (dict(item) for item in turn.raw)
         elif isinstance(turn, Results):
@@ -120,6 +139,7 @@ def answered(model: str, response: Mapping[str, Any]) -> Answered:
     )
     reason = (response.get("incomplete_details") or {}).get("reason")
     return Answered(
+        provider=NAME,
         model=model,
         raw=output,
         text="\n".join(_texts(output)),
@@ -158,6 +178,7 @@ def _errors() -> Iterator[None]:
             may_again=retry.may_again(status, headers),
             wait_s=retry.wait_s(headers),
             needs_login=status in (401, 403),
+            is_refused=status in retry.REFUSED,
         ) from error
     except openai.APITimeoutError as error:
         raise ModelError("xAI does not answer", may_again=True) from error
@@ -167,7 +188,7 @@ def _errors() -> Iterator[None]:
         raise ModelError(
             text_of(f"xAI broke off: {error.message}", 1000), may_again=True
         ) from error
-    except (openai.OpenAIError, ValueError, KeyError, TypeError) as error:
+    except (openai.OpenAIError, *retry.ODD) as error:
         what = text_of(f"xAI answered something odd: {error}", 1000)
         raise ModelError(what, may_again=False) from error
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rumpel.agents.headless import Event
     from rumpel.builtin.providers import Choice
+    from rumpel.cli.editor import Draft
     from rumpel.cli.options import Options
     from rumpel.cli.plain import Arguments, Declared
     from rumpel.client import Connection
@@ -74,19 +75,25 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         "tokens": _number("--max-tokens", args.max_tokens, MOST_TOKENS),
         "timeout_s": run_command.seconds(args.timeout),
     }
-    prompt = _prompt(args)
+    draft = _draft(args)
+    prompt = _prompt(args) if draft is None else draft.text
     request: dict[str, object] = {"name": args.name, **making(args)}
     shown = run_command.Shown(options, "agent") if prompt is not None else None
-    with Interrupts(look=f"rumpel graph {args.name}") as interrupts:
-        sit = _Sit(interrupts, options, choice, shown)
-        answer = session.ask(
-            options,
-            "seat",
-            request,
-            interrupts=interrupts,
-            follower=shown,
-            attaching=lambda: sit.taker(args, numbers, prompt),
-        )
+    try:
+        with Interrupts(look=f"rumpel graph {args.name}") as interrupts:
+            sit = _Sit(interrupts, options, choice, shown)
+            sit.draft = draft
+            answer = session.ask(
+                options,
+                "seat",
+                request,
+                interrupts=interrupts,
+                follower=shown,
+                attaching=lambda: sit.taker(args, numbers, prompt),
+            )
+    finally:
+        if draft is not None:
+            draft.tell()
     if shown is not None and answer.data is not None:
         shown.end(str(answer.data.get("text") or ""))
     return show(options, "agent", answer, lambda data: run_command.render(data, options))
@@ -103,6 +110,8 @@ class _Sit:
         shown: run_command.Shown | None,
     ) -> None:
         self.interrupts, self.options, self.choice, self.shown = interrupts, options, choice, shown
+        self.draft: Draft | None = None
+        """Where the prompt was written, until it is in the conversation."""
 
     def taker(
         self, args: Arguments, numbers: dict[str, int | None], prompt: str | None
@@ -111,7 +120,7 @@ class _Sit:
         types.
         """
         from rumpel.builtin import loop, providers
-        from rumpel.cli import builtin_talk
+        from rumpel.cli import builtin_seat, builtin_talk
 
         if prompt is None:
             from threading import Thread
@@ -135,9 +144,16 @@ class _Sit:
                 from rumpel.cli import builtin_chat
 
                 return builtin_chat.chat(connection, message, wanted, self.options)
-            return builtin_talk.task(connection, message, wanted, prompt, self._tell)
+            talk = builtin_talk.Talk(
+                seat=builtin_seat.Seat(connection, message), wanted=wanted, tell=self._tell
+            )
+            return builtin_talk.task(talk, prompt, self._kept)
 
         return seated
+
+    def _kept(self) -> None:
+        if self.draft is not None:
+            self.draft.forget()
 
     def _tell(self, event: Event) -> None:
         from rumpel.agents import headless
@@ -160,12 +176,19 @@ def _check(args: Arguments, options: Options) -> None:
         raise UsageError(f"{what} needs a task", hint=f"rumpel agent {args.name} -p PROMPT")
 
 
+def _draft(args: Arguments) -> Draft | None:
+    """Raises UsageError when nothing was written."""
+    if not args.edit:
+        return None
+    from rumpel.cli import editor
+
+    draft = editor.write()
+    run_command.prompt(draft.text)
+    return draft
+
+
 def _prompt(args: Arguments) -> str | None:
     """None: the person is asked, again and again."""
-    if args.edit:
-        from rumpel.cli import editor
-
-        return run_command.prompt(editor.write(""))
     if args.prompt is None and ui.is_terminal(sys.stdin):
         return None
     return run_command.prompt("-" if args.prompt is None else args.prompt)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from rumpel import text, ui
@@ -12,11 +13,12 @@ from rumpel.agents.headless import Again, Event, Spent, Text, Tool, ToolFailed
 from rumpel.builtin import history
 from rumpel.builtin.model import ModelError
 from rumpel.cli import builtin_talk, editor
-from rumpel.cli.builtin_seat import Left, Seat
+from rumpel.cli.builtin_seat import Left, Over, Seat
 from rumpel.cli.builtin_talk import Talk, Wanted
+from rumpel.cli.editor import Draft
 from rumpel.cli.options import Options
 from rumpel.client import Connection
-from rumpel.errors import RumpelError
+from rumpel.errors import RumpelError, TimedOut
 
 PROMPT = "> "
 HELP = "/edit writes in your $EDITOR, /new begins anew, /quit or Ctrl-D leaves"
@@ -66,17 +68,17 @@ def chat(
     talk = Talk(seat=Seat(connection, message), wanted=wanted, tell=screen.tell)
     error: RumpelError | None = None
     try:
-        _open(talk, screen)
-        talk.seat.say("waiting")
-        while (prompt := _asked()) is not None:
-            if prompt == "/new":
-                talk.begin(history.begin(talk.seat.pod_id))
-                talk.agent.on_text = screen.text
-                ui.err(f"conversation {talk.agent.conversation.number} begins")
-            elif prompt:
-                _turn(talk, screen, prompt)
-    except Left:
-        pass  # the daemon ends what it still does
+        with builtin_talk.alarm(wanted.timeout_s):
+            _open(talk, screen)
+            talk.seat.say("waiting")
+            while (prompt := _asked()) is not None:
+                _take(talk, screen, prompt)
+    except Left:  # the daemon ends what it still does, and nobody waits for it
+        raise builtin_talk.interrupted(talk.seat.name) from None
+    except Over:
+        screen.end_line()
+        within = text.duration(wanted.timeout_s or 0)
+        error = TimedOut(f"the time for this, {within}, is over")
     except RumpelError as problem:
         error = problem
     state = builtin_talk.ENDED if error is None else builtin_talk.FAILED
@@ -95,12 +97,29 @@ def _open(talk: Talk, screen: Screen) -> None:
         )
 
 
-def _asked() -> str | None:
+def _take(talk: Talk, screen: Screen, given: str | Draft) -> None:
+    if isinstance(given, Draft):
+        try:
+            _turn(talk, screen, given.text, given.forget)
+        finally:
+            given.tell()
+    elif given == "/new":
+        talk.begin(history.begin(talk.seat.pod_id))
+        talk.agent.on_text = screen.text
+        ui.err(f"conversation {talk.agent.conversation.number} begins")
+    elif given:
+        _turn(talk, screen, given, lambda: None)
+
+
+def _asked() -> str | Draft | None:
     """None: they leave."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 - lets input() edit lines
     try:
         typed = input(PROMPT).strip()
+    except Over:
+        ui.err()
+        raise
     except (EOFError, KeyboardInterrupt):
         ui.err()
         return None
@@ -108,7 +127,8 @@ def _asked() -> str | None:
         return None
     if typed == "/edit":
         try:
-            return editor.write("")
+            draft = editor.write()
+            return draft if draft.text else ""
         except RumpelError as error:
             ui.err(error.message)
             return ""
@@ -118,9 +138,9 @@ def _asked() -> str | None:
     return typed
 
 
-def _turn(talk: Talk, screen: Screen, prompt: str) -> None:
+def _turn(talk: Talk, screen: Screen, prompt: str, is_kept: Callable[[], None]) -> None:
     try:
-        ended = talk.turn(prompt)
+        ended = talk.turn(prompt, is_kept)
         screen.end_line()
         if not ended.is_ok:
             ui.err(f"it ended early: {ended.why}")
@@ -128,7 +148,7 @@ def _turn(talk: Talk, screen: Screen, prompt: str) -> None:
     except ModelError as error:
         screen.end_line()
         ui.error(error.to_json(), color=screen.color)
-    except Left:
+    except (Left, Over):
         raise
     except KeyboardInterrupt:
         screen.end_line()
@@ -138,5 +158,6 @@ def _turn(talk: Talk, screen: Screen, prompt: str) -> None:
 
 def _spent(talk: Talk) -> str:
     total = talk.agent.total
-    spent = f"{total.usage.input} tokens in, {total.usage.output} out"
+    least = "at least " if total.is_least else ""
+    spent = f"{least}{total.usage.input} tokens in, {total.usage.output} out"
     return spent if total.cost_usd is None else f"{spent}, ${total.cost_usd:.4f}"

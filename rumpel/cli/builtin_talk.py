@@ -15,7 +15,6 @@ from rumpel.builtin import history, loop, providers, reading
 from rumpel.builtin.history import Conversation
 from rumpel.builtin.model import ModelError
 from rumpel.cli.builtin_seat import Left, Over, Seat
-from rumpel.client import Connection
 from rumpel.errors import CommandFailed, Interrupted, RumpelError, TimedOut
 
 DONE, FAILED, ENDED = "done", "failed", "ended"
@@ -43,6 +42,8 @@ class Talk:
     wanted: Wanted
     tell: Callable[[Event], None]
     agent: loop.Agent = field(init=False)
+    keys: tuple[str, ...] = field(init=False, default=())
+    """Variables that sign us in at its provider."""
     before: str = field(init=False, default="")
     """What the model is to read with the first words of a new conversation."""
 
@@ -56,6 +57,7 @@ class Talk:
         seat, wanted = self.seat, self.wanted
         choice = providers.choose(wanted.model, conversation.model, wanted.env)
         providers.check(choice)
+        self.keys = tuple(providers.PROVIDERS[choice.provider].keys)
         self.before = "" if conversation.entries else reading.files(seat)
         total = loop.Total()
         if hasattr(self, "agent"):
@@ -75,38 +77,32 @@ class Talk:
         )
         self.tell(Began(session=str(conversation.number), model=choice.model))
 
-    def turn(self, prompt: str) -> Ended:
-        """Raises ModelError, and KeyboardInterrupt when it was stopped."""
+    def turn(self, prompt: str, is_kept: Callable[[], None] = lambda: None) -> Ended:
+        """Raises ModelError, and KeyboardInterrupt when it was stopped. `is_kept` is called once
+        the prompt is written down.
+        """
         self.seat.say("working")
         before, self.before = self.before, ""
         try:
-            return self.agent.turn(prompt, before)
+            return self.agent.turn(prompt, before, is_kept)
         except ModelError as error:
             if error.needs_login:
-                error.hint = f"look at {' and '.join(self._keys())}"
+                error.hint = f"look at {' and '.join(self.keys)}"
+            elif error.is_refused and self.agent.conversation.turns > 1:
+                error.hint = error.hint or "--new begins another conversation, if this is too long"
             raise
 
-    def _keys(self) -> list[str]:
-        known = providers.PROVIDERS.values()
-        return next(list(one.keys) for one in known if self.agent.model.startswith(one.models))
 
-
-def task(
-    connection: Connection,
-    message: dict[str, Any],
-    wanted: Wanted,
-    prompt: str,
-    tell: Callable[[Event], None],
-) -> dict[str, Any]:
-    """One task, to its end; the last message."""
-    talk = Talk(seat=Seat(connection, message), wanted=wanted, tell=tell)
+def task(talk: Talk, prompt: str, is_kept: Callable[[], None]) -> dict[str, Any]:
+    """One task, to its end; the last message. `is_kept`: as of `Talk.turn`."""
+    wanted = talk.wanted
     begun, name, ended = time.monotonic(), talk.seat.name, None
     error: RumpelError | None = None
     again = f"rumpel agent {name} -p PROMPT   goes on"
     try:
-        with _alarm(wanted.timeout_s):
+        with alarm(wanted.timeout_s):
             talk.open()
-            ended = talk.turn(prompt)
+            ended = talk.turn(prompt, is_kept)
         if not ended.is_ok:
             what = f"the built-in agent failed in pod {name}: {ended.why}"
             error = CommandFailed(what, hint=again)
@@ -116,7 +112,7 @@ def task(
             f"the built-in agent did not end within {within} in pod {name}", hint=again
         )
     except KeyboardInterrupt as stopped:
-        error = _interrupted(name)
+        error = interrupted(name)
         if isinstance(stopped, Left):
             raise error from None
     except RumpelError as problem:
@@ -150,6 +146,8 @@ def last(talk: Talk, data: dict[str, Any], error: RumpelError | None) -> dict[st
     }
     notices = [str(one.get("text")) for one in talk.seat.notices]
     warnings = [*notices, *told.get("warnings", ())]
+    if total.is_least:
+        warnings.append("an answer broke off: more tokens were used than are told")
     if error is None:
         return protocol.result(whole, warnings=warnings)
     return protocol.failure(error.to_json(), data=whole, warnings=warnings)
@@ -163,7 +161,7 @@ def _conversation(pod_id: str, wanted: Wanted) -> Conversation:
     return found or history.begin(pod_id)
 
 
-def _interrupted(name: str) -> Interrupted:
+def interrupted(name: str) -> Interrupted:
     return Interrupted(
         f"the built-in agent was ended in pod {name}; what it did so far is there",
         hint=f"rumpel review {name}",
@@ -171,7 +169,7 @@ def _interrupted(name: str) -> Interrupted:
 
 
 @contextlib.contextmanager
-def _alarm(seconds: int | None) -> Iterator[None]:
+def alarm(seconds: int | None) -> Iterator[None]:
     """Raises Over, wherever that is: in a library, in a tool, while waiting to ask again."""
 
     def over(*_: object) -> NoReturn:

@@ -39,6 +39,8 @@ class Fault:
     delay_s: float = 0.0
     """Nothing is said for so long, before anything else."""
     body: Any = None
+    page: str = ""
+    """Sent in place of an answer, as HTML."""
 
 
 Step = Answer | Fault
@@ -94,6 +96,8 @@ class Handler(BaseHTTPRequestHandler):
         step = self.server.script.pop(0) if self.server.script else Answer(text="PONG")
         if isinstance(step, Answer):
             self._answer(step, body, is_cut=False)
+        elif step.page:
+            self._send(step.status or 200, "text/html", step.page.encode(), step.headers)
         elif step.delay_s and not step.status:
             time.sleep(step.delay_s)
             self._answer(Answer(text="late"), body, is_cut=False)

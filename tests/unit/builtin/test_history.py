@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from rumpel.agents.headless import Usage
 from rumpel.builtin import history, prices, reading, retry, turns
+from rumpel.builtin.clean import TooDeep, cleaned
 from rumpel.builtin.model import Answered, Call, Entry, ModelError, Result, Results, Said
 from rumpel.errors import ConfigError, Conflict, NotFound
 from tests.unit.builtin.conftest import Folder
@@ -32,7 +34,10 @@ def test_what_is_written_is_read_back() -> None:
         found.add(entry)
     again = history.newest(POD)
     assert again is not None
-    assert again.entries == [Said(text="Do it", before="rules"), ANSWER, RESULTS]
+    (result,) = RESULTS.results
+    results = Results((replace(result, text="? out"),))
+    assert again.entries == [Said(text="Do it", before="rules"), ANSWER, results]
+    assert again.entries == found.entries
     assert (again.number, again.model, again.first, again.turns) == (1, "m", "Do it", 1)
     again.add(Said(text="more"))
     assert history.load(POD, 1).turns == 2
@@ -70,6 +75,52 @@ def test_a_file_of_anything_is_read(lines: list[bytes]) -> None:
         assert history.load(POD, found.number).entries[-1] == Said(text="last")
     finally:
         history.forget(POD)
+
+
+def test_the_one_that_was_used_last_goes_on_and_is_kept() -> None:
+    for number in range(1, history.MOST_KEPT + 1):
+        begun = history.begin(POD)
+        begun.add(Said(text=f"task {number}"))
+        os.utime(begun.path, (number, number))
+    history.load(POD, 1).add(Said(text="more"))
+    newest = history.newest(POD)
+    assert newest is not None
+    assert newest.number == 1
+    begun = history.begin(POD)
+    assert len(history.numbers(POD)) == history.MOST_KEPT, "nothing goes before it holds something"
+    assert history.load(POD, 2).turns == 1
+    begun.add(Said(text="new"))
+    assert history.numbers(POD) == [1, *range(3, history.MOST_KEPT + 2)]
+    begun.add(Said(text="and more"))
+    assert len(history.numbers(POD)) == history.MOST_KEPT
+
+
+def test_old_files_with_half_characters_are_healed() -> None:
+    found = history.begin(POD)
+    found.add(Said(text="x"))
+    line = {"kind": "said", "text": "a\ud83d", "before": ""}
+    with found.path.open("a") as file:
+        file.write(json.dumps(line) + "\n" + json.dumps(line | {"text": ["["] * 3}) + "\n")
+    assert history.load(POD, 1).entries[1] == Said(text="a?")
+
+
+def test_what_is_nested_without_end_is_no_answer() -> None:
+    deep: Any = "x"
+    for _ in range(500):
+        deep = [deep]
+    with pytest.raises(TooDeep):
+        cleaned(replace(ANSWER, raw=[{"type": deep}]))
+    assert cleaned({"a\udc80": ("b\ud800", 1, None)}) == {"a?": ("b?", 1, None)}
+
+
+def test_two_companies_have_a_model_of_one_name() -> None:
+    entries: list[Entry] = [replace(ANSWER, provider="xai"), RESULTS]
+    assert isinstance(next(turns.told(entries, "m", "xai")), Answered)
+    assert isinstance(next(turns.told(entries, "m", "anthropic")), turns.Foreign)
+    assert isinstance(next(turns.told([ANSWER], "m", "anthropic")), Answered), "of an old file"
+    found = history.begin(POD)
+    found.add(entries[0])
+    assert history.load(POD, 1).model == "xai/m"
 
 
 def test_what_is_no_file_of_ours_is_not_written() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -293,7 +294,12 @@ def test_who_is_asked(server: Models) -> None:
     assert providers.choose(None, None, env).model == "claude-opus-5-5"
     assert providers.choose(None, None, server.env(KEY, "xai")).model == "grok-4.6"
     assert providers.choose(None, "gemini-x", env).provider == "gemini", "the conversation's"
-    assert providers.choose(None, "gemini-x", server.env(KEY, "xai")).provider == "xai"
+    assert providers.choose(None, "xai/claude-y", env).provider == "xai"
+    for before, words in (("gemini-x", "nothing signs us in at Gemini"), ("mine", "is not known")):
+        with pytest.raises(ConfigError, match=f"was with {before}.*{words}") as caught:
+            providers.choose(None, before, server.env(KEY, "xai"))
+        assert "-m MODEL" in str(caught.value.hint), "another company is told by nobody's mistake"
+    assert providers.choose("grok-4.6", "gemini-x", server.env(KEY, "xai")).provider == "xai"
     assert providers.choose("xai/claude-y", None, env).model == "claude-y"
     bearer = providers.choose(None, None, {"ANTHROPIC_AUTH_TOKEN": KEY})
     assert bearer.secret == {"auth_token": KEY}
@@ -306,6 +312,119 @@ def test_who_is_asked(server: Models) -> None:
     with pytest.raises(ConfigError, match="nothing signs the built-in agent in") as caught:
         providers.choose(None, None, {"ANTHROPIC_API_KEY": " "})
     assert caught.value.hint == "set ANTHROPIC_API_KEY, GEMINI_API_KEY or XAI_API_KEY"
+
+
+@pytest.mark.parametrize("key", ["one\ntwo", "k\x7fy", "schlüssel"])
+def test_what_is_no_key_is_said(key: str) -> None:
+    with pytest.raises(ConfigError, match="XAI_API_KEY is no key") as caught:
+        providers.choose("grok-4.6", None, {"XAI_API_KEY": key})
+    assert key not in str(caught.value)
+    assert providers.choose(None, None, {"XAI_API_KEY": f" {KEY}\n"}).secret == {"api_key": KEY}
+    both = {"XAI_API_KEY": key, "ANTHROPIC_API_KEY": KEY}
+    assert providers.choose(None, None, both).provider == "anthropic", "one that is not needed"
+
+
+@each_provider
+def test_what_is_set_for_others_stays_here(
+    server: Models, talk: Callable[..., Talk], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenAI's library is used for xAI, and reads what is set for OpenAI."""
+    other = "of-another-company"
+    for variable in ("ADMIN_KEY", "API_KEY", "ORG_ID", "PROJECT_ID", "WEBHOOK_SECRET"):
+        monkeypatch.setenv(f"OPENAI_{variable}", other)
+    headers = f"Authorization: Bearer {other}\nX-Gateway: {other}"
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", headers)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", other)
+    server.play(Answer(text="Fine."))
+    assert talk(name).agent.turn("Do it").is_ok
+    assert other not in str(server.asked)
+    assert KEY in str(server.asked)
+    assert os.environ["OPENAI_CUSTOM_HEADERS"] == headers, "what tools of the person read is there"
+
+
+@each_provider
+def test_half_characters_end_no_conversation(
+    server: Models, talk: Callable[..., Talk], name: str
+) -> None:
+    call = ("write", {"path": "a\ud83d", "content": "\ud83d"})
+    server.play(Answer(text="I \ud83d see.", calls=(call,)), Answer(text="Fine."))
+    found = talk(name)
+    assert found.agent.turn("Do it \udcff", before="\udc80").is_ok
+    assert "Do it ?" in str(server.bodies[0])
+    again = history.load("ab12", found.agent.conversation.number)
+    assert again.entries == found.agent.conversation.entries
+
+
+@each_provider
+@each_way
+def test_a_page_of_a_proxy_is_no_answer(
+    server: Models,
+    talk: Callable[..., Talk],
+    name: str,
+    is_streamed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retry, "FIRST_S", 0.01)
+    page = Fault(page="<html><body>Sign in to the network</body></html>")
+    server.play(*[page] * 6)
+    found = talk(name, is_streamed)
+    with pytest.raises(ModelError):
+        found.agent.turn("Do it")
+    server.play()
+    assert found.agent.turn("Go on").is_ok
+
+
+@each_provider
+@each_way
+def test_arguments_without_end_are_no_answer(
+    server: Models, talk: Callable[..., Talk], name: str, is_streamed: bool
+) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(300):
+        deep = {"a": deep}
+    server.play(Answer(calls=(("bash", deep),)))
+    found = talk(name, is_streamed)
+    with pytest.raises(ModelError, match="something odd"):
+        found.agent.turn("Do it")
+    assert found.agent.turn("Go on").is_ok
+
+
+@each_provider
+def test_thinking_alone_is_not_told_back(
+    server: Models, talk: Callable[..., Talk], name: str
+) -> None:
+    """Anthropic refuses an answer that ends with thinking."""
+    server.play(Answer(thinks=True, is_too_long=True), Answer(thinks=True, text=" "), Answer())
+    found = talk(name)
+    for prompt in ("Do it", "Go on", "And on"):
+        found.agent.turn(prompt)
+    if name == "anthropic":
+        assert [one["role"] for one in server.bodies[2]["messages"]] == ["user"] * 3
+
+
+@each_provider
+def test_what_was_cut_off_is_told_to_have_cost(
+    server: Models, talk: Callable[..., Talk], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "FIRST_S", 0.01)
+    server.play(Fault(status=503), Answer(text="whole"), Fault(), Answer(text="whole"))
+    found = talk(name)
+    found.agent.turn("Do it")
+    assert not found.agent.total.is_least
+    found.agent.turn("Do it")
+    assert found.agent.total.is_least
+
+
+@each_provider
+def test_what_is_refused_is_told_apart(
+    server: Models, talk: Callable[..., Talk], name: str
+) -> None:
+    for status, is_refused in ((400, True), (413, True), (404, False), (403, False)):
+        server.play(Fault(status=status))
+        with pytest.raises(ModelError) as caught:
+            talk(name).agent.turn("Do it")
+        assert caught.value.is_refused is is_refused
 
 
 def test_without_the_library_it_is_said_what_to_install(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rumpel.builtin import tools
-from rumpel.builtin.model import Call, Result
+from rumpel.builtin.model import Call, Ran, Result
 from tests.unit.builtin.conftest import Folder
 
 
@@ -172,6 +175,85 @@ def test_an_edit_does_not_overwrite_what_came_between(pod: Folder) -> None:
     said = wrong(pod, "edit", path="a", old="one", new="1")
     assert said == "a was changed meanwhile: read it again"
     assert file.read_text() == "one two three\n"
+
+
+def test_nor_what_comes_while_the_new_content_arrives(pod: Folder) -> None:
+    file = pod.path / "a"
+    file.write_text("one two\n")
+    run = pod.run
+
+    def slowly(argv: Sequence[str], *, input: bytes | None, timeout_s: float, keep: int) -> Ran:
+        if input is None:
+            return run(argv, input=input, timeout_s=timeout_s, keep=keep)
+        pipe = subprocess.PIPE
+        with subprocess.Popen(argv, cwd=pod.path, stdin=pipe, stderr=pipe) as process:
+            time.sleep(1.0)  # all that can be done before it has come is done
+            file.write_text("one two three\n")
+            err = process.communicate(input, timeout=timeout_s)[1]
+        return Ran(code=process.returncode, out=b"", err=err)
+
+    pod.run = slowly  # type: ignore[method-assign]
+    said = wrong(pod, "edit", path="a", old="one", new="1")
+    assert said == "a was changed meanwhile: read it again"
+    assert file.read_text() == "one two three\n"
+
+
+SMALL = """\
+mkdir -p small && mount -t tmpfs -o size=64k none small || exit 99
+cp -p was small/file
+"$@"; code=$?
+cp -p small/file is 2>/dev/null || rm -f is
+exit $code
+"""
+
+
+@pytest.fixture(name="full")
+def pod_with_a_small_disk(pod: Folder) -> Folder:
+    """`small` is a file system of 64 KiB, with `was` in it as `file`; afterwards that is `is`."""
+    spaces = ["unshare", "-m"] if os.getuid() == 0 else ["unshare", "-Urm"]
+    run = pod.run
+
+    def within(argv: Sequence[str], **how: Any) -> Ran:
+        return run([*spaces, "/bin/sh", "-c", SMALL, "sh", *argv], **how)
+
+    (pod.path / "was").write_text("precious\n" * 3000)
+    if within(["true"], input=None, timeout_s=20, keep=100).code != 0:
+        pytest.skip("this system lets nobody mount a small file system")
+    pod.run = within  # type: ignore[method-assign]
+    return pod
+
+
+def test_a_full_disk_takes_nothing_away(full: Folder) -> None:
+    (full.path / "was").chmod(0o750)
+    said = wrong(full, "write", path="small/file", content="x" * 100_000)
+    assert "No space left" in said
+    assert "small/file is as it was" in said
+    assert (full.path / "is").read_text() == (full.path / "was").read_text()
+    assert stat.S_IMODE((full.path / "is").stat().st_mode) == 0o750
+    said = wrong(full, "edit", path="small/file", old="precious\n", new="x" * 99 + "\n", all=True)
+    assert "small/file is as it was" in said
+    assert (full.path / "is").read_text() == (full.path / "was").read_text()
+    assert ok(full, "write", path="small/file", content="y" * 50_000)
+    assert (full.path / "is").read_text() == "y" * 50_000
+
+
+def test_half_of_a_new_file_is_not_left_on_a_full_disk(full: Folder) -> None:
+    run = full.run
+
+    def looked(argv: Sequence[str], **how: Any) -> Ran:
+        script = '"$@"; code=$?; ls small >&2; exit $code'
+        return run(["/bin/sh", "-c", script, "sh", *argv], **how)
+
+    full.run = looked  # type: ignore[method-assign]
+    said = wrong(full, "write", path="small/new", content="x" * 100_000)
+    assert "No space left" in said
+    assert said.splitlines()[-1] == "file", "what the folder holds"
+
+
+def test_half_characters_of_a_model(pod: Folder) -> None:
+    assert ok(pod, "bash", command="echo \ud83d") == "?"
+    assert "there is no file ?" in wrong(pod, "read", path="\ud83d")
+    assert ok(pod, "search", pattern="\udc80x") == "(nothing found)"
 
 
 @pytest.mark.parametrize("is_repository", [True, False])
