@@ -27,6 +27,7 @@ def measure(rumpel: Rumpel, pods: int) -> list[Figure]:
         rumpel.env |= {
             "ANTHROPIC_BASE_URL": server.url,
             "CLAUDE_CODE_CUSTOM_OAUTH_URL": server.url,
+            "RUMPEL_LEND_SIGN_IN": "true",
             "RUMPEL_AGENT_VERSIONS": f"claude={VERSION}",
             "npm_config_cache": os.environ.get("NPM_CONFIG_CACHE") or str(Path.home() / ".npm"),
         }

@@ -277,9 +277,10 @@ SETTINGS: Mapping[str, Setting] = {
         ),
         Setting(
             key="lendSignIn",
-            default=True,
+            default=False,
             check=values.boolean,
             meaning="agents in pods use your own sign-in when no key is set; it is renewed here",
+            is_users=True,
         ),
         Setting(
             key="labels",

@@ -9,29 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import os
-import shutil
 import stat
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rumpel import __version__, jsonline
-from rumpel.errors import ConfigError, RumpelError, TimedOut
+from rumpel import jsonline
+from rumpel.adapters import credential_room, folder_locks, token_server
+from rumpel.adapters.credential_room import Room
+from rumpel.errors import ConfigError, RumpelError
 
 MAX_BYTES = 1 << 20
-MAX_ANSWER_BYTES = 256 << 10
-ASK_TIMEOUT_S = 20.0
-LOCK_TIMEOUT_S = 30.0
-STALE_S = 60.0
-"""So old a lock was left by one that is gone; it is younger than that as long as it is held."""
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+TORN_S = 2.0
+WRITE_WAIT_S, WRITE_STALE_S = 10.0, 15.0
 
 
 class SignedOut(ConfigError):
@@ -47,11 +40,16 @@ class Renewal:
     path: str
     url: str
     locks: Callable[[str, str], list[str]]
+    """Of the program itself; none: there is one of ours beside the file."""
+    write_lock: Callable[[str], str]
+    """Of each change of the file; empty: none."""
     refresh: Callable[[bytes], str]
     """The refresh token of a file's content; empty: none."""
     is_due: Callable[[bytes], bool]
     asked: Callable[[bytes], Mapping[str, str]]
     renewed: Callable[[bytes, Mapping[str, Any], float], bytes | None]
+    adopted: Callable[[bytes, bytes], bytes]
+    """A file as it is, with what a renewed one has that was never put."""
     is_spent: Callable[[int, Mapping[str, Any]], bool]
 
 
@@ -77,7 +75,8 @@ def stamp(path: str) -> tuple[int, int, int] | None:
 def read(path: str | Path) -> Found | None:
     """None when there is none. Raises ConfigError."""
     try:
-        with Path(path).open("rb") as file:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a FIFO has no end
+        with os.fdopen(fd, "rb") as file:
             info = os.fstat(file.fileno())
             if not stat.S_ISREG(info.st_mode):
                 raise ConfigError(f"{path} is no file")
@@ -94,154 +93,105 @@ def read(path: str | Path) -> Found | None:
 
 def digest(secret: str) -> str:
     """To know a token again without keeping it; tokens are random, so it tells nothing of them."""
-    return hashlib.blake2b(secret.encode(), digest_size=12).hexdigest()
+    return hashlib.blake2b(secret.encode(errors="surrogatepass"), digest_size=12).hexdigest()
 
 
 def renew(how: Renewal) -> bool:
     """False: somebody else had done it, or there was no need.
 
-    Raises SignedOut, or RumpelError when it can be tried again; it blocks for a minute at most.
+    Raises SignedOut, or RumpelError when it can be tried again; it blocks for two minutes at most.
     """
     folder, path = Path(how.path).parent, Path(how.path).resolve()  # a link stays one
-    with _locked(how.locks(str(folder), str(folder.resolve()))):
+    locks = how.locks(str(folder), str(folder.resolve())) or [f"{path}.rumpel-lock"]
+    with folder_locks.taken(locks) as held:
         found = read(path)
-        if found is None or not how.is_due(found.raw):
+        if found is None:
             return False
-        if not how.refresh(found.raw):
+        old = how.refresh(found.raw)
+        if old and _adopted(how, path, old, len(found.raw)):
+            return True
+        if not how.is_due(found.raw):
+            return False
+        if not old:
             raise SignedOut(f"{how.path} holds nothing that could renew it")
-        with _room(path, len(found.raw)) as room:
-            answer = _asked(how, found.raw)
-            fresh = how.renewed(found.raw, answer, time.time())
-            if fresh is None:
-                raise RumpelError(f"{_server(how.url)} gave no token")
-            now = read(path)
-            if now is None or how.refresh(now.raw) != how.refresh(found.raw):
-                return False  # they signed in, or out, meanwhile: that counts
-            if now.raw != found.raw:  # something else in it
-                fresh = how.renewed(now.raw, answer, time.time()) or fresh
-            _put(room, path, fresh)
-    return True
+        with credential_room.room(path, digest(old), len(found.raw)) as room:
+            answer = _asked(how, found, path, held)
+            return _kept(how, room, found, answer)
 
 
-def _asked(how: Renewal, raw: bytes) -> dict[str, Any]:
+def _asked(how: Renewal, found: Found, path: Path, held: folder_locks.Held) -> dict[str, Any]:
     """Raises SignedOut, RumpelError; never with a word of what was sent or answered."""
-    request = urllib.request.Request(  # noqa: S310 - checked
-        _checked(how.url),
-        data=jsonline.dumps(dict(how.asked(raw))).encode(),
-        headers={
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "User-Agent": f"rumpel/{__version__}",
-        },
-    )
-    server = _server(how.url)
-    try:
-        with urllib.request.build_opener(_Stay).open(request, timeout=ASK_TIMEOUT_S) as answer:
-            return _object(answer.read(MAX_ANSWER_BYTES))
-    except urllib.error.HTTPError as error:
-        with error, contextlib.suppress(OSError, http.client.HTTPException):
-            if how.is_spent(error.code, _object(error.read(MAX_ANSWER_BYTES))):
-                raise SignedOut(f"{server} takes the refresh token of {how.path} no more") from None
-        raise RumpelError(f"{server} answered {error.code}") from None
-    except OSError as error:
-        why = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise RumpelError(f"{server} cannot be reached: {why}") from None
-    except (ValueError, http.client.HTTPException) as error:
-        raise RumpelError(f"{server} gave no answer: {type(error).__name__}") from None
+
+    def may() -> None:
+        if not held.is_ours() or stamp(str(path)) != found.stamp:
+            raise RumpelError(f"somebody else changed {how.path} meanwhile")
+
+    status, answer = token_server.ask(how.url, how.asked(found.raw), may)
+    server = token_server.checked(how.url).hostname
+    if how.is_spent(status, answer):
+        raise SignedOut(f"{server} takes the refresh token of {how.path} no more")
+    if status != 200:
+        raise RumpelError(f"{server} answered {status}")
+    return answer
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """A refresh token goes where it was sent and nowhere else."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-def _checked(url: str) -> str:
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK):
-        return url
-    raise ConfigError("a sign-in is renewed over https only", details={"server": _server(url)})
-
-
-def _server(url: str) -> str:
-    return urllib.parse.urlsplit(url).hostname or "the server of sign-ins"
-
-
-def _object(raw: bytes) -> dict[str, Any]:
-    try:
-        value = jsonline.loads(raw)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-@contextlib.contextmanager
-def _locked(locks: list[str]) -> Iterator[None]:
-    """Folders made in turn, as `proper-lockfile` does, by whose rules the agents' programs go."""
-    with contextlib.ExitStack() as stack:
-        deadline = time.monotonic() + LOCK_TIMEOUT_S
-        for path in map(Path, locks):
-            while not _made(path):
-                if time.monotonic() > deadline:
-                    raise TimedOut(f"somebody else renews this sign-in, by {path}")
-                time.sleep(0.2)
-            stack.callback(_removed, path)
-        yield
-
-
-def _made(path: Path) -> bool:
-    try:
-        path.mkdir(0o700)
-    except FileExistsError:
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > STALE_S:
-                path.rmdir()
-        return False
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be made: {error.strerror}") from error
+def _kept(how: Renewal, room: Room, found: Found, answer: Mapping[str, Any]) -> bool:
+    """The only copy of a token is in `answer`: whatever fails here, the room has it first."""
+    fresh = how.renewed(found.raw, answer, time.time())
+    if fresh is None:
+        raise RumpelError(f"{token_server.checked(how.url).hostname} gave no token")
+    credential_room.fill(room, fresh)
+    with _writing(how):
+        now = _read_whole(room.target)
+        if now is None or how.refresh(now.raw) != how.refresh(found.raw):
+            credential_room.drop(room)
+            return False  # they signed in, or out, meanwhile: that counts
+        if now.raw != found.raw:  # something else in it
+            fresh = how.renewed(now.raw, answer, time.time()) or fresh
+        credential_room.put(room, fresh)
     return True
 
 
-def _removed(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.rmdir()
+def _adopted(how: Renewal, path: Path, old: str, size: int) -> bool:
+    """Whether one that was cut short had left what renews it."""
+    mark = digest(old)
+    credential_room.sweep(path, mark)
+    kept = credential_room.left(path, mark, MAX_BYTES)
+    if kept is None or how.refresh(kept) in ("", old):
+        return False
+    with credential_room.again(path, mark, kept) as room, _writing(how):
+        now = _read_whole(path)
+        if now is None or how.refresh(now.raw) != old:
+            credential_room.drop(room)
+            return False
+        credential_room.put(room, how.adopted(now.raw, kept))
+    return True
+
+
+def _read_whole(path: Path) -> Found | None:
+    """Who writes it in place may be in the middle. Raises ConfigError."""
+    deadline = time.monotonic() + TORN_S
+    while True:
+        found = read(path)
+        if found is None or _is_whole(found.raw):
+            return found
+        if time.monotonic() > deadline:
+            raise ConfigError(f"{path} is no JSON")
+        time.sleep(0.1)
+
+
+def _is_whole(raw: bytes) -> bool:
+    try:
+        return isinstance(jsonline.loads(raw), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 @contextlib.contextmanager
-def _room(path: Path, size: int) -> Iterator[Path]:
-    """A file beside it that can take what comes: an answer that finds no place is lost."""
-    room = path.with_name(f"{path.name}.rumpel-{os.getpid()}")
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        with os.fdopen(os.open(room, flags, 0o600), "wb") as file:
-            file.write(b" " * (2 * size + (16 << 10)))
-            file.flush()
-            os.fsync(file.fileno())
-        shutil.copymode(path, room)
-    except OSError as error:
-        room.unlink(missing_ok=True)
-        raise ConfigError(f"{path} cannot be replaced: {error.strerror}") from error
-    try:
-        yield room
-    finally:
-        room.unlink(missing_ok=True)
-
-
-def _put(room: Path, path: Path, content: bytes) -> None:
-    try:
-        with room.open("r+b") as file:
-            file.write(content)
-            file.truncate()
-            file.flush()
-            os.fsync(file.fileno())
-        room.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise RumpelError(
-            f"what renews your sign-in could not be written to {path}: {error.strerror}"
-        ) from error
+def _writing(how: Renewal) -> Iterator[None]:
+    """By the lock of who writes the file, where there is one; what is new is written anyway."""
+    with contextlib.ExitStack() as stack:
+        if lock := how.write_lock(str(Path(how.path).parent)):
+            with contextlib.suppress(RumpelError):
+                stack.enter_context(folder_locks.taken([lock], WRITE_WAIT_S, WRITE_STALE_S))
+        yield

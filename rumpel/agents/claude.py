@@ -102,8 +102,8 @@ CLAUDE = Agent(
         "IS_SANDBOX": "1",  # else it refuses to skip permissions as root
     },
     to_sign_in=(
-        "claude auth login   in a terminal of this machine; or export ANTHROPIC_API_KEY, or what "
-        "claude setup-token prints, as CLAUDE_CODE_OAUTH_TOKEN"
+        "export ANTHROPIC_API_KEY, or what claude setup-token prints, as CLAUDE_CODE_OAUTH_TOKEN; "
+        "or lend your own sign-in: claude auth login, and RUMPEL_LEND_SIGN_IN=true"
     ),
     files=_files,
     reads=(STATE, SETTINGS),

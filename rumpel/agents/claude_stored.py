@@ -18,6 +18,8 @@ SERVER_VARIABLE = "CLAUDE_CODE_CUSTOM_OAUTH_URL"
 SERVER, PATH = "https://platform.claude.com", "/v1/oauth/token"
 CLIENT_ID = "9d1c250a-e61b-44d9-88ed-5944d1962f5e"
 """Of Claude Code itself: a token is renewed for the client it was given to."""
+LASTS_S = 3600.0
+"""Of a token of which the answer does not say it: thrown away, its sign-in would be lost."""
 LENT = ("accessToken", "expiresAt", "scopes", "subscriptionType", "rateLimitTier")
 
 
@@ -61,12 +63,14 @@ def _asked(value: Mapping[str, Any]) -> dict[str, str]:
 def _renewed(
     value: Mapping[str, Any], answer: Mapping[str, Any], now: float
 ) -> dict[str, Any] | None:
-    access, lasts_s = text_of(answer, "access_token"), _seconds(answer, "expires_in")
-    if not access or lasts_s is None:
+    access, fresh = text_of(answer, "access_token"), text_of(answer, "refresh_token")
+    if not access and not fresh:
         return None
     oauth = dict(inner(value, OAUTH))
-    oauth |= {"accessToken": access, "expiresAt": int((now + lasts_s) * 1000)}
-    if fresh := text_of(answer, "refresh_token"):
+    if access:
+        lasts_s = _seconds(answer, "expires_in") or LASTS_S
+        oauth |= {"accessToken": access, "expiresAt": int((now + lasts_s) * 1000)}
+    if fresh:
         oauth["refreshToken"] = fresh
     if scope := text_of(answer, "scope"):
         oauth["scopes"] = scope.split()
@@ -77,8 +81,13 @@ def _renewed(
 
 def _seconds(answer: Mapping[str, Any], key: str) -> float | None:
     found = answer.get(key)
-    is_one = isinstance(found, int | float) and not isinstance(found, bool) and 0 < found < 1e10
-    return float(found) if is_one and found is not None else None
+    if isinstance(found, bool) or not isinstance(found, int | float | str):
+        return None
+    try:
+        seconds = float(found)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if 0 < seconds < 1e10 else None
 
 
 def _locks(folder: str, real: str) -> list[str]:
@@ -95,5 +104,7 @@ CLAUDE_STORED = Stored(
     asked=_asked,
     renewed=_renewed,
     locks=_locks,
+    write_lock=lambda folder: posixpath.join(folder, ".storage-write.lock"),
+    renews=(OAUTH,),
     sign_in="claude auth login",
 )

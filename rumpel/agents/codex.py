@@ -181,8 +181,8 @@ CODEX = Agent(
     passed=(BASE_URL, *HEADERS.values()),
     env={},
     to_sign_in=(
-        "codex login   in a terminal of this machine; or export OPENAI_API_KEY (or CODEX_API_KEY, "
-        "which wins)"
+        "export OPENAI_API_KEY (or CODEX_API_KEY, which wins); or lend your own sign-in: "
+        "codex login, and RUMPEL_LEND_SIGN_IN=true"
     ),
     files=_files,
     reads=(CONFIG,),

@@ -69,9 +69,9 @@ def _asked(value: Mapping[str, Any]) -> dict[str, str]:
 def _renewed(
     value: Mapping[str, Any], answer: Mapping[str, Any], now: float
 ) -> dict[str, Any] | None:
-    if not text_of(answer, "access_token"):
-        return None
     fresh = {key: answer[key] for key in ANSWERED if text_of(answer, key)}
+    if not fresh.keys() & {"access_token", "refresh_token"}:
+        return None
     at = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return {**value, TOKENS: {**inner(value, TOKENS), **fresh}, "last_refresh": at}
 
@@ -85,5 +85,7 @@ CODEX_STORED = Stored(
     asked=_asked,
     renewed=_renewed,
     locks=lambda folder, real: [],  # it has none: it reads again before it renews
+    write_lock=lambda folder: "",
+    renews=(TOKENS, "last_refresh"),
     sign_in="codex login",
 )

@@ -54,9 +54,13 @@ class Stored:
     asked: Callable[[Mapping[str, Any]], dict[str, str]]
     """What is posted there."""
     renewed: Callable[[Mapping[str, Any], Mapping[str, Any], float], dict[str, Any] | None]
-    """The file with what was answered at a time; None: the answer is none."""
+    """The file with what was answered at a time; None: there is no token in it."""
     locks: Callable[[str, str], list[str]]
     """Folders that its own program makes before it renews: (the folder, its real path) -> paths."""
+    write_lock: Callable[[str], str]
+    """The folder that it makes, below its folder, for each change of the file; empty: none."""
+    renews: tuple[str, ...]
+    """Keys of the file that a renewal changes."""
     sign_in: str
     """What a person types on the host."""
 
@@ -72,6 +76,11 @@ def parsed(raw: bytes) -> dict[str, Any]:
 
 def written(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value).encode()
+
+
+def adopted(of: Stored, value: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """A file with what was renewed in a copy of it."""
+    return {**value, **{key: kept[key] for key in of.renews if key in kept}}
 
 
 def inner(value: Mapping[str, Any], key: str) -> dict[str, Any]:

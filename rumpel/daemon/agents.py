@@ -53,9 +53,10 @@ async def _ensure(
         return
     at_work.refuse(app, pod)
     settings = (await requests.target(client)).settings  # wrong ones are no hint to what to start
-    seat = seat_of(client, pod, where, found.files, agent=agent, signed=await signed.lent(pod))
-    begin = agent_start.Start(app=app, client=client, pod=pod, agent=agent, settings=settings)
-    await agent_start.run(begin, where, seat, found)
+    with app.lending.starting(pod.pod_id, agent.name):
+        seat = seat_of(client, pod, where, found.files, agent=agent, signed=await signed.lent(pod))
+        begin = agent_start.Start(app=app, client=client, pod=pod, agent=agent, settings=settings)
+        await agent_start.run(begin, where, seat, found)
 
 
 def seat_of(

@@ -62,6 +62,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
     settings = (await requests.target(client)).settings  # wrong ones are no hint to what to start
     async with AsyncExitStack() as stack:
         stack.callback(app.lending.ended, pod.pod_id, agent.name)
+        stack.enter_context(app.lending.starting(pod.pod_id, agent.name))
         async with app.links.agents.alone(pod.pod_id):
             token = await stack.enter_async_context(at_work.begun(app, pod, agent.name))
             found = await sessions.look(app, where, agent)

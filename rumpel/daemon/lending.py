@@ -14,14 +14,22 @@ import contextlib
 import logging
 import math
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rumpel import agents
 from rumpel.adapters import credentials, threads
-from rumpel.adapters.credentials import Renewal, SignedOut
+from rumpel.adapters.credentials import SignedOut
 from rumpel.agents import stored
 from rumpel.agents.stored import Held
+from rumpel.daemon.lent_file import (
+    FIRST_RETRY_S,
+    LAST_RETRY_S,
+    Known,
+    renewal,
+    signed_out,
+    stored_of,
+)
 from rumpel.daemon.nodes import subject
 from rumpel.daemon.pods import Pod, find_container
 from rumpel.daemon.sign_in import Source
@@ -37,34 +45,10 @@ KEY = "lent"
 """`lent/<pod id>` in the store: agent -> [path, url]."""
 SPENT, RENEWING = "sign-ins-spent", "sign-ins-renewing"
 """In the store: path -> digest of a refresh token."""
-EARLY_S = 600.0
-"""So long before its end a token is renewed: Claude Code's own program does it at 300."""
 LOOK_S = 2.0
-FIRST_RETRY_S, LAST_RETRY_S = 10.0, 600.0
 HAND_TIMEOUT_S = 30.0
 HAND_RETRY_S = 10.0
 AT_ONCE = 8
-
-
-@dataclass(slots=True, kw_only=True)
-class Known:
-    """A file of the user's as it was seen last."""
-
-    stamp: tuple[int, int, int] | None = None
-    held: Held | None = None
-    content: bytes = b""
-    """For pods."""
-    mark: str = ""
-    """Of the content."""
-    early_s: float = EARLY_S
-    tries: int = 0
-    again_at: float = 0.0
-    """When the next try to renew it may be."""
-    failure: RumpelError | None = None
-
-    def is_due(self, held: Held | None, now: float) -> bool:
-        ends = None if held is None or not held.refresh else held.expires_at
-        return ends is not None and ends - self.early_s <= now
 
 
 class Lending:
@@ -76,6 +60,10 @@ class Lending:
         self._locks: dict[str, asyncio.Lock] = {}
         self._given: dict[tuple[str, str], str] = {}
         """The mark of what an agent in a pod has."""
+        self._starting: dict[tuple[str, str], int] = {}
+        """Agents that are about to start: their script would say that nobody lives there."""
+        self._late: dict[str, tuple[int, float]] = {}
+        """Path -> how often looking after it failed in a row, and when it is tried again."""
         self._not_before: dict[tuple[str, str], float] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._woken, self._is_kept = asyncio.Event(), False
@@ -108,6 +96,26 @@ class Lending:
             raise known.failure
         return held
 
+    @contextlib.contextmanager
+    def starting(self, pod_id: str, agent: str) -> Iterator[None]:
+        """From before it is lent something until it lives, or does not."""
+        key = pod_id, agent
+        self._starting[key] = self._starting.get(key, 0) + 1
+        try:
+            yield
+        except BaseException:
+            self._given.pop(key, None)  # so it is looked after, and goes
+            raise
+        finally:
+            self._starting[key] -= 1
+            if not self._starting[key]:
+                del self._starting[key]
+            self._wake()
+
+    def _is_at_work(self, pod_id: str, agent: str) -> bool:
+        is_one = self._app.links.agents.running.get(pod_id) == agent
+        return is_one or (pod_id, agent) in self._starting
+
     async def begin(self, pod: Pod, agent: str, source: Source) -> None:
         """Before an agent starts in a pod. Raises RumpelError; nothing is lent then."""
         known = await self._fresh(source)
@@ -132,15 +140,30 @@ class Lending:
             while users := self._users():
                 self._woken.clear()
                 for source, pods in users.items():
-                    try:
-                        await self._tend(source, pods)
-                    except RumpelError as error:
-                        log.warning("sign-in of %s: %s", source.agent, error.message)
+                    await self._tend_or_tell(source, pods)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_S):
                         await self._woken.wait()
         finally:
             self._is_kept = False
+
+    async def _tend_or_tell(self, source: Source, pods: list[Pod]) -> None:
+        """What is wrong with one file is no reason to leave the others; it is told once."""
+        tries, again_at = self._late.get(source.path, (0, 0.0))
+        if again_at > time.monotonic():
+            return
+        try:
+            await self._tend(source, pods)
+            self._late.pop(source.path, None)
+        except Exception as error:  # noqa: BLE001 - the others live on
+            wait_s = min(LAST_RETRY_S, LOOK_S * 2**tries)
+            self._late[source.path] = min(tries + 1, 20), time.monotonic() + wait_s
+            if tries == 0:
+                log.warning(
+                    "sign-in of %s: %s",
+                    source.agent,
+                    error.message if isinstance(error, RumpelError) else type(error).__name__,
+                )
 
     def _users(self) -> dict[Source, list[Pod]]:
         users: dict[Source, list[Pod]] = {}
@@ -151,24 +174,23 @@ class Lending:
 
     async def _tend(self, source: Source, pods: list[Pod]) -> None:
         known = await self._seen(source)
-        now = time.time()
-        if known.is_due(known.held, now) and known.again_at <= now:
+        if known.is_due(known.held, time.time()) and known.again_at <= time.monotonic():
             pods = await self._with_agents(source.agent, pods)
             known = await self._fresh(source) if pods else known
-        if known.held is None:
-            return
+        if known.held is None or known.held.variable:
+            return  # a key of theirs is nothing that a running agent could be lent
         late = [pod for pod in pods if self._given.get((pod.pod_id, source.agent)) != known.mark]
         await asyncio.gather(*(self._hand_late(pod, source, known) for pod in late))
 
     async def _hand_late(self, pod: Pod, source: Source, known: Known) -> None:
         """Tried again soon when it fails."""
         key = pod.pod_id, source.agent
-        if self._not_before.get(key, 0.0) > time.monotonic() or self._is_begun(pod):
+        if self._not_before.get(key, 0.0) > time.monotonic():
             return
-        if not self._runs(pod):
+        at_work = self._is_at_work(pod.pod_id, source.agent)
+        if not at_work and not self._runs(pod):
             await self._forget(pod, source.agent)
             return
-        at_work = self._app.links.agents.running.get(pod.pod_id) == source.agent
         try:
             async with self._slots:
                 await self._hand(pod, source, known, when="always" if at_work else "alive")
@@ -191,7 +213,7 @@ class Lending:
         """Those of them where it is alive, or nobody knows; the others need nothing any more."""
 
         async def lives(pod: Pod) -> bool:
-            if self._app.links.agents.running.get(pod.pod_id) == agent or self._is_begun(pod):
+            if self._is_at_work(pod.pod_id, agent):
                 return True
             if self._runs(pod):
                 try:
@@ -206,10 +228,6 @@ class Lending:
 
         found = await asyncio.gather(*(lives(pod) for pod in pods))
         return [pod for pod, is_alive in zip(pods, found, strict=True) if is_alive]
-
-    def _is_begun(self, pod: Pod) -> bool:
-        """An agent is started there just now: that it is not alive yet says nothing."""
-        return self._app.links.agents.alone(pod.pod_id).locked()
 
     def _runs(self, pod: Pod) -> bool:
         """False when it certainly does not."""
@@ -264,12 +282,13 @@ class Lending:
         return known
 
     async def _read(self, source: Source, known: Known) -> None:
-        found, of = await threads.call(credentials.read, source.path), _stored(source)
+        found, of = await threads.call(credentials.read, source.path), stored_of(source)
         value = {} if found is None else stored.parsed(found.raw)
         held = of.read(value)
         known.stamp = None if found is None else found.stamp
         if known.held is None or held is None or held.refresh != known.held.refresh:
             known.tries, known.again_at, known.failure = 0, 0.0, None
+            known.renewals = 0
         known.held = held
         known.content = b"" if held is None else stored.written(of.lent(value))
         known.mark = "" if held is None else credentials.digest(known.content.decode())
@@ -278,12 +297,12 @@ class Lending:
         """Renewed when it is time; what failed is in `failure`."""
         async with self._locks.setdefault(source.path, asyncio.Lock()):
             known = await self._seen(source)
-            held, now = known.held, time.time()
-            if held is None or not known.is_due(held, now):
+            held = known.held
+            if held is None or not known.is_due(held, time.time()):
                 return known
             if self.is_spent(source.path, held):
-                known.failure, known.again_at = _out(source), math.inf
-            elif known.again_at <= now:
+                known.failure, known.again_at = signed_out(source), math.inf
+            elif known.again_at <= time.monotonic():
                 await self._renew(source, known, held)
             return known
 
@@ -296,19 +315,18 @@ class Lending:
         except SignedOut as error:
             log.warning("%s", error.message)
             await self._mark(SPENT, source.path, mark)
-            known.failure, known.again_at = _out(source, was_cut=was_cut), math.inf
+            known.failure, known.again_at = signed_out(source, was_cut=was_cut), math.inf
             self._tell_out(source)
         except RumpelError as error:
             known.tries += 1
             wait_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2 ** (known.tries - 1))
-            known.failure, known.again_at = error, time.time() + wait_s
+            known.failure, known.again_at = error, time.monotonic() + wait_s
             log.warning("%s (again in %d s)", error.message, wait_s)
             return
         else:
+            renewals = known.renewals
             await self._read(source, known)
-            ends = None if known.held is None else known.held.expires_at
-            if ends is not None:
-                known.early_s = min(EARLY_S, max(0.0, ends - time.time()) / 2)
+            known.paced(renewals)
             await self._mark(SPENT, source.path, None)
         await self._mark(RENEWING, source.path, None)
 
@@ -317,44 +335,3 @@ class Lending:
             about = subject(pod.spec.repo.repo_id, pod.name)
             self._store.log.note(0, "agent", subject=about, agent=source.agent, state="signed-out")
         self._app.links.agents.wake()
-
-
-def _stored(source: Source) -> stored.Stored:
-    found = agents.get(source.agent).stored
-    if found is None:
-        raise ConfigError(f"{source.agent} has no sign-in that could be lent")
-    return found
-
-
-def _out(source: Source, *, was_cut: bool = False) -> SignedOut:
-    why = " (rumpel was ended while it renewed it)" if was_cut else ""
-    return SignedOut(
-        f"your sign-in with {agents.get(source.agent).title} in {source.path} has ended{why}",
-        hint=f"{_stored(source).sign_in}   in a terminal of this machine",
-    )
-
-
-def renewal(source: Source, known: Known) -> Renewal:
-    of, early_s = _stored(source), known.early_s
-
-    def refresh(raw: bytes) -> str:
-        held = of.read(stored.parsed(raw))
-        return "" if held is None else held.refresh
-
-    def is_due(raw: bytes) -> bool:
-        return Known(early_s=early_s).is_due(of.read(stored.parsed(raw)), time.time())
-
-    def renewed(raw: bytes, answer: Any, now: float) -> bytes | None:
-        made = of.renewed(stored.parsed(raw), answer, now)
-        return None if made is None else stored.written(made)
-
-    return Renewal(
-        path=source.path,
-        url=source.url,
-        locks=of.locks,
-        refresh=refresh,
-        is_due=is_due,
-        asked=lambda raw: of.asked(stored.parsed(raw)),
-        renewed=renewed,
-        is_spent=stored.is_spent,
-    )

@@ -34,6 +34,7 @@ KEPT_BY_ID = (
         "dirty",
         "fresh",
         "left",
+        "lent",
         "made-of",
         "modules",
         "modules-back",

@@ -46,6 +46,7 @@ def both_agents(rumpel_project: ProjectFactory, server: Server) -> Project:
         "npm_config_cache": cache,
         "ANTHROPIC_BASE_URL": server.url,
         "CLAUDE_CODE_CUSTOM_OAUTH_URL": server.url,
+        "RUMPEL_LEND_SIGN_IN": "true",
         "OPENAI_BASE_URL": f"{server.url}/v1",
         "CODEX_REFRESH_TOKEN_URL_OVERRIDE": f"{server.url}/oauth/token",
     }

@@ -33,6 +33,7 @@ def claude_project(rumpel_project: ProjectFactory, server: Server) -> Project:
         "npm_config_cache": agents.npm_cache(test_agents.PACKAGE),
         "ANTHROPIC_BASE_URL": server.url,
         "CLAUDE_CODE_CUSTOM_OAUTH_URL": server.url,
+        "RUMPEL_LEND_SIGN_IN": "true",
     }
     made = rumpel_project(config=ON_HOST)
     return agents.set_up(made, "claude", test_agents.VERSION, env)
@@ -129,6 +130,20 @@ def _is_told_of_its_end(project: Project, server: Server, path: Path) -> None:
     project.wait_until(lambda: in_pod(project, "b") == "", "it goes with the agent")
 
 
+@pytest.mark.timeout(500)
+def test_starts_at_once_keep_what_they_are_lent(project: Project, server: Server) -> None:
+    """Each looks after all that is lent, and an agent that starts is not alive yet."""
+    path = sign_in(project, server)
+    project.run("create", *"abcd", "--trust", timeout=300).assert_ok()
+    project.run("claude", "-d", "a", "--", "first", timeout=300).assert_ok()
+    began = [project.start("claude", "-d", pod, "--", "first") for pod in "bcd"]
+    assert [one.wait(120) for one in began] == [0, 0, 0]
+    project.run("wait", *"abcd", "--timeout", "60").assert_ok()
+    time.sleep(5)
+    assert all(access(path) in in_pod(project, pod) for pod in "abcd")
+    assert (server.refused, server.reused) == ([], 0)
+
+
 @pytest.mark.timeout(400)
 def test_a_run_lives_on_across_a_renewal(project: Project, server: Server) -> None:
     sign_in(project, server)
@@ -197,6 +212,7 @@ def test_codex_lives_on_a_sign_in_of_chatgpt(
             "npm_config_cache": agents.npm_cache(test_codex.PACKAGE),
             "OPENAI_BASE_URL": f"{server.url}/v1",
             "CODEX_REFRESH_TOKEN_URL_OVERRIDE": f"{server.url}/oauth/token",
+            "RUMPEL_LEND_SIGN_IN": "true",
         },
     )
     home = project.home.path / "home/.codex"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
 import resource
+import socket
 import subprocess
 import threading
 import time
@@ -17,13 +20,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rumpel.adapters import credentials
+from rumpel.adapters import credentials, folder_locks, token_server
 from rumpel.adapters.credentials import SignedOut
 from rumpel.agents import stored
 from rumpel.agents.claude_stored import CLAUDE_STORED
 from rumpel.agents.codex_stored import CODEX_STORED, ends
-from rumpel.agents.stored import Stored
-from rumpel.daemon.lending import Known, renewal
+from rumpel.agents.stored import Held, Stored
+from rumpel.config import SETTINGS
+from rumpel.daemon.lent_file import Known, renewal
 from rumpel.daemon.sign_in import Source
 from rumpel.errors import ConfigError, RumpelError
 from rumpel.resources import resource_text
@@ -34,7 +38,7 @@ BOTH = {"claude": CLAUDE_STORED, "codex": CODEX_STORED}
 
 
 @pytest.fixture(name="server")
-def token_server() -> Iterator[Server]:
+def sign_in_server() -> Iterator[Server]:
     with fake_sign_in.server(lasts_s=3600) as made:
         yield made
 
@@ -301,3 +305,204 @@ def test_who_signed_in_in_the_pod_stays_so(script: Script) -> None:
     script.place.write_text(own)
     assert script.lend("one", "always") == "own"
     assert script.place.read_text() == own
+
+
+def answers(source: Source, change: Any) -> credentials.Renewal:
+    """Its renewal, with something done between the answer and the file."""
+    how = renewal(source, Known(early_s=4000.0))
+
+    def done(raw: bytes, answer: Any, now: float) -> bytes | None:
+        change()
+        return how.renewed(raw, answer, now)
+
+    return dataclasses.replace(how, renewed=done)
+
+
+@pytest.mark.parametrize("agent", BOTH)
+def test_a_file_that_is_a_mount_is_written_in_place(
+    agent: str, tmp_path: Path, server: Server
+) -> None:
+    """As where it is bound into a container: nothing can be put in its place."""
+    real = made(agent, tmp_path / "real", server)
+    place = tmp_path / "home" / Path(real.path).name
+    place.parent.mkdir()
+    place.touch()
+    bound = subprocess.run(["mount", "--bind", real.path, place], check=False, capture_output=True)
+    if bound.returncode != 0:
+        pytest.skip("mounts need root")
+    try:
+        assert renewed(Source(agent=agent, path=str(place), url=real.url))
+        assert BOTH[agent].read(value(real)) == BOTH[agent].read(json.loads(place.read_text()))
+        assert server.refresh in Path(real.path).read_text()
+        assert list(place.parent.iterdir()) == [place]
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_what_finds_no_place_is_kept_and_taken_up(tmp_path: Path, server: Server) -> None:
+    """The only copy of a new refresh token: neither the file's name nor the file can be written."""
+    source = made("claude", tmp_path, server)
+    path, old = Path(source.path), Path(source.path).read_bytes()
+    before = server.refresh
+
+    def gone() -> None:
+        path.unlink()
+        path.mkdir()
+
+    with pytest.raises(RumpelError) as failed:
+        credentials.renew(answers(source, gone))
+    assert server.refresh not in str(failed.value)
+    (room,) = tmp_path.glob("*.rumpel-*")
+    assert credentials.digest(before) in room.name
+    assert (room.stat().st_mode & 0o777, server.refresh in room.read_text()) == (0o600, True)
+    path.rmdir()
+    path.write_bytes(old.replace(b'"kept": 1', b'"kept": 2'))
+    assert renewed(source)
+    assert value(source)["claudeAiOauth"]["refreshToken"] == server.refresh
+    assert value(source)["other"] == {"kept": 2}
+    assert (len(server.renewals), server.reused) == (1, 0)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_no_disk_takes_is_kept_in_memory(tmp_path: Path, server: Server) -> None:
+    source = made("claude", tmp_path, server)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+
+    try:
+        with pytest.raises(RumpelError, match="could not be written"):
+            credentials.renew(answers(source, full))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert server.refresh not in Path(source.path).read_text()
+    assert renewed(source)
+    assert server.refresh in Path(source.path).read_text()
+    assert (len(server.renewals), server.reused) == (1, 0)
+
+
+def test_a_file_that_is_half_written_is_waited_for(tmp_path: Path, server: Server) -> None:
+    source = made("claude", tmp_path, server)
+    path, old = Path(source.path), Path(source.path).read_bytes()
+
+    def torn() -> None:
+        path.write_bytes(old[:40])
+        threading.Timer(0.5, path.write_bytes, [old]).start()
+
+    assert credentials.renew(answers(source, torn))
+    assert value(source)["claudeAiOauth"]["refreshToken"] == server.refresh
+
+
+def test_one_that_was_killed_in_between_left_what_it_got(tmp_path: Path, server: Server) -> None:
+    """And rooms of tokens that the file no longer holds go."""
+    source = made("claude", tmp_path, server)
+    old = Path(source.path).read_bytes()
+    mark = credentials.digest(server.refresh)
+    assert renewed(source)
+    new = Path(source.path).read_bytes()
+    Path(source.path).write_bytes(old)
+    (tmp_path / f".credentials.json.rumpel-{mark}").write_bytes(new + b" " * 99)
+    (tmp_path / ".credentials.json.rumpel-4711").write_bytes(b" " * 99)
+    assert renewed(source)
+    assert value(source)["claudeAiOauth"]["refreshToken"] == server.refresh
+    assert (len(server.renewals), server.reused) == (1, 0)
+    assert list(tmp_path.iterdir()) == [Path(source.path)]
+
+
+@pytest.mark.parametrize("lasts", [None, "7200", True, {}, -1])
+def test_an_answer_without_a_time_is_kept(lasts: object) -> None:
+    answer = {"access_token": "a", "refresh_token": "r", "expires_in": lasts}
+    made = CLAUDE_STORED.renewed({"claudeAiOauth": {}}, answer, 1000.0)
+    assert made is not None
+    ends = 8200_000 if lasts == "7200" else 4600_000
+    assert made["claudeAiOauth"] == {"accessToken": "a", "refreshToken": "r", "expiresAt": ends}
+
+
+@pytest.mark.parametrize("agent", BOTH)
+def test_a_refresh_token_alone_is_kept(agent: str) -> None:
+    made = BOTH[agent].renewed({}, {"refresh_token": "only"}, 0.0)
+    assert made is not None
+    assert "only" in json.dumps(made)
+
+
+def test_a_server_that_drips_holds_nobody(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_server, "DEADLINE_S", 1.0)
+    source = made("claude", tmp_path, server)
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+
+        def drip() -> None:
+            peer, _ = slow.accept()
+            with peer, contextlib.suppress(OSError):
+                peer.recv(1 << 16)
+                for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n" * 9:
+                    peer.send(bytes([byte]))
+                    time.sleep(0.2)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        begun = time.monotonic()
+        url = f"http://127.0.0.1:{slow.getsockname()[1]}/x"
+        with pytest.raises(RumpelError, match=r"gave no answer|cannot be reached"):
+            renewed(dataclasses.replace(source, url=url))
+        assert time.monotonic() - begun < 4
+        thread.join()
+    assert list(tmp_path.iterdir()) == [Path(source.path)]
+
+
+def test_a_lock_that_another_took_is_noticed_and_left(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with folder_locks.taken([str(lock), str(tmp_path / "none/such")]) as held:
+        assert held.is_ours()
+        held.touch()
+        assert held.is_ours()
+        lock.rmdir()
+        lock.mkdir()
+        os.utime(lock, (1, 1))
+        assert not held.is_ours()
+    assert lock.exists()
+
+
+def test_what_writes_the_file_is_kept_out(tmp_path: Path, server: Server) -> None:
+    source = made("claude", tmp_path, server)
+    lock = tmp_path / ".storage-write.lock"
+    seen: list[str] = []
+    lock.mkdir()
+
+    def other() -> None:
+        seen.append(Path(source.path).read_text())
+        lock.rmdir()
+
+    threading.Timer(0.7, other).start()
+    assert renewed(source)
+    assert server.refresh not in seen[0]
+    assert not lock.exists()
+
+
+@pytest.mark.parametrize("url", ["http://[", "https://h:x/", "https://\udc80/", "https://"])
+def test_an_address_that_is_none_is_refused(url: str, tmp_path: Path, server: Server) -> None:
+    source = made("claude", tmp_path, server)
+    with pytest.raises(ConfigError, match="https only"):
+        renewed(dataclasses.replace(source, url=url))
+
+
+def test_a_fifo_is_no_sign_in(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ConfigError, match="is no file"):
+        credentials.read(tmp_path / "fifo")
+
+
+def test_a_token_that_is_due_at_once_is_not_renewed_in_a_loop() -> None:
+    known = Known(held=Held(access="a", refresh="r", expires_at=1.0))
+    waits = []
+    for _ in range(3):
+        known.paced(known.renewals)
+        waits.append(round(known.again_at - time.monotonic()))
+    assert waits == [60, 120, 240]
+
+
+def test_it_is_lent_once_the_user_says_so() -> None:
+    setting = SETTINGS["lendSignIn"]
+    assert (setting.default, setting.is_users) == (False, True)
