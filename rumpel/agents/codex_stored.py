@@ -82,6 +82,7 @@ CODEX_STORED = Stored(
     read=_read,
     lent=_lent,
     url=lambda env: env.get(URL_VARIABLE) or URL,
+    servers=frozenset({"auth.openai.com"}),
     asked=_asked,
     renewed=_renewed,
     locks=lambda folder, real: [],  # it has none: it reads again before it renews

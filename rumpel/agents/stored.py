@@ -51,6 +51,8 @@ class Stored:
     """The file for a pod: without what could renew it."""
     url: Callable[[Mapping[str, str]], str]
     """Where it is renewed, from the environment."""
+    servers: frozenset[str]
+    """The hosts that may be one: what renews a sign-in is sent nowhere else."""
     asked: Callable[[Mapping[str, Any]], dict[str, str]]
     """What is posted there."""
     renewed: Callable[[Mapping[str, Any], Mapping[str, Any], float], dict[str, Any] | None]

@@ -31,6 +31,8 @@ EXAMPLES = (
 )
 ACTIONS = ("status", "logs", "stop", "restart")
 END_LIMIT_S = 20.0
+KILL_AFTER_S = 90.0
+"""Longer than the renewal of a sign-in may take: what is killed in it may lose the answer."""
 ANSWER_LIMIT_S = 5.0
 POLL_S = 0.02
 FOLLOW_S = 0.2
@@ -152,7 +154,7 @@ def _last_lines(data: bytes, lines: int) -> list[bytes]:
 
 
 def _wait_for_end(pid: int, force: bool) -> bool:
-    deadline = time.monotonic() + END_LIMIT_S
+    deadline = time.monotonic() + (KILL_AFTER_S if force else END_LIMIT_S)
     while _is_alive(pid):
         if time.monotonic() > deadline:
             if not force:

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import os
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from rumpel.daemon.lent_file import (
     FIRST_RETRY_S,
     LAST_RETRY_S,
     Known,
+    check_server,
     renewal,
     signed_out,
     stored_of,
@@ -56,6 +58,8 @@ class Lending:
 
     def __init__(self, app: App) -> None:
         self._app, self._store = app, app.store
+        self._real: dict[str, str] = {}
+        """Path -> where it lies: two links to one file are one sign-in."""
         self._known: dict[str, Known] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._given: dict[tuple[str, str], str] = {}
@@ -64,6 +68,7 @@ class Lending:
         """Agents that are about to start: their script would say that nobody lives there."""
         self._late: dict[str, tuple[int, float]] = {}
         """Path -> how often looking after it failed in a row, and when it is tried again."""
+        self._handing: set[tuple[str, str]] = set()
         self._not_before: dict[tuple[str, str], float] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._woken, self._is_kept = asyncio.Event(), False
@@ -73,20 +78,26 @@ class Lending:
         self._wake()
 
     def is_spent(self, path: str, held: Held) -> bool:
-        return bool(held.refresh) and self._marks(SPENT).get(path) == credentials.digest(
-            held.refresh
-        )
+        mark = self._marks(SPENT).get(self._real.get(path, path))
+        return bool(held.refresh) and mark == credentials.digest(held.refresh)
 
     def is_out(self, pod_id: str, agent: str) -> bool:
         """Whether an agent lives on a sign-in that has ended; what it holds may last a while."""
         at = self._of(pod_id).get(agent)
-        known = None if at is None else self._known.get(at[0])
+        known = None if at is None else self._known.get(self._real.get(at[0], at[0]))
         if at is None or known is None or known.held is None:
             return at is not None and known is not None
         return self.is_spent(at[0], known.held)
 
     async def take(self, source: Source) -> Held | None:
         """What the file holds, renewed when it is time; None: nothing. Raises RumpelError."""
+        check_server(source)
+        for other in self._users():
+            if other.path == source.path and other.url != source.url:
+                raise ConfigError(
+                    f"{source.path} is renewed elsewhere for agents that run",
+                    hint=f"end them, or let this one have the same server: {other.url}",
+                )
         known = await self._fresh(source)
         held = known.held
         if held is None or held.variable:
@@ -116,13 +127,17 @@ class Lending:
         is_one = self._app.links.agents.running.get(pod_id) == agent
         return is_one or (pod_id, agent) in self._starting
 
-    async def begin(self, pod: Pod, agent: str, source: Source) -> None:
-        """Before an agent starts in a pod. Raises RumpelError; nothing is lent then."""
+    async def begin(self, pod: Pod, agent: str, source: Source) -> bool:
+        """Before an agent starts in a pod; False: it has a sign-in of its own there.
+
+        Raises RumpelError; nothing is lent then.
+        """
         known = await self._fresh(source)
         given = self._of(pod.pod_id) | {agent: [source.path, source.url]}
         await self._store.kv_set(f"{KEY}/{pod.pod_id}", given)
-        await self._hand(pod, source, known, when="always")
+        is_lent = await self._hand(pod, source, known, when="always")
         self._wake()
+        return is_lent
 
     def ended(self, pod_id: str, agent: str) -> None:
         """An agent did: if it has, what it was lent is looked after, and goes."""
@@ -180,10 +195,29 @@ class Lending:
         if known.held is None or known.held.variable:
             return  # a key of theirs is nothing that a running agent could be lent
         late = [pod for pod in pods if self._given.get((pod.pod_id, source.agent)) != known.mark]
-        await asyncio.gather(*(self._hand_late(pod, source, known) for pod in late))
+        for pod in late:  # each on its own: a pod that hangs holds no other
+            key = pod.pod_id, source.agent
+            if key not in self._handing:
+                self._handing.add(key)
+                self._app.background.spawn(
+                    self._hand_late(pod, source, known), f"a sign-in for pod {pod.name}"
+                )
 
     async def _hand_late(self, pod: Pod, source: Source, known: Known) -> None:
-        """Tried again soon when it fails."""
+        """Tried again soon when it fails; told once."""
+        key = pod.pod_id, source.agent
+        try:
+            await self._handed(pod, source, known)
+        except RumpelError as error:
+            if key not in self._not_before:
+                log.warning(
+                    "pod %s: no new sign-in for %s: %s", pod.name, source.agent, error.message
+                )
+            self._not_before[key] = time.monotonic() + HAND_RETRY_S
+        finally:
+            self._handing.discard(key)
+
+    async def _handed(self, pod: Pod, source: Source, known: Known) -> None:
         key = pod.pod_id, source.agent
         if self._not_before.get(key, 0.0) > time.monotonic():
             return
@@ -191,23 +225,22 @@ class Lending:
         if not at_work and not self._runs(pod):
             await self._forget(pod, source.agent)
             return
-        try:
-            async with self._slots:
-                await self._hand(pod, source, known, when="always" if at_work else "alive")
-            self._not_before.pop(key, None)
-        except RumpelError as error:
-            self._not_before[key] = time.monotonic() + HAND_RETRY_S
-            log.warning("pod %s: no new sign-in for %s: %s", pod.name, source.agent, error.message)
+        async with self._slots:
+            await self._hand(pod, source, known, when="always" if at_work else "alive")
+        self._not_before.pop(key, None)
+        if at_work and not self._is_at_work(pod.pod_id, source.agent):
+            self._given.pop(key, None)  # it ended meanwhile, and what it was lent is there again
 
-    async def _hand(self, pod: Pod, source: Source, known: Known, *, when: str) -> None:
+    async def _hand(self, pod: Pod, source: Source, known: Known, *, when: str) -> bool:
         agent = agents.get(source.agent)
         if agent.stored is None or known.held is None:
             raise ConfigError(f"nothing signs {agent.title} in", hint=agent.to_sign_in)
         said = await self._in_pod(pod, ["lend", agent.name, agent.stored.file, when], known.content)
         if said.strip() == b"lent":
             self._given[pod.pod_id, agent.name] = known.mark
-        else:
-            await self._forget(pod, agent.name)
+            return True
+        await self._forget(pod, agent.name)
+        return False
 
     async def _with_agents(self, agent: str, pods: list[Pod]) -> list[Pod]:
         """Those of them where it is alive, or nobody knows; the others need nothing any more."""
@@ -275,11 +308,15 @@ class Lending:
 
     async def _seen(self, source: Source) -> Known:
         """As the file is now. Raises ConfigError when it cannot be read."""
-        known = self._known.setdefault(source.path, Known())
+        known = self._known.setdefault(await self._place(source), Known())
         stamp = await threads.call(credentials.stamp, source.path)
         if stamp is None or stamp != known.stamp:
             await self._read(source, known)
         return known
+
+    async def _place(self, source: Source) -> str:
+        place = self._real[source.path] = await threads.call(os.path.realpath, source.path)
+        return place
 
     async def _read(self, source: Source, known: Known) -> None:
         found, of = await threads.call(credentials.read, source.path), stored_of(source)
@@ -295,7 +332,7 @@ class Lending:
 
     async def _fresh(self, source: Source) -> Known:
         """Renewed when it is time; what failed is in `failure`."""
-        async with self._locks.setdefault(source.path, asyncio.Lock()):
+        async with self._locks.setdefault(await self._place(source), asyncio.Lock()):
             known = await self._seen(source)
             held = known.held
             if held is None or not known.is_due(held, time.time()):
@@ -308,13 +345,14 @@ class Lending:
 
     async def _renew(self, source: Source, known: Known, held: Held) -> None:
         mark = credentials.digest(held.refresh)
-        was_cut = self._marks(RENEWING).get(source.path) == mark
-        await self._mark(RENEWING, source.path, mark)
+        place = await self._place(source)
+        was_cut = self._marks(RENEWING).get(place) == mark
+        await self._mark(RENEWING, place, mark)
         try:
             await threads.call(credentials.renew, renewal(source, known))
         except SignedOut as error:
             log.warning("%s", error.message)
-            await self._mark(SPENT, source.path, mark)
+            await self._mark(SPENT, place, mark)
             known.failure, known.again_at = signed_out(source, was_cut=was_cut), math.inf
             self._tell_out(source)
         except RumpelError as error:
@@ -327,8 +365,8 @@ class Lending:
             renewals = known.renewals
             await self._read(source, known)
             known.paced(renewals)
-            await self._mark(SPENT, source.path, None)
-        await self._mark(RENEWING, source.path, None)
+            await self._mark(SPENT, place, None)
+        await self._mark(RENEWING, place, None)
 
     def _tell_out(self, source: Source) -> None:
         for pod in self._users().get(source, ()):

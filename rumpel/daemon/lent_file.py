@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from rumpel import agents
+from rumpel import agents, text
+from rumpel.adapters import token_server
 from rumpel.adapters.credentials import Renewal, SignedOut
 from rumpel.agents import stored
 from rumpel.agents.stored import Held
@@ -67,7 +68,19 @@ def signed_out(source: Source, *, was_cut: bool = False) -> SignedOut:
     )
 
 
+def check_server(source: Source) -> None:
+    """Raises ConfigError: a shell's environment must not send a sign-in to anybody."""
+    host = token_server.checked(source.url).hostname or ""
+    if host not in stored_of(source).servers | token_server.LOOPBACK:
+        raise ConfigError(
+            f"{text.safe(host)} is no server of sign-ins with {agents.get(source.agent).title}",
+            hint="set it in no variable, and start the agent again",
+        )
+
+
 def renewal(source: Source, known: Known) -> Renewal:
+    """Raises ConfigError."""
+    check_server(source)
     of, early_s = stored_of(source), known.early_s
 
     def refresh(raw: bytes) -> str:

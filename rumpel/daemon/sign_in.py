@@ -68,8 +68,11 @@ class Once:
     async def lent(self, pod: Pod) -> SignIn:
         """And what is a file lies in the pod now."""
         found = await self.found()
-        if found.lent is not None:
-            await self._app.lending.begin(pod, self.agent.name, found.lent)
+        lending, name = self._app.lending, self.agent.name
+        if found.lent is not None and not await lending.begin(pod, name, found.lent):
+            self._client.warn(
+                f"{self.agent.title} is signed in in pod {pod.name} itself: yours is not lent"
+            )
         return found
 
 

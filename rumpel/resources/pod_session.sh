@@ -150,8 +150,11 @@ lend)
     /dev/shm/rumpel.*/"$1") [ -d "${kept%/*}" ] && [ ! -L "${kept%/*}" ] || kept= ;;
     *) kept= ;;
     esac
-    own='"(refreshToken|refresh_token)"[[:space:]]*:[[:space:]]*"[^"]'
-    if [ -z "$kept" ] && [ -f "$place" ] && head -c 1048576 "$place" | grep -Eq "$own"; then
+    # Of the agent's own sign-in: those of tool servers, in the same file, sign it in nowhere.
+    own='"(claudeAiOauth|tokens)"[[:space:]]*:[[:space:]]*\{[^{}]*'
+    own=$own'"(refreshToken|refresh_token)"[[:space:]]*:[[:space:]]*"[^"]'
+    if [ -z "$kept" ] && [ -f "$place" ] &&
+        head -c 1048576 "$place" | tr '\n' ' ' | grep -Eq "$own"; then
         echo own && exit 0
     fi
     if [ "$2" = alive ] && ! is_alive; then
@@ -163,6 +166,7 @@ lend)
         folder=$(mktemp -d /dev/shm/rumpel.XXXXXX 2>/dev/null) && kept=$folder/$1 || kept=
     fi
     file=${kept:-$place}
+    rm -rf "$file.new"  # a FIFO of the pod's would hold who writes
     cat >"$file.new" && mv -f "$file.new" "$file" || exit 3
     [ -z "$kept" ] || [ -L "$place" ] || ln -s "$kept" "$place" || exit 3
     echo lent

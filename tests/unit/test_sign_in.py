@@ -190,6 +190,15 @@ def test_it_goes_over_https_or_stays_here(tmp_path: Path, server: Server) -> Non
             renewed(Source(agent="claude", path=source.path, url=url))
 
 
+@pytest.mark.parametrize("agent", BOTH)
+def test_it_goes_to_its_own_servers_alone(agent: str) -> None:
+    source = Source(agent=agent, path="/x", url=BOTH[agent].url({}))
+    assert renewal(source, Known()).url == source.url
+    for url in ("https://example.com/v1/oauth/token", "https://127.0.0.1.example.com/"):
+        with pytest.raises(ConfigError, match="is no server of sign-ins with"):
+            renewal(dataclasses.replace(source, url=url), Known())
+
+
 def test_where_they_lie_and_who_renews_them() -> None:
     home = {"HOME": "/home/a"}
     assert CLAUDE_STORED.folder(home) == "/home/a/.claude"
@@ -506,3 +515,27 @@ def test_a_token_that_is_due_at_once_is_not_renewed_in_a_loop() -> None:
 def test_it_is_lent_once_the_user_says_so() -> None:
     setting = SETTINGS["lendSignIn"]
     assert (setting.default, setting.is_users) == (False, True)
+
+
+@pytest.mark.parametrize("own", ["", '{"accessToken": "a", "refreshToken": ""}'])
+def test_a_tool_that_is_signed_in_is_not_the_agent(script: Script, own: str) -> None:
+    script.place.parent.mkdir(parents=True)
+    oauth = f'"claudeAiOauth": {own}, ' if own else ""
+    script.place.write_text(f'{{{oauth}"mcpOAuth": {{"x": {{"refreshToken": "r"}}}}}}')
+    assert script.lend("one", "always") == "lent"
+    assert script.place.read_text() == "one"
+
+
+def test_a_sign_in_over_many_lines_stays(script: Script) -> None:
+    script.place.parent.mkdir(parents=True)
+    own = json.dumps({"claudeAiOauth": {"scopes": ["a"], "refreshToken": "r"}}, indent=2)
+    script.place.write_text(own)
+    assert script.lend("one", "always") == "own"
+    assert script.place.read_text() == own
+
+
+def test_a_pod_that_puts_a_fifo_there_holds_nobody(script: Script) -> None:
+    assert script.lend("one", "always") == "lent"
+    os.mkfifo(f"{script.place.readlink()}.new")
+    assert script.lend("two", "always") == "lent"
+    assert script.place.read_text() == "two"
