@@ -130,7 +130,7 @@ def _asked(how: Renewal, found: Found, path: Path, held: folder_locks.Held) -> d
     server = token_server.checked(how.url).hostname
     if how.is_spent(status, answer):
         raise SignedOut(f"{server} takes the refresh token of {how.path} no more")
-    if status != 200:
+    if not 200 <= status < 300:
         raise RumpelError(f"{server} answered {status}")
     return answer
 
