@@ -77,7 +77,7 @@ def test_pods_live_on_across_renewals(project: Project, server: Server) -> None:
     mode = project.exec("a", "sh", "-c", f"stat -Lc '%a %U' {KEPT}; df -T {KEPT} | tail -1").stdout
     assert mode.startswith("600 dev\n")
     assert "tmpfs" in mode
-    (row, _) = project.run("config", "--json").assert_ok().data["sign_ins"]
+    (row, *_) = project.run("config", "--json").assert_ok().data["sign_ins"]
     assert (row["agent"], row["from"], row["state"]) == ("claude", str(path), "lent")
 
     for number in (1, 2):
@@ -120,7 +120,7 @@ def _is_told_of_its_end(project: Project, server: Server, path: Path) -> None:
     time.sleep(3)
     assert server.reused == 1
     assert states() == ["signed-out"] * 2
-    (row, _) = project.run("config", "--json").assert_ok().data["sign_ins"]
+    (row, *_) = project.run("config", "--json").assert_ok().data["sign_ins"]
     assert row["state"] == "signed-out"
     sign_in(project, server)
     project.wait_until(lambda: access(path) in in_pod(project, "b"), "the new sign-in is lent")
@@ -175,7 +175,7 @@ def test_a_command_prints_the_key(project: Project, server: Server) -> None:
     run = ("run", "a", "--trust", "-p", "x")
     project.run(*run, env=env, timeout=300).assert_ok()
     assert {headers["x-api-key"] for headers, _ in server.asked} == {key}
-    (row, _) = project.run("config", "--json").assert_ok().data["sign_ins"]
+    (row, *_) = project.run("config", "--json").assert_ok().data["sign_ins"]
     assert row["from"] == "signInCommands (ANTHROPIC_API_KEY)"
     agents.keeps_no_secret(project, "a", key)
 
