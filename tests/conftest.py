@@ -20,6 +20,7 @@ from tests.support.engine import DEV_IMAGE, LFS_IMAGE, MINI_IMAGE, Engine, unava
 from tests.support.home import RUN_ID, Home, sweep
 from tests.support.project import ProjectFactory
 from tests.support.repo import Repo
+from tests.support.share import is_due
 
 pytest.register_assert_rewrite("tests.adapters.git.hostile")
 DOCKER_FIXTURES = frozenset(
@@ -55,6 +56,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.docker)
         if item.get_closest_marker("docker") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(DOCKER_TIMEOUT_S))
+        rare = item.get_closest_marker("one_in")
+        if rare is not None and not is_due(item.nodeid, rare.args[0]):
+            why = f"for one commit in {rare.args[0]}, and always in scripts/long"
+            item.add_marker(pytest.mark.skip(why))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -6,6 +6,7 @@ run again.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import subprocess
@@ -22,6 +23,12 @@ def _commit() -> str:
 
 
 COMMIT = _commit()
+
+
+def is_due(name: str, count: int) -> bool:
+    """Is a test one of this commit's? Each is for one commit in `count`."""
+    digest = hashlib.blake2b(f"{COMMIT} {name}".encode(), digest_size=8).digest()
+    return IS_LONG or int.from_bytes(digest) % count == 0
 
 
 def share(cases: Iterable[str], count: int) -> list[str]:
