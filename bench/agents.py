@@ -21,6 +21,7 @@ from world import DEV, Figure, Raw, Rumpel
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # behind the installed package
 
+from rumpel.names import AGENT_HOME_PATH
 from rumpel.tasks import agent_home
 from tests.support.fake_api import model
 
@@ -107,6 +108,8 @@ def _says(raw: Raw, container: str, state: str) -> int:
 
 def _echo(rumpel: Rumpel, raw: Raw, repo: Path, container: str) -> list[Figure]:
     """`cat` in place of an agent: a terminal echoes what is typed into it."""
+    own = ["chown", "dev", AGENT_HOME_PATH]  # as the first agent of a pod would find it
+    raw.wait(raw.host.exec_run(container, own, user="0"))
     begin = agent_home.argv("start", "claude", "40", "120", FOLDER, "/bin/cat")
     empty = agent_home.packed({})
     done = raw.wait(raw.host.exec_run(container, begin, user="dev", input=empty))
