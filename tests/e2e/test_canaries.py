@@ -60,6 +60,7 @@ def both_agents(rumpel_project: ProjectFactory, server: Server) -> Project:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.one_in(2)
 def test_no_secret_stays_anywhere(project: Project, server: Server) -> None:
     secrets = _used(project, server)
     assert len(secrets) >= 12

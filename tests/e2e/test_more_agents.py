@@ -161,6 +161,7 @@ def _goes_on_with_the_last_conversation(project: Project, case: Case, fake: Mode
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.one_in(2)
 def test_an_agent_asks_when_it_shall(project: Project, case: Case) -> None:
     project.run(case.name, "-d", "--ask", "a", "--trust", timeout=300).assert_ok()
     _is_there(project, case)
@@ -175,6 +176,7 @@ def test_an_agent_asks_when_it_shall(project: Project, case: Case) -> None:
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.one_in(2)
 def test_an_agent_does_a_task(project: Project, case: Case, fake: Model) -> None:
     run = ("run", "a", "--agent", case.name, "-p")
     done = project.run(*run, f"please-run: {COMMIT}", "--trust", timeout=300).assert_ok()
@@ -199,6 +201,7 @@ def test_an_agent_does_a_task(project: Project, case: Case, fake: Model) -> None
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.one_in(2)
 def test_a_service_that_does_not_do_well(project: Project, case: Case, fake: Model) -> None:
     run, failed = ("run", "a", "--agent", case.name, "-p"), f"{case.title} failed in pod a: "
     refused = project.run(*run, "please-fail: 400", "--trust", timeout=300)

@@ -157,7 +157,7 @@ class Cells:
             self.run(verb, *rest).assert_error(code, word)
 
 
-@pytest.mark.parametrize("shape", share(SHAPES, 16))
+@pytest.mark.parametrize("shape", share(SHAPES, 10))
 def test_shape(
     shape: str, shared_home: Home, docker_engine: Engine, subtests: pytest.Subtests
 ) -> None:

@@ -145,6 +145,7 @@ def test_starts_at_once_keep_what_they_are_lent(project: Project, server: Server
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.one_in(2)
 def test_a_run_lives_on_across_a_renewal(project: Project, server: Server) -> None:
     sign_in(project, server)
     project.run("create", "a", "--trust", timeout=300).assert_ok()
@@ -161,6 +162,7 @@ def test_a_run_lives_on_across_a_renewal(project: Project, server: Server) -> No
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.one_in(2)
 def test_a_command_prints_the_key(project: Project, server: Server) -> None:
     key = "sk-ant-canary-printed-1f2e3d4c5b6a79808192"
     server.ends[""] = time.time() + 900  # a key is no bearer
@@ -201,6 +203,7 @@ def test_a_command_prints_the_key(project: Project, server: Server) -> None:
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.one_in(2)
 def test_codex_lives_on_a_sign_in_of_chatgpt(
     rumpel_project: ProjectFactory, server: Server
 ) -> None:

@@ -87,6 +87,7 @@ def test_a_deleted_pod_comes_back_with_its_submodules(
         assert module.refs("refs/rumpel/keep") == {}
 
 
+@pytest.mark.one_in(2)
 def test_snapshot_and_restore_of_submodules(nested: tuple[Project, Repo, Repo, Repo]) -> None:
     project = nested[0]
     project.run("create", "p").assert_ok()
@@ -140,6 +141,7 @@ def test_what_comes_after_the_first_look(
     project.run("delete", "--force", "p").assert_ok()
 
 
+@pytest.mark.one_in(2)
 def test_one_the_host_does_not_have_comes_back(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     project.run("create", "p").assert_ok()
@@ -162,6 +164,7 @@ def test_one_the_host_does_not_have_comes_back(rumpel_project: ProjectFactory) -
     project.run("delete", "--force", "p").assert_ok()
 
 
+@pytest.mark.one_in(2)
 def test_a_pin_that_no_branch_of_the_host_has(rumpel_project: ProjectFactory) -> None:
     """The host's own, so no work of the pod: who touched nothing deletes without `--force`."""
     project = rumpel_project()
