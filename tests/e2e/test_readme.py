@@ -119,7 +119,8 @@ def test_options_named_in_the_readme_exist(rumpel_project: ProjectFactory) -> No
         )
     )
     prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
-    spans = " ".join(re.findall(r"`([^`\n]+)`", prose))
+    found = re.findall(r"`([^`\n]+)`", prose)
+    spans = " ".join(re.sub(r"(^|\s)-- .*", "", span) for span in found)  # behind it: the agent's
     for option in set(re.findall(r"(?<!\S)(--[a-z-]+)", spans)):
         if option not in ("--mirror", "--privileged", "--status"):
             assert option in helps, option
