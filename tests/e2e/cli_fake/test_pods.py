@@ -90,6 +90,8 @@ def test_create_sends_what_was_asked_and_shows_a_table(serve: Serve, run: Run) -
         "from": "v1",
         "config": None,
         "trust": True,
+        "memory": None,
+        "cpus": None,
         "no_wait": False,
         "no_prebuild": False,
     }

@@ -81,6 +81,8 @@ def test_the_result_is_on_stdout_and_all_else_is_not(serve: Serve, run: Run) -> 
         "turns": 9,
         "timeout_s": 120,
         "trust": False,
+        "memory": None,
+        "cpus": None,
     }
     quiet = run("run", "a", "-q", "-p", "-", input="Fix it\n").assert_ok()
     assert (quiet.stdout, quiet.stderr) == (shown.stdout, "")
