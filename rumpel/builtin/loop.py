@@ -135,7 +135,7 @@ class Agent:
         done: list[Result] = []
         try:
             for call in answer.calls:
-                done.append(self._result(call, is_cut=bool(answer.why)))  # noqa: PERF401
+                done.append(self._result(call, is_cut=bool(answer.why)))  # noqa: PERF401 - `finally` reads it
         finally:
             done += turns.stopped(answer.calls[len(done) :])
             self.conversation.add(Results(tuple(done)))
