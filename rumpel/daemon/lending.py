@@ -23,6 +23,7 @@ from rumpel.adapters import credentials, threads
 from rumpel.adapters.credentials import SignedOut
 from rumpel.agents import stored
 from rumpel.agents.stored import Held
+from rumpel.daemon.agent_states import ENDED
 from rumpel.daemon.lent_file import (
     FIRST_RETRY_S,
     LAST_RETRY_S,
@@ -47,7 +48,7 @@ KEY = "lent"
 """`lent/<pod id>` in the store: agent -> [path, url]."""
 SPENT, RENEWING = "sign-ins-spent", "sign-ins-renewing"
 """In the store: path -> digest of a refresh token."""
-LOOK_S = 2.0
+LOOK_S, LAST_LOOK_S = 2.0, 60.0
 HAND_TIMEOUT_S = 30.0
 HAND_RETRY_S = 10.0
 AT_ONCE = 8
@@ -226,10 +227,22 @@ class Lending:
             await self._forget(pod, source.agent)
             return
         async with self._slots:
-            await self._hand(pod, source, known, when="always" if at_work else "alive")
+            is_lent = await self._hand(pod, source, known, when="always" if at_work else "alive")
         self._not_before.pop(key, None)
         if at_work and not self._is_at_work(pod.pod_id, source.agent):
             self._given.pop(key, None)  # it ended meanwhile, and what it was lent is there again
+        elif is_lent and not at_work:
+            self._doubt(key)
+
+    def _doubt(self, key: tuple[str, str]) -> None:
+        """An agent says that it ends while it lives, and lives a while: it is looked after again,
+        the more rarely the longer it does.
+        """
+        said = self._app.links.agents.of(key[0]).get(key[1])
+        if said is not None and said["state"] == ENDED:
+            self._given.pop(key, None)
+            wait_s = min(max(time.time() - said["at"], 0.0), LAST_LOOK_S)
+            self._not_before[key] = time.monotonic() + wait_s
 
     async def _hand(self, pod: Pod, source: Source, known: Known, *, when: str) -> bool:
         agent = agents.get(source.agent)

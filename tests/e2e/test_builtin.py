@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import stat
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.test_readme import commands
 from tests.support import agents
 from tests.support.fake_models import Answer, Fault, Models, models
 from tests.support.project import DEFAULT_CONFIG, Project, ProjectFactory
@@ -88,6 +90,20 @@ def test_a_task_from_its_prompt_to_the_host(project: Project, server: Models, na
     for word in (RULES, "You are in a pod", "one two", "code.txt:1:one 2", "wrote 5 bytes"):
         assert word in told
     agents.keeps_no_secret(project, "a", KEY)
+
+
+@pytest.mark.timeout(400)
+def test_the_example_of_the_readme(project: Project, server: Models) -> None:
+    """Its first two lines are the user's to type: the library is here, and so is a key."""
+    _, _, *lines = commands("The built-in agent")
+    project.home.env = project.home.env | server.env(KEY, "anthropic") | server.env(KEY, "gemini")
+    for line in lines:
+        words = shlex.split(line)
+        assert words[:2] == ["rumpel", "agent"]
+        given = None if "-p" in words else "Fix the login\n"
+        assert project.run(*words[1:], input=given).assert_ok().stdout == "PONG\n"
+    assert len(server.bodies) == len(lines)
+    assert "Fix the login" in json.dumps(server.bodies[-1]), "another model goes on"
 
 
 @pytest.mark.timeout(400)

@@ -126,8 +126,19 @@ def _is_told_of_its_end(project: Project, server: Server, path: Path) -> None:
     project.wait_until(lambda: access(path) in in_pod(project, "b"), "the new sign-in is lent")
     assert states() == ["waiting"] * 2
     says(project, "b", "and on")
+    _goes_with_the_agent(project)
+
+
+def _goes_with_the_agent(project: Project) -> None:
+    """Which says that it ends a while before it does."""
+    told = "RUMPEL_FIFO=$PWD/.git/rumpel/fifo sh /rumpel/home/.status.sh claude ended"
+    project.exec("a", "sh", "-c", told, user="dev")
     project.run("send", "b", "/exit").assert_ok()
     project.wait_until(lambda: in_pod(project, "b") == "", "it goes with the agent")
+    assert in_pod(project, "a") != "", "this one lives"
+    end = "SCREENDIR=/rumpel/home/.screen screen -S rumpel-claude -X quit"
+    project.exec("a", "sh", "-c", end, user="dev")
+    project.wait_until(lambda: in_pod(project, "a") == "", "it goes with this one, too")
 
 
 @pytest.mark.timeout(500)
