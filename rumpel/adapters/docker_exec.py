@@ -21,6 +21,8 @@ from rumpel.errors import HostUnreachable, NotFound, RumpelError, TimedOut
 TOKEN_ENV = "RUMPEL_EXEC"  # noqa: S105 - a name, not a secret
 EXIT_TIMEOUT_S = 10.0
 KILL_GRACE_S = 2.0
+START_TIMEOUT_S = 30.0
+"""Of a process that is to be ended before it has begun."""
 
 Output = Callable[[int, bytes], None]
 
@@ -73,12 +75,13 @@ async def open_stream(
     A program that does not exist shows as text on the stream and exit code 126 or 127.
     """
     exec_id = await create(http, container, argv, user=user, env=env, cwd=cwd, tty=tty, stdin=stdin)
-    wire, head = await http.take_over(
-        f"/exec/{exec_id}/start",
-        body={"Detach": False, "Tty": tty},
-        what=f"{argv[0]} in container {container[:12]}",
-    )
-    return DockerStream(wire, head, is_tty=tty, name=argv[0], exec_id=exec_id)
+    return await _start(http, exec_id, tty=tty, what=f"{argv[0]} in container {container[:12]}")
+
+
+async def _start(http: HttpClient, exec_id: str, *, tty: bool = False, what: str) -> DockerStream:
+    body = {"Detach": False, "Tty": tty}
+    wire, head = await http.take_over(f"/exec/{exec_id}/start", body=body, what=what)
+    return DockerStream(wire, head, is_tty=tty, name=what.partition(" ")[0], exec_id=exec_id)
 
 
 async def create(
@@ -167,24 +170,52 @@ async def run(
     """
     token = token or secrets.token_hex(16)
     environment = {**(env or {}), TOKEN_ENV: token}
-    stream = await open_stream(
-        http, container, argv, user=user, env=environment, cwd=cwd, stdin=input is not None
+    has_input, what = input is not None, f"{argv[0]} in container {container[:12]}"
+    exec_id = await create(
+        http, container, argv, user=user, env=environment, cwd=cwd, tty=False, stdin=has_input
     )
+    # Once it is asked for, it starts: also when nobody waits for the answer any more.
+    starting = asyncio.ensure_future(_start(http, exec_id, what=what))
     try:
+        stream = await asyncio.shield(starting)
         async with asyncio.timeout(timeout_s):
             out, err, is_cut = await _drain(stream, input, max_output_bytes, on_output)
     except (TimeoutError, asyncio.CancelledError) as cause:
-        await asyncio.shield(kill_tree(http, container, token, user=user))
+        await asyncio.shield(_end(http, container, token, user, starting))
         if isinstance(cause, TimeoutError):
             raise TimedOut(f"{argv[0]} did not end within {timeout_s:g} s") from cause
         raise
-    finally:
-        await stream.close()
-    code = await exit_code(http, stream.exec_id)
+    code = await exit_code(http, exec_id)
     return types.Completed(code=code, stdout=out, stderr=err, is_cut=is_cut)
 
 
+async def _end(
+    http: HttpClient, container: str, token: str, user: str, starting: asyncio.Future[DockerStream]
+) -> None:
+    """Of all with that token: also of what the engine starts only now, long after it said so."""
+    with contextlib.suppress(RumpelError, TimeoutError):
+        async with asyncio.timeout(START_TIMEOUT_S):
+            stream = await asyncio.shield(starting)
+            try:
+                while await kill_tree(http, container, token, user=user):
+                    if await peek(http, stream.exec_id) is not None:
+                        break
+                    await asyncio.sleep(0.02)
+            finally:
+                await stream.close()
+
+
 async def _drain(
+    stream: DockerStream, data: bytes | None, limit: int, on_output: Output | None
+) -> tuple[bytes, bytes, bool]:
+    """All it says; the stream is closed then."""
+    try:
+        return await _fed(stream, data, limit, on_output)
+    finally:
+        await stream.close()
+
+
+async def _fed(
     stream: DockerStream, data: bytes | None, limit: int, on_output: Output | None
 ) -> tuple[bytes, bytes, bool]:
     if data is None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import signal
 import time
 
 from rumpel.builtin.model import Ran
+from rumpel.cli.held import Held
 from rumpel.errors import RumpelError, TimedOut
 
 TYPE_CHECKING = False
@@ -51,12 +53,9 @@ class Seat:
         self._number += 1
         data = None if input is None else base64.b64encode(input).decode()
         asked = {"id": self._number, "argv": list(argv), "input": data}
-        try:
+        with Held() as held:
             self.connection.send({"do": "tool", **asked, "timeout_s": timeout_s, "keep": keep})
-            answer = self._answer(timeout_s + GRACE_S)
-        except KeyboardInterrupt:
-            self._stop()
-            raise
+            answer = self._answer(timeout_s + GRACE_S, held) or self._stop(held)
         if answer.get("error"):
             raise _error(answer["error"])
         if answer.get("stopped"):
@@ -77,30 +76,42 @@ class Seat:
             self._receive(until)
         return self._last
 
-    def _stop(self) -> None:
-        """Nothing of the tool runs when this returns. Raises Left at another Ctrl-C."""
-        try:
-            self.connection.send({"do": "stop"})
-            self._answer(STOP_S)
-        except KeyboardInterrupt:
-            raise Left from None
+    def _stop(self, held: Held) -> dict[str, Any]:
+        """Nothing of the tool runs when this returns. Raises Left at a Ctrl-C after the first."""
+        before = min(held.came.count(signal.SIGINT), 1)
+        self.connection.send({"do": "stop"})
+        until = time.monotonic() + STOP_S
+        while held.came.count(signal.SIGINT) == before:
+            answer = self._answer(until - time.monotonic(), held)
+            if answer is not None:
+                return answer
+        raise Left
 
-    def _answer(self, within_s: float) -> dict[str, Any]:
+    def _answer(self, within_s: float, held: Held) -> dict[str, Any] | None:
+        """None: a signal came."""
         until = time.monotonic() + within_s
         while True:
-            message = self._receive(until)
+            message = self._receive(until, held)
+            if message is None:
+                return None
             if message.get("event") == "tool" and message.get("id") == self._number:
                 return message
             if self._last is not None:
                 raise _error(self._last.get("error") or {})
 
-    def _receive(self, until: float) -> dict[str, Any]:
-        """Raises TimedOut, DaemonGone."""
+    def _receive(self, until: float, held: Held | None = None) -> dict[str, Any] | None:
+        """None: a signal came. Raises TimedOut, DaemonGone."""
         left_s = max(0.0, until - time.monotonic())
-        if not self.connection.poll(left_s):
+        others = () if held is None else (held.fileno(),)
+        woken = self.connection.poll(left_s, *others)
+        if not woken:
             raise TimedOut(
                 "the rumpel daemon does not answer", hint="rumpel daemon restart --force"
             )
+        if self.connection.fileno() not in woken:
+            if held is not None:
+                held.drain()
+            return None
         message = self.connection.receive()
         if message.get("event") == "notice":
             self.notices.append(message)

@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rumpel import agents, protocol
@@ -168,6 +169,7 @@ async def _serve(seat: Seat) -> str:
             if message["do"] == "tool":
                 if tool is None or tool.done():
                     tool = group.create_task(_tool(seat, message))
+                    tool.add_done_callback(partial(_tell_stopped, seat, message))
                 else:
                     _tell(seat, message, error=UsageError("a tool runs already").to_json())
 
@@ -177,10 +179,13 @@ async def _tool(seat: Seat, message: Mapping[str, Any]) -> None:
         answer = await _ran(seat, message)
     except RumpelError as error:
         answer = {"error": error.to_json()}
-    except asyncio.CancelledError:
-        _tell(seat, message, stopped=True)
-        raise
     _tell(seat, message, **answer)
+
+
+def _tell_stopped(seat: Seat, message: Mapping[str, Any], tool: asyncio.Task[None]) -> None:
+    """Also of one that was stopped before its first step."""
+    if tool.cancelled():
+        _tell(seat, message, stopped=True)
 
 
 def _tell(seat: Seat, message: Mapping[str, Any], **answer: object) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Awaitable
+from typing import Any
 
 import pytest
 
@@ -266,6 +268,37 @@ async def test_a_cancelled_run_ends_its_process(host: DockerHost, running: str) 
         assert "4321" in await processes(host, running)
         task.cancel()
     assert "4321" not in await processes(host, running)
+
+
+async def test_a_run_cancelled_while_it_starts(
+    host: DockerHost, running: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer is on the way; and at any other moment until its first step."""
+    take_over, is_begun = host.http.take_over, asyncio.Event()
+
+    async def slow(*args: Any, **options: Any) -> Any:
+        taken = await take_over(*args, **options)
+        is_begun.set()
+        await asyncio.sleep(0.2)
+        return taken
+
+    async def cancelled(moment: Awaitable[object]) -> None:
+        task = asyncio.ensure_future(host.exec_run(running, ["sleep", "5432"]))
+        await moment
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with monkeypatch.context() as patch:
+        patch.setattr(host.http, "take_over", slow)
+        await cancelled(is_begun.wait())
+    assert "5432" not in await processes(host, running)
+    began = time.monotonic()
+    await host.exec_run(running, ["true"])
+    lasts_s = time.monotonic() - began
+    for part in range(12):
+        await cancelled(asyncio.sleep(lasts_s * part / 12))
+    assert "5432" not in await processes(host, running)
 
 
 async def test_bulk_both_ways(host: DockerHost, running: str) -> None:
