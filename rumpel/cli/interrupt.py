@@ -26,7 +26,9 @@ class Interrupts:
     ends us). A context manager: restores the handlers."""
 
     def __init__(self, look: str, *, cancels: bool = False) -> None:
-        """`cancels`: the first one does already."""
+        """`cancels`: the first one does already, and so does a polite request to end: what runs
+        here is one command's, as it looks to who started it.
+        """
         self.look = look
         self.cancels = cancels
         self.presses = 0
@@ -102,7 +104,7 @@ class Interrupts:
             raise Interrupted("left while the daemon rolls back", hint=self.look)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT:
+        if number == signal.SIGINT or (number == signal.SIGTERM and self.cancels):
             self.presses += 1
         else:
             self.ended_by = number

@@ -25,7 +25,7 @@ from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
 from rumpel.daemon.sign_in import SignIn
 from rumpel.engine.execute import RunResult
-from rumpel.errors import Conflict, Interrupted, RumpelError, UsageError
+from rumpel.errors import Conflict, Interrupted, NotFound, RumpelError, UsageError
 from rumpel.graphs.create import address, node_id
 from rumpel.graphs.run import run as run_graph
 from rumpel.tasks import agent_home, arrived, headless, shell
@@ -56,6 +56,11 @@ async def run(app: App, client: Client) -> dict[str, object]:
     way = _way(agent, args)
     signed = sign_in.Once(app, client, agent, target.settings)
     await signed.found()  # before a pod is made for nothing
+    if args["continue"] and app.pods.find(target.ref.repo_id, args["name"]) is None:
+        raise NotFound(
+            f"there is no pod {args['name']}, so no conversation goes on in it",
+            hint="without --continue it is made, and one begins",
+        )
     pod = await enter.ready(app, client, target)
     where = sessions.where_of(app, pod)
     await agents_verb.give_home(app, pod, where)

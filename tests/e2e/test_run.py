@@ -114,13 +114,8 @@ def test_one_that_is_ended(project: Project) -> None:
         ["recreate", "a", "--force"],
     ):
         project.run(*other).assert_error(4, "Claude Code is at work in pod a", "rumpel logs -f a")
-    running.send_signal(signal.SIGINT)
-    code, _, err = _ended(running)
-    assert code == 130
-    assert "ending the agent" in err
-    assert "Claude Code was ended in pod a" in err
-    assert left(project) == []
-    assert states(project) == {"a": "ended"}
+    _ends_at(signal.SIGINT, project, running)
+    _ends_at(signal.SIGTERM, project, _started(project))
 
     late = project.run("run", "a", "-p", f"please-run: {LONG}", "--timeout", "8s")
     late.assert_error(124, "did not end within 8.00 s in pod a", "rumpel run a --continue")
@@ -138,6 +133,16 @@ def test_one_that_is_ended(project: Project) -> None:
     code, _, err = _ended(running)
     assert code == 6
     assert "pod a is stopped" in err
+
+
+def _ends_at(number: int, project: Project, running: subprocess.Popen[bytes]) -> None:
+    running.send_signal(number)
+    code, _, err = _ended(running)
+    assert code == 130
+    assert "ending the agent" in err
+    assert "Claude Code was ended in pod a" in err
+    assert left(project) == []
+    assert states(project) == {"a": "ended"}
 
 
 def _started(project: Project) -> subprocess.Popen[bytes]:
@@ -171,6 +176,9 @@ def test_what_cannot_be_run_is_said(project: Project) -> None:
     def refused(*args: str, **how: Any) -> Outcome:
         return project.run("run", "p", *args, **how)
 
+    refused("-p", "x", "--continue").assert_error(
+        3, "there is no pod p, so no conversation goes on in it"
+    )
     refused("-p", "x", env={"ANTHROPIC_API_KEY": None}).assert_error(
         2, "nothing signs Claude Code in", "claude setup-token"
     )
