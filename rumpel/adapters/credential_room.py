@@ -41,18 +41,12 @@ def path_of(target: Path, mark: str) -> Path:
 @contextlib.contextmanager
 def room(target: Path, mark: str, size: int) -> Iterator[Room]:
     """Raises ConfigError when the file could not be replaced; nothing has been asked then."""
-    path = path_of(target, mark)
     with contextlib.ExitStack() as stack:
         try:
-            target_fd = os.open(target, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-            stack.callback(os.close, target_fd)
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-            room_fd = os.open(path, flags, 0o600)
-            stack.callback(os.close, room_fd)
-            made = Room(path=path, target=target, room_fd=room_fd, target_fd=target_fd)
+            made = _opened(stack, target, mark)
             stack.callback(_left, made)
-            os.fchmod(room_fd, 0o600)
-            _fill(room_fd, b" " * (2 * size + SPARE_BYTES))
+            os.fchmod(made.room_fd, 0o600)
+            _fill(made.room_fd, b" " * (2 * size + SPARE_BYTES))
         except OSError as error:
             raise ConfigError(f"{target} cannot be replaced: {error.strerror}") from error
         yield made
@@ -61,23 +55,28 @@ def room(target: Path, mark: str, size: int) -> Iterator[Room]:
 @contextlib.contextmanager
 def again(target: Path, mark: str, content: bytes) -> Iterator[Room]:
     """One that was left, whole. Raises ConfigError; it stays then."""
-    path = path_of(target, mark)
     with contextlib.ExitStack() as stack:
         try:
-            target_fd = os.open(target, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-            stack.callback(os.close, target_fd)
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-            room_fd = os.open(path, flags, 0o600)
-            stack.callback(os.close, room_fd)
+            made = _opened(stack, target, mark)
         except OSError as error:
             raise ConfigError(
                 f"{target} cannot be replaced: {error.strerror}",
-                hint=f"what renews your sign-in is in {path}",
+                hint=f"what renews your sign-in is in {path_of(target, mark)}",
             ) from error
-        made = Room(path=path, target=target, room_fd=room_fd, target_fd=target_fd)
         made.content, made.is_kept = content, True
         stack.callback(_left, made)
         yield made
+
+
+def _opened(stack: contextlib.ExitStack, target: Path, mark: str) -> Room:
+    """Both files, open until the stack ends. Raises OSError."""
+    path = path_of(target, mark)
+    target_fd = os.open(target, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    stack.callback(os.close, target_fd)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    room_fd = os.open(path, flags, 0o600)
+    stack.callback(os.close, room_fd)
+    return Room(path=path, target=target, room_fd=room_fd, target_fd=target_fd)
 
 
 def _left(made: Room) -> None:
