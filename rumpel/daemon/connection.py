@@ -15,7 +15,7 @@ from typing import Any
 
 from rumpel import protocol
 
-MAX_QUEUED = 4096
+MAX_QUEUED, MAX_QUEUED_BYTES = 4096, 32 << 20
 DROPPED_FIRST = ("log", "notice", "said")
 RECV_BYTES = 64 << 10
 SEND_TIMEOUT_S = 60.0
@@ -29,7 +29,9 @@ class Connection:
         self._sock = sock
         self._lines = protocol.Lines()
         self._inbox: deque[dict[str, Any]] = deque()
-        self._outbox: deque[tuple[Mapping[str, object], int | None]] = deque()
+        self._outbox: deque[tuple[object, bytes, int | None]] = deque()
+        """What event it is, the message, and what travels along."""
+        self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -61,11 +63,14 @@ class Connection:
         """Queue a message; `fd` travels along and is the caller's to close after `drain`."""
         if self.is_gone:
             return
-        if len(self._outbox) >= MAX_QUEUED:
-            if message.get("event") in DROPPED_FIRST:
+        event = message.get("event")
+        if len(self._outbox) >= MAX_QUEUED or self._queued_bytes >= MAX_QUEUED_BYTES:
+            if event in DROPPED_FIRST:
                 return
             self._drop_logs()
-        self._outbox.append((message, fd))
+        data = protocol.encode(message)
+        self._outbox.append((event, data, fd))
+        self._queued_bytes += len(data)
         self._drained.clear()
         self._wake.set()
 
@@ -88,14 +93,19 @@ class Connection:
 
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()
-        message, fd = self._outbox.popleft()
-        parts = [protocol.encode(message)]
+        first, fd = self._taken()
+        parts = [first]
         if fd is None:
-            while self._outbox and self._outbox[0][1] is None and len(parts) < 256:
-                parts.append(protocol.encode(self._outbox.popleft()[0]))
+            while self._outbox and self._outbox[0][2] is None and len(parts) < 256:
+                parts.append(self._taken()[0])
             await loop.sock_sendall(self._sock, b"".join(parts))
             return
-        await self._send_with(parts[0], fd)
+        await self._send_with(first, fd)
+
+    def _taken(self) -> tuple[bytes, int | None]:
+        _, data, fd = self._outbox.popleft()
+        self._queued_bytes -= len(data)
+        return data, fd
 
     async def _send_with(self, data: bytes, fd: int) -> None:
         loop = asyncio.get_running_loop()
@@ -114,12 +124,14 @@ class Connection:
         await loop.sock_sendall(self._sock, data[sent:])
 
     def _drop_logs(self) -> None:
-        kept = [item for item in self._outbox if item[0].get("event") not in DROPPED_FIRST]
+        kept = [item for item in self._outbox if item[0] not in DROPPED_FIRST]
         self._outbox = deque(kept)
+        self._queued_bytes = sum(len(data) for _, data, _ in kept)
 
     def _lost(self) -> None:
         self.is_gone = True
         self._outbox.clear()
+        self._queued_bytes = 0
         self._drained.set()
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
