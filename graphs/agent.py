@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rumpel import names
 from rumpel.agents.model import Agent, Platform
 from rumpel.engine.graph import Graph
 from rumpel.tasks import agent as agent_task
@@ -26,7 +27,7 @@ def install(agent: Agent, host: str, version: str, platform: Platform, image_id:
     if (runtime := agent.runtime) is not None:
         graph.add(
             agent_task,
-            f"{agent_task.KIND}/{host}/{runtime.name}-{platform.key}",
+            f"{agent_task.KIND}/{names.host_part(host)}/{runtime.name}-{platform.key}",
             agent_task.Inputs(
                 host=host,
                 package=runtime.package(platform),
@@ -42,4 +43,4 @@ def install(agent: Agent, host: str, version: str, platform: Platform, image_id:
 
 def node_id(agent: Agent, host: str, platform: Platform) -> str:
     """Of no repository and no pod."""
-    return f"{agent_task.KIND}/{host}/{agent.name}-{platform.key}"
+    return f"{agent_task.KIND}/{names.host_part(host)}/{agent.name}-{platform.key}"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rumpel import names
 from rumpel.engine.graph import Graph, Handle
 from rumpel.errors import Bug
 from rumpel.model import HookSpec, PodSpec, PortSpec
@@ -63,7 +64,7 @@ def create(
 
 def node_id(kind: str, spec: PodSpec, *, shared: bool = False) -> str:
     """Stable: keys the records and is what `rumpel graph` shows."""
-    repo = f"{kind}/{spec.host}/{spec.repo.repo_id[:12]}"
+    repo = f"{kind}/{names.host_part(spec.host)}/{spec.repo.repo_id[:12]}"
     return repo if shared else f"{repo}/{spec.pod}"
 
 

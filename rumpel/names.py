@@ -58,6 +58,11 @@ def container_name(repo_basename: str, pod: str, pod_id: str) -> str:
     return f"rumpel-{slug(repo_basename)}-{pod}-{pod_id[:6]}"
 
 
+def host_part(host: str) -> str:
+    """A Docker host as one part of a node's id."""
+    return host.replace("://", ":")
+
+
 COMING, ASIDE = "-new", "-old"
 """Ends of the names of a pod's next container, and of its last one: see tasks.replace."""
 

@@ -63,6 +63,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     await world.links.close(pod.pod_id)
     await world.ports.close(pod.pod_id)
     await world.host(pod.host).stop(access.container_id, grace_s=GRACE_S)
+    await world.looked(pod.host, access.container_id)  # from far away the event comes later
     return Output(container_id=access.container_id)
 
 

@@ -16,15 +16,23 @@ import pytest
 from hypothesis import settings
 
 from tests.support import guards
-from tests.support.engine import DEV_IMAGE, LFS_IMAGE, MINI_IMAGE, Engine, unavailable
+from tests.support.engine import (
+    DEV_IMAGE,
+    LFS_IMAGE,
+    MINI_IMAGE,
+    SSHD_IMAGE,
+    Engine,
+    unavailable,
+)
 from tests.support.home import RUN_ID, Home, sweep
 from tests.support.project import ProjectFactory
 from tests.support.repo import Repo
 from tests.support.share import is_due
+from tests.support.sshd import LABEL, Sshd
 
 pytest.register_assert_rewrite("tests.adapters.git.hostile")
 DOCKER_FIXTURES = frozenset(
-    {"dev_image", "docker_engine", "lfs_image", "mini_image", "rumpel_project"}
+    {"dev_image", "docker_engine", "lfs_image", "mini_image", "rumpel_project", "sshd"}
 )
 DOCKER_TIMEOUT_S = 120
 
@@ -47,6 +55,10 @@ def pytest_sessionstart() -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):  # the one that started the workers, if any
         sweep(RUN_ID)
+        if not docker_unavailable():
+            engine = Engine.connect()
+            engine.remove_labelled(f"{LABEL}={RUN_ID}")
+            engine.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -132,6 +144,19 @@ def dev_image(docker_engine: Engine) -> str:
 def lfs_image(docker_engine: Engine) -> str:
     """Reference of the small image with git-lfs (scripts/images lfs)."""
     return _image(docker_engine, LFS_IMAGE)
+
+
+@pytest.fixture(scope="session")
+def sshd_image(docker_engine: Engine) -> str:
+    """Reference of the image with OpenSSH's server (scripts/images sshd)."""
+    return _image(docker_engine, SSHD_IMAGE)
+
+
+@pytest.fixture
+def sshd(home: Home, docker_engine: Engine, sshd_image: str) -> Iterator[Sshd]:
+    """A machine of its own that leads to this engine, and that `home` may log into."""
+    with Sshd(home, docker_engine, sshd_image) as machine:
+        yield machine
 
 
 @pytest.fixture

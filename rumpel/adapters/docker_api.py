@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,7 +28,7 @@ from rumpel.adapters.docker_errors import ProtocolError
 from rumpel.adapters.docker_http import HttpClient
 from rumpel.adapters.docker_images import BuildOptions, OnLine
 from rumpel.adapters.docker_stream import DockerStream
-from rumpel.adapters.docker_wire import parse_endpoint
+from rumpel.adapters.docker_wire import Endpoint, parse_endpoint
 from rumpel.errors import HostUnreachable
 
 Json = types.Json
@@ -36,22 +36,32 @@ Json = types.Json
 NEWEST_API = (1, 44)
 """Newest version whose answers were read while this was written; engines >= 29 want 1.44."""
 OPEN_TIMEOUT_S = 10.0
+OnClose = Callable[[], Awaitable[None]]
 
 
 class DockerHost:
     """One engine. `async with await DockerHost.open(url)`, or `close` it."""
 
-    def __init__(self, http: HttpClient, info: types.EngineInfo) -> None:
+    def __init__(
+        self, http: HttpClient, info: types.EngineInfo, on_close: OnClose | None = None
+    ) -> None:
         self.http = http
         self.info = info
+        self._on_close = on_close
         self._probing = asyncio.Lock()
         self._builder: tuple[docker_buildkit.Builder | None] | None = None
         """Looked for once, at the first build."""
 
     @classmethod
-    async def open(cls, url: str | None = None) -> Self:
+    async def open(
+        cls,
+        url: str | None = None,
+        *,
+        endpoint: Endpoint | None = None,
+        on_close: OnClose | None = None,
+    ) -> Self:
         """Reach the engine and agree on a version; None is the one `docker` itself would use."""
-        if url is None:
+        if url is None and endpoint is None:
             address = await threads.call(docker_context.resolve, os.environ)
             url = address.url
             if address.wants_tls:
@@ -59,14 +69,14 @@ class DockerHost:
                     f"cannot use Docker at {url} ({address.origin}): TLS is not supported",
                     hint="use an SSH address, or a context with one",
                 )
-        http = HttpClient(parse_endpoint(url))
+        http = HttpClient(endpoint or parse_endpoint(str(url)))
         try:
             version = await http.request("GET", "/version", timeout_s=OPEN_TIMEOUT_S)
             found = types.mapping(version.json(), "a version")
             http.prefix = f"/v{agreed_version(types.text(found, 'ApiVersion', 20))}"
             info = await http.request("GET", "/info", timeout_s=OPEN_TIMEOUT_S)
             data = types.mapping(info.json(), "engine information")
-            return cls(http, types.engine_info(found, data))
+            return cls(http, types.engine_info(found, data), on_close)
         except BaseException:
             await http.close()
             raise
@@ -96,6 +106,8 @@ class DockerHost:
 
     async def close(self) -> None:
         await self.http.close()
+        if self._on_close is not None:
+            await self._on_close()
 
     async def ping(self, timeout_s: float = 5.0) -> bool:
         """Whether it answers."""
@@ -267,7 +279,9 @@ class DockerHost:
         builder = await self._buildkit() if docker_buildkit.flags(options) else None
         if builder is not None:
             tree = Path(root), Path(dockerfile)
-            return await docker_buildkit.build(builder, self.url, tree, options, on_line)
+            return await docker_buildkit.build(
+                builder, self.http.endpoint.docker_url, tree, options, on_line
+            )
         async with docker_images.context_tar(root, dockerfile) as (tar, name):
             inside = dataclasses.replace(options, dockerfile=name)
             return await docker_images.build(self.http, tar, inside, on_line)

@@ -49,15 +49,18 @@ _IMAGES, _VOLUMES = "images", "volumes"
 class HostSnapshot:
     """Owned by whoever runs `run()` in a task group; everything else is free to read it."""
 
-    def __init__(self, host: DockerHost, label: str) -> None:
-        """`label` (`key=value`) is on every container and volume that is ours."""
+    def __init__(self, host: DockerHost, label: str, *, backoff_s: float = BACKOFF_S[1]) -> None:
+        """`label` (`key=value`) is on every container and volume that is ours.
+
+        `backoff_s`: the longest pause between attempts to reach an engine that is away.
+        """
         self.host = host
         self.state: State = "connecting"
         self.error: RumpelError | None = None
         """Why it is down."""
         self.epoch = 0
         """Counts how often the engine was (re)connected."""
-        self._label = label
+        self._label, self._backoff_s = label, backoff_s
         self._key, _, self._value = label.partition("=")
         self._containers: dict[str, types.ContainerState] = {}
         self._images: dict[str, tuple[str, ...]] = {}
@@ -177,7 +180,7 @@ class HostSnapshot:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s * random.uniform(0.5, 1.0)):  # noqa: S311 - jitter
                     await self._hurry.wait()
-            pause_s = min(pause_s * 2, BACKOFF_S[1])
+            pause_s = min(pause_s * 2, self._backoff_s)
 
     def _lost(self, error: RumpelError) -> None:
         self.error = error

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rumpel.errors import HostUnreachable
@@ -29,6 +30,13 @@ class Endpoint:
     url: str
     path: str = ""
     address: tuple[str, int] | None = None
+    ready: Callable[[], Awaitable[None]] | None = None
+    """Awaited before each dial: makes the way to a remote engine. Raises HostUnreachable."""
+
+    @property
+    def docker_url(self) -> str:
+        """What a docker client on this machine reaches it by."""
+        return f"unix://{self.path}" if self.path else self.url
 
 
 def parse_endpoint(url: str) -> Endpoint:
@@ -204,6 +212,8 @@ def _wake(future: asyncio.Future[None] | None) -> None:
 
 async def dial(endpoint: Endpoint) -> Wire:
     """A new connection. Raises OSError; the caller says which engine it was about."""
+    if endpoint.ready is not None:
+        await endpoint.ready()
     if endpoint.address is None:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         target: str | tuple[str, int] = endpoint.path

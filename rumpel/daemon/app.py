@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import os
+import random
 import secrets
 import shutil
 import time
@@ -16,11 +16,11 @@ from pathlib import Path
 from rumpel import names, paths
 from rumpel.adapters import git
 from rumpel.adapters.docker_api import DockerHost
-from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.cache.store import Store
 from rumpel.daemon import adopt, at_work, limits, prebuilds, replacing, seeds, trash
 from rumpel.daemon.background import Background
 from rumpel.daemon.by_hand import ByHandLook
+from rumpel.daemon.hosts import LOCAL, Hosts
 from rumpel.daemon.landed import Landed
 from rumpel.daemon.lending import Lending
 from rumpel.daemon.links import LinkManager
@@ -30,7 +30,7 @@ from rumpel.daemon.ports import PortKeeper
 from rumpel.daemon.runner import Runner
 from rumpel.daemon.works import WorkKeeper
 from rumpel.engine.execute import Engine
-from rumpel.errors import HostUnreachable, RumpelError
+from rumpel.errors import Conflict, HostUnreachable, RumpelError
 from rumpel.graphs.create import address
 from rumpel.model import PodSpec, RepoRef
 from rumpel.tasks import stand_in
@@ -38,13 +38,11 @@ from rumpel.tasks.world import Access, World
 
 log = logging.getLogger(__name__)
 
-LOCAL = "local"
 HOME_ID = "home-id"
 FREEZES = ("keep", "restore")
 """Kinds of operations that stop what runs in a pod."""
-RECONNECT_S = 1.0
-LIVE_TIMEOUT_S, BUSY_TIMEOUT_S = 1.5, 30.0
-"""Of an engine that says nothing; of one that answers, with much to tell or much to do."""
+RECONNECT_S, RECONNECT_MOST_S = 1.0, 30.0
+"""The second one of hosts that are far away."""
 
 
 class App:
@@ -62,9 +60,9 @@ class App:
         self.replacing: dict[str, asyncio.Event] = {}
         self.leaving: dict[str, list[asyncio.Event]] = {}
         """Pods that are deleted now: one event for each request that does it."""
-        self.stopping, self._opening = asyncio.Event(), asyncio.Lock()
-        self.hosts: dict[str, DockerHost] = {}
-        self.snapshots: dict[str, HostSnapshot] = {}
+        self.stopping = asyncio.Event()
+        self.engines = Hosts(f"{names.LABEL_HOME}={self.home_id}", background, self._changed)
+        self.hosts, self.snapshots = self.engines.open, self.engines.views
         self.requests, idle, parallel = 0, asyncio.Event(), max(2, 2 * (os.cpu_count() or 1))
         self.ports = self._port_keeper(idle)
         self.links = self._link_manager(idle)
@@ -121,20 +119,7 @@ class App:
 
     async def host(self, name: str) -> DockerHost:
         """The connected host. Raises HostUnreachable with what to do."""
-        snapshot = self.world.snapshot(name)
-        if snapshot is not None:
-            return snapshot.host
-        if name != LOCAL:
-            raise HostUnreachable(f"cannot reach {name}: SSH hosts are not supported yet")
-        async with self._opening:
-            if name not in self.hosts:
-                host = await DockerHost.open(os.environ.get("DOCKER_HOST") or None)
-                opened = HostSnapshot(host, f"{names.LABEL_HOME}={self.home_id}")
-                opened.on_change(functools.partial(self._changed, name))
-                self.hosts[name], self.snapshots[name] = host, opened
-                self.background.spawn(opened.run(), f"view of {name}")
-        await self.snapshots[name].wait_live(LIVE_TIMEOUT_S, busy_s=BUSY_TIMEOUT_S)
-        return self.hosts[name]
+        return await self.engines.get(name)
 
     def _changed(self, host: str, container_id: str, action: str) -> None:
         """A container of ours was started or ended, by us or by hand; or the engine was."""
@@ -171,27 +156,47 @@ class App:
         gates = replacing.close_gates(self)
         self.background.spawn(self.links.republish(), "published branches")
         self.background.spawn(trash.expire_for_ever(self), "trash")
-        if self.pods.all() or seeds.is_known(self) or self.lost.is_likely:
-            self.background.spawn(self._reconnect(gates), "reconnect")
+        for host in self._in_use():
+            own = {key: gate for key, gate in gates.items() if self._is_at(key, host)}
+            self.background.spawn(self._reconnect(host, own), f"reconnect to {host}")
+
+    def _in_use(self) -> list[str]:
+        """Hosts with something of ours, as far as the database knows."""
+        found = {pod.spec.host for pod in self.pods.all()}
+        if self.lost.is_likely or seeds.is_known(self):
+            found.add(LOCAL)
+        return sorted(found)
+
+    def _is_at(self, pod_id: str, host: str) -> bool:
+        pod = self.pods.by_id(pod_id)
+        return pod is not None and pod.spec.host == host
 
     async def until_known(self) -> None:
         """When the database may have been lost: until the engine told of its pods, or is silent."""
         if self.lost.is_likely:
             await self.lost.wait()
 
-    async def _reconnect(self, gates: Mapping[str, asyncio.Event]) -> None:
+    async def _reconnect(self, host: str, gates: Mapping[str, asyncio.Event]) -> None:
         """Until the engine answers; then every running pod gets its link and one import."""
+        pause_s = RECONNECT_S
         while True:
             try:
-                await self.host(LOCAL)
+                await self.host(host)
                 await replacing.settle_all(self, gates)
-                await self._adopt(LOCAL)
-                await at_work.settle(self)
-                await self._link_up()
+                await self._adopt(host)
+                await at_work.settle(self, host)
+                await self._link_up(host)
                 self.lending.restore()
                 break
-            except HostUnreachable:
-                await asyncio.sleep(RECONNECT_S)
+            except HostUnreachable as error:
+                if host != LOCAL:
+                    log.info("%s: %s", host, error.message)
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                if host != LOCAL:
+                    pause_s = min(2 * pause_s, RECONNECT_MOST_S)
+            except Conflict as error:
+                log.warning("%s: %s", host, error.message)
+                break
 
     async def _adopt(self, host: str) -> int:
         async with self.lost.looking:
@@ -201,20 +206,20 @@ class App:
 
     async def _came_alive(self, host: str) -> None:
         if await self._adopt(host):
-            await self._link_up()
+            await self._link_up(host)
         await prebuilds.sweep(self, host)
         await stand_in.sweep(self.world, host)
         await seeds.sweep(self, host)
 
-    async def _link_up(self) -> None:
+    async def _link_up(self, host: str) -> None:
         seen: set[str] = set()
         for pod in self.pods.all():
             spec = pod.spec
-            if spec.host != LOCAL:
+            if spec.host != host:
                 continue
             if spec.repo.repo_id not in seen:
                 seen.add(spec.repo.repo_id)
-                await self.links.seeded(spec.repo, LOCAL, {})
+                await self.links.seeded(spec.repo, host, {})
             if any(self.pods.record(kind, spec) is not None for kind in FREEZES):
                 access = self.access_if_running(pod)
                 if access is not None:
@@ -307,8 +312,7 @@ class App:
         await self.engine.close()
         await self.links.close_all()
         await self.ports.close_all()
-        for host in self.hosts.values():
-            await host.close()
+        await self.engines.close()
 
     def _host(self, name: str) -> DockerHost:
         found = self.hosts.get(name)

@@ -84,9 +84,11 @@ def refuse(app: App, pod: Pod) -> None:
         )
 
 
-async def settle(app: App) -> None:
-    """At start: what a killed daemon left at work."""
+async def settle(app: App, host: str) -> None:
+    """At start: what a killed daemon left at work on this host."""
     for pod in app.pods.all():
+        if pod.spec.host != host:
+            continue
         async with app.links.agents.alone(pod.pod_id):
             if pod.pod_id not in app.links.agents.running:
                 await _settle(app, pod)

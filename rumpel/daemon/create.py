@@ -76,9 +76,10 @@ class Outcome:
 
 async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Outcome:
     """Make or finish the pods named; errors of single pods are in the outcome."""
-    await app.host(requests.local_host(where.host))
     outcome = Outcome()
-    if any(app.pods.find(where.ref.repo_id, name) is None for name in wanted):
+    pods = [app.pods.find(where.ref.repo_id, name) for name in wanted]
+    await _reach(app, client, where, pods)
+    if None in pods:
         await threads.call(git_worktree.check_writable, where.repo)
     specs = await _specs(app, client, where, wanted, outcome)
     if not specs:
@@ -103,6 +104,17 @@ async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Ou
         finally:
             looking.cancel()
     return outcome
+
+
+async def _reach(app: App, client: Client, where: Target, pods: list[Pod | None]) -> None:
+    """The hosts of the pods that are there, and the one for those that are not."""
+    hosts = {pod.spec.host for pod in pods if pod is not None}
+    if None in pods:
+        hosts.add(await requests.consented_host(app.store, where, client, may_ask=True))
+    elif client.request.host and where.host not in hosts:
+        client.warn(f"pods stay on their host: --host {where.host} was not used")
+    for host in sorted(hosts):
+        await app.host(host)
 
 
 async def realize(

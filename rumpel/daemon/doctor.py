@@ -14,8 +14,9 @@ from pathlib import Path
 from rumpel import text
 from rumpel.adapters import git, proc, threads
 from rumpel.daemon import doctor_git, doctor_left, requests, view
-from rumpel.daemon.app import LOCAL, App
+from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
+from rumpel.daemon.hosts import LOCAL
 from rumpel.daemon.pods import Pod
 from rumpel.errors import ConfigError, HostUnreachable, NotFound, RumpelError, UsageError
 from rumpel.tasks.world import Access

@@ -16,8 +16,9 @@ from dataclasses import replace
 from rumpel import names, protocol
 from rumpel.daemon import create as create_verb
 from rumpel.daemon import forward, imports, pending, pods, requests, terminal, view
-from rumpel.daemon.app import LOCAL, App
+from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
+from rumpel.daemon.hosts import LOCAL
 from rumpel.daemon.pods import Pod, find_container
 from rumpel.daemon.requests import Target
 from rumpel.daemon.terminal import Session

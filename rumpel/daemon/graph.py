@@ -49,7 +49,8 @@ async def run(app: App, client: Client) -> dict[str, object]:
     if verb not in PLANS:
         raise UsageError(f"no plan for {verb!r}", hint=f"one of {', '.join(PLANS)}")
     try:
-        await app.host(requests.local_host(where.host))
+        for host in await _hosts(app, client, where, args["name"]):
+            await app.host(host)
     except RumpelError as error:
         client.warn(f"{error.message}: what needs it is unknown")
     else:
@@ -72,6 +73,14 @@ async def run(app: App, client: Client) -> dict[str, object]:
     if args["format"] == "doit":
         data["dodo"] = dodo_text(paths.socket_path(), where.root, args["name"] or "")
     return {"result": data, "warnings": client.warnings, "exit_code": 0}
+
+
+async def _hosts(app: App, client: Client, where: Target, name: str | None) -> set[str]:
+    """Of the pods it is about; of a draft the one where it would be made."""
+    pods = _looked_at(app, where, name)
+    if not pods:
+        return {await requests.consented_host(app.store, where, client, may_ask=False)}
+    return {pod.spec.host for pod in pods}
 
 
 async def _followed(

@@ -9,20 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rumpel import config as settings_module
 from rumpel import paths
-from rumpel.adapters import build_context, git, threads
+from rumpel.adapters import build_context, git, ssh_name, threads
 from rumpel.cache.records import TrustRow
 from rumpel.cache.store import Store
 from rumpel.daemon import pods as pods_module
 from rumpel.daemon.client import Client
+from rumpel.daemon.hosts import LOCAL
 from rumpel.devcontainer import consent, jsonc, prebuild
-from rumpel.errors import ConfigError, NotTrusted, UsageError
+from rumpel.errors import ConfigError, NotTrusted
 from rumpel.model import ContainerSpec, HookSpec, ImageSpec, PodSpec, PrebuildSpec, RepoRef
 from rumpel.tasks.image import dockerfile_bases
 
@@ -176,8 +177,27 @@ async def consented(
     may_ask: bool = True,
 ) -> None:
     """Raises NotTrusted with the list when what touches the host was not agreed to."""
+    await _consented(store, where, client, dev.effects, may_ask=may_ask)
+
+
+async def consented_host(store: Store, where: Target, client: Client, *, may_ask: bool) -> str:
+    """The host for new pods. Before anybody goes there: a repository may have named it."""
+    host = where.host
+    if host != LOCAL and where.settings.origins["host"] == settings_module.REPO_FILE:
+        await _consented(store, where, client, [consent.remote_host(host)], may_ask=may_ask)
+    return host
+
+
+async def _consented(
+    store: Store,
+    where: Target,
+    client: Client,
+    wanted: Iterable[consent.Effect],
+    *,
+    may_ask: bool,
+) -> None:
     granted_keys: list[str] = store.kv_get(f"trust/{where.ref.repo_id}", [])
-    effects = consent.missing(dev.effects, granted_keys)
+    effects = consent.missing(wanted, granted_keys)
     if not effects:
         return
     items = [{"kind": effect.kind, "text": effect.text} for effect in effects]
@@ -336,9 +356,7 @@ async def bases_of(spec: PodSpec) -> dict[str, tuple[str, ...]]:
 
 
 def local_host(host: str) -> str:
-    """Only the local engine for now. Raises UsageError for a malformed one."""
-    if host == "local" or host == "localhost":
-        return "local"
-    if not host.startswith("ssh://"):
-        raise UsageError(f"unknown host {host!r}", hint="use local or ssh://[user@]host[:port]")
-    return host
+    """The name as pods are known by it. Raises UsageError for a malformed one."""
+    if host in (LOCAL, "localhost"):
+        return LOCAL
+    return ssh_name.parse(host).url

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def record_id(repo_id: str, host: str) -> str:
-    return f"{seed.KIND}/{host}/{repo_id[:12]}"
+    return f"{seed.KIND}/{names.host_part(host)}/{repo_id[:12]}"
 
 
 def is_known(app: App) -> bool:

@@ -9,8 +9,9 @@ from typing import Any
 from rumpel import __version__, agents, paths, text
 from rumpel.adapters import threads
 from rumpel.daemon import at_work, forward, moved, requests, sign_in
-from rumpel.daemon.app import LOCAL, App
+from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
+from rumpel.daemon.hosts import LOCAL
 from rumpel.daemon.pods import Pod
 from rumpel.daemon.view import left_behind, listing
 from rumpel.devcontainer import config as devcontainer
@@ -33,10 +34,7 @@ async def list_pods(app: App, client: Client) -> dict[str, object]:
         if pods:
             app.background.spawn(app.links.repo(pods[0].spec.repo).check(), "published branches")
     if pods:
-        try:
-            await app.host(LOCAL)
-        except HostUnreachable as error:
-            client.warn(error.message)
+        await _reach(app, client, {pod.spec.host for pod in pods})
     await _look(app, client, pods)
     rows = listing(app, pods) if len(pods) < 8 else await threads.call(listing, app, pods)
     if not client.request.args["quiet"] and await _are_merged(app, pods, rows):
@@ -45,6 +43,20 @@ async def list_pods(app: App, client: Client) -> dict[str, object]:
     for row in rows:
         row["ports"] = ports[row["repo"], row["name"]]
     return {"result": rows, "warnings": client.warnings, "exit_code": 0}
+
+
+async def _reach(app: App, client: Client, hosts: set[str]) -> None:
+    """The local engine answers or is down; nobody waits for one that is far away."""
+    if LOCAL in hosts:
+        try:
+            await app.host(LOCAL)
+        except HostUnreachable as error:
+            client.warn(error.message)
+    far = sorted(hosts - {LOCAL})
+    await app.engines.glance(far)
+    for host in far:
+        if why := app.engines.why(host):
+            client.warn(why)
 
 
 async def _are_merged(app: App, pods: list[Pod], rows: list[dict[str, Any]]) -> bool:

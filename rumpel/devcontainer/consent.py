@@ -71,6 +71,11 @@ def host_effects(
     return tuple(sorted(found))
 
 
+def remote_host(host: str) -> Effect:
+    """A repository that says itself where its pods are made."""
+    return Effect("host", host, f"sends your commits to {host} and makes pods there")
+
+
 def missing(effects: Iterable[Effect], granted: Collection[str]) -> tuple[Effect, ...]:
     """Effects whose `key` was not granted."""
     return tuple(effect for effect in effects if effect.key not in granted)
