@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import pygit2
 
@@ -113,6 +114,31 @@ def tree_of(repo: Repo, commit: str) -> bytes | None:
         return pygit2.Repository(repo.git_dir)[commit].peel(pygit2.Tree).id.raw
     except FOREIGN:
         return None
+
+
+def beyond(repo: Repo, tips: AbstractSet[str], known: AbstractSet[str]) -> frozenset[str]:
+    """Those of `tips` that no commit of `known` contains; all of them where that is not readable.
+
+    Blocking. `git rev-list TIPS --not KNOWN`, of which only the tips count: one walk for all.
+    """
+    if repo.needs_git:
+        return frozenset(tips)
+    left, found = set(tips), set[str]()
+    try:
+        walker = pygit2.Repository(repo.git_dir).walk(None, pygit2.enums.SortMode.NONE)
+        for oid in tips:
+            walker.push(oid)
+        for oid in known:
+            walker.hide(oid)
+        for commit in walker:
+            if (oid := str(commit.id)) in left:
+                left.discard(oid)
+                found.add(oid)
+                if not left:
+                    break
+    except FOREIGN:
+        return frozenset(tips)
+    return frozenset(found)
 
 
 def _reader(odb: pygit2.Odb, most_bytes: int | None = None) -> Read:

@@ -20,6 +20,7 @@ from rumpel.cache.store import Store
 from rumpel.daemon import adopt, at_work, limits, prebuilds, replacing, seeds, trash
 from rumpel.daemon.background import Background
 from rumpel.daemon.by_hand import ByHandLook
+from rumpel.daemon.compared import Compared
 from rumpel.daemon.hosts import LOCAL, Hosts
 from rumpel.daemon.landed import Landed
 from rumpel.daemon.lending import Lending
@@ -85,7 +86,7 @@ class App:
         self.links.agents.on_end = self.lending.ended
         self._repos: dict[str, git.Repo] = {}
         self._refs: dict[str, RepoRef] = {}
-        self._compared: dict[tuple[str, str], tuple[int, int, float]] = {}
+        self.compared = Compared()
 
     def _work_keeper(self) -> WorkKeeper:
         return WorkKeeper(
@@ -289,18 +290,6 @@ class App:
         found = self._repos.get(repo.repo_id)
         if found is None or not Path(found.git_dir).exists():
             found = self._repos[repo.repo_id] = git.reopen(repo.work_tree, repo.common_dir)
-        return found
-
-    def compared(self, repo: git.Repo, base: str, commit: str) -> tuple[int, int, float]:
-        """(ahead, behind, commit time); two commits never change their relation."""
-        key = (base, commit)
-        found = self._compared.get(key)
-        if found is None:
-            ahead, behind = git.ahead_behind(repo, commit, base)
-            found = (ahead, behind, git.commit_time(repo, commit))
-            if len(self._compared) > 10_000:
-                self._compared.clear()
-            self._compared[key] = found
         return found
 
     def gate(self, repo_id: str, host: str) -> asyncio.Lock:

@@ -101,7 +101,7 @@ async def _behind(app: App, pod: Pod, base: str | None, commit: str) -> int:
     """Commits of the other pod that this one does not have."""
     if base is None:
         return 0
-    return (await threads.call(app.compared, app.opened(pod.spec.repo), base, commit))[1]
+    return (await threads.call(app.compared.pair, app.opened(pod.spec.repo), base, commit))[1]
 
 
 async def seen(app: App, client: Client) -> dict[str, object]:

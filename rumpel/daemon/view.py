@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from rumpel import text
@@ -123,16 +124,32 @@ def at_work(app: App, pod: Pod) -> str | None:
 def others(app: App, pod: Pod, branches: Mapping[str, str]) -> list[dict[str, Any]]:
     """Other branches of the pod with commits that neither its own nor the host's base has."""
     own, found = branches.get(pod.name), []
-    for branch, oid in sorted(branches.items())[:MOST_BRANCHES]:
-        if branch == pod.name or oid == own:
+    tips = {
+        branch: oid
+        for branch, oid in sorted(branches.items())[:MOST_BRANCHES]
+        if branch != pod.name and oid != own
+    }
+    beyond = _beyond(app, pod, set(tips.values()), own) if tips else frozenset()
+    for branch, oid in tips.items():
+        if oid not in beyond:
             continue
         ahead = _compare(app, pod, oid)[0]
         if ahead and own is not None:
             with contextlib.suppress(RumpelError):
-                ahead = min(ahead, app.compared(app.opened(pod.spec.repo), own, oid)[0])
+                ahead = min(ahead, app.compared.pair(app.opened(pod.spec.repo), own, oid)[0])
         if ahead:
             found.append({"branch": branch, "ahead": ahead})
     return found
+
+
+def _beyond(app: App, pod: Pod, tips: set[str], own: str | None) -> AbstractSet[str]:
+    """Those that may have something: of a long history most have nothing, and each is a walk."""
+    try:
+        repo = app.opened(pod.spec.repo)
+        known = (own, _base(repo, pod) or pod.spec.base_oid)
+        return app.compared.beyond(repo, tips, {oid for oid in known if oid})
+    except RumpelError:
+        return tips
 
 
 async def tell_submodules(app: App, client: Client, pod: Pod, where: str) -> None:
@@ -175,7 +192,7 @@ def left_behind(app: App, pods: list[Pod]) -> list[tuple[git.Repo, tuple[str, st
         with contextlib.suppress(RumpelError):
             repo = app.opened(pod.spec.repo)
             base = _base(repo, pod)
-            if base and commit and all(app.compared(repo, base, commit)[:2]):
+            if base and commit and all(app.compared.pair(repo, base, commit)[:2]):
                 found.append((repo, (base, commit)))
     return found
 
@@ -207,7 +224,7 @@ def _compare(app: App, pod: Pod, commit: str | None) -> tuple[int | None, int | 
         base = _base(repo, pod)
         if base is None and pod.spec.base_oid is not None:
             return _compare_loose(app, repo, pod.spec.base_oid, commit)
-        return (None, None, 0.0) if base is None else app.compared(repo, base, commit)
+        return (None, None, 0.0) if base is None else app.compared.pair(repo, base, commit)
     except RumpelError:
         return None, None, 0.0
 
@@ -215,10 +232,10 @@ def _compare(app: App, pod: Pod, commit: str | None) -> tuple[int | None, int | 
 def _compare_loose(
     app: App, repo: git.Repo, base: str, commit: str, head: str | None = None
 ) -> tuple[int, int, float]:
-    found = app.compared(repo, base, commit)
+    found = app.compared.pair(repo, base, commit)
     if found[0]:
         heads = sorted(set(git.refs(repo, "refs/heads/").values()))[:MOST_BRANCHES]
         heads += [head] if head else []
-        if any(app.compared(repo, head, commit)[0] == 0 for head in heads):
+        if any(app.compared.pair(repo, head, commit)[0] == 0 for head in heads):
             return (0, *found[1:])
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rumpel.adapters import git, git_files
+from rumpel.adapters import git, git_files, git_odb
 from rumpel.adapters.git import Head
 from rumpel.errors import NotFound, RumpelError, UsageError
 from tests.adapters.git.conftest import SHA256, Pair
@@ -159,6 +160,23 @@ def test_compare(pair: Pair) -> None:
     )
     with pytest.raises(RumpelError):
         git.ahead_behind(pair.repo, base, "1" * len(base))
+
+
+@FORMATS
+def test_beyond_what_is_known(pair: Pair) -> None:
+    """As git says of each; where that is asked of git, all may be."""
+    rng, oids = random.Random(7), [pair.host.oid("HEAD")]
+    for number in range(60):
+        parents = rng.sample(oids, k=min(len(oids), rng.choice((1, 1, 1, 2))))
+        words = [word for parent in parents for word in ("-p", parent)]
+        oids.append(pair.host.git("commit-tree", *words, "-m", str(number), "HEAD^{tree}"))
+    for _ in range(12):
+        tips, known = set(rng.sample(oids, 6)), set(rng.sample(oids, rng.choice((0, 1, 2))))
+        behind = pair.host.git("rev-list", *known).split() if known else []
+        expected = tips if pair.repo.needs_git else tips - set(behind)
+        assert git_odb.beyond(pair.repo, tips, known) == expected
+    missing = "1" * len(oids[0])
+    assert git_odb.beyond(pair.repo, {oids[0], missing}, {oids[0]}) == {oids[0], missing}
 
 
 def test_identity_and_remotes_without_secrets(pair: Pair) -> None:
