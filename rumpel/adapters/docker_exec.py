@@ -197,10 +197,13 @@ async def _end(
         async with asyncio.timeout(START_TIMEOUT_S):
             stream = await asyncio.shield(starting)
             try:
-                while await kill_tree(http, container, token, user=user):
+                for pause_s in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0):
+                    is_tried = await kill_tree(http, container, token, user=user)
+                    if not is_tried or await peek(http, stream.exec_id) is not None:
+                        break  # what changed its user is not ours to end, so not for ever
+                    await asyncio.sleep(pause_s)
                     if await peek(http, stream.exec_id) is not None:
                         break
-                    await asyncio.sleep(0.02)
             finally:
                 await stream.close()
 
