@@ -25,7 +25,8 @@ class Held:
         os.set_blocking(self._write_fd, False)
         os.set_blocking(self._read_fd, False)
         for number in HELD:
-            self._before[number] = signal.signal(number, self._note)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as below nohup
+                self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, raised: type[BaseException] | None, *_: object) -> None:

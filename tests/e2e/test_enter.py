@@ -143,7 +143,8 @@ def test_a_pod_remembers_its_host(rumpel_project: ProjectFactory) -> None:
     project.run("create", "p").assert_ok()
     project.write({".rumpelpod.json": {"host": "ssh://nobody@unreachable.invalid"}})
     assert project.run("enter", "p", "--", "echo", "here").assert_ok().stdout == "here\n"
-    project.run("create", "other").assert_code(5)
+    project.run("create", "other").assert_code(4)  # a host that the repository names is asked about
+    project.run("create", "other", "--trust").assert_code(5)
 
 
 def test_a_container_removed_by_hand_is_made_again(rumpel_project: ProjectFactory) -> None:

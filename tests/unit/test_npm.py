@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import functools
 import http.server
 import io
 import json
@@ -21,7 +22,9 @@ from rumpel.errors import NotFound, RumpelError
 NAME = "@a/tool"
 
 
+@functools.cache
 def tarball() -> bytes:
+    """One for all: the time is in it."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w:gz") as tar:
         info = tarfile.TarInfo("package/tool")

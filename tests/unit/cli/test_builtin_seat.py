@@ -59,6 +59,14 @@ def both_ends() -> Iterator[tuple[Seat, Other]]:
     there.close()
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_terminal() -> Iterator[None]:
+    """Whoever starts the tests in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
@@ -163,3 +171,17 @@ def test_a_daemon_that_hangs(ends: tuple[Seat, Other], monkeypatch: pytest.Monke
     other.answers = lambda message: press() if does(message) == "tool" else None
     with pytest.raises(TimedOut):
         tool(seat)
+
+
+def test_a_press_that_is_ignored(ends: tuple[Seat, Other]) -> None:
+    """As below nohup."""
+    seat, other = ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def answers(message: dict[str, Any]) -> None:
+        press()
+        other.tell(**ANSWER, id=message["id"])
+
+    other.answers = answers
+    assert tool(seat) == b"hi"
+    assert [does(one) for one in other.heard] == ["tool"]
