@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import functools
+import hashlib
 import http.server
 import io
 import json
