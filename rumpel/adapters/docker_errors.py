@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 
+from rumpel.adapters import ssh_name
 from rumpel.errors import Conflict, HostUnreachable, NameTaken, NotFound, RumpelError
 
 MAX_MESSAGE = 2_000
@@ -25,10 +26,11 @@ class ProtocolError(HostUnreachable):
 
 def unreachable(url: str, err: BaseException, timeout_s: float) -> HostUnreachable:
     """The error for a connection that failed, was cut, or stayed silent for `timeout_s`."""
+    look = f"{ssh_name.parse(url).command} docker info" if ssh_name.is_ssh(url) else "docker info"
     details = {"url": url, "cause": f"{type(err).__name__}: {err}"}
     if isinstance(err, TimeoutError):
         message = f"Docker at {url} did not answer within {timeout_s:g} s"
-        return HostUnreachable(message, hint="docker info", details=details)
+        return HostUnreachable(message, hint=look, details=details)
     if isinstance(err, PermissionError):
         return HostUnreachable(
             f"no permission to use Docker at {url}",
@@ -36,12 +38,10 @@ def unreachable(url: str, err: BaseException, timeout_s: float) -> HostUnreachab
             details=details,
         )
     if isinstance(err, FileNotFoundError | ConnectionRefusedError):
-        return HostUnreachable(
-            f"Docker is not running at {url}", hint="docker info", details=details
-        )
+        return HostUnreachable(f"Docker is not running at {url}", hint=look, details=details)
     if isinstance(err, EOFError | ConnectionError):
         message = f"Docker at {url} closed the connection"
-        return HostUnreachable(message, hint="docker info", details=details)
+        return HostUnreachable(message, hint=look, details=details)
     return HostUnreachable(f"cannot reach Docker at {url}: {err}", details=details)
 
 

@@ -50,8 +50,17 @@ def _read(name: SshName) -> Asked:
     known = [path for path in (*users, *system) if os.access(path, os.R_OK)]
     asked.known_hosts = known or b"\n"
     asked.host, asked.port = str(options.host), int(options.port)
-    asked.user = str(options.username)
+    asked.user, asked.known_as = str(options.username), str(options.host_key_alias or "")
+    if isinstance(options.tunnel, str):
+        asked.jumps = [_jump(place) for place in options.tunnel.split(",")]
     return asked
+
+
+def _jump(place: str) -> SshName:
+    """`[user@]host[:port]`, as `ProxyJump` of the user's own configuration has it."""
+    user, _, rest = place.strip().removeprefix("ssh://").rpartition("@")
+    host, _, port = rest.rpartition(":") if rest.count(":") == 1 else (rest, "", "")
+    return SshName(user, host, int(port) if port.isdecimal() else None)
 
 
 def _home(path: str) -> str:

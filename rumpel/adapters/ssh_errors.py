@@ -41,11 +41,14 @@ class Asked:
     def __init__(self, name: SshName, files: list[str]) -> None:
         self.name, self.files = name, files
         self.host, self.port, self.user = name.host, name.port or 22, name.user
+        self.jumps: list[SshName] = []
+        """Machines on the way, the nearest one first."""
+        self.known_as = ""
+        """The name in known_hosts, where the configuration says another one."""
         self.known_files: list[str] = []
         self.known_hosts: Any = b"\n"
         self.shown: asyncssh.SSHKey | None = None
         """The key that is not known."""
-        self.shown_by = ""
 
     def client(self) -> asyncssh.SSHClient:
         return _Client(self)
@@ -53,7 +56,8 @@ class Asked:
     @property
     def place(self) -> str:
         """As known_hosts has it."""
-        return self.host if self.port == 22 else f"[{self.host}]:{self.port}"
+        host = self.known_as or self.host
+        return host if self.port == 22 else f"[{host}]:{self.port}"
 
 
 class _Client(asyncssh.SSHClient):
@@ -121,7 +125,9 @@ def _of_key(asked: Asked, details: dict[str, str]) -> SshRefused:
 def _is_known(asked: Asked) -> bool:
     port = asked.port if asked.port != 22 else None
     try:
-        found = asyncssh.match_known_hosts(asked.known_hosts, asked.host, "", port)
+        found = asyncssh.match_known_hosts(
+            asked.known_hosts, asked.known_as or asked.host, "", port
+        )
     except (OSError, ValueError):
         return False
     return any(found)

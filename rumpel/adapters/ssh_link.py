@@ -30,6 +30,7 @@ KEEPALIVE_S, KEEPALIVE_COUNT = 5.0, 2
 """A connection whose other end is gone without a word is given up after three of these."""
 DIAL = "docker system dial-stdio"
 PING = b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n"
+MAX_JUMPS = 4
 PIECE_BYTES = 65_536
 MAX_TEXT = 500
 LOOK = (
@@ -49,6 +50,7 @@ class SshLink:
     def __init__(self, name: SshName, path: Path, asked: Asked) -> None:
         self._name, self._path, self._asked = name, path, asked
         self._connections: list[asyncssh.SSHClientConnection] = []
+        self._jumps: list[asyncssh.SSHClientConnection] = []
         self._server: asyncio.Server | None = None
         self._carried: set[asyncio.Task[None]] = set()
 
@@ -61,9 +63,10 @@ class SshLink:
             self._server.close()
         for task in self._carried:
             task.cancel()
-        for connection in self._connections:
+        connections = [*self._connections, *reversed(self._jumps)]
+        for connection in connections:
             connection.abort()
-        for connection in self._connections:
+        for connection in connections:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     await connection.wait_closed()
@@ -86,21 +89,21 @@ class SshLink:
         await connection.forward_local_path(str(self._path), remote)
 
     async def _connect(self) -> asyncssh.SSHClientConnection:
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                made = await asyncssh.connect(
-                    self._name.host,
-                    config=self._asked.files,
-                    known_hosts=self._asked.known_hosts,
-                    client_factory=self._asked.client,
-                    keepalive_interval=KEEPALIVE_S,
-                    keepalive_count_max=KEEPALIVE_COUNT,
-                    **ssh_config.said(self._name),
-                )
-        except (asyncssh.Error, OSError, ValueError) as error:
-            raise refusal(self._asked, error, CONNECT_TIMEOUT_S) from error
+        made = await self._reach(self._asked)
         self._connections.append(made)
         return made
+
+    async def _reach(self, asked: Asked, left: int = MAX_JUMPS) -> asyncssh.SSHClientConnection:
+        """By its jump hosts, each with its own configuration, and its own key to be known."""
+        tunnel: asyncssh.SSHClientConnection | None = None
+        for jump in asked.jumps:
+            further = await ssh_config.read(jump)
+            if tunnel is None and left:
+                tunnel = await self._reach(further, left - 1)
+            else:  # the nearest one decides how it is reached
+                tunnel = await _connected(further, tunnel)
+            self._jumps.append(tunnel)
+        return await _connected(asked, tunnel)
 
     async def _look(self, connection: asyncssh.SSHClientConnection) -> list[str]:
         try:
@@ -196,6 +199,26 @@ async def connect(name: SshName, path: Path) -> SshLink:
         await link.close()
         raise
     return link
+
+
+async def _connected(
+    asked: Asked, tunnel: asyncssh.SSHClientConnection | None
+) -> asyncssh.SSHClientConnection:
+    """Raises HostUnreachable."""
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            return await asyncssh.connect(
+                asked.name.host,
+                tunnel=tunnel,
+                config=asked.files,
+                known_hosts=asked.known_hosts,
+                client_factory=asked.client,
+                keepalive_interval=KEEPALIVE_S,
+                keepalive_count_max=KEEPALIVE_COUNT,
+                **ssh_config.said(asked.name),
+            )
+    except (asyncssh.Error, OSError, ValueError) as error:
+        raise refusal(asked, error, CONNECT_TIMEOUT_S) from error
 
 
 async def _leads(connection: asyncssh.SSHClientConnection, remote: str) -> bool:

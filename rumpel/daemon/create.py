@@ -14,6 +14,7 @@ from rumpel.adapters.docker_images import BUILD
 from rumpel.daemon import forward, pending, prebuilds, requests, seeds, spared
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
+from rumpel.daemon.hosts import LOCAL
 from rumpel.daemon.nodes import is_own, place_of
 from rumpel.daemon.pods import Pod, new_pod_id
 from rumpel.daemon.requests import Base, Target
@@ -193,6 +194,7 @@ async def _specs(
                 devs[name] = await requests.dev_config(where, client, pod=name, pod_id=ids[name])
                 await requests.consented(app.store, where, client, devs[name], may_ask=False)
             specs.append(await _spec(where, devs[name], name, ids[name], known=known, start=start))
+            _tell_of_mounts(client, specs[-1].host, devs[name])
         fresh = [spec for spec in specs if spec.pod not in outcome.pods]
         made = await asyncio.gather(*(app.pods.put(spec) for spec in fresh))
     await app.places.note(where.ref)
@@ -201,6 +203,13 @@ async def _specs(
         outcome.pods[pod.name] = pod
         outcome.made.add(pod.name)
     return specs
+
+
+def _tell_of_mounts(client: Client, host: str, dev: DevConfig) -> None:
+    """A path means another machine's there."""
+    if host != LOCAL:
+        for path in (effect.value for effect in dev.effects if effect.kind == "bind"):
+            client.warn(f"{path} is mounted from {host}, not from this machine")
 
 
 async def _spec(

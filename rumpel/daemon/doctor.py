@@ -50,6 +50,7 @@ Check = Callable[[App, Client], Awaitable[list[Finding]]]
 async def run(app: App, client: Client) -> dict[str, object]:
     checks: dict[str, Check] = {
         "docker": _docker,
+        "hosts": _hosts,
         "git": _git,
         "disk": _disk,
         "pods": _pods,
@@ -84,6 +85,17 @@ async def _docker(app: App, client: Client) -> list[Finding]:
         words = f"DOCKER_HOST is {wanted}, but the daemon uses {host.url}"
         found.append(Finding("docker", "warning", words, "rumpel daemon restart"))
     return found
+
+
+async def _hosts(app: App, client: Client) -> list[Finding]:
+    """Those of pods that are far away."""
+    far = sorted({pod.spec.host for pod in app.pods.all()} - {LOCAL})
+    await app.engines.glance(far)
+    whys = {host: app.engines.why(host) for host in far}
+    return [
+        Finding("hosts", "problem" if why else "ok", why or f"{host} is connected")
+        for host, why in whys.items()
+    ]
 
 
 async def _git(app: App, client: Client) -> list[Finding]:
@@ -130,7 +142,8 @@ def _free(folder: str) -> int | None:
 
 async def _pods(app: App, client: Client) -> list[Finding]:
     """Of all repositories: can the commits of those that run arrive?"""
-    await app.host(LOCAL)
+    if any(pod.spec.host == LOCAL for pod in app.pods.all()):
+        await app.host(LOCAL)
     accesses = [(pod, app.access_if_running(pod)) for pod in app.pods.all()]
     running = [(pod, access) for pod, access in accesses if access is not None]
     looks = (_hook(app, *item) for item in running[:MOST_PODS])
@@ -180,7 +193,7 @@ def _gone(app: App, client: Client) -> list[Finding]:
 async def _hook(app: App, pod: Pod, access: Access) -> str | None:
     """The pod's name when its hook is not there; None when it is, or when nobody can tell."""
     argv = ["sh", "-c", LOOK_FOR_HOOK, "sh", pod.spec.container.workspace_folder]
-    done = await app.hosts[LOCAL].exec_run(
+    done = await app.hosts[pod.spec.host].exec_run(
         access.container_id, argv, user=access.user, timeout_s=LIMIT_S - 1
     )
     return pod.name if done.code == 1 else None

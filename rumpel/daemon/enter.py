@@ -23,7 +23,7 @@ from rumpel.daemon.pods import Pod, find_container
 from rumpel.daemon.requests import Target
 from rumpel.daemon.terminal import Session
 from rumpel.engine.graph import Graph
-from rumpel.errors import NotFound, RumpelError
+from rumpel.errors import HostUnreachable, NotFound, RumpelError
 from rumpel.graphs.create import address
 from rumpel.graphs.resume import resume
 from rumpel.tasks import shell
@@ -192,6 +192,14 @@ def _folder(target: Target, client: Client, root: str) -> str:
 
 async def exit_code(app: App, client: Client) -> dict[str, object]:
     """`exec-exit`: for a client whose daemon was restarted while its command ran."""
-    host = await app.host(LOCAL)
-    code = await host.exec_exit_code(client.request.args["exec"])
-    return {"result": {"exit_code": code}, "warnings": [], "exit_code": code}
+    hosts = sorted({LOCAL, *(pod.spec.host for pod in app.pods.all())}, key=LOCAL.__ne__)
+    missing: RumpelError | None = None
+    for name in hosts:  # it does not say on which one it ran
+        try:
+            host = await app.host(name)
+            code = await host.exec_exit_code(client.request.args["exec"])
+        except (HostUnreachable, NotFound) as error:
+            missing = missing or error
+        else:
+            return {"result": {"exit_code": code}, "warnings": [], "exit_code": code}
+    raise missing or NotFound("that command is not known any more")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rumpel import paths
-from rumpel.adapters import ssh_host, ssh_name
+from rumpel.adapters import docker_context, ssh_host, ssh_name, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.daemon.background import Background
@@ -45,8 +45,8 @@ class Hosts:
         if view is None:
             await asyncio.shield(self._attempt(name))
             view = self.views[name]
-        is_ssh = ssh_name.is_ssh(name)
-        timeout_s = SSH_LIVE_TIMEOUT_S if is_ssh else LIVE_TIMEOUT_S
+        is_far = ssh_name.is_ssh(view.host.url)
+        timeout_s = SSH_LIVE_TIMEOUT_S if is_far else LIVE_TIMEOUT_S
         await view.wait_live(timeout_s, busy_s=BUSY_TIMEOUT_S)
         return view.host
 
@@ -98,20 +98,25 @@ class Hosts:
     async def _open(self, name: str) -> None:
         if name in self.views:
             return
-        if ssh_name.is_ssh(name):
-            owner = paths.socket_path()
-            path = ssh_host.socket_path(Path(paths.runtime_dir()), name, owner)
-            host = await ssh_host.open_host(name, path)
+        url = name if name != LOCAL else (await _local()).url
+        if ssh_name.is_ssh(url):
+            folder, owner = Path(paths.runtime_dir()), paths.socket_path()
+            host = await ssh_host.open_host(url, ssh_host.socket_path(folder, url, owner))
         else:
-            host = await DockerHost.open(os.environ.get("DOCKER_HOST") or None)
+            host = await DockerHost.open()
         other = next((key for key, one in self.open.items() if one.engine_id == host.engine_id), "")
         if other and host.engine_id:
             await host.close()
             raise Conflict(
                 f"{name} is the same Docker engine as {other}", hint=f"say --host {other}"
             )
-        backoff = {"backoff_s": SSH_BACKOFF_S} if ssh_name.is_ssh(name) else {}
+        backoff = {"backoff_s": SSH_BACKOFF_S} if ssh_name.is_ssh(url) else {}
         view = HostSnapshot(host, self._label, **backoff)
         view.on_change(functools.partial(self._on_change, name))
         self.open[name], self.views[name] = host, view
         self._background.spawn(view.run(), f"view of {name}")
+
+
+async def _local() -> docker_context.Address:
+    """The engine that `docker` would use here; that may be far away, too."""
+    return await threads.call(docker_context.resolve, os.environ)

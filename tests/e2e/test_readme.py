@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.support.engine import MINI_IMAGE
 from tests.support.home import program
 from tests.support.project import ProjectFactory
+from tests.support.sshd import Sshd
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -63,6 +64,15 @@ def test_recreate(rumpel_project: ProjectFactory) -> None:
     assert "would make a new container" in said[2]
     assert "containerEnv.A" in said[2]
     assert said[3] == "fix-login: new container\n"
+
+
+def test_remote_hosts(rumpel_project: ProjectFactory, sshd: Sshd) -> None:
+    project = rumpel_project()
+    lines = commands("Remote hosts")
+    said = [project.run(*shlex.split(line)[1:]).assert_ok().stdout for line in lines]
+    assert "first" in said[1]
+    assert len(sshd.sessions()) > 0
+    assert project.run("list", "--json").data[0]["host"] == "ssh://build"
 
 
 def test_slow_set_up_paid_once(rumpel_project: ProjectFactory) -> None:

@@ -102,7 +102,10 @@ class Sshd:
         """The home's ssh configuration. `key`: the host's, as known_hosts has it."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         write(self.folder / "id_test", self.user_key.export_private_key())
-        lines = [f"Host {name}\n  Port {port}\n" for name, port in self.ports.items()]
+        aliases = {"plain": "plain build"}
+        lines = [
+            f"Host {aliases.get(name, name)}\n  Port {port}\n" for name, port in self.ports.items()
+        ]
         lines.append("Host *\n  HostName 127.0.0.1\n  User root\n")
         lines += [f"  {name} {value}\n" for name, value in (more or {}).items()]
         lines.append(f"  IdentityFile {self.folder}/id_test\n  IdentitiesOnly yes\n")
