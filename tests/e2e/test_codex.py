@@ -94,6 +94,7 @@ def _goes_on_with_the_last_conversation(project: Project) -> None:
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.one_in(3)
 def test_codex_asks_when_it_shall(project: Project) -> None:
     project.run("codex", "-d", "--ask", "a", "--trust", timeout=300).assert_ok()
     project.run("send", "a", "please-ask: echo yes >/tmp/answer").assert_ok()
@@ -115,6 +116,7 @@ def test_codex_asks_when_it_shall(project: Project) -> None:
     ],
     ids=["no key", "a password", "no such version"],
 )
+@pytest.mark.one_in(3)
 def test_what_cannot_be_started_is_said(
     project: Project, env: Mapping[str, str | None], code: int, words: tuple[str, ...]
 ) -> None:

@@ -12,7 +12,7 @@ from tests.support.sweep import LONG, Record, Sweep, assert_dirty, make_dirty
 
 @pytest.mark.timeout(3600 if LONG else 180)
 @pytest.mark.slow
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 def test_fork(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
     found = sweep.points("fork", "p", "q", before=make_dirty, pods=("p", "q"))

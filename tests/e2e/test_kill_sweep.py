@@ -65,7 +65,7 @@ def test_a_lifecycle_command_never_runs_beside_itself(rumpel_project: ProjectFac
 
 @pytest.mark.timeout(1800 if LONG else 120)
 @pytest.mark.slow
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("then", ["create", "enter", "delete"])
 def test_create(
     rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record, then: str
@@ -89,7 +89,7 @@ def test_create(
 
 @pytest.mark.timeout(1800 if LONG else 120)
 @pytest.mark.slow
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("then", ["create", "delete"])
 def test_prebuild(
     rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record, then: str
@@ -152,7 +152,7 @@ def test_create_killed_at_any_moment(
 
 @pytest.mark.timeout(3600 if LONG else 180)
 @pytest.mark.slow
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 def test_merge(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     """Before git's part nothing is changed, after it the merge holds; again is never wrong."""
 
@@ -179,7 +179,7 @@ def test_merge(rumpel_project: ProjectFactory, tmp_path: Path, record_property: 
 
 @pytest.mark.timeout(3600 if LONG else 180)
 @pytest.mark.slow
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 def test_delete(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
     argv = ("delete", "--force", "p")
@@ -200,7 +200,7 @@ def test_delete(rumpel_project: ProjectFactory, tmp_path: Path, record_property:
 
 @pytest.mark.timeout(3600 if LONG else 180)
 @pytest.mark.slow
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 def test_a_pod_survives_a_killed_delete(
     rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record
 ) -> None:
@@ -222,7 +222,7 @@ def test_a_pod_survives_a_killed_delete(
 
 @pytest.mark.timeout(3600 if LONG else 180)
 @pytest.mark.slow
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 def test_undelete(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
 
@@ -246,7 +246,7 @@ def test_undelete(rumpel_project: ProjectFactory, tmp_path: Path, record_propert
 
 @pytest.mark.timeout(1800 if LONG else 120)
 @pytest.mark.slow
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 def test_stop(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
     found = sweep.points("stop", "p", before=make_dirty)
@@ -270,7 +270,7 @@ def assert_one_container(project: Project) -> None:
 
 @pytest.mark.timeout(3600 if LONG else 180)
 @pytest.mark.slow
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("start", ["plain", "prebuilt"])
 def test_recreate(
     rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record, start: str
@@ -318,7 +318,7 @@ def set_env(project: Project, value: str) -> None:
 
 @pytest.mark.timeout(1800 if LONG else 120)
 @pytest.mark.slow
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 def test_forward_port(
     rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record
 ) -> None:
@@ -346,7 +346,7 @@ def test_forward_port(
 
 @pytest.mark.timeout(1800 if LONG else 120)
 @pytest.mark.slow
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 def test_review(rumpel_project: ProjectFactory, tmp_path: Path, record_property: Record) -> None:
     sweep = Sweep(rumpel_project, tmp_path)
     found = sweep.points("review", "p", before=commit_in)

@@ -102,6 +102,7 @@ def agent_project(rumpel_project: ProjectFactory, case: Case, fake: Model) -> Pr
 
 
 @pytest.mark.timeout(500)
+@pytest.mark.one_in(2)
 def test_an_agent_from_its_start_to_the_merge(project: Project, case: Case, fake: Model) -> None:
     started = project.run(case.name, "-d", "a", "--trust", timeout=400).assert_ok()
     assert f"rumpel {case.name} a" in started.stderr
@@ -161,7 +162,7 @@ def _goes_on_with_the_last_conversation(project: Project, case: Case, fake: Mode
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(3)
 def test_an_agent_asks_when_it_shall(project: Project, case: Case) -> None:
     project.run(case.name, "-d", "--ask", "a", "--trust", timeout=300).assert_ok()
     _is_there(project, case)
@@ -176,7 +177,7 @@ def test_an_agent_asks_when_it_shall(project: Project, case: Case) -> None:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(3)
 def test_an_agent_does_a_task(project: Project, case: Case, fake: Model) -> None:
     run = ("run", "a", "--agent", case.name, "-p")
     done = project.run(*run, f"please-run: {COMMIT}", "--trust", timeout=300).assert_ok()
@@ -201,7 +202,7 @@ def test_an_agent_does_a_task(project: Project, case: Case, fake: Model) -> None
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(3)
 def test_a_service_that_does_not_do_well(project: Project, case: Case, fake: Model) -> None:
     run, failed = ("run", "a", "--agent", case.name, "-p"), f"{case.title} failed in pod a: "
     refused = project.run(*run, "please-fail: 400", "--trust", timeout=300)
@@ -217,6 +218,7 @@ def test_a_service_that_does_not_do_well(project: Project, case: Case, fake: Mod
 
 
 @pytest.mark.parametrize("what", ["no key", "no such version"])
+@pytest.mark.one_in(3)
 def test_what_cannot_be_started_is_said(project: Project, case: Case, what: str) -> None:
     env: dict[str, str | None] = {"RUMPEL_AGENT_VERSIONS": f"{case.name}=0.0.1"}
     code = 1

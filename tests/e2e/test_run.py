@@ -102,6 +102,7 @@ def _fails(project: Project) -> None:
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.one_in(2)
 def test_one_that_is_ended(project: Project) -> None:
     project.run("create", "a", "--trust").assert_ok()
     running = _started(project)

@@ -16,6 +16,7 @@ COMMIT = "echo made >new && git add new && git commit -qm 'by the agent'"
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.one_in(2)
 def test_codex_does_a_task(project: Project, fake: Model) -> None:
     run = ("run", "a", "--agent", "codex", "-p")
     done = project.run(*run, f"please-run: {COMMIT}", "--trust", timeout=300).assert_ok()

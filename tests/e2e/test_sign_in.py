@@ -142,6 +142,7 @@ def _goes_with_the_agent(project: Project) -> None:
 
 
 @pytest.mark.timeout(500)
+@pytest.mark.one_in(3)
 def test_starts_at_once_keep_what_they_are_lent(project: Project, server: Server) -> None:
     """Each looks after all that is lent, and an agent that starts is not alive yet."""
     path = sign_in(project, server)
@@ -156,7 +157,7 @@ def test_starts_at_once_keep_what_they_are_lent(project: Project, server: Server
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(3)
 def test_a_run_lives_on_across_a_renewal(project: Project, server: Server) -> None:
     sign_in(project, server)
     project.run("create", "a", "--trust", timeout=300).assert_ok()
