@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -69,6 +70,24 @@ def test_claude_from_its_start_to_the_merge(project: Project, fake: Model) -> No
     assert len(sessions(project)) == 1
     project.run("merge", "a").assert_ok()
     assert (project.root / "new").read_text() == "made\n"
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.one_in(2)
+def test_the_second_pod_downloads_nothing(project: Project, tmp_path: Path) -> None:
+    """A daemon has npm run as in the environment it was started in."""
+    nowhere: dict[str, str | None] = {
+        "npm_config_cache": str(tmp_path),
+        "npm_config_registry": "http://127.0.0.1:9",
+        "npm_config_fetch_retries": "0",
+    }
+    first = project.run("claude", "-d", "a", "--trust", "--", "first", env=nowhere, timeout=120)
+    assert first.code != 0, "the first one has to be fetched"
+    project.run("daemon", "stop").assert_ok()
+    project.run("claude", "-d", "a", "--", "first", timeout=300).assert_ok()
+    project.run("daemon", "stop").assert_ok()
+    project.run("claude", "-d", "b", "--", "first", env=nowhere).assert_ok()
+    project.run("wait", "a", "b", "--timeout", "50").assert_ok()
 
 
 @pytest.mark.timeout(400)

@@ -19,7 +19,7 @@ def test_long_silent_work_says_that_it_is_alive(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("rumpel.cli.progress.time.monotonic", lambda: now[0])
     monkeypatch.setattr(progress, "STILL_RUNNING_S", 30.0)
     plain = progress.Plain(Options())
     assert plain.timeout_s() is None
