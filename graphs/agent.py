@@ -5,7 +5,10 @@ from __future__ import annotations
 from rumpel import names
 from rumpel.agents.model import Agent, Platform
 from rumpel.engine.graph import Graph
+from rumpel.graphs import create
+from rumpel.model import PodSpec
 from rumpel.tasks import agent as agent_task
+from rumpel.tasks import multiplexer
 
 
 def install(agent: Agent, host: str, version: str, platform: Platform, image_id: str) -> Graph:
@@ -38,6 +41,18 @@ def install(agent: Agent, host: str, version: str, platform: Platform, image_id:
             ),
             title=f"Installing {runtime.name} {runtime.version}, for {agent.title}",
         )
+    return graph
+
+
+def terminals(spec: PodSpec, container_id: str) -> Graph:
+    """The pod has what a session of an agent lives in."""
+    graph = Graph("agent")
+    graph.add(
+        multiplexer,
+        create.node_id(multiplexer.KIND, spec),
+        multiplexer.Inputs(host=spec.host, container_id=container_id),
+        title="Adding screen",
+    )
     return graph
 
 

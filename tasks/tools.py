@@ -102,7 +102,11 @@ def layer_tag(inputs: Inputs) -> str:
 
 
 def _recipe_digest() -> str:
-    return hashlib.blake2b(resource_text("tools.sh").encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(_script().encode(), digest_size=8).hexdigest()
+
+
+def _script() -> str:
+    return resource_text("add.sh") + resource_text("tools.sh")
 
 
 def _script_output(log: Callable[[str], None]) -> Callable[[str], None]:
@@ -118,8 +122,7 @@ def _script_output(log: Callable[[str], None]) -> Callable[[str], None]:
 
 def _context(inputs: Inputs, user: str) -> bytes:
     """One RUN with the script in it: each further step costs the classic builder 0.1 s."""
-    script = resource_text("tools.sh")
-    argv = ["/bin/sh", "-c", script, "rumpel", user, inputs.workspace_folder, SEED_PATH]
+    argv = ["/bin/sh", "-c", _script(), "rumpel", user, inputs.workspace_folder, SEED_PATH]
     lines = [f"FROM {inputs.image_id}"]
     is_root = inputs.image_user.split(":")[0] in ("", "root", "0")
     if not is_root:

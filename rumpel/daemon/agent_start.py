@@ -17,7 +17,7 @@ from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
 from rumpel.engine.graph import Graph
 from rumpel.errors import NotFound, RumpelError
-from rumpel.graphs.agent import install, node_id
+from rumpel.graphs.agent import install, node_id, terminals
 from rumpel.graphs.create import address
 from rumpel.resources import resource_text
 from rumpel.tasks import agent_home, shell
@@ -52,7 +52,7 @@ class Start:
 async def run(begin: Start, where: shell.Where, seat: Seat, found: sessions.Look) -> None:
     """Raises RumpelError; nothing runs then."""
     if not found.has_terminals:
-        raise sessions.no_terminals()
+        await _add_terminals(begin, where)
     try:
         await _begun(begin, where, seat, found, is_anew=False)
     except agent_home.NotInstalled:  # the record says it is there, and it is not
@@ -63,6 +63,14 @@ async def run(begin: Start, where: shell.Where, seat: Seat, found: sessions.Look
     is_told = bool(given) and not given[-1].startswith("-")
     state = WORKING if is_told else WAITING
     app.links.agents.said(address(begin.pod.spec), agent.name, state, is_new=True)
+
+
+async def _add_terminals(begin: Start, where: shell.Where) -> None:
+    """Whatever the record says: it was looked for just now."""
+    graph = terminals(begin.pod.spec, where.container_id)
+    result = await begin.app.runner.run(graph, begin.client, refresh=list(graph.nodes))
+    for error in result.errors.values():
+        raise error
 
 
 async def _begun(

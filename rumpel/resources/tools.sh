@@ -1,24 +1,10 @@
 #!/bin/sh
-# Run as root while the tools layer of an image is built: tools.sh USER WORKSPACE SEED_PATH
+# Run as root, behind add.sh, while the tools layer of an image is built: USER WORKSPACE SEED_PATH
 # Adds git through the image's own package manager, makes the workspace folder.
 # The marks are put together here: this text itself shows in the builder's messages.
 set -e
 mark=rumpel
 user=$1 workspace=$2 seed=$3
-
-add() {
-    if command -v apt-get >/dev/null 2>&1; then
-        { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"; } || return 1
-        rm -rf /var/lib/apt/lists/*
-    elif command -v apk >/dev/null 2>&1; then apk add --no-cache "$@"
-    elif command -v dnf >/dev/null 2>&1; then dnf install -y -q "$@" && dnf clean all -q
-    elif command -v microdnf >/dev/null 2>&1; then microdnf install -y "$@"
-    elif command -v yum >/dev/null 2>&1; then yum install -y -q "$@"
-    elif command -v zypper >/dev/null 2>&1; then zypper -q install -y "$@"
-    elif command -v pacman >/dev/null 2>&1; then pacman -Sy --noconfirm "$@"
-    else return 1
-    fi
-}
 
 if ! command -v git >/dev/null 2>&1; then
     DEBIAN_FRONTEND=noninteractive add git || true

@@ -176,12 +176,42 @@ def test_what_cannot_be_started_is_said(
 def test_a_pod_without_a_terminal_program(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     env = {"ANTHROPIC_API_KEY": KEY}
-    project.run("claude", "-d", "p", env=env).assert_error(1, "neither screen nor tmux", "install")
+    project.run("claude", "-d", "p", env=env).assert_error(6, "neither screen nor tmux", "install")
     project.run("attach", "p").assert_error(2, "needs a terminal", "rumpel capture p")
     project.run("capture", "p").assert_error(3, "no agent runs in pod p", "rumpel claude p")
     project.run("send", "p", "x").assert_error(3, "no agent runs")
     project.run("wait", "p").assert_error(3, "no agent was started in pod p")
     project.run("claude", "p", env=env).assert_error(2, "needs a terminal", "rumpel claude -d p")
+
+
+# As a package manager that has it: apt and apk bring it where a registry can be reached.
+HIDDEN_SCREEN = (
+    "rm -f /usr/bin/apt-get; mkdir /packages && mv /usr/bin/screen /packages/screen && "
+    "printf '#!/bin/sh\\n[ \"$3\" = screen ] && mv /packages/screen /usr/bin/screen\\n' "
+    ">/usr/sbin/apk && chmod 755 /usr/sbin/apk"
+)
+
+
+@pytest.mark.timeout(400)
+def test_screen_is_added_to_a_pod_without_it(project: Project) -> None:
+    project.write(
+        {
+            ".devcontainer/Dockerfile": f"FROM {DEV}\nUSER root\nRUN {HIDDEN_SCREEN}\n",
+            ".devcontainer/devcontainer.json": {
+                "build": {"dockerfile": "Dockerfile"},
+                "remoteUser": "dev",
+                "runArgs": ["--network=host"],
+            },
+        }
+    )
+    said = project.run("claude", "-d", "p", "--trust", "--", "first", timeout=300).assert_ok()
+    assert "Adding screen" in said.stderr
+    project.run("wait", "p", "--timeout", "50").assert_ok()
+    assert "Adding screen" not in project.run("claude", "-d", "p").assert_ok().stderr
+    (row,) = project.run("list", "--json").assert_ok().data
+    assert (row["agent"]["name"], row["agent"]["state"]) == ("claude", "waiting")
+    project.run("graph", "p").assert_ok()
+    project.run("delete", "p", "--force").assert_ok()
 
 
 def test_nobody_ends_a_working_agent_without_a_word(rumpel_project: ProjectFactory) -> None:
