@@ -127,6 +127,19 @@ class Rumpel:
             if names:
                 self.run("delete", "--force", *names, cwd=repo, check=False)
         self.run("daemon", "stop", "--force", cwd=self.folder, check=False)
+        self._remove_volumes()
+
+    def _remove_volumes(self) -> None:
+        """That of the agents belongs to no pod, and would stay."""
+        known = self.folder / "s" / "rumpel" / "home-id"
+        if not known.exists():
+            return
+        label = f"label=rumpel.home={known.read_text().strip()}"
+        find = ["docker", "volume", "ls", "-q", "--filter", label]
+        found = subprocess.run(find, capture_output=True, text=True, check=False).stdout.split()
+        if found:
+            remove = ["docker", "volume", "rm", *found]
+            subprocess.run(remove, stdout=subprocess.DEVNULL, check=False)
 
 
 @contextlib.contextmanager
