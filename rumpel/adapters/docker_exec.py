@@ -21,8 +21,6 @@ from rumpel.errors import HostUnreachable, NotFound, RumpelError, TimedOut
 TOKEN_ENV = "RUMPEL_EXEC"  # noqa: S105 - a name, not a secret
 EXIT_TIMEOUT_S = 10.0
 KILL_GRACE_S = 2.0
-START_TIMEOUT_S = 30.0
-"""Of a process that is to be ended before it has begun."""
 
 Output = Callable[[int, bytes], None]
 
@@ -193,19 +191,18 @@ async def _end(
     http: HttpClient, container: str, token: str, user: str, starting: asyncio.Future[DockerStream]
 ) -> None:
     """Of all with that token: also of what the engine starts only now, long after it said so."""
-    with contextlib.suppress(RumpelError, TimeoutError):
-        async with asyncio.timeout(START_TIMEOUT_S):
-            stream = await asyncio.shield(starting)
-            try:
-                for pause_s in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0):
-                    is_tried = await kill_tree(http, container, token, user=user)
-                    if not is_tried or await peek(http, stream.exec_id) is not None:
-                        break  # what changed its user is not ours to end, so not for ever
-                    await asyncio.sleep(pause_s)
-                    if await peek(http, stream.exec_id) is not None:
-                        break
-            finally:
-                await stream.close()
+    with contextlib.suppress(RumpelError):
+        stream = await asyncio.shield(starting)  # however long the engine takes
+        try:
+            for pause_s in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0):
+                is_tried = await kill_tree(http, container, token, user=user)
+                if not is_tried or await peek(http, stream.exec_id) is not None:
+                    break  # what changed its user is not ours to end, so not for ever
+                await asyncio.sleep(pause_s)
+                if await peek(http, stream.exec_id) is not None:
+                    break
+        finally:
+            await stream.close()
 
 
 async def _drain(

@@ -18,11 +18,14 @@ from rumpel.adapters import threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_wire import Endpoint
 from rumpel.adapters.ssh_name import SshName, parse
+from rumpel.errors import HostUnreachable
 
 if TYPE_CHECKING:
     from rumpel.adapters.ssh_link import SshLink
 
 LINK = "rumpel.adapters.ssh_link"
+ATTEMPT_S = 60.0
+"""By way of some jump hosts."""
 
 
 def socket_path(folder: Path, name: str, owner: str) -> Path:
@@ -48,7 +51,7 @@ class SshWay:
         self.name, self.path = name, path
         self.endpoint = Endpoint(name.url, path=str(path), ready=self.ready)
         self._link: SshLink | None = None
-        self._attempt: asyncio.Task[SshLink] | None = None
+        self._attempt: asyncio.Task[None] | None = None
         self._is_closed = False
 
     async def ready(self) -> None:
@@ -56,32 +59,40 @@ class SshWay:
 
         A caller that gives up leaves the attempt to the others.
         """
+        if self._is_closed:
+            raise HostUnreachable(f"the way to {self.name.url} is closed")
         if self._link is not None and self._link.is_open:
             return
         if self._attempt is None or self._attempt.done():
             self._attempt = asyncio.ensure_future(self._connect())
             self._attempt.add_done_callback(_seen)
-        self._link = await asyncio.shield(self._attempt)
+        await asyncio.shield(self._attempt)
 
     async def close(self) -> None:
         self._is_closed = True
         if self._attempt is not None:
             self._attempt.cancel()
             with contextlib.suppress(BaseException):
-                self._link = await self._attempt
+                await self._attempt
         if self._link is not None:
             await self._link.close()
 
-    async def _connect(self) -> SshLink:
+    async def _connect(self) -> None:
+        """The link is kept here: whoever asked for it may have given up."""
         old, self._link = self._link, None
         if old is not None:
             await old.close()
         library: Any = await threads.call(importlib.import_module, LINK)
-        link: SshLink = await library.connect(self.name, self.path)
-        return link
+        try:
+            async with asyncio.timeout(ATTEMPT_S):
+                self._link = await library.connect(self.name, self.path)
+        except TimeoutError as error:
+            raise HostUnreachable(
+                f"{self.name.url} did not answer within {ATTEMPT_S:g} s", hint="try ssh by hand"
+            ) from error
 
 
-def _seen(attempt: asyncio.Task[SshLink]) -> None:
+def _seen(attempt: asyncio.Task[None]) -> None:
     """That it failed is no news when everybody has given up waiting."""
     if not attempt.cancelled():
         attempt.exception()

@@ -200,6 +200,8 @@ class App:
                 break
 
     async def _adopt(self, host: str) -> int:
+        if host != LOCAL:
+            return 0  # who has that engine could name any repository here, and get its branches
         async with self.lost.looking:
             found = await adopt.unknown(self, host)
             self.lost.looked.set()
