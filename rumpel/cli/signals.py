@@ -9,10 +9,49 @@ from rumpel.lean import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import FrameType
 
 LEAVE_AFTER_INTERRUPTS = 2
 """Ctrl-C goes to the command in the pod; one that ignores it must not keep us."""
+
+
+class Noted:
+    """Signals are noted instead of acted on; `fileno` is readable once one has come. `close` it."""
+
+    def __init__(self, numbers: Iterable[int]) -> None:
+        self.came: list[int] = []
+        self._read_fd, self._write_fd = os.pipe()
+        os.set_blocking(self._read_fd, False)
+        os.set_blocking(self._write_fd, False)
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
+
+    def fileno(self) -> int:
+        return self._read_fd
+
+    def drain(self) -> None:
+        """`fileno` is readable again at the next one."""
+        try:
+            os.read(self._read_fd, 4096)
+        except BlockingIOError:
+            return
+
+    def close(self) -> None:
+        """From here on they do what they did before."""
+        try:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+        finally:
+            for descriptor in (self._read_fd, self._write_fd):
+                os.close(descriptor)
+            self._write_fd = -1
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.came.append(number)
+        try:
+            os.write(self._write_fd, b"!")
+        except OSError:
+            return  # full: the loop wakes anyway; or closed this moment
 
 
 class Taken:
@@ -23,33 +62,24 @@ class Taken:
         self.interrupts = 0
 
 
-class Signals:
+class Signals(Noted):
     """Context manager. `take()` raises Interrupted for TERM, HUP and the second Ctrl-C."""
 
     def __init__(self) -> None:
-        self._numbers: list[int] = []
         self._interrupts = 0
-        self._read_fd, self._write_fd = os.pipe()
-        os.set_blocking(self._read_fd, False)
-        os.set_blocking(self._write_fd, False)
-        wanted = (signal.SIGWINCH, signal.SIGCONT, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        self._before = {number: signal.signal(number, self._note) for number in wanted}
+        super().__init__(
+            (signal.SIGWINCH, signal.SIGCONT, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        )
 
     def __enter__(self) -> Signals:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        os.close(self._read_fd)
-        os.close(self._write_fd)
-
-    def fileno(self) -> int:
-        return self._read_fd
+        self.close()
 
     def take(self) -> Taken:
-        self._drain()
-        numbers, self._numbers = self._numbers, []
+        self.drain()
+        numbers, self.came = self.came, []
         taken = Taken()
         for number in numbers:
             if number == signal.SIGWINCH:
@@ -64,19 +94,6 @@ class Signals:
         if self._interrupts >= LEAVE_AFTER_INTERRUPTS:
             raise _ended(signal.SIGINT)
         return taken
-
-    def _drain(self) -> None:
-        try:
-            os.read(self._read_fd, 4096)
-        except BlockingIOError:
-            return
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._numbers.append(number)
-        try:
-            os.write(self._write_fd, b"!")
-        except BlockingIOError:
-            return  # full: the loop wakes anyway
 
 
 def _ended(number: int) -> Interrupted:
