@@ -204,7 +204,7 @@ def _errors() -> Iterator[None]:
     except anthropic.APITimeoutError as error:
         raise ModelError("Anthropic does not answer", may_again=True) from error
     except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
-        raise ModelError("the connection to Anthropic was lost", may_again=True) from error
+        raise ModelError(retry.lost("Anthropic", error), may_again=True) from error
     except (anthropic.AnthropicError, *retry.ODD) as error:
         what = text_of(f"Anthropic answered something odd: {error}", 1000)
         raise ModelError(what, may_again=False) from error

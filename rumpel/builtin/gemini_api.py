@@ -204,7 +204,7 @@ def _errors() -> Iterator[None]:
     except httpx2.TimeoutException as error:
         raise ModelError("Gemini does not answer", may_again=True) from error
     except httpx2.HTTPError as error:
-        raise ModelError("the connection to Gemini was lost", may_again=True) from error
+        raise ModelError(retry.lost("Gemini", error), may_again=True) from error
     except retry.ODD as error:
         what = text_of(f"Gemini answered something odd: {error}", 1000)
         raise ModelError(what, may_again=False) from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import socket
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -45,6 +46,18 @@ def wait_s(headers: Mapping[str, str]) -> float | None:
         until = parsedate_to_datetime(headers.get("retry-after", "")).timestamp()
         return max(0.0, until - time.time())
     return None
+
+
+def lost(title: str, error: BaseException) -> str:
+    """What became of a connection: it broke, or there was none, and then where it was to lead."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, ConnectionRefusedError | socket.gaierror):
+            url = getattr(getattr(error, "request", None), "url", None)
+            at = f" at {url.scheme}://{url.netloc.decode()}" if url is not None else ""
+            return f"cannot reach {title}{at}: {found.strerror}"
+        found = found.__cause__ or found.__context__
+    return f"the connection to {title} was lost"
 
 
 def pause_s(error: ModelError, number: int, jitter: float) -> float:

@@ -183,7 +183,7 @@ def _errors() -> Iterator[None]:
     except openai.APITimeoutError as error:
         raise ModelError("xAI does not answer", may_again=True) from error
     except (openai.APIConnectionError, httpx2.HTTPError) as error:
-        raise ModelError("the connection to xAI was lost", may_again=True) from error
+        raise ModelError(retry.lost("xAI", error), may_again=True) from error
     except openai.APIError as error:
         raise ModelError(
             text_of(f"xAI broke off: {error.message}", 1000), may_again=True

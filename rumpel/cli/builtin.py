@@ -42,6 +42,7 @@ EXAMPLES = (
     ("rumpel agent a --json -p 'Fix it'", "an event a line, then the result"),
 )
 MOST_TOKENS = 10**12
+LATE_S = 0.5
 
 
 def add_arguments(parser: Declared) -> None:
@@ -127,7 +128,7 @@ class _Sit:
 
             Thread(target=providers.load, args=(self.choice,), daemon=True).start()
         else:
-            providers.load(self.choice)
+            self._load()
         wanted = builtin_talk.Wanted(
             model=args.model,
             is_new=args.new,
@@ -150,6 +151,22 @@ class _Sit:
             return builtin_talk.task(talk, prompt, self._kept)
 
         return seated
+
+    def _load(self) -> None:
+        """Said when it takes long, as it does the first time."""
+        from threading import Timer
+
+        from rumpel.builtin import providers
+
+        say = self.shown.say if self.shown is not None else None
+        title = providers.PROVIDERS[self.choice.provider].title
+        late = Timer(LATE_S, say or (lambda words: None), [f"loading the library for {title}"])
+        late.daemon = True
+        late.start()
+        try:
+            providers.load(self.choice)
+        finally:
+            late.cancel()
 
     def _kept(self) -> None:
         if self.draft is not None:

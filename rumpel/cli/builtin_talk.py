@@ -119,7 +119,7 @@ def task(talk: Talk, prompt: str, is_kept: Callable[[], None]) -> dict[str, Any]
         error = problem
     state = DONE if error is None else ENDED if isinstance(error, Interrupted) else FAILED
     data = {"text": (ended.text or "") if ended is not None else "", "state": state}
-    return last(talk, data | {"duration_s": time.monotonic() - begun}, error)
+    return last(talk, data | {"duration_s": round(time.monotonic() - begun, 3)}, error)
 
 
 def last(talk: Talk, data: dict[str, Any], error: RumpelError | None) -> dict[str, Any]:

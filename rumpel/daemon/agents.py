@@ -19,7 +19,7 @@ from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
 from rumpel.daemon.sign_in import SignIn
-from rumpel.errors import NotFound
+from rumpel.errors import Conflict, NotFound
 from rumpel.graphs.create import address
 from rumpel.tasks import agent_home, mountpoint, shell
 
@@ -48,6 +48,11 @@ async def _ensure(
     agent, args = signed.agent, client.request.args
     found = await sessions.look(app, where, agent)
     if found.is_alive:
+        if args["argv"] and args["detach"]:
+            raise Conflict(
+                f"{agent.title} runs already in pod {pod.name}: what is behind -- is not for it",
+                hint=f"rumpel send {pod.name} TEXT   gives it a task",
+            )
         if args["argv"]:
             client.warn(f"{agent.title} runs already: what is behind -- was not used")
         return
@@ -128,12 +133,19 @@ async def _session(app: App, client: Client) -> tuple[Pod, shell.Where, str]:
     if app.world.running(pod.spec.host, where.container_id) is not None:
         raise NotFound(f"pod {pod.name} does not run", hint=f"rumpel enter {pod.name}   starts it")
     wanted = [agents.get(args["agent"]).name] if args["agent"] else list(agents.AGENTS)
-    alive = await sessions.alive(app, where, wanted)
+    every = await sessions.alive(app, where, list(agents.AGENTS))
+    alive = [name for name in every if name in wanted]
     if len(alive) == 1:
         return pod, where, alive[0]
     if alive:
         raise NotFound(
             f"several agents run in pod {pod.name}: {', '.join(alive)}", hint="--agent NAME"
+        )
+    if every:
+        title, others = agents.get(wanted[0]).title, ", ".join(every)
+        raise NotFound(
+            f"{title} does not run in pod {pod.name}, but there is {others}",
+            hint=f"rumpel {wanted[0]} {pod.name}   starts it",
         )
     at_work.refuse(app, pod)  # without a terminal
     raise NotFound(

@@ -208,6 +208,10 @@ def test_screen_is_added_to_a_pod_without_it(project: Project) -> None:
     assert "Adding screen" in said.stderr
     project.run("wait", "p", "--timeout", "50").assert_ok()
     assert "Adding screen" not in project.run("claude", "-d", "p").assert_ok().stderr
+    lost = project.run("claude", "-d", "p", "--", "second")
+    lost.assert_error(4, "runs already in pod p", "rumpel send p TEXT")
+    other = project.run("capture", "p", "--agent", "codex")
+    other.assert_error(3, "Codex does not run in pod p, but there is claude", "rumpel codex p")
     (row,) = project.run("list", "--json").assert_ok().data
     assert (row["agent"]["name"], row["agent"]["state"]) == ("claude", "waiting")
     project.run("graph", "p").assert_ok()

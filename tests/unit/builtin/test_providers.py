@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ import pytest
 from rumpel.agents.headless import Again, Event, Spent, Text, Usage
 from rumpel.builtin import history, loop, providers, retry
 from rumpel.builtin.model import Answered, ModelError, Results, Said
-from rumpel.errors import ConfigError, UsageError
 from tests.support.fake_models import SIGNATURE, THOUGHT, Answer, Fault, Models
 from tests.unit.builtin.conftest import Folder
 
@@ -289,41 +287,6 @@ def test_a_slow_model_can_be_left(server: Models, talk: Callable[..., Talk]) -> 
     assert time.monotonic() - begun < 3.0
 
 
-def test_who_is_asked(server: Models) -> None:
-    env = server.env(KEY)
-    assert providers.choose(None, None, env).model == "claude-opus-5-5"
-    assert providers.choose(None, None, server.env(KEY, "xai")).model == "grok-4.6"
-    assert providers.choose(None, "gemini-x", env).provider == "gemini", "the conversation's"
-    assert providers.choose(None, "xai/claude-y", env).provider == "xai"
-    for before, words in (("gemini-x", "nothing signs us in at Gemini"), ("mine", "is not known")):
-        with pytest.raises(ConfigError, match=f"was with {before}.*{words}") as caught:
-            providers.choose(None, before, server.env(KEY, "xai"))
-        assert "-m MODEL" in str(caught.value.hint), "another company is told by nobody's mistake"
-    assert providers.choose("grok-4.6", "gemini-x", server.env(KEY, "xai")).provider == "xai"
-    assert providers.choose("xai/claude-y", None, env).model == "claude-y"
-    bearer = providers.choose(None, None, {"ANTHROPIC_AUTH_TOKEN": KEY})
-    assert bearer.secret == {"auth_token": KEY}
-    assert KEY not in repr(bearer)
-    with pytest.raises(UsageError, match="nobody is known to have the model 'gpt-9'"):
-        providers.choose("gpt-9", None, env)
-    with pytest.raises(ConfigError, match="nothing signs the built-in agent in at xAI") as caught:
-        providers.choose("grok-4.6", None, server.env(KEY, "gemini"))
-    assert caught.value.hint == "set XAI_API_KEY, or choose another model with -m"
-    with pytest.raises(ConfigError, match="nothing signs the built-in agent in") as caught:
-        providers.choose(None, None, {"ANTHROPIC_API_KEY": " "})
-    assert caught.value.hint == "set ANTHROPIC_API_KEY, GEMINI_API_KEY or XAI_API_KEY"
-
-
-@pytest.mark.parametrize("key", ["one\ntwo", "k\x7fy", "schlüssel"])
-def test_what_is_no_key_is_said(key: str) -> None:
-    with pytest.raises(ConfigError, match="XAI_API_KEY is no key") as caught:
-        providers.choose("grok-4.6", None, {"XAI_API_KEY": key})
-    assert key not in str(caught.value)
-    assert providers.choose(None, None, {"XAI_API_KEY": f" {KEY}\n"}).secret == {"api_key": KEY}
-    both = {"XAI_API_KEY": key, "ANTHROPIC_API_KEY": KEY}
-    assert providers.choose(None, None, both).provider == "anthropic", "one that is not needed"
-
-
 @each_provider
 def test_what_is_set_for_others_stays_here(
     server: Models, talk: Callable[..., Talk], name: str, monkeypatch: pytest.MonkeyPatch
@@ -425,16 +388,3 @@ def test_what_is_refused_is_told_apart(
         with pytest.raises(ModelError) as caught:
             talk(name).agent.turn("Do it")
         assert caught.value.is_refused is is_refused
-
-
-def test_without_the_library_it_is_said_what_to_install(
-    server: Models, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, known in list(providers.PROVIDERS.items()):
-        missing = "google_of_nobody.genai" if "." in known.library else "of_nobody"
-        monkeypatch.setitem(providers.PROVIDERS, name, replace(known, library=missing))
-        choice = providers.choose(MODELS[name], None, server.env(KEY))
-        for reach in (providers.check, providers.load, providers.connect):
-            with pytest.raises(ConfigError, match=f"{missing}.* is not installed") as caught:
-                reach(choice)
-            assert "uv tool install '.[agent]'" in str(caught.value.hint)
