@@ -51,7 +51,6 @@ def terminals(spec: PodSpec, container_id: str) -> Graph:
         multiplexer,
         create.node_id(multiplexer.KIND, spec),
         multiplexer.Inputs(host=spec.host, container_id=container_id),
-        title="Adding screen",
     )
     return graph
 

@@ -69,11 +69,15 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         on_output=hear,
     )
     if done.code != 0:
-        raise CommandFailed(
-            "the pod has neither screen nor tmux, and none could be added",
-            hint="install it in the image: RUN apt-get update && apt-get install -y screen",
-        )
+        raise missing()
     return Output(container_id=inputs.container_id)
+
+
+def missing() -> CommandFailed:
+    return CommandFailed(
+        "the pod has neither screen nor tmux, and none could be added",
+        hint="install it in the image: RUN apt-get update && apt-get install -y screen",
+    )
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:

@@ -73,13 +73,18 @@ async def open_stream(
     A program that does not exist shows as text on the stream and exit code 126 or 127.
     """
     exec_id = await create(http, container, argv, user=user, env=env, cwd=cwd, tty=tty, stdin=stdin)
-    return await _start(http, exec_id, tty=tty, what=f"{argv[0]} in container {container[:12]}")
+    return await _start(http, exec_id, argv[0], container, tty=tty)
 
 
-async def _start(http: HttpClient, exec_id: str, *, tty: bool = False, what: str) -> DockerStream:
-    body = {"Detach": False, "Tty": tty}
-    wire, head = await http.take_over(f"/exec/{exec_id}/start", body=body, what=what)
-    return DockerStream(wire, head, is_tty=tty, name=what.partition(" ")[0], exec_id=exec_id)
+async def _start(
+    http: HttpClient, exec_id: str, program: str, container: str, *, tty: bool = False
+) -> DockerStream:
+    wire, head = await http.take_over(
+        f"/exec/{exec_id}/start",
+        body={"Detach": False, "Tty": tty},
+        what=f"{program} in container {container[:12]}",
+    )
+    return DockerStream(wire, head, is_tty=tty, name=program, exec_id=exec_id)
 
 
 async def create(
@@ -168,12 +173,12 @@ async def run(
     """
     token = token or secrets.token_hex(16)
     environment = {**(env or {}), TOKEN_ENV: token}
-    has_input, what = input is not None, f"{argv[0]} in container {container[:12]}"
+    has_input = input is not None
     exec_id = await create(
         http, container, argv, user=user, env=environment, cwd=cwd, tty=False, stdin=has_input
     )
     # Once it is asked for, it starts: also when nobody waits for the answer any more.
-    starting = asyncio.ensure_future(_start(http, exec_id, what=what))
+    starting = asyncio.ensure_future(_start(http, exec_id, argv[0], container))
     try:
         stream = await asyncio.shield(starting)
         async with asyncio.timeout(timeout_s):

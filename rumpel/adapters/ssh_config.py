@@ -59,8 +59,9 @@ def _read(name: SshName) -> Asked:
 def _jump(place: str) -> SshName:
     """`[user@]host[:port]`, as `ProxyJump` of the user's own configuration has it."""
     user, _, rest = place.strip().removeprefix("ssh://").rpartition("@")
-    host, _, port = rest.rpartition(":") if rest.count(":") == 1 else (rest, "", "")
-    return SshName(user, host, int(port) if port.isdecimal() else None)
+    is_plain = rest.count(":") == 1 or (rest.startswith("[") and not rest.endswith("]"))
+    host, _, port = rest.rpartition(":") if is_plain else (rest, "", "")
+    return SshName(user, host.strip("[]"), int(port) if port.isdecimal() else None)
 
 
 def _home(path: str) -> str:

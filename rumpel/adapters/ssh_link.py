@@ -19,6 +19,7 @@ from rumpel import text
 from rumpel.adapters import ssh_config
 from rumpel.adapters.ssh_errors import Asked, NoDocker, refusal
 from rumpel.adapters.ssh_name import SshName
+from rumpel.errors import RumpelError
 
 log = logging.getLogger(__name__)
 asyncssh.set_log_level(logging.WARNING)  # it tells of each channel
@@ -53,6 +54,7 @@ class SshLink:
         self._jumps: list[asyncssh.SSHClientConnection] = []
         self._server: asyncio.Server | None = None
         self._carried: set[asyncio.Task[None]] = set()
+        self._dialing = asyncio.Lock()
 
     @property
     def is_open(self) -> bool:
@@ -173,13 +175,20 @@ class SshLink:
                     up.cancel()
             finally:
                 process.close()
-        except (asyncssh.Error, OSError) as error:
+        except (asyncssh.Error, OSError, RumpelError) as error:
             log.info("%s: %s", self._name.url, error)
         finally:
             writer.close()
 
     async def _dial(self) -> Any:
-        """One process for each stream; sshd allows a connection ten, so there may be several."""
+        """One process for each stream; sshd allows a connection ten, so there may be several.
+
+        One after the other: who comes next takes a place at what was just opened.
+        """
+        async with self._dialing:
+            return await self._dialed()
+
+    async def _dialed(self) -> Any:
         for connection in list(self._connections):
             if connection.is_closed() and connection is not self._connections[0]:
                 self._connections.remove(connection)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rumpel.client import Connection
 
-STOP_S = 20.0
+STOP_S = 40.0
 GRACE_S = 30.0
 """Behind a tool's own time, for its end."""
 LEAVE_S = 60.0

@@ -23,7 +23,7 @@ from rumpel.daemon.pods import Pod, find_container
 from rumpel.daemon.requests import Target
 from rumpel.daemon.terminal import Session
 from rumpel.engine.graph import Graph
-from rumpel.errors import HostUnreachable, NotFound, RumpelError
+from rumpel.errors import NotFound, RumpelError
 from rumpel.graphs.create import address
 from rumpel.graphs.resume import resume
 from rumpel.tasks import shell
@@ -198,7 +198,7 @@ async def exit_code(app: App, client: Client) -> dict[str, object]:
         try:
             host = await app.host(name)
             code = await host.exec_exit_code(client.request.args["exec"])
-        except (HostUnreachable, NotFound) as error:
+        except RumpelError as error:
             missing = missing or error
         else:
             return {"result": {"exit_code": code}, "warnings": [], "exit_code": code}

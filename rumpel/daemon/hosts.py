@@ -14,7 +14,7 @@ from rumpel.adapters import docker_context, ssh_host, ssh_name, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.daemon.background import Background
-from rumpel.errors import Conflict, HostUnreachable, RumpelError
+from rumpel.errors import Conflict, HostUnreachable, RumpelError, UsageError
 
 LOCAL = "local"
 LIVE_TIMEOUT_S, BUSY_TIMEOUT_S = 1.5, 30.0
@@ -75,6 +75,7 @@ class Hosts:
     async def close(self) -> None:
         for attempt in self._opening.values():
             attempt.cancel()
+        await asyncio.gather(*self._opening.values(), return_exceptions=True)
         for host in self.open.values():
             await host.close()
 
@@ -100,6 +101,10 @@ class Hosts:
             return
         url = name if name != LOCAL else (await _local()).url
         if ssh_name.is_ssh(url):
+            try:
+                ssh_name.parse(url)
+            except UsageError as error:  # of DOCKER_HOST or a context, which may be put right
+                raise HostUnreachable(error.message, hint=error.hint) from error
             folder, owner = Path(paths.runtime_dir()), paths.socket_path()
             host = await ssh_host.open_host(url, ssh_host.socket_path(folder, url, owner))
         else:

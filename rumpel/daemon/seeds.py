@@ -46,8 +46,9 @@ async def sweep(app: App, host: str) -> None:
             if not _has_pods(app, repo_id, host) and not _has_containers(app, repo_id, host):
                 await _remove(app, repo_id, host)
     used = {record_id(pod.spec.repo.repo_id, pod.spec.host) for pod in app.pods.all()}
+    here = record_id("", host)  # what another host holds was not looked at
     known = [item.node_id for item in app.store.records.values() if item.kind == seed.KIND]
-    await app.store.forget(item for item in known if item not in used)
+    await app.store.forget(item for item in known if item not in used and item.startswith(here))
 
 
 async def _remove(app: App, repo_id: str, host: str) -> None:

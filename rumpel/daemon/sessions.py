@@ -20,7 +20,7 @@ from rumpel.agents.model import Agent, Platform
 from rumpel.daemon.app import App
 from rumpel.daemon.pods import Pod
 from rumpel.errors import NotFound, RumpelError, TimedOut
-from rumpel.tasks import agent_home
+from rumpel.tasks import agent_home, multiplexer
 from rumpel.tasks.shell import Where
 
 TIMEOUT_S = 30.0
@@ -200,13 +200,6 @@ def _files(rest: bytes, wanted: tuple[str, ...]) -> dict[str, bytes]:
     return found
 
 
-def no_terminals() -> RumpelError:
-    return RumpelError(
-        "the pod has neither screen nor tmux: nothing could go on there when nobody looks",
-        hint="install screen in the image, e.g. RUN apt-get update && apt-get install -y screen",
-    )
-
-
 def _raise_for(done: Completed, name: str) -> None:
     match done.code:
         case 0:
@@ -216,7 +209,7 @@ def _raise_for(done: Completed, name: str) -> None:
         case 5:  # what runs there ended meanwhile
             raise NotFound(f"no session of {name} runs in this pod")
         case 4:
-            raise no_terminals()
+            raise multiplexer.missing()
         case _:
             said = done.stderr.decode("utf-8", "replace").strip()[-300:]
             raise RumpelError(
