@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ipaddress
 import os
@@ -70,4 +71,8 @@ def forbid_blocking_calls() -> None:
     Tests themselves may block: they have the loop to themselves. For the whole session: to begin
     and to end it for each test took 7 ms.
     """
-    BlockBuster(scanned_modules=["rumpel"], excluded_modules=[]).activate()
+    buster = BlockBuster(scanned_modules=["rumpel"], excluded_modules=[])
+    buster.activate()
+    # What it put into types of the interpreter must not be the last to hold stdout: without
+    # PYTHONUNBUFFERED every run of the tests ended with a segmentation fault.
+    atexit.register(buster.deactivate)
