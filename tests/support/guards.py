@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import io
 import ipaddress
 import os
 import sys
 from collections.abc import Iterator
 from typing import Any
 
+import forbiddenfruit
 from blockbuster import BlockBuster
 
 IGNORED_VARIABLES = frozenset({"PYTEST_CURRENT_TEST"})
@@ -73,6 +75,15 @@ def forbid_blocking_calls() -> None:
     """
     buster = BlockBuster(scanned_modules=["rumpel"], excluded_modules=[])
     buster.activate()
-    # What it put into types of the interpreter must not be the last to hold stdout: without
-    # PYTHONUNBUFFERED every run of the tests ended with a segmentation fault.
-    atexit.register(buster.deactivate)
+    atexit.register(_allow_blocking_calls, buster)
+
+
+def _allow_blocking_calls(buster: BlockBuster) -> None:
+    """What it put into types of the interpreter must not be the last to hold stdout: else, where
+    PYTHONUNBUFFERED is not set, a run ends with a segmentation fault. Its own way back leaves
+    the originals there under names of their own.
+    """
+    buster.deactivate()
+    for kind in (io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.TextIOWrapper):
+        for name in [name for name in vars(kind) if name.startswith("_c_")]:
+            forbiddenfruit.reverse(kind, name)
