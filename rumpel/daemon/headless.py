@@ -62,6 +62,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
             hint="without --continue it is made, and one begins",
         )
     pod = await enter.ready(app, client, target)
+    client.tell_warnings()  # before it costs something
     where = sessions.where_of(app, pod)
     await agents_verb.give_home(app, pod, where)
     settings = (await requests.target(client)).settings  # wrong ones are no hint to what to start
