@@ -43,6 +43,7 @@ VERBS = {
     "recreate": "recreate:run",
     "stop": "stop:stop",
     "delete": "stop:delete",
+    "prune": "prune:run",
     "review": "review:run",
     "reviewed": "review:seen",
     "snapshot": "work:snapshot",

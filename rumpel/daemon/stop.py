@@ -47,17 +47,38 @@ async def delete(app: App, client: Client) -> dict[str, object]:
     for pod in pods:
         await app.host(pod.spec.host)
     await faults.reach("delete.asked")
-    async with replacing.leaving(app, pods):
-        rows = await _deleted(app, client, where, pods, errors=errors)
-    for host in {pod.spec.host for pod in pods}:
-        await seeds.release(app, where.ref, host)
+    force = bool(client.request.args["force"])
+    rows = await deleted(app, client, where, pods, errors=errors, force=force)
     return _answer(rows, errors, client)
 
 
-async def _deleted(
-    app: App, client: Client, where: Target, pods: list[Pod], *, errors: dict[str, RumpelError]
+async def deleted(
+    app: App,
+    client: Client,
+    where: Target,
+    pods: list[Pod],
+    *,
+    errors: dict[str, RumpelError],
+    force: bool,
 ) -> list[dict[str, Any]]:
-    force, keep_s = bool(client.request.args["force"]), float(where.settings.get("keepDeleted"))
+    """A row for each; why one is still there is in `errors`, too. Their hosts are connected."""
+    async with replacing.leaving(app, pods):
+        rows = await _deleted(app, client, where, pods, errors=errors, force=force)
+    for host in {pod.spec.host for pod in pods}:
+        await seeds.release(app, where.ref, host)
+    return rows
+
+
+async def _deleted(
+    app: App,
+    client: Client,
+    where: Target,
+    pods: list[Pod],
+    *,
+    errors: dict[str, RumpelError],
+    force: bool,
+) -> list[dict[str, Any]]:
+    keep_s = float(where.settings.get("keepDeleted"))
     # Anew: one that was replaced until now has another container.
     pods = [app.pods.by_id(pod.pod_id) or pod for pod in pods]
     pairs = [(pod.spec, access_of(app, pod)) for pod in pods]

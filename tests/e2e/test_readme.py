@@ -102,6 +102,13 @@ def test_watching(rumpel_project: ProjectFactory) -> None:
     assert said[4].startswith("ok       daemon ")
 
 
+def test_cleaning_up(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    parts = [part for line in commands("Cleaning up") for part in line.split(" && ")]
+    said = [project.run(*shlex.split(part)[1:]).assert_ok().stdout for part in parts]
+    assert said[-2:] == ["fix-login\n", "fix-login\n"]
+
+
 def test_every_command_is_in_the_readme_and_every_one_named_exists(
     rumpel_project: ProjectFactory,
 ) -> None:
