@@ -20,6 +20,7 @@ from tests.support.engine import (
     DEV_IMAGE,
     LFS_IMAGE,
     MINI_IMAGE,
+    SSH_IMAGE,
     SSHD_IMAGE,
     Engine,
     unavailable,
@@ -32,7 +33,7 @@ from tests.support.sshd import LABEL, Sshd
 
 pytest.register_assert_rewrite("tests.adapters.git.hostile")
 DOCKER_FIXTURES = frozenset(
-    {"dev_image", "docker_engine", "lfs_image", "mini_image", "rumpel_project", "sshd"}
+    {"dev_image", "docker_engine", "lfs_image", "mini_image", "rumpel_project", "ssh_image", "sshd"}
 )
 DOCKER_TIMEOUT_S = 120
 
@@ -144,6 +145,12 @@ def dev_image(docker_engine: Engine) -> str:
 def lfs_image(docker_engine: Engine) -> str:
     """Reference of the small image with git-lfs (scripts/images lfs)."""
     return _image(docker_engine, LFS_IMAGE)
+
+
+@pytest.fixture(scope="session")
+def ssh_image(docker_engine: Engine) -> str:
+    """Reference of the Debian image with OpenSSH's client (scripts/images ssh)."""
+    return _image(docker_engine, SSH_IMAGE)
 
 
 @pytest.fixture(scope="session")

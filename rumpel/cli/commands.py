@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("restore", "put a snapshot back into a pod"),
     "ports": ("ports", "show the ports of a pod and where they are on this machine"),
     "forward-port": ("forward_port", "forward one more port of a pod, or close it again"),
+    "ssh-add": ("ssh_add", "lend ssh keys to a pod; they never get into it"),
     "adopt": ("adopt", "take over the pods of a repository that was moved"),
     "graph": ("graph", "show the steps behind a pod, their state and why"),
     "logs": ("logs", "show what the steps of a pod wrote, also while they run"),

@@ -95,6 +95,8 @@ def line(entry: dict[str, Any], *, now: float) -> str:
         parts = [*_pods(entry), "commits", _commits(entry)]
     elif entry.get("kind") == "agent":
         parts = [*_pods(entry), str(entry.get("agent")), str(entry.get("state"))]
+    elif entry.get("kind") == "ssh-key":
+        parts = [*_pods(entry), "ssh key", str(entry.get("comment")), _key_use(entry)]
     else:
         parts = _run_words(entry) if entry.get("node") is None else _node_words(entry)
     return f"{entry['seq']:>6}  {when}  {' · '.join(text.safe(part) for part in parts)}"
@@ -112,6 +114,17 @@ def _commits(entry: dict[str, Any]) -> str:
             *([f"and {text.count(more, 'more branch', 'more branches')}"] if more else []),
         ]
     )
+
+
+def _key_use(entry: dict[str, Any]) -> str:
+    """`login as git (server key SHA256:...)`, `git signature`."""
+    use, name = entry.get("use"), str(entry.get("name") or "")
+    words = {"login": f"login as {name}", "signature": f"{name} signature"}.get(
+        str(use), "signed data of an unknown kind"
+    )
+    if entry.get("server"):
+        words += f" (server key {entry['server']})"
+    return f"{words}: failed, {entry['failure']}" if entry.get("failure") else words
 
 
 def _run_words(entry: dict[str, Any]) -> list[str]:

@@ -110,6 +110,7 @@ async def environment(begin: Start, where: shell.Where, seat: Seat) -> dict[str,
     env = await shell.environment(
         begin.app.world, where, probe=spec.env_probe, remote_env=spec.remote_env
     )
+    env |= begin.app.ssh_agents.environment(begin.pod.pod_id)
     env |= {**seat.given, **agent.env, agent.home_variable: agent.home}
     return env | {agent.key_variable or name: value for name, value in seat.secrets.items()}
 

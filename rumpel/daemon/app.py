@@ -29,6 +29,8 @@ from rumpel.daemon.places import Places
 from rumpel.daemon.pods import Pod, Pods, find_container, repo_ref
 from rumpel.daemon.ports import PortKeeper
 from rumpel.daemon.runner import Runner
+from rumpel.daemon.sockets import Sockets
+from rumpel.daemon.ssh_agents import SshAgents
 from rumpel.daemon.works import WorkKeeper
 from rumpel.engine.execute import Engine
 from rumpel.errors import Conflict, HostUnreachable, RumpelError
@@ -84,6 +86,7 @@ class App:
         self.runner = Runner(self.engine, idle)
         self.landed, self.lending = Landed(background), Lending(self)
         self.links.agents.on_end = self.lending.ended
+        self.sockets, self.ssh_agents = Sockets(self), SshAgents(self)
         self._repos: dict[str, git.Repo] = {}
         self._refs: dict[str, RepoRef] = {}
         self.compared = Compared()
@@ -133,6 +136,7 @@ class App:
         if state is None or state.status != "running":
             self.background.spawn(self.links.ended(container_id), "link ended")
             self.background.spawn(self.ports.ended(container_id), "ports ended")
+            self.sockets.ended(container_id)
             return
         pod = self.pods.by_id(state.labels.get(names.LABEL_POD_ID, ""))
         if pod is None or pod.pod_id in self.creating:
@@ -231,6 +235,7 @@ class App:
 
     def _follow(self, pod: Pod, access: Access) -> None:
         self.links.follow(address(pod.spec), access)
+        self.sockets.follow(pod, access)
         if pod.spec.open_ports:
             self.background.spawn(self.ports.follow(pod.spec, access), f"ports of {pod.name}")
 

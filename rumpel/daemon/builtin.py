@@ -115,7 +115,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
             client=client,
             pod=pod,
             where=where,
-            env={**env, **ENV},
+            env={**env, **app.ssh_agents.environment(pod.pod_id), **ENV},
             token=token,
             about=told(workspace=where.cwd, branch=pod.name) if is_told else "",
         )

@@ -153,9 +153,10 @@ async def _post_attach(app: App, client: Client, pod: Pod, where: shell.Where) -
 
 
 async def _environment(app: App, pod: Pod, where: shell.Where) -> dict[str, str]:
-    return await shell.environment(
+    env = await shell.environment(
         app.world, where, probe=pod.spec.env_probe, remote_env=pod.spec.remote_env
     )
+    return env | app.ssh_agents.environment(pod.pod_id)
 
 
 async def _start(app: App, client: Client, target: Target, pod: Pod, where: shell.Where) -> Session:

@@ -39,6 +39,7 @@ VERBS = {
     "fork": "fork:run",
     "ports": "forward:ports",
     "forward-port": "forward:run",
+    "ssh-add": "ssh_add:run",
     "merge": "merge:run",
     "recreate": "recreate:run",
     "stop": "stop:stop",
@@ -61,8 +62,8 @@ VERBS = {
 """Module and function, loaded when first asked for: a `Verb`."""
 BACKLOG = 128
 FIRST_LINE_TIMEOUT_S = 10.0
-SAID = frozenset({"argv", "prompt", "text"})
-"""Arguments that hold a person's own words, or a command with whatever is in it."""
+SAID = frozenset({"argv", "prompt", "text", "key", "passphrase"})
+"""Arguments that hold a person's own words or secrets, or a command with whatever is in it."""
 ACCEPT_PAUSE_S = 0.2
 
 

@@ -99,6 +99,7 @@ async def _deleted(
         if error is None:
             tell_lost(client, result, pod)
             _tell_unseen(app, client, pod, access)
+            app.ssh_agents.forget(pod.pod_id)
             await app.pods.remove(pod)
             await trash.remember(app, pod.spec.repo)
         else:

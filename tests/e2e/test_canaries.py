@@ -9,13 +9,13 @@ import json
 import os
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from rumpel import names
-from tests.e2e import test_agents, test_codex
+from tests.e2e import test_agents, test_codex, test_ssh_add
 from tests.e2e.test_sign_in import PLAIN, token_server  # noqa: F401 - a fixture
 from tests.support import agents, fake_sign_in
 from tests.support.agents import ON_HOST
@@ -33,6 +33,7 @@ VARIABLES = {
 }
 PRINTED = PREFIX + "printed-55e1f2a3b4c5d6e7f809"
 PLANTED = "planted-77e1f2a3b4c5d6e7f809"
+PASSPHRASE = "passphrase-88e1f2a3b4c5d6e7f809"
 MCP = PREFIX + "mcp-66e1f2a3b4c5d6e7f809"
 Secrets = dict[str, str]
 """What it is -> what must be nowhere."""
@@ -125,12 +126,44 @@ def _tokens(whose: str, found: dict[str, object]) -> Secrets:
     return {f"{whose} {name}": one for name, one in texts.items()}
 
 
-def _places(project: Project) -> Iterator[tuple[str, bytes]]:
+@pytest.mark.usefixtures("ssh_image")
+def test_no_lent_key_stays_anywhere(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(config=test_ssh_add.CONFIG)
+    project.run("create", "a", "b").assert_ok()
+    (path, public), (locked, _) = (
+        test_ssh_add.key_file(project, "one"),
+        test_ssh_add.key_file(project, "two", passphrase=PASSPHRASE),
+    )
+    secrets = {"one": path.read_text().splitlines()[2], "two": locked.read_text().splitlines()[3]}
+    secrets["passphrase"] = PASSPHRASE
+    project.run("ssh-add", "a", str(path)).assert_ok()
+    child = project.spawn("ssh-add", "a", str(locked))
+    child.expect("Passphrase of ")
+    child.sendline(PASSPHRASE)
+    child.expect("key added")
+    child.wait()
+    project.inside("a", test_ssh_add.SIGN.format(public=public))
+    assert _found(_places(project, has_run=False), secrets) == []
+    for file in project.home.path.rglob("*"):
+        if file.is_file() and not file.is_relative_to(path.parent):
+            assert _found([(str(file), file.read_bytes())], secrets) == []
+
+
+def _found(places: Iterable[tuple[str, bytes]], secrets: Secrets) -> list[str]:
+    return [
+        f"{what} in {place}"
+        for place, data in places
+        for what, one in secrets.items()
+        if one.encode() in data
+    ]
+
+
+def _places(project: Project, *, has_run: bool = True) -> Iterator[tuple[str, bytes]]:
     """Each with all that is there."""
     yield from _of_the_engine(project)
     for pod in ("a", "b"):
         yield from _of_a_pod(project, pod)
-    yield from _of_commands(project)
+    yield from _of_commands(project, has_run=has_run)
     argv = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if _is_there(path)]
     yield "arguments on the host", b"\n".join(argv)
     project.run("snapshot", "a").assert_ok()
@@ -181,7 +214,7 @@ def _of_a_pod(project: Project, pod: str) -> Iterator[tuple[str, bytes]]:
     yield f"volumes of {pod}", project.exec(pod, "sh", "-c", look, user="0").stdout.encode()
 
 
-def _of_commands(project: Project) -> Iterator[tuple[str, bytes]]:
+def _of_commands(project: Project, *, has_run: bool) -> Iterator[tuple[str, bytes]]:
     for words in (
         ("list", "--json"),
         ("config", "--json"),
@@ -195,7 +228,7 @@ def _of_commands(project: Project) -> Iterator[tuple[str, bytes]]:
         ("doctor", "--json"),
     ):
         said = project.run(*words)
-        assert said.stdout, words
+        assert said.stdout or not has_run, words
         yield " ".join(words), (said.stdout + said.stderr).encode()
 
 

@@ -6,6 +6,9 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+
+from tests.e2e import test_ssh_add
 from tests.support.engine import MINI_IMAGE
 from tests.support.home import program
 from tests.support.project import ProjectFactory
@@ -64,6 +67,20 @@ def test_recreate(rumpel_project: ProjectFactory) -> None:
     assert "would make a new container" in said[2]
     assert "containerEnv.A" in said[2]
     assert said[3] == "fix-login: new container\n"
+
+
+@pytest.mark.usefixtures("ssh_image")
+def test_keys_and_passwords(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(config=test_ssh_add.CONFIG)
+    project.run("create", "fix-login").assert_ok()
+    path, _ = test_ssh_add.key_file(project, "deploy")
+    said = []
+    for line in commands("Keys and passwords"):
+        words = line.replace("~", str(path.parents[1])).split()
+        said.append(project.run(*words[1:]).assert_ok().stdout)
+    assert "deploy@test (ssh-ed25519)" in said[1]
+    assert "deploy@test (ED25519)" in said[2]
+    assert test_ssh_add.listed(project, "fix-login") == []
 
 
 def test_remote_hosts(rumpel_project: ProjectFactory, sshd: Sshd) -> None:
@@ -132,7 +149,7 @@ def test_options_named_in_the_readme_exist(rumpel_project: ProjectFactory) -> No
         for command in (
             *("create", "enter", "list", "stop", "delete", "undelete", "snapshot", "restore"),
             *("graph", "config", "review", "merge", "forward-port", "recreate", "events"),
-            *("agent", "claude", "codex", "run", "send", "capture", "wait"),
+            *("ssh-add", "agent", "claude", "codex", "run", "send", "capture", "wait"),
         )
     )
     prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)

@@ -17,6 +17,7 @@ from docker.utils import kwargs_from_env
 MINI_IMAGE = "rumpel-mini:1"
 DEV_IMAGE = "rumpel-dev:1"
 LFS_IMAGE = "rumpel-lfs:1"
+SSH_IMAGE = "rumpel-ssh:1"
 SSHD_IMAGE = "rumpel-sshd:1"
 
 
