@@ -110,6 +110,18 @@ def listing(words: Sequence[str], last: str = "and") -> str:
     return f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
+def size(count: int) -> str:
+    """`17 B`, `4.2 kB`, `1.3 GB`, in the powers of ten that docker counts in."""
+    if count < 1000:
+        return f"{count} B"
+    number = float(count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        number /= 1000
+        if number < 999.5 or unit == "TB":
+            break
+    return f"{number:.1f} {unit}" if number < 99.95 else f"{number:.0f} {unit}"
+
+
 def duration(seconds: float) -> str:
     """`0.24 s`, `12.3 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
     if seconds < 9.995:

@@ -128,6 +128,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
     },
     "config": {"origin": (BOOL, False), "check": (BOOL, False), "config": (STR, None)},
     "doctor": {},
+    "gc": {"dry_run": (BOOL, False), "all": (BOOL, False)},
     "daemon-status": {},
     "daemon-stop": {"force": (BOOL, False)},
 }

@@ -105,13 +105,11 @@ async def commit(http: HttpClient, container: str, ref: str, config: Mapping[str
     return types.image_id(types.mapping(answer.json(), "a new image").get("Id"))
 
 
-async def remove(http: HttpClient, ref: str, *, force: bool) -> bool:
+async def remove(http: HttpClient, ref: str, *, force: bool, prune: bool = True) -> bool:
     """Returns False when there was none; Conflict when a container uses it."""
-    path = f"/images/{segment(ref)}"
+    path, query = f"/images/{segment(ref)}", {"force": force, "noprune": not prune}
     try:
-        await http.request(
-            "DELETE", path, query={"force": force}, timeout_s=120.0, what=f"image {ref}"
-        )
+        await http.request("DELETE", path, query=query, timeout_s=120.0, what=f"image {ref}")
     except NotFound:
         return False
     return True

@@ -42,6 +42,8 @@ from rumpel.tasks.world import Access, World
 log = logging.getLogger(__name__)
 
 HOME_ID = "home-id"
+BORN = "born"
+"""Since when this database is kept: what is older than it, it may have forgotten."""
 FREEZES = ("keep", "restore")
 """Kinds of operations that stop what runs in a pod."""
 RECONNECT_S, RECONNECT_MOST_S = 1.0, 30.0
@@ -149,6 +151,8 @@ class App:
     async def restore(self) -> None:
         """At start: recover what was interrupted, then link up with what runs."""
         await self.engine.recover()
+        if self.store.kv_get(BORN) is None:
+            await self.store.kv_set(BORN, time.time())
         for record in self.store.records.values():
             if record.failure is not None and record.failure["state"] == "crashed":
                 self.world.crashed.add(record.node_id)

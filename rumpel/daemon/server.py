@@ -55,6 +55,7 @@ VERBS = {
     "graph": "graph:run",
     "config": "system:config",
     "doctor": "doctor:run",
+    "gc": "gc:run",
     "daemon-status": "system:status",
     "daemon-stop": "system:stop",
     "exec-exit": "enter:exit_code",

@@ -123,7 +123,8 @@ def test_cleaning_up(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     parts = [part for line in commands("Cleaning up") for part in line.split(" && ")]
     said = [project.run(*shlex.split(part)[1:]).assert_ok().stdout for part in parts]
-    assert said[-2:] == ["fix-login\n", "fix-login\n"]
+    assert said[-4:-2] == ["fix-login\n", "fix-login\n"]
+    assert said[-1].endswith(" freed\n")
 
 
 def test_every_command_is_in_the_readme_and_every_one_named_exists(

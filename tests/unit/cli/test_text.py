@@ -133,3 +133,15 @@ def test_counts_and_listings() -> None:
     assert text.count(2, "entry", "entries") == "2 entries"
     assert text.listing(["a"]) == "a"
     assert text.listing(["a", "b", "c"]) == "a, b and c"
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        *((0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (99_900, "99.9 kB"), (99_960, "100 kB")),
+        *((999_499, "999 kB"), (999_500, "1.0 MB"), (3_456_789_000, "3.5 GB")),
+        *((7 * 10**15, "7000 TB"),),
+    ],
+)
+def test_sizes(count: int, shown: str) -> None:
+    assert text.size(count) == shown

@@ -1,0 +1,181 @@
+"""What of ours on an engine nothing needs any more: nothing is that just nobody knows.
+
+An object is ours by its label of this state folder and the nonce of the attempt that made it;
+images, which have no nonce, by the label and a name in our part of the names. What a pod, a step
+or any container stands on stays, and so does all that a database which was lost may have known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeGuard
+
+from rumpel import names
+from rumpel.adapters import docker_usage
+from rumpel.adapters.docker_api import DockerHost
+from rumpel.adapters.docker_types import ContainerState, VolumeInfo
+from rumpel.adapters.docker_usage import ImageUse, Usage
+from rumpel.daemon import doctor_left, nodes
+from rumpel.daemon.app import BORN, App
+from rumpel.daemon.hosts import LOCAL
+from rumpel.tasks import prebuild, stand_in
+
+OWN_NAMES = "rumpel/"
+IMAGE_KINDS = ("", prebuild.IMAGE, stand_in.KIND)
+"""An image that somebody made of a pod has the label of its container, and is theirs."""
+REPOSITORY = "repository"
+"""Kind of what holds one for pods: volume and gateway go together, when no pod is made."""
+CLOCKS_S = 3600.0
+"""By how much the clock of an engine that is far away may be wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """`kind`: container, volume, repository, image; here trash, import, crash, database."""
+
+    kind: str
+    name: str
+    id: str
+    why: str
+    size_bytes: int = 0
+    """What is gained, as far as somebody knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """What an engine has of ours, as it was just now."""
+
+    name: str
+    host: DockerHost
+    usage: Usage
+    containers: tuple[ContainerState, ...]
+    volumes: tuple[VolumeInfo, ...]
+
+
+async def look(app: App, name: str) -> Engine:
+    host, label = app.hosts[name], f"{names.LABEL_HOME}={app.home_id}"
+    return Engine(
+        name=name,
+        host=host,
+        containers=tuple(await host.containers(label)),
+        volumes=tuple(await host.volumes(label)),
+        usage=await docker_usage.usage(host.http),
+    )
+
+
+def objects(app: App, engine: Engine) -> Iterator[Item]:
+    """Containers that were made for something that is over, and volumes of pods that are gone."""
+    for state in engine.containers:
+        kind = state.labels.get(names.LABEL_KIND, "")
+        if kind != doctor_left.POD and is_over(app, engine, state.labels):
+            yield Item(
+                kind=REPOSITORY if kind in doctor_left.OF_REPOSITORIES else "container",
+                name=state.name,
+                id=state.id,
+                why=f"the {kind} of something that is over",
+                size_bytes=engine.usage.containers.get(state.id, 0),
+            )
+    for volume in engine.volumes:
+        if is_over(app, engine, volume.labels) and is_of_this_database(app, engine, volume):
+            is_seed = volume.labels.get(names.LABEL_KIND) in doctor_left.OF_REPOSITORIES
+            what = "repository without pods" if is_seed else "pod that is not there any more"
+            yield Item(
+                kind=REPOSITORY if is_seed else "volume",
+                name=volume.name,
+                id=volume.name,
+                why=f"of a {what}",
+                size_bytes=engine.usage.volumes.get(volume.name, 0),
+            )
+
+
+def is_over(app: App, engine: Engine, labels: Mapping[str, str]) -> bool:
+    """Ours, and of nothing there is: no pod, no step, nor a container of a pod nobody knows."""
+    if not labels.get(names.LABEL_NONCE) or not doctor_left.is_left(app, labels):
+        return False
+    same = names.LABEL_POD_ID if labels.get(names.LABEL_POD_ID) else names.LABEL_REPO
+    return not any(
+        state.labels.get(names.LABEL_KIND) == doctor_left.POD
+        and state.labels.get(same) == labels.get(same)
+        for state in engine.containers
+    )
+
+
+def is_of_this_database(app: App, engine: Engine, volume: VolumeInfo) -> bool:
+    """A pod that had it would be known: the database was there before the volume."""
+    try:
+        made_at = datetime.fromisoformat(volume.created_at).timestamp()
+    except ValueError:
+        return False
+    slack_s = 0.0 if engine.name == LOCAL else CLOCKS_S
+    return made_at > float(app.store.kv_get(BORN, made_at)) + slack_s
+
+
+def images(app: App, engine: Engine, *, every: bool) -> list[str]:
+    """Ids. `every`: also those that repositories would only need for their next pod."""
+    used = set(engine.usage.made_from) | set(stood_on(app, engine.name, every=every))
+    return sorted(
+        image_id
+        for image_id, image in engine.usage.images.items()
+        if is_own(app, image) and used.isdisjoint((image_id, *image.tags))
+    )
+
+
+def is_own(app: App, image: ImageUse) -> bool:
+    """One to which somebody gave another name is theirs, too."""
+    return (
+        image.labels.get(names.LABEL_HOME) == app.home_id
+        and image.labels.get(names.LABEL_KIND, "") in IMAGE_KINDS
+        and all(tag.startswith(OWN_NAMES) for tag in image.tags)
+    )
+
+
+def stood_on(app: App, host: str, *, every: bool) -> Iterator[str]:
+    """Ids and tags of images that a step or a pod goes by."""
+    here = {pod.spec.repo.repo_id[: nodes.REPO_CHARS] for pod in app.pods.all()}
+    for record in app.store.records.values():
+        if not every or nodes.place_of(record.node_id).repo in here:
+            yield from (value for value in (record.output or {}).values() if _is_name(value))
+    for pod in app.pods.all():
+        made = app.pods.made_of(pod.spec)
+        yield from () if made is None else (made.image_id, made.image_key)
+        yield pod.spec.image.ref or ""
+
+
+def _is_name(value: object) -> TypeGuard[str]:
+    return isinstance(value, str)
+
+
+def is_busy(app: App) -> bool:
+    """Something is being made: what nothing stands on now it may stand on in a moment."""
+    return bool(app.creating or app.replacing or app.engine.flights)
+
+
+async def sized(engine: Engine, image_ids: Iterable[str], kept: Iterable[str]) -> list[Item]:
+    """What goes with each image: a layer that another one needs does not.
+
+    One that others stand on as a whole stays: nothing is gained, and they may be built anew.
+    """
+    needed = set[str]()
+    for image_id in kept:
+        needed.update(await docker_usage.layers(engine.host.http, image_id))
+    found, seen = [], set(needed)
+    for image_id in image_ids:
+        layers = await docker_usage.layers(engine.host.http, image_id)
+        if needed.issuperset(layers):
+            continue
+        gained = sum(size for key, size in layers.items() if key not in seen)
+        seen.update(layers)
+        tags = engine.usage.images[image_id].tags
+        name = tags[0] if tags else image_id.removeprefix("sha256:")[:12]
+        found.append(
+            Item(
+                kind="image",
+                name=name,
+                id=image_id,
+                why="no step stands on it, and no container",
+                size_bytes=gained,
+            )
+        )
+    return found
