@@ -283,6 +283,13 @@ SETTINGS: Mapping[str, Setting] = {
             is_users=True,
         ),
         Setting(
+            key="gitCredentials",
+            default=(),
+            check=values.git_servers,
+            meaning='servers git in a pod gets your git\'s passwords for, such as ["example.com"]',
+            is_users=True,
+        ),
+        Setting(
             key="labels",
             default={},
             check=values.labels,

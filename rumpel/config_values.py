@@ -14,6 +14,7 @@ from rumpel.errors import ConfigError
 SIZE = re.compile(r"(\d+(?:\.\d+)?)([bkmgt]?)b?", re.IGNORECASE)
 SIZE_BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 VERSION = re.compile(r"latest|\d+\.\d+\.\d+(-[0-9A-Za-z.]+)?")
+SERVER = re.compile(r"(https?://)?((?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?)")
 VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|min|h|d)?")
 DURATION_S = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
@@ -41,6 +42,18 @@ def strings(value: Any) -> tuple[str, ...]:
     if not isinstance(parts, (list, tuple)):
         raise ValueError("a list of texts")
     return tuple(string(part) for part in parts if part != "")
+
+
+def git_servers(value: Any) -> tuple[str, ...]:
+    """Host names, with https unless they say something else."""
+    found = []
+    for one in strings(value):
+        server = SERVER.fullmatch(one.lower().rstrip("/"))
+        if server is None:
+            raise ValueError('a list of servers such as ["example.com", "http://127.0.0.1:8080"]')
+        scheme = server[1] or "https://"
+        found.append(scheme + server[2].removesuffix({"https://": ":443"}.get(scheme, ":80")))
+    return tuple(found)
 
 
 def command(value: Any) -> tuple[str, ...]:

@@ -95,6 +95,10 @@ def line(entry: dict[str, Any], *, now: float) -> str:
         parts = [*_pods(entry), "commits", _commits(entry)]
     elif entry.get("kind") == "agent":
         parts = [*_pods(entry), str(entry.get("agent")), str(entry.get("state"))]
+    elif entry.get("kind") == "git-password":
+        user = entry.get("user")
+        got = "nothing is known" if user is None else f"given for user {user or '(none)'}"
+        parts = [*_pods(entry), "git password", str(entry.get("server")), got]
     elif entry.get("kind") == "ssh-key":
         parts = [*_pods(entry), "ssh key", str(entry.get("comment")), _key_use(entry)]
     else:

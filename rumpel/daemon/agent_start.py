@@ -10,7 +10,7 @@ from rumpel.adapters import npm
 from rumpel.agents.model import STATUS_FILE, Agent, Platform, Seat
 from rumpel.agents.told import told
 from rumpel.config import Settings
-from rumpel.daemon import sessions
+from rumpel.daemon import lent, sessions
 from rumpel.daemon.agent_states import WAITING, WORKING
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
@@ -110,7 +110,7 @@ async def environment(begin: Start, where: shell.Where, seat: Seat) -> dict[str,
     env = await shell.environment(
         begin.app.world, where, probe=spec.env_probe, remote_env=spec.remote_env
     )
-    env |= begin.app.ssh_agents.environment(begin.pod.pod_id)
+    env = await lent.environment(begin.app, begin.client, begin.pod, begin.settings, env)
     env |= {**seat.given, **agent.env, agent.home_variable: agent.home}
     return env | {agent.key_variable or name: value for name, value in seat.secrets.items()}
 

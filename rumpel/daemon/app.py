@@ -17,10 +17,11 @@ from rumpel import names, paths
 from rumpel.adapters import git
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.cache.store import Store
-from rumpel.daemon import adopt, at_work, limits, prebuilds, replacing, seeds, trash
+from rumpel.daemon import adopt, at_work, lent, limits, prebuilds, replacing, seeds, trash
 from rumpel.daemon.background import Background
 from rumpel.daemon.by_hand import ByHandLook
 from rumpel.daemon.compared import Compared
+from rumpel.daemon.git_passwords import GitPasswords
 from rumpel.daemon.hosts import LOCAL, Hosts
 from rumpel.daemon.landed import Landed
 from rumpel.daemon.lending import Lending
@@ -89,6 +90,7 @@ class App:
         self.landed, self.lending = Landed(background), Lending(self)
         self.links.agents.on_end = self.lending.ended
         self.sockets, self.ssh_agents = Sockets(self), SshAgents(self)
+        self.git_passwords = GitPasswords(self)
         self._repos: dict[str, git.Repo] = {}
         self._refs: dict[str, RepoRef] = {}
         self.compared = Compared()
@@ -239,7 +241,7 @@ class App:
 
     def _follow(self, pod: Pod, access: Access) -> None:
         self.links.follow(address(pod.spec), access)
-        self.sockets.follow(pod, access)
+        lent.follow(self, pod, access)
         if pod.spec.open_ports:
             self.background.spawn(self.ports.follow(pod.spec, access), f"ports of {pod.name}")
 

@@ -28,7 +28,7 @@ from typing import Any
 from rumpel import agents, protocol
 from rumpel.adapters.stream import STDERR
 from rumpel.agents.told import told
-from rumpel.daemon import at_work, enter, headless, requests, sessions
+from rumpel.daemon import at_work, enter, headless, lent, requests, sessions
 from rumpel.daemon.agent_states import DONE, ENDED, FAILED, WAITING, WORKING
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
@@ -115,7 +115,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
             client=client,
             pod=pod,
             where=where,
-            env={**env, **app.ssh_agents.environment(pod.pod_id), **ENV},
+            env={**await lent.environment(app, client, pod, target.settings, env), **ENV},
             token=token,
             about=told(workspace=where.cwd, branch=pod.name) if is_told else "",
         )

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from rumpel import names, protocol
 from rumpel.daemon import create as create_verb
-from rumpel.daemon import forward, imports, pending, pods, requests, terminal, view
+from rumpel.daemon import forward, imports, lent, pending, pods, requests, terminal, view
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.hosts import LOCAL
@@ -55,7 +55,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
         cwd=pod.spec.container.workspace_folder,
     )
     app.background.spawn(app.links.repo(pod.spec.repo).check(), "published branches")
-    await _post_attach(app, client, pod, where)
+    await _post_attach(app, client, target, pod, where)
     session = await _start(app, client, target, pod, where)
     with app.inside(pod.pod_id):
         code = await terminal.follow(client, session)
@@ -141,28 +141,32 @@ def _tell_of_making(app: App, client: Client, target: Target, name: str) -> None
         client.send(protocol.notice(text, level="warning"))
 
 
-async def _post_attach(app: App, client: Client, pod: Pod, where: shell.Where) -> None:
+async def _post_attach(
+    app: App, client: Client, target: Target, pod: Pod, where: shell.Where
+) -> None:
     for hook in pod.spec.hooks:
         if hook.name != "postAttachCommand":
             continue
-        env = await _environment(app, pod, where)
+        env = await _environment(app, client, target, pod, where)
         for name, argv in hook.steps:
             code = await shell.run(app.world, where, argv, env=env, on_line=client.notice)
             if code != 0:
                 client.warn(f"postAttachCommand {name} exited with {code}".replace("  ", " "))
 
 
-async def _environment(app: App, pod: Pod, where: shell.Where) -> dict[str, str]:
+async def _environment(
+    app: App, client: Client, target: Target, pod: Pod, where: shell.Where
+) -> dict[str, str]:
     env = await shell.environment(
         app.world, where, probe=pod.spec.env_probe, remote_env=pod.spec.remote_env
     )
-    return env | app.ssh_agents.environment(pod.pod_id)
+    return await lent.environment(app, client, pod, target.settings, env)
 
 
 async def _start(app: App, client: Client, target: Target, pod: Pod, where: shell.Where) -> Session:
     args = client.request.args
     host = await app.host(pod.spec.host)
-    env = await _environment(app, pod, where)
+    env = await _environment(app, client, target, pod, where)
     argv = list(args["argv"])
     if not argv:
         profile = await shell.profile(app.world, where, pod.spec.env_probe)

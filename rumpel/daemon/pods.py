@@ -33,6 +33,7 @@ KEPT_BY_ID = (
         "bare",
         "dirty",
         "fresh",
+        "git-passwords",
         "left",
         "lent",
         "made-of",

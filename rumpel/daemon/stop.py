@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rumpel import protocol, text
-from rumpel.daemon import dirty, left, replacing, requests, seeds, spared, trash, view
+from rumpel.daemon import dirty, left, lent, replacing, requests, seeds, spared, trash, view
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
@@ -99,7 +99,7 @@ async def _deleted(
         if error is None:
             tell_lost(client, result, pod)
             _tell_unseen(app, client, pod, access)
-            app.ssh_agents.forget(pod.pod_id)
+            lent.forget(app, pod)
             await app.pods.remove(pod)
             await trash.remember(app, pod.spec.repo)
         else:

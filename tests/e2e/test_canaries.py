@@ -33,6 +33,7 @@ VARIABLES = {
 }
 PRINTED = PREFIX + "printed-55e1f2a3b4c5d6e7f809"
 PLANTED = "planted-77e1f2a3b4c5d6e7f809"
+PASSWORD = "password-99e1f2a3b4c5d6e7f809"
 PASSPHRASE = "passphrase-88e1f2a3b4c5d6e7f809"
 MCP = PREFIX + "mcp-66e1f2a3b4c5d6e7f809"
 Secrets = dict[str, str]
@@ -143,9 +144,18 @@ def test_no_lent_key_stays_anywhere(rumpel_project: ProjectFactory) -> None:
     child.expect("key added")
     child.wait()
     project.inside("a", test_ssh_add.SIGN.format(public=public))
+    own = project.home.path / "home"
+    (own / ".git-credentials").write_text(f"https://me:{PASSWORD}@git.test\n")
+    (own / ".gitconfig").write_text("[credential]\n\thelper = store\n")
+    fill = "git config --global credential.helper store; git credential fill | grep -c pass"
+    words = ("a", "--", "sh", "-c", fill)
+    asked = b"protocol=https\nhost=git.test\n\n"
+    allowed = {"RUMPEL_GIT_CREDENTIALS": "git.test"}
+    assert project.run("enter", *words, input=asked, env=allowed).assert_ok().stdout == "1\n"
+    secrets["password"] = PASSWORD
     assert _found(_places(project, has_run=False), secrets) == []
     for file in project.home.path.rglob("*"):
-        if file.is_file() and not file.is_relative_to(path.parent):
+        if file.is_file() and not file.is_relative_to(own):
             assert _found([(str(file), file.read_bytes())], secrets) == []
 
 
