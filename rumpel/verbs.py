@@ -38,6 +38,16 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "cwd": (STR, None),
         **TERMINAL,
     },
+    "cp": {
+        "name": (STR, ""),
+        "path": (STR, ""),
+        "way": (STR, "out"),
+        "kind": (STR, ""),
+        "base": (STR, ""),
+        "mark": (STR, ""),
+        "follow": (BOOL, False),
+        "archive": (BOOL, False),
+    },
     "recreate": {
         "name": (STR, ""),
         "plan": (BOOL, False),

@@ -31,7 +31,7 @@ def attach(connection: client.Connection, message: dict[str, Any]) -> dict[str, 
     relay = _Relay(connection, stream, has_tty=bool(message.get("tty")))
     try:
         with Signals() as signals, RawMode(STDIN if relay.has_tty else None) as raw:
-            relay.output(_decoded(message.get("prefix") or ""))
+            relay.output(decoded(message.get("prefix") or ""))
             relay.run(signals, raw)
             if relay.is_cut_off:
                 raw.reset_screen()
@@ -87,16 +87,7 @@ class _Relay:
             ui.notice(text)
         if self.last is not None:
             return self.last
-        try:
-            if self.control is not None:
-                self.control.send({"do": "exit"})
-                return _last_of(self.control)
-        except client.DaemonGone:
-            pass
-        with client.connect() as connection:
-            args = {"exec": exec_id}
-            connection.send(protocol.request("exec-exit", args, cwd="/", env={}))
-            return _last_of(connection)
+        return exit_of(self.control, exec_id)
 
     def _wait(self, signals: Signals) -> set[int]:
         poller = select.poll()
@@ -221,13 +212,35 @@ class Frames:
         return out
 
 
-def _decoded(prefix: str) -> bytes:
+def decoded(prefix: str) -> bytes:
     """The output that the daemon had read already; mostly none."""
     if not prefix:
         return b""
     from binascii import a2b_base64
 
     return a2b_base64(prefix)
+
+
+def exit_of(control: client.Connection | None, exec_id: str) -> dict[str, Any]:
+    """The daemon's last message, with the exit code; from a new one when it went away meanwhile."""
+    if control is not None:
+        try:
+            return _asked(control)
+        except client.DaemonGone:
+            if not exec_id:
+                raise
+    with client.connect() as connection:
+        args = {"exec": exec_id}
+        connection.send(protocol.request("exec-exit", args, cwd="/", env={}))
+        return _last_of(connection)
+
+
+def _asked(control: client.Connection) -> dict[str, Any]:
+    try:
+        control.send({"do": "exit"})
+    except client.DaemonGone:
+        return _last_of(control)  # it may have been said before the other end was closed
+    return _last_of(control)
 
 
 def _last_of(connection: client.Connection) -> dict[str, Any]:

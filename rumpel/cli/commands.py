@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("list", "show the pods of this repository"),
     "review": ("review", "show what a pod changed, risky files first"),
     "merge": ("merge", "merge a pod's branch into the current one; checks for conflicts first"),
+    "cp": ("cp", "copy files between a pod and this machine"),
     "stop": ("stop", "stop pods and keep everything in them"),
     "delete": ("delete", "delete pods; refuses when work would be lost"),
     "prune": ("prune", "delete the pods that are stopped and hold no work of their own"),
@@ -46,7 +47,8 @@ ALIASES = {"ls": "list", "ps": "list", "rm": "delete"}
 MEANT = {
     **dict.fromkeys(("exec", "open", "shell", "ssh", "start"), "enter"),
     **dict.fromkeys(("add", "new", "up"), "create"),
-    **dict.fromkeys(("clone", "copy", "duplicate"), "fork"),
+    **dict.fromkeys(("clone", "duplicate"), "fork"),
+    **dict.fromkeys(("copy", "download", "scp", "upload"), "cp"),
     **dict.fromkeys(("info", "inspect", "status"), "list"),
     **dict.fromkeys(("diff", "show"), "review"),
     **dict.fromkeys(("down", "halt", "pause"), "stop"),

@@ -26,7 +26,7 @@ from rumpel.model import RepoRef
 MAKING = frozenset({"create", "enter", "fork", "undelete"})
 ABOUT_A_REPOSITORY = MAKING | {
     *("list", "merge", "review", "stop", "delete", "prune", "snapshot", "restore", "graph"),
-    *("recreate", "ports", "forward-port", "events", "logs", "doctor"),
+    *("cp", "recreate", "ports", "forward-port", "events", "logs", "doctor"),
 }
 
 

@@ -27,6 +27,7 @@ Verb = Callable[[App, Client], Awaitable[dict[str, object]]]
 VERBS = {
     "adopt": "moved:run",
     "create": "create:run",
+    "cp": "copying:run",
     "enter": "enter:run",
     "agent": "agents:run",
     "run": "headless:run",

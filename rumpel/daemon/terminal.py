@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import logging
 from dataclasses import dataclass
 
@@ -48,8 +49,11 @@ async def hand_over(
     return Session(host=host, where=where, exec_id=stream.exec_id, token=token)
 
 
-async def follow(client: Client, session: Session) -> int:
-    """Until the client saw the end of the stream, or is gone (then its processes are ended)."""
+async def follow(client: Client, session: Session, *, grace_s: float = 0.0) -> int:
+    """Until the client saw the end of the stream, or is gone (then its processes are ended).
+
+    `grace_s`: for what ends by itself when its input ends, and cleans up then.
+    """
     exited = asyncio.ensure_future(client.wants_exit.wait())
     gone = asyncio.ensure_future(client.gone.wait())
     cancelled = asyncio.ensure_future(client.cancelled.wait())
@@ -59,6 +63,10 @@ async def follow(client: Client, session: Session) -> int:
         waits = {exited, gone, cancelled, signalled}
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         if not exited.done():
+            if grace_s:
+                with contextlib.suppress(RumpelError):
+                    await session.host.exec_exit_code(session.exec_id, grace_s)
+                    return 130
             await session.host.kill_tree(
                 session.where.container_id, session.token, user=session.where.user
             )

@@ -92,6 +92,20 @@ def test_remote_hosts(rumpel_project: ProjectFactory, sshd: Sshd) -> None:
     assert project.run("list", "--json").data[0]["host"] == "ssh://build"
 
 
+def test_copying_files(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project({".env": "A=1\n", "assets/logo": "logo"})
+    project.run("create", "fix-login", "two").assert_ok()
+    project.inside("fix-login", "echo fine > report.html")
+    for line in commands("Copying files"):
+        argv = ["sh", "-c", line]
+        process = project.home.start(argv, cwd=project.root)
+        process.communicate(timeout=60)
+        assert process.returncode == 0, line
+    assert (project.root / "report.html").read_text() == "fine\n"
+    assert project.inside("fix-login", "cat .env public/logo") == "A=1\nlogo"
+    assert project.inside("two", "cat public/logo") == "logo"
+
+
 def test_slow_set_up_paid_once(rumpel_project: ProjectFactory) -> None:
     slow = "sleep 1; cat /proc/sys/kernel/random/uuid >/tmp/ran"
     project = rumpel_project(
