@@ -114,7 +114,7 @@ def _script_output(log: Callable[[str], None]) -> Callable[[str], None]:
     quiet = without_noise(log)
 
     def on_line(line: str) -> None:
-        if not line.startswith(("Step ", *MARKS)):
+        if not line.startswith(("Step ", "STEP ", *MARKS)):
             quiet(line)
 
     return on_line

@@ -20,6 +20,7 @@ from rumpel.adapters import (
     docker_containers,
     docker_context,
     docker_exec,
+    docker_identity,
     docker_images,
     threads,
 )
@@ -29,7 +30,6 @@ from rumpel.adapters.docker_http import HttpClient
 from rumpel.adapters.docker_images import BuildOptions, OnLine
 from rumpel.adapters.docker_stream import DockerStream
 from rumpel.adapters.docker_wire import Endpoint, parse_endpoint
-from rumpel.errors import HostUnreachable
 
 Json = types.Json
 
@@ -62,13 +62,7 @@ class DockerHost:
     ) -> Self:
         """Reach the engine and agree on a version; None is the one `docker` itself would use."""
         if url is None and endpoint is None:
-            address = await threads.call(docker_context.resolve, os.environ)
-            url = address.url
-            if address.wants_tls:
-                raise HostUnreachable(
-                    f"cannot use Docker at {url} ({address.origin}): TLS is not supported",
-                    hint="use an SSH address, or a context with one",
-                )
+            url = (await threads.call(docker_context.resolve, os.environ)).url
         http = HttpClient(endpoint or parse_endpoint(str(url)))
         try:
             version = await http.request("GET", "/version", timeout_s=OPEN_TIMEOUT_S)
@@ -76,7 +70,9 @@ class DockerHost:
             http.prefix = f"/v{agreed_version(types.text(found, 'ApiVersion', 20))}"
             info = await http.request("GET", "/info", timeout_s=OPEN_TIMEOUT_S)
             data = types.mapping(info.json(), "engine information")
-            return cls(http, types.engine_info(found, data), on_close)
+            known = types.engine_info(found, data)
+            engine_id = await docker_identity.ask(http, known.kind, data)
+            return cls(http, dataclasses.replace(known, engine_id=engine_id), on_close)
         except BaseException:
             await http.close()
             raise

@@ -19,21 +19,30 @@ DEFAULT_SOCKET = "/var/run/docker.sock"
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """Files, empty where there are none; without `verify` any certificate will do."""
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
     """An engine's URL, and where it comes from, for people."""
 
     url: str
     origin: str
     """`DOCKER_HOST`, `context NAME` or `default`."""
-    wants_tls: bool = False
+    tls: Tls | None = None
 
 
 def resolve(env: Mapping[str, str]) -> Address:
     """`env` is the caller's, not the daemon's. Blocking. Raises ConfigError: no such context."""
     folder = Path(env.get("DOCKER_CONFIG") or Path(env.get("HOME") or "~").expanduser() / ".docker")
     if url := env.get("DOCKER_HOST"):
-        wants_tls = bool(env.get("DOCKER_TLS") or env.get("DOCKER_TLS_VERIFY"))
-        return Address(url, "DOCKER_HOST", wants_tls)
+        return Address(url, "DOCKER_HOST", _tls_of(env, folder))
     name = env.get("DOCKER_CONTEXT") or _current(folder)
     if not name or name == "default":
         return Address(_default(env), "default")
@@ -64,7 +73,32 @@ def _stored(folder: Path, name: str) -> Address:
     if not isinstance(endpoint, dict) or not isinstance(url, str):
         raise ConfigError(f"there is no docker context {name!r}", hint="docker context ls")
     tls_dir = folder / "contexts" / "tls" / key / "docker"
-    return Address(url, f"context {name}", tls_dir.is_dir())
+    is_lax = endpoint.get("SkipTLSVerify") is True
+    has_tls = tls_dir.is_dir() or is_lax
+    tls = _files(tls_dir, verify=not is_lax) if has_tls and not _is_local(url) else None
+    return Address(url, f"context {name}", tls)
+
+
+def _tls_of(env: Mapping[str, str], folder: Path) -> Tls | None:
+    """`DOCKER_TLS_VERIFY` and `DOCKER_TLS`: any word switches them on, as in the docker CLI."""
+    verify = bool(env.get("DOCKER_TLS_VERIFY"))
+    if not verify and not env.get("DOCKER_TLS"):
+        return None
+    if _is_local(env["DOCKER_HOST"]):
+        return None
+    return _files(Path(env.get("DOCKER_CERT_PATH") or folder), verify=verify)
+
+
+def _is_local(url: str) -> bool:
+    """Or by SSH: no TLS is spoken there, whatever is set."""
+    return not url.startswith(("tcp://", "http://", "https://"))
+
+
+def _files(folder: Path, *, verify: bool) -> Tls:
+    """A ca.pem that is missing means the system's authorities; a key belongs to its certificate."""
+    found = {name: folder / f"{name}.pem" for name in ("ca", "cert", "key")}
+    names = {name: str(path) if path.exists() else "" for name, path in found.items()}
+    return Tls(names["ca"], names["cert"], names["key"], verify)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

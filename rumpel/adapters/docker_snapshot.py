@@ -16,7 +16,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
 
-from rumpel.adapters import docker_containers, docker_images
+from rumpel.adapters import docker_containers, docker_identity, docker_images
 from rumpel.adapters import docker_types as types
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.errors import HostUnreachable, RumpelError
@@ -211,10 +211,11 @@ class HostSnapshot:
     async def _events_query(self) -> Mapping[str, object]:
         answer = await self.host.http.request("GET", "/info", timeout_s=HEARTBEAT_TIMEOUT_S)
         info = types.mapping(answer.json(), "engine information")
-        if types.text(info, "ID", 200) != self.host.engine_id:
+        found = await docker_identity.ask(self.host.http, self.host.info.kind, info)
+        if found != self.host.engine_id:
             raise HostUnreachable(
                 f"another Docker engine answers at {self.host.url}",
-                details={"expected": self.host.engine_id, "found": info.get("ID")},
+                details={"expected": self.host.engine_id, "found": found},
             )
         filters = {"type": ["container", "image", "volume"]}
         if self.host.info.kind == "docker":  # podman filters by its own words

@@ -44,7 +44,7 @@ def parse_endpoint(url: str) -> Endpoint:
     scheme, _, rest = url.partition("://")
     if scheme == "unix" and rest.startswith("/"):
         return Endpoint(url, path=rest)
-    if scheme in ("tcp", "http"):
+    if scheme in ("tcp", "http", "https"):
         name, _, port = rest.rstrip("/").rpartition(":")
         if name and port.isdecimal() and int(port) < 65_536:
             return Endpoint(url, address=(name.strip("[]"), int(port)))

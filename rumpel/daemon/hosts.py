@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rumpel import paths
-from rumpel.adapters import docker_context, ssh_host, ssh_name, threads
+from rumpel.adapters import docker_context, docker_tls, ssh_host, ssh_name, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.daemon.background import Background
@@ -99,14 +99,16 @@ class Hosts:
     async def _open(self, name: str) -> None:
         if name in self.views:
             return
-        url = name if name != LOCAL else (await _local()).url
+        address = docker_context.Address(name, name) if name != LOCAL else await _local()
+        url, folder, owner = address.url, Path(paths.runtime_dir()), paths.socket_path()
         if ssh_name.is_ssh(url):
             try:
                 ssh_name.parse(url)
             except UsageError as error:  # of DOCKER_HOST or a context, which may be put right
                 raise HostUnreachable(error.message, hint=error.hint) from error
-            folder, owner = Path(paths.runtime_dir()), paths.socket_path()
             host = await ssh_host.open_host(url, ssh_host.socket_path(folder, url, owner))
+        elif address.tls is not None:
+            host = await docker_tls.open_host(address, ssh_host.socket_path(folder, url, owner))
         else:
             host = await DockerHost.open()
         other = next((key for key, one in self.open.items() if one.engine_id == host.engine_id), "")

@@ -14,10 +14,12 @@ from typing import Any, Self
 import asyncssh
 
 from tests.support.engine import Engine
+from tests.support.far_engine import FarEngine
 from tests.support.home import RUN_ID, Home
 
 LABEL = "rumpel.test-sshd"
 SOCKET = "/var/run/docker.sock"
+FAR = "/far"
 PORTS = {"plain": 22, "strict": 2222}
 """`strict` forbids to forward sockets."""
 COMMON = """\
@@ -42,22 +44,34 @@ class Sshd:
     """
 
     def __init__(
-        self, home: Home, engine: Engine, image: str, *, engine_socket: str | None = SOCKET
+        self,
+        home: Home,
+        engine: Engine,
+        image: str,
+        *,
+        engine_socket: str | None = SOCKET,
+        far: FarEngine | None = None,
     ) -> None:
+        """`far`: the engine of its own that it leads to."""
         self.home, self.engine = home, engine
         self._image, self._socket = image, engine_socket
         self.folder = home.path / "home/.ssh"
         self.host_key = asyncssh.generate_private_key("ssh-ed25519")
         self.user_key = asyncssh.generate_private_key("ssh-ed25519")
         self.container = ""
+        self.far = far
         self.ports: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         api = self.engine.api
         binds = {} if self._socket is None else {self._socket: {"bind": SOCKET, "mode": "rw"}}
+        start = START
+        if self.far is not None:  # started again, it has another socket of the same name
+            binds = {str(self.far.folder): {"bind": FAR, "mode": "rw"}}
+            start = f"mkdir -p /var/run && ln -sf {FAR}/docker.sock {SOCKET} && {START}"
         made = api.create_container(
             self._image,
-            ["sh", "-c", START],
+            ["sh", "-c", start],
             labels={LABEL: RUN_ID},
             ports=list(PORTS.values()),
             host_config=api.create_host_config(

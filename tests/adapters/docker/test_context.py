@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from rumpel.adapters import docker_context
-from rumpel.adapters.docker_api import DockerHost
-from rumpel.adapters.docker_context import Address, resolve
-from rumpel.errors import ConfigError, HostUnreachable
+from rumpel.adapters.docker_context import Address, Tls, resolve
+from rumpel.errors import ConfigError
 
 
 def store(folder: Path, name: str, url: object, *, with_tls: bool = False) -> None:
@@ -41,13 +40,22 @@ def test_the_order(env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"currentContext": "far"}')
     assert resolve(env) == Address("tcp://far:2375", "context far")
     env["DOCKER_CONTEXT"] = "safe"
-    assert resolve(env) == Address("tcp://safe:2376", "context safe", wants_tls=True)
+    assert resolve(env) == Address("tcp://safe:2376", "context safe", Tls())
     env["DOCKER_CONTEXT"] = "default"
     assert resolve(env) == Address(default, "default")
     env["DOCKER_HOST"] = "unix:///other.sock"
     assert resolve(env) == Address("unix:///other.sock", "DOCKER_HOST")
     env["DOCKER_TLS_VERIFY"] = "1"
-    assert resolve(env).wants_tls
+    assert resolve(env).tls is None  # nobody speaks it on a unix socket
+    env["DOCKER_HOST"] = "tcp://far:2376"
+    (tmp_path / "ca.pem").write_text("")
+    assert resolve(env).tls == Tls(ca=str(tmp_path / "ca.pem"))
+    del env["DOCKER_TLS_VERIFY"]
+    assert resolve(env).tls is None
+    env["DOCKER_TLS"] = "1"
+    found = resolve(env).tls
+    assert found is not None
+    assert not found.verify
 
 
 @pytest.mark.parametrize("name", ["none", "bad", "../../x"])
@@ -76,13 +84,3 @@ def test_a_context_of_the_cli_is_understood(tmp_path: Path) -> None:
     subprocess.run(argv, env=env, check=True, capture_output=True)
     subprocess.run(["docker", "context", "use", "mine"], env=env, check=True, capture_output=True)
     assert resolve(env) == Address("tcp://mine:2375", "context mine")
-
-
-async def test_tls_is_refused_with_a_way_out(
-    env: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in {**env, "DOCKER_CONTEXT": "safe"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
-    with pytest.raises(HostUnreachable, match="TLS is not supported"):
-        await DockerHost.open()

@@ -1,0 +1,167 @@
+"""Two engines in one daemon: this machine's, and one of its own behind OpenSSH's server."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.engine import MINI_IMAGE, Engine
+from tests.support.far_engine import Dockerd, FarEngine, Podman
+from tests.support.home import Home
+from tests.support.project import Project, ProjectFactory
+from tests.support.sshd import Sshd
+
+pytestmark = [pytest.mark.slow]
+HOST = "ssh://plain"
+
+
+@pytest.fixture(scope="module")
+def dockerd(docker_engine: Engine, mini_image: str) -> Iterator[FarEngine]:
+    with Dockerd() as engine:
+        engine.load(docker_engine, mini_image)
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def podman(docker_engine: Engine, mini_image: str) -> Iterator[FarEngine | None]:
+    if shutil.which("podman") is None:
+        yield None
+        return
+    with Podman() as engine:
+        engine.load(docker_engine, mini_image)
+        yield engine
+
+
+@pytest.fixture
+def far(
+    request: pytest.FixtureRequest,
+    home: Home,
+    docker_engine: Engine,
+    sshd_image: str,
+    dockerd: FarEngine,
+    podman: FarEngine | None,
+) -> Iterator[Sshd]:
+    """`ssh://plain` leads to the engine that the test names."""
+    engine = dockerd if request.param == "dockerd" else needed(podman)
+    with Sshd(home, docker_engine, sshd_image, far=engine) as machine:
+        yield machine
+
+
+def needed(podman: FarEngine | None) -> FarEngine:
+    if podman is None:
+        pytest.skip("podman is not installed")
+    return podman
+
+
+both = pytest.mark.parametrize("far", ["dockerd", "podman"], indirect=True)
+one = pytest.mark.parametrize("far", ["dockerd"], indirect=True)
+
+
+def whole_life(project: Project, *host: str) -> None:
+    """Create to undelete of one pod, its commits and dirty work kept."""
+    project.run("create", "a", *host).assert_ok()
+    assert project.inside("a", "git log -1 --format=%s") == "first"
+    project.inside("a", "echo new > new && git add new && git commit -qm second && echo d > dirty")
+    oid = project.inside("a", "git rev-parse HEAD")
+    project.wait_for_ref("a", oid)
+    row = project.run("list", "--json").assert_ok().data[0]
+    assert (row["status"], row["git"]["ahead"]) == ("running", 1)
+    later = project.commit("later", {"later": "1"})
+    show = "git fetch -q host && git rev-parse host/main"
+    wait_until_shown(project, "a", show, later)
+    project.run("stop", "a").assert_ok()
+    assert project.run("list", "--json").data[0]["status"] == "stopped"
+    config = project.root / ".devcontainer/devcontainer.json"
+    config.write_text(config.read_text().replace("{", '{"containerEnv": {"NEW": "yes"}, ', 1))
+    project.run("recreate", "a").assert_ok()
+    assert project.inside("a", "git rev-parse HEAD; cat dirty; echo $NEW") == f"{oid}\nd\nyes"
+    project.run("fork", "a", "b").assert_ok()
+    assert project.inside("b", "git rev-parse HEAD; cat dirty") == f"{oid}\nd"
+    project.run("delete", "a", "b", "--force").assert_ok()
+    assert project.run("list", "--json").assert_ok().data == []
+    project.run("undelete", "a").assert_ok()
+    assert project.inside("a", "git rev-parse HEAD; cat dirty") == f"{oid}\nd"
+    project.run("delete", "a", "--force").assert_ok()
+
+
+@both
+def test_the_whole_life_of_a_pod(rumpel_project: ProjectFactory, far: Sshd) -> None:
+    whole_life(rumpel_project(), "--host", HOST)
+    assert far.far is not None
+    assert far.far.engine.containers() == []
+
+
+def test_podman_as_the_local_engine(
+    rumpel_project: ProjectFactory, podman: FarEngine | None
+) -> None:
+    engine, project = needed(podman), rumpel_project()
+    project.run("list", env={"DOCKER_HOST": engine.url}).assert_ok()  # starts the daemon
+    whole_life(project)
+    assert engine.engine.containers() == []
+
+
+def wait_until_shown(project: Project, pod: str, command: str, wanted: str) -> None:
+    project.wait_until(lambda: project.inside(pod, command) == wanted, f"{wanted} in {pod}")
+
+
+@one
+def test_two_engines_at_once(rumpel_project: ProjectFactory, far: Sshd) -> None:
+    """Each pod lives where it was made; both see each other's branches."""
+    project = rumpel_project()
+    project.run("create", "near").assert_ok()
+    project.run("create", "away", "--host", HOST).assert_ok()
+    assert far.far is not None
+    assert [len(project.containers(name)) for name in ("near", "away")] == [1, 0]
+    rows = {row["name"]: row["host"] for row in project.run("list", "--json").data}
+    assert rows == {"near": "local", "away": HOST}
+    assert "HOST" in project.run("list").stdout
+    commit = "git commit -q --allow-empty -m work && git rev-parse HEAD"
+    for name, other in (("near", "away"), ("away", "near")):
+        oid = project.inside(name, commit)
+        project.wait_for_ref(name, oid)
+        show = f"git rev-parse rumpelpod/{name}"
+        wait_until_shown(project, other, show, oid)
+    project.run("delete", "near", "away", "--force").assert_ok()
+    assert far.far.engine.containers() == []
+
+
+def test_the_far_engine_is_started_again(
+    rumpel_project: ProjectFactory, home: Home, docker_engine: Engine, sshd_image: str
+) -> None:
+    """Its containers went down with it: `enter` brings the pod up, nothing is made twice."""
+    project = rumpel_project()
+    with Dockerd() as engine, Sshd(home, docker_engine, sshd_image, far=engine):
+        engine.load(docker_engine, MINI_IMAGE)
+        project.run("create", "a", "--host", HOST).assert_ok()
+        project.inside("a", "echo kept > dirty")
+        before = {one["Id"] for one in engine.engine.containers()}
+        engine.stop()
+        done = project.run("enter", "a", "--", "true")
+        assert done.code == 5, done
+        engine.start()
+        assert project.inside("a", "cat dirty") == "kept"
+        assert {one["Id"] for one in engine.engine.containers()} == before
+        project.run("delete", "a", "--force").assert_ok()
+
+
+@one
+def test_a_far_engine_that_is_stopped_holds_up_nobody(
+    rumpel_project: ProjectFactory, far: Sshd
+) -> None:
+    project = rumpel_project()
+    project.run("create", "near").assert_ok()
+    project.run("create", "away", "--host", HOST).assert_ok()
+    assert far.far is not None
+    far.far.signal(signal.SIGSTOP)
+    try:
+        assert project.inside("near", "echo here") == "here"
+        rows = {row["name"]: row for row in project.run("list", "--json").assert_ok().data}
+        assert rows["near"]["status"] == "running"
+        project.run("stop", "near").assert_ok()
+    finally:
+        far.far.signal(signal.SIGCONT)
+    assert project.inside("away", "echo here") == "here"
+    project.run("delete", "near", "away", "--force").assert_ok()
