@@ -137,7 +137,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "follow": (BOOL, False),
     },
     "config": {"origin": (BOOL, False), "check": (BOOL, False), "config": (STR, None)},
-    "doctor": {},
+    "doctor": {"fix": (BOOL, False)},
     "gc": {"dry_run": (BOOL, False), "all": (BOOL, False)},
     "daemon-status": {},
     "daemon-stop": {"force": (BOOL, False)},

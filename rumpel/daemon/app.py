@@ -217,9 +217,13 @@ class App:
             self.lost.looked.set()
         return found
 
-    async def _came_alive(self, host: str) -> None:
+    async def take_in(self, host: str) -> None:
+        """Pods that only the engine knows."""
         if await self._adopt(host):
             await self._link_up(host)
+
+    async def _came_alive(self, host: str) -> None:
+        await self.take_in(host)
         await prebuilds.sweep(self, host)
         await stand_in.sweep(self.world, host)
         await seeds.sweep(self, host)

@@ -6,14 +6,15 @@ import shlex
 from collections.abc import Iterable
 
 from rumpel import text
-from rumpel.adapters import git, git_trash, threads
+from rumpel.adapters import git, git_merged, git_refs, git_trash, threads
 from rumpel.daemon.app import App
 from rumpel.daemon.pods import repo_ref
 
-Row = tuple[str, str, str | None]
-"""State, text, hint."""
+Row = tuple[str, str, str | None, str | None]
+"""State, text, hint, code."""
 PUBLISHED, OWN = "refs/remotes/rumpelpod/", "refs/rumpel/"
 KEEP = f"{OWN}keep/"
+FOREIGN = "refs-foreign"
 SAMPLES = (f"{PUBLISHED}a", f"{KEEP}a/heads/a")
 REMOTE_KEYS = r"^remote\..*\.(mirror|push|fetch|url)$"
 TRUE = ("", "true", "yes", "on", "1")
@@ -23,7 +24,9 @@ async def namespaces(app: App, repo: git.Repo) -> list[Row]:
     ref = app.places.known(repo_ref(repo))
     if "/modules/" in ref.common_dir:
         # What is here belongs to pods of the repository around it, and to the trash there.
-        return [("ok", f"{ref.work_tree}: a submodule; look in the repository around it", None)]
+        return [
+            ("ok", f"{ref.work_tree}: a submodule; look in the repository around it", None, None)
+        ]
     pods = app.pods.of_repo(ref.repo_id)
     published = await threads.call(git.refs, repo, PUBLISHED)
     own = await threads.call(git.refs, repo, OWN)
@@ -33,17 +36,34 @@ async def namespaces(app: App, repo: git.Repo) -> list[Row]:
         *foreign(published, {pod.name for pod in pods}),
         *ownerless(own, known),
     ]
-    return found or [("ok", f"{ref.work_tree}: {text.count(len(pods), 'pod')}", None)]
+    return found or [("ok", f"{ref.work_tree}: {text.count(len(pods), 'pod')}", None, None)]
 
 
 def foreign(refs: Iterable[str], pods: set[str]) -> list[Row]:
     """What is published for no pod there is."""
-    short = [name.removeprefix(PUBLISHED) for name in refs]
-    odd = sorted(name for name in short if name.rpartition("@")[2] not in pods)
+    odd = of_no_pod(refs, pods)
     if not odd:
         return []
-    words = f"{text.count(len(odd), 'ref')} in {PUBLISHED} of no pod, such as {odd[0]}"
-    return [("warning", words, shlex.join(["git", "update-ref", "-d", f"{PUBLISHED}{odd[0]}"]))]
+    words = f"{text.count(len(odd), 'ref')} in {PUBLISHED} of no pod, such as {short(odd[0])}"
+    return [("warning", words, shlex.join(["git", "update-ref", "-d", odd[0]]), FOREIGN)]
+
+
+def of_no_pod(refs: Iterable[str], pods: set[str]) -> list[str]:
+    return sorted(name for name in refs if short(name).rpartition("@")[2] not in pods)
+
+
+def short(name: str) -> str:
+    return name.removeprefix(PUBLISHED)
+
+
+async def remove_foreign(app: App, repo: git.Repo) -> None:
+    """Those whose commits some branch has: of others they may be the only name."""
+    ref = app.places.known(repo_ref(repo))
+    published = await threads.call(git.refs, repo, PUBLISHED)
+    odd = of_no_pod(published, {pod.name for pod in app.pods.of_repo(ref.repo_id)})
+    merged = [name for name in odd if not await git_merged.unmerged(repo, [published[name]])]
+    if merged:
+        await git_refs.release(repo, merged)
 
 
 def ownerless(refs: Iterable[str], known: set[str]) -> list[Row]:
@@ -53,7 +73,7 @@ def ownerless(refs: Iterable[str], known: set[str]) -> list[Row]:
         return []
     words = f"{text.count(len(odd), 'ref')} in {OWN} of no pod, here or in the trash: {odd[0]}"
     # It may be the only one that holds the work: nobody is told to remove it.
-    return [("warning", words, shlex.join(["git", "log", odd[0]]))]
+    return [("warning", words, shlex.join(["git", "log", odd[0]]), "refs-ownerless")]
 
 
 def _owner(name: str) -> str:
@@ -76,16 +96,18 @@ def _of_remote(name: str, values: dict[str, list[str]]) -> list[Row]:
     found: list[Row] = []
     if name == "rumpelpod":
         words = "a remote is called rumpelpod: fetching from it overwrites what pods publish"
-        return [("problem", words, "git remote rename rumpelpod other")]
+        return [("problem", words, "git remote rename rumpelpod other", "remote-name")]
     is_mirror = values.get("mirror", ["false"])[-1].lower() in TRUE
     if is_mirror or covers(values.get("push", []), place=0):
         what = "mirror" if is_mirror else "push"
         words = f"a push to {name} takes all refs: it publishes the work of pods, and their trash"
-        found.append(("warning", words, f"git config --unset-all remote.{name}.{what}"))
+        found.append(
+            ("warning", words, f"git config --unset-all remote.{name}.{what}", "remote-push")
+        )
     if covers(values.get("fetch", []), place=1):
         words = f"a fetch from {name} that prunes deletes the work of pods, and their trash"
         hint = f"git config remote.{name}.fetch '+refs/heads/*:refs/remotes/{name}/*'"
-        found.append(("problem", words, hint))
+        found.append(("problem", words, hint, "remote-fetch"))
     return found
 
 

@@ -17,11 +17,13 @@ from rumpel.adapters import docker_usage
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_types import ContainerState, VolumeInfo
 from rumpel.adapters.docker_usage import ImageUse, Usage
-from rumpel.daemon import doctor_left, nodes
+from rumpel.daemon import nodes
 from rumpel.daemon.app import BORN, App
 from rumpel.daemon.hosts import LOCAL
 from rumpel.tasks import prebuild, stand_in
 
+POD = "pod"
+OF_REPOSITORIES = ("seed", "gateway")
 OWN_NAMES = "rumpel/"
 IMAGE_KINDS = ("", prebuild.IMAGE, stand_in.KIND)
 """An image that somebody made of a pod has the label of its container, and is theirs."""
@@ -69,9 +71,9 @@ def objects(app: App, engine: Engine) -> Iterator[Item]:
     """Containers that were made for something that is over, and volumes of pods that are gone."""
     for state in engine.containers:
         kind = state.labels.get(names.LABEL_KIND, "")
-        if kind != doctor_left.POD and is_over(app, engine, state.labels):
+        if kind != POD and is_over(app, engine, state.labels):
             yield Item(
-                kind=REPOSITORY if kind in doctor_left.OF_REPOSITORIES else "container",
+                kind=REPOSITORY if kind in OF_REPOSITORIES else "container",
                 name=state.name,
                 id=state.id,
                 why=f"the {kind} of something that is over",
@@ -79,7 +81,7 @@ def objects(app: App, engine: Engine) -> Iterator[Item]:
             )
     for volume in engine.volumes:
         if is_over(app, engine, volume.labels) and is_of_this_database(app, engine, volume):
-            is_seed = volume.labels.get(names.LABEL_KIND) in doctor_left.OF_REPOSITORIES
+            is_seed = volume.labels.get(names.LABEL_KIND) in OF_REPOSITORIES
             what = "repository without pods" if is_seed else "pod that is not there any more"
             yield Item(
                 kind=REPOSITORY if is_seed else "volume",
@@ -90,14 +92,25 @@ def objects(app: App, engine: Engine) -> Iterator[Item]:
             )
 
 
+def is_left(app: App, labels: Mapping[str, str]) -> bool:
+    """By what it was made for; what an unknown version made is left alone."""
+    kind, node = labels.get(names.LABEL_KIND, ""), labels.get(names.LABEL_NODE, "")
+    if node in app.engine.flights:
+        return False
+    if pod_id := labels.get(names.LABEL_POD_ID):
+        return app.pods.by_id(pod_id) is None and pod_id not in app.creating
+    if kind in OF_REPOSITORIES:
+        return not app.pods.of_repo(labels.get(names.LABEL_REPO, ""))
+    return kind == "prebuild"
+
+
 def is_over(app: App, engine: Engine, labels: Mapping[str, str]) -> bool:
     """Ours, and of nothing there is: no pod, no step, nor a container of a pod nobody knows."""
-    if not labels.get(names.LABEL_NONCE) or not doctor_left.is_left(app, labels):
+    if not labels.get(names.LABEL_NONCE) or not is_left(app, labels):
         return False
     same = names.LABEL_POD_ID if labels.get(names.LABEL_POD_ID) else names.LABEL_REPO
     return not any(
-        state.labels.get(names.LABEL_KIND) == doctor_left.POD
-        and state.labels.get(same) == labels.get(same)
+        state.labels.get(names.LABEL_KIND) == POD and state.labels.get(same) == labels.get(same)
         for state in engine.containers
     )
 

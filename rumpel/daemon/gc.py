@@ -112,6 +112,14 @@ async def _remove(app: App, engine: Engine, item: Item, *, every: bool) -> None:
             await docker_images.remove(host.http, ref, force=False, prune=is_safe)
 
 
+async def remove_objects(app: App, name: str) -> None:
+    """Containers and volumes only. Raises RumpelError for the first one that stays."""
+    engine = await garbage.look(app, name)
+    for item in garbage.objects(app, engine):
+        await _remove(app, engine, item, every=False)
+    await app.snapshots[name].refresh_volumes()
+
+
 async def _here(app: App, *, is_dry: bool) -> Row:
     found = await gc_here.items(app)
     state_bytes = await threads.call(gc_here.folder_bytes, app.state_dir)

@@ -9,8 +9,7 @@ from typing import Any
 from rumpel import names
 from rumpel.adapters import docker_usage
 from rumpel.daemon.app import App
-from rumpel.daemon.doctor_left import POD
-from rumpel.daemon.garbage import Engine, is_own, stood_on
+from rumpel.daemon.garbage import POD, Engine, is_own, stood_on
 from rumpel.tasks import mountpoint, seed
 
 NOTHING = MappingProxyType(

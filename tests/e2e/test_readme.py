@@ -137,8 +137,9 @@ def test_cleaning_up(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     parts = [part for line in commands("Cleaning up") for part in line.split(" && ")]
     said = [project.run(*shlex.split(part)[1:]).assert_ok().stdout for part in parts]
-    assert said[-4:-2] == ["fix-login\n", "fix-login\n"]
-    assert said[-1].endswith(" freed\n")
+    assert said[2:4] == ["fix-login\n", "fix-login\n"]
+    assert said[5].endswith(" freed\n")
+    assert said[6].startswith("ok       daemon ")
 
 
 def test_every_command_is_in_the_readme_and_every_one_named_exists(
@@ -164,7 +165,19 @@ def test_options_named_in_the_readme_exist(rumpel_project: ProjectFactory) -> No
         for command in (
             *("create", "enter", "list", "stop", "delete", "undelete", "snapshot", "restore"),
             *("graph", "config", "review", "merge", "forward-port", "recreate", "events"),
-            *("ssh-add", "agent", "claude", "codex", "run", "send", "capture", "wait"),
+            *(
+                "ssh-add",
+                "prune",
+                "gc",
+                "doctor",
+                "agent",
+                "claude",
+                "codex",
+                "run",
+                "send",
+                "capture",
+                "wait",
+            ),
         )
     )
     prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)

@@ -42,11 +42,11 @@ def test_what_is_excepted_is_not_taken() -> None:
 
 
 def test_mirrors_are_named_with_what_to_type() -> None:
-    ((state, words, hint),) = doctor_git.dangers(MIRROR)
+    ((state, words, hint, _),) = doctor_git.dangers(MIRROR)
     assert (state, hint) == ("warning", "git config --unset-all remote.backup.mirror")
     assert "backup" in words
     assert doctor_git.dangers([("remote.backup.mirror", "false")]) == []
-    ((state, _, hint),) = doctor_git.dangers([("remote.rumpelpod.url", "/x")])
+    ((state, _, hint, _),) = doctor_git.dangers([("remote.rumpelpod.url", "/x")])
     assert (state, hint) == ("problem", "git remote rename rumpelpod other")
 
 
@@ -63,7 +63,7 @@ def test_a_mirroring_fetch_loses_refs_and_the_hint_ends_that(tmp_path: Path) -> 
     git("clone", "-q", "--bare", ".", "o.git")
     git("remote", "add", "--mirror=fetch", "o", str(tmp_path / "o.git"))
     entries = [("remote.o.fetch", git("config", "remote.o.fetch").strip())]
-    ((state, _, hint),) = doctor_git.dangers(entries)
+    ((state, _, hint, _),) = doctor_git.dangers(entries)
     assert state == "problem"
     git("update-ref", "refs/rumpel/keep/1/heads/a", "HEAD")
     git("fetch", "-q", "--prune", "o")
@@ -87,11 +87,11 @@ def test_refs_without_a_pod_are_found() -> None:
 
 def test_a_name_that_a_pod_chose_is_one_word_of_a_hint() -> None:
     name = "refs/remotes/rumpelpod/a;touch${IFS}x;`id`@gone"
-    ((_, _, hint),) = doctor_git.foreign([name], {"a"})
+    ((_, _, hint, _),) = doctor_git.foreign([name], {"a"})
     assert hint is not None
     assert shlex.split(hint) == ["git", "update-ref", "-d", name]
     held = "refs/rumpel/keep/9/heads/a;id"
-    ((_, _, hint),) = doctor_git.ownerless([held], {"1"})
+    ((_, _, hint, _),) = doctor_git.ownerless([held], {"1"})
     assert hint == f"git log '{held}'"
 
 
