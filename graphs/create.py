@@ -144,6 +144,7 @@ def _add_tools(graph: Graph, spec: PodSpec, base: Handle) -> Handle:
             image_user=base.out("user"),
             user=spec.container.remote_user or spec.container.container_user,
             workspace_folder=spec.container.workspace_folder,
+            certificates=spec.image.certificates,
         ),
     )
 
@@ -200,6 +201,7 @@ def _add_image(graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]]) -
             target=source.target,
             cache_from=source.cache_from,
             options=source.options,
+            certificates=source.certificates if source.dockerfile else (),
         ),
         title="Building image" if source.dockerfile else "Fetching image",
     )

@@ -283,6 +283,20 @@ SETTINGS: Mapping[str, Setting] = {
             is_users=True,
         ),
         Setting(
+            key="caCertificates",
+            default=(),
+            check=values.strings,
+            meaning="files with certificates that builds and new pods trust besides their own",
+            is_users=True,
+        ),
+        Setting(
+            key="proxyVariables",
+            default=False,
+            check=values.boolean,
+            meaning="builds and pods get HTTP_PROXY and the like of your environment",
+            is_users=True,
+        ),
+        Setting(
             key="gitCredentials",
             default=(),
             check=values.git_servers,

@@ -55,6 +55,8 @@ class ImageSpec:
     cache_from: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     """`build.options` as parameters of the Engine API."""
+    certificates: tuple[str, ...] = ()
+    """That it is to trust besides its own."""
 
     @property
     def is_of_a_pod(self) -> bool:
@@ -175,7 +177,8 @@ class PodSpec:
         known = _known(cls, data)
         known["repo"] = RepoRef(**_known(RepoRef, data["repo"]))
         image = _known(ImageSpec, data["image"])
-        image["cache_from"] = tuple(image.get("cache_from", ()))
+        for name in ("cache_from", "certificates"):
+            image[name] = tuple(image.get(name, ()))
         known["image"] = ImageSpec(**image)
         container = _known(ContainerSpec, data["container"])
         for name in ("mounts", "private_env", "volumes"):

@@ -7,17 +7,21 @@ Engine API: `POST /images/create`, `POST /build`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import shutil
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
+from rumpel.adapters import threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_images import BuildOptions
 from rumpel.adapters.docker_types import ImageInfo
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import CommandFailed, ConfigError, NotFound, RumpelError
 from rumpel.names import slug
+from rumpel.tasks import certificates
 from rumpel.tasks.world import World
 
 KIND = "image"
@@ -42,6 +46,7 @@ class Inputs:
     target: str | None = None
     cache_from: tuple[str, ...] = ()
     options: dict[str, Any]
+    certificates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +61,9 @@ class Output:
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
     if inputs.ref is not None:
         return {"image": inputs.ref}
+    trusted = inputs.certificates
     return {
+        **({"caCertificates": certificates.key(trusted)} if trusted else {}),
         "build.context": inputs.context_key,
         "build.args": inputs.args,
         "build.target": inputs.target,
@@ -114,7 +121,7 @@ async def _build(ctx: Context[World], inputs: Inputs) -> Output:
     host = ctx.world.host(inputs.host)
     tag = build_tag(inputs)
     options = BuildOptions(
-        args=inputs.args,
+        args={**ctx.world.proxies.get(inputs.host, {}), **inputs.args},
         target=inputs.target or "",
         cache_from=inputs.cache_from,
         labels=ctx.world.image_labels(),
@@ -123,7 +130,8 @@ async def _build(ctx: Context[World], inputs: Inputs) -> Output:
     )
     on_line = without_noise(ctx.log)
     try:
-        image_id = await host.build_tree(inputs.context, inputs.dockerfile, options, on_line)
+        async with _dockerfile(ctx, inputs, inputs.dockerfile) as dockerfile:
+            image_id = await host.build_tree(inputs.context, dockerfile, options, on_line)
     except CommandFailed as error:  # a repository may have several
         name = PurePath(inputs.dockerfile).name
         error.message = error.message.replace(f"building {name} ", f"building {inputs.dockerfile} ")
@@ -141,11 +149,41 @@ async def _build(ctx: Context[World], inputs: Inputs) -> Output:
     return Output(image_id=found.id, user=found.user, tag=tag, bases=bases)
 
 
+@contextlib.asynccontextmanager
+async def _dockerfile(ctx: Context[World], inputs: Inputs, path: str) -> AsyncIterator[str]:
+    """The one to build with: the user's, or one that trusts more certificates."""
+    if not inputs.certificates:
+        yield path
+        return
+    users = {}
+    for ref in inputs.bases:
+        host = ctx.world.host(inputs.host)
+        users[ref] = (await host.image(ref) or await _pull(ctx, host, ref)).user
+    folder = ctx.world.scratch_dir / f"build-{ctx.attempt}-{ctx.nonce[:8]}"
+    try:
+        yield await threads.call(_written, inputs, Path(path), users, folder)
+    finally:
+        await threads.call(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _written(inputs: Inputs, path: Path, users: dict[str, str], folder: Path) -> str:
+    """With the file that says what of the context it does not see."""
+    folder.mkdir(mode=0o700)
+    text = path.read_text(errors="surrogateescape")
+    froms = dockerfile_froms(text, inputs.args)
+    made = certificates.in_every_stage(text, inputs.certificates, users, froms)
+    (folder / path.name).write_text(made, errors="surrogateescape")
+    for ignore in (path.with_name(f"{path.name}.dockerignore"),):
+        if ignore.is_file():
+            shutil.copyfile(ignore, folder / ignore.name)
+    return str(folder / path.name)
+
+
 def without_noise(log: Callable[[str], None]) -> Callable[[str], None]:
     """The classic builder tells of every intermediate container and layer: nobody asked."""
 
     def on_line(line: str) -> None:
-        if not line.startswith(NOISE) and line.strip():
+        if not line.startswith(NOISE) and line.strip() and certificates.FOLDER not in line:
             log(line)
 
     return on_line
@@ -158,7 +196,12 @@ def build_tag(inputs: Inputs) -> str:
 
 
 def dockerfile_bases(text: str, args: dict[str, str]) -> tuple[str, ...]:
-    """References of the `FROM` lines that are no earlier stage; `ARG` before them expanded."""
+    """References of the `FROM` lines that are no earlier stage, each once."""
+    return tuple(dict.fromkeys(ref for ref in dockerfile_froms(text, args) if ref))
+
+
+def dockerfile_froms(text: str, args: dict[str, str]) -> tuple[str, ...]:
+    """The reference of each `FROM`, `ARG` before it expanded; empty for an earlier stage."""
     values: dict[str, str] = {}
     stages: set[str] = {"scratch"}
     found: list[str] = []
@@ -171,11 +214,8 @@ def dockerfile_bases(text: str, args: dict[str, str]) -> tuple[str, ...]:
             values[name] = args.get(name, default.strip("\"'"))
         if words[0].upper() == "FROM":
             rest = [word for word in words[1:] if not word.startswith("--")]
-            if not rest:
-                continue
-            ref = _expand(rest[0], values)
-            if ref.lower() not in stages and ref not in found:
-                found.append(ref)
+            ref = _expand(rest[0], values) if rest else ""
+            found.append("" if ref.lower() in stages else ref)
             if len(rest) == 3 and rest[1].upper() == "AS":
                 stages.add(rest[2].lower())
     return tuple(found)

@@ -84,7 +84,8 @@ async def environment(
 ) -> dict[str, str]:
     """Everything a command of the user gets; a remoteEnv of null removes the variable."""
     found = await profile(world, where, probe)
-    env = {name: value for name, value in found.env.items() if name not in ("PWD", "OLDPWD")}
+    own = {name: value for name, value in found.env.items() if name not in ("PWD", "OLDPWD")}
+    env = {**world.proxies.get(where.host, {}), **own}
     container = await container_env(world, where) if _mentions(remote_env) else {}
     for name, value in remote_env.items():
         if value is None:

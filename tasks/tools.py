@@ -21,6 +21,7 @@ from rumpel.engine.operation import Context, Json, Policy, Probe
 from rumpel.errors import CommandFailed, ConfigError, NotFound
 from rumpel.names import SEED_PATH
 from rumpel.resources import resource_text
+from rumpel.tasks import certificates
 from rumpel.tasks.image import without_noise
 from rumpel.tasks.world import World
 
@@ -38,6 +39,7 @@ class Inputs:
     user: str | None
     """remoteUser, else containerUser, else None for the image's own."""
     workspace_folder: str
+    certificates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,9 @@ class Output:
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
+    trusted = inputs.certificates
     return {
+        **({"caCertificates": certificates.key(trusted)} if trusted else {}),
         "image.id": inputs.image_id,
         "image.user": inputs.image_user,
         "remoteUser": inputs.user,
@@ -73,7 +77,8 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     path = ctx.world.scratch_dir / f"tools-{ctx.attempt}-{ctx.nonce[:8]}.tar"
     await threads.call(path.write_bytes, _context(inputs, user))
     try:
-        options = BuildOptions(labels=ctx.world.image_labels(), tag=tag)
+        proxies = ctx.world.proxies.get(inputs.host, {})
+        options = BuildOptions(labels=ctx.world.image_labels(), tag=tag, args=proxies)
         image_id = await host.build(path, options, _script_output(ctx.log))
     except CommandFailed as error:
         raise _explain(error, user) from error
@@ -127,6 +132,7 @@ def _context(inputs: Inputs, user: str) -> bytes:
     is_root = inputs.image_user.split(":")[0] in ("", "root", "0")
     if not is_root:
         lines.append("USER root")
+    lines += certificates.lines(inputs.certificates, "root")
     lines.append(f"RUN {json.dumps(argv)}")
     if not is_root:
         lines.append(f"USER {inputs.image_user}")

@@ -260,6 +260,8 @@ class World:
     default_parallel: int
     scratch_dir: Path
     """A 0700 folder of the daemon for build contexts and seeds."""
+    proxies: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """Host -> variables for its builds and for commands in its pods. In memory only."""
     crashed: set[str] = field(default_factory=set)
     """Nodes a killed daemon was running: what they started in a pod may still run."""
     stand_ins: set[str] = field(default_factory=set)

@@ -24,6 +24,7 @@ from rumpel.adapters.docker_images import (
     OnLine,
     build_failed,
 )
+from rumpel.adapters.docker_proxies import VARIABLES
 from rumpel.errors import RumpelError
 
 PROBE_TIMEOUT_S = 10.0
@@ -96,6 +97,7 @@ def flags(options: BuildOptions) -> tuple[list[str], dict[str, str]] | None:
         if name == "buildargs":
             for key, text in value.items():
                 is_ours = key in os.environ or key.startswith(("DOCKER_", "BUILDKIT_", "BUILDX_"))
+                is_ours = is_ours and key not in VARIABLES  # a proxy's may be a secret
                 argv += ["--build-arg", f"{key}={text}" if is_ours else key]
                 values |= {} if is_ours else {key: text}
         elif name == "labels":

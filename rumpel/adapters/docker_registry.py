@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -63,13 +63,31 @@ def _ask(question: Callable[[], T]) -> T | None:
 
 def has_credentials() -> bool:
     """Whether the configuration names any: most machines have none, and need no docker-py."""
+    config = _config()
+    return any(config.get(name) for name in ("auths", "credsStore", "credHelpers"))
+
+
+def known() -> list[str]:
+    """The registries that the configuration has credentials for, and how; no secret. Blocking."""
+    config, found = _config(), {}
+    for name, given in _table(config, "auths").items():
+        found[name] = "docker login" if given else f"helper {config.get('credsStore')}"
+    found |= {name: f"helper {one}" for name, one in _table(config, "credHelpers").items()}
+    return [f"{name} ({how})" for name, how in found.items()]
+
+
+def _table(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = config.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _config() -> Mapping[str, Any]:
     folder = os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser()
     try:
         config = json.loads((Path(folder) / "config.json").read_bytes())
     except (OSError, ValueError):
-        return False
-    names = ("auths", "credsStore", "credHelpers")
-    return isinstance(config, dict) and any(config.get(name) for name in names)
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def _encoded(value: object) -> str:

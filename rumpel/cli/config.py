@@ -86,6 +86,7 @@ def render(data: dict[str, Any], args: Arguments) -> None:
     if args.origin:
         return
     _sign_ins(data.get("sign_ins") or [])
+    _docker(data.get("docker") or {})
     devcontainer = data.get("devcontainer") or {}
     pairs = [(name, shown(devcontainer.get(key))) for key, name in DEVCONTAINER]
     ui.out()
@@ -106,6 +107,15 @@ def _sign_ins(found: list[dict[str, Any]]) -> None:
     ]
     ui.out()
     _table(["AGENT", "SIGNED IN BY", ""], rows)
+
+
+def _docker(found: dict[str, Any]) -> None:
+    """What docker's own configuration and the environment give to builds and pods."""
+    rows = [["registry", str(name)] for name in found.get("registries") or ()]
+    rows += [[str(name), str(value)] for name, value in (found.get("proxies") or {}).items()]
+    if rows:
+        ui.out()
+        _table(["DOCKER", "USED FOR PULLS, BUILDS AND PODS"], rows)
 
 
 def setting(row: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rumpel import names
 from rumpel.adapters import git_worktree, threads
 from rumpel.adapters.docker_images import BUILD
-from rumpel.daemon import forward, pending, prebuilds, requests, seeds, spared
+from rumpel.daemon import forward, outside, pending, prebuilds, requests, seeds, spared
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.hosts import LOCAL
@@ -80,6 +80,8 @@ async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Ou
     outcome = Outcome()
     pods = [app.pods.find(where.ref.repo_id, name) for name in wanted]
     await _reach(app, client, where, pods)
+    for host in {where.host, *(pod.spec.host for pod in pods if pod is not None)}:
+        await outside.note(app, client, where.settings, host)
     if None in pods:
         await threads.call(git_worktree.check_writable, where.repo)
     specs = await _specs(app, client, where, wanted, outcome)

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from rumpel import names, protocol
 from rumpel.daemon import create as create_verb
-from rumpel.daemon import forward, imports, lent, pending, pods, requests, terminal, view
+from rumpel.daemon import forward, imports, lent, outside, pending, pods, requests, terminal, view
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.hosts import LOCAL
@@ -87,6 +87,7 @@ async def ready(app: App, client: Client, target: Target) -> Pod:
     pod = app.pods.find(target.ref.repo_id, name)
     if pod is not None:
         await app.host(pod.spec.host)
+        await outside.note(app, client, target.settings, pod.spec.host)
         snapshot = app.snapshots[pod.spec.host]
         made_of = app.pods.made_of(pod.spec)
         state = find_container(snapshot.containers.values(), pod.pod_id)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from rumpel import names
-from rumpel.daemon import at_work, forward, ignored, pending, prebuilds, replacing, requests
+from rumpel.daemon import (
+    at_work,
+    forward,
+    ignored,
+    outside,
+    pending,
+    prebuilds,
+    replacing,
+    requests,
+)
 from rumpel.daemon import create as create_verb
 from rumpel.daemon import graph as graph_verb
 from rumpel.daemon.app import App
@@ -34,6 +43,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
     where = await requests.target(client)
     pod = _pod(app, where, client.request.args["name"])
     await app.host(pod.spec.host)
+    await outside.note(app, client, where.settings, pod.spec.host)
     await replacing.undisturbed(app, pod.pod_id)
     spec = await new_spec(app, client, where, pod)
     graph = create([spec], bases=await requests.bases_of(spec))

@@ -19,6 +19,7 @@ from rumpel import paths
 from rumpel.adapters import build_context, git, ssh_name, threads
 from rumpel.cache.records import TrustRow
 from rumpel.cache.store import Store
+from rumpel.daemon import outside
 from rumpel.daemon import pods as pods_module
 from rumpel.daemon.client import Client
 from rumpel.daemon.hosts import LOCAL
@@ -241,7 +242,10 @@ async def pod_spec(
         pod_id=pod_id,
         base_branch=start.branch,
         base_oid=start.oid,
-        image=await threads.call(_image_spec, dev, where.root),
+        image=replace(
+            await threads.call(_image_spec, dev, where.root),
+            certificates=await threads.call(outside.trusted, settings),
+        ),
         container=_container(settings, dev, given),
         hooks=_hooks(dev),
         remote_env=dict(dev.remote_env),

@@ -8,7 +8,7 @@ from typing import Any
 
 from rumpel import __version__, agents, paths, text
 from rumpel.adapters import threads
-from rumpel.daemon import at_work, forward, moved, requests, sign_in
+from rumpel.daemon import at_work, forward, moved, outside, requests, sign_in
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.hosts import LOCAL
@@ -103,6 +103,7 @@ async def config(app: App, client: Client) -> dict[str, object]:
             await sign_in.listed(app, agent, client, where.settings)
             for agent in agents.AGENTS.values()
         ],
+        "docker": await outside.listed(app, client, where.settings, where.host),
         "devcontainer": devcontainer.describe(dev),
         "host_effects": [{"kind": item.kind, "text": item.text} for item in dev.effects],
     }
