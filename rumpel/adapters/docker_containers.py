@@ -218,12 +218,14 @@ async def put_archive(
 
     Only before the first start: on a container that ran, its own files decide where the engine
     writes (notes/reliability.md C2). `overwrite`: a folder may become a file, and back.
+    Not with copyUIDGID: that gives all to the image's user, whom the engine looks up on its own
+    machine, and fails when there is none of that name.
     """
     source: Source = file_chunks(tar) if isinstance(tar, Path) else tar
     await http.request(
         "PUT",
         f"/containers/{segment(container)}/archive",
-        query={"path": path, "noOverwriteDirNonDir": not overwrite, "copyUIDGID": True},
+        query={"path": path, "noOverwriteDirNonDir": not overwrite},
         source=source,
         timeout_s=ARCHIVE_TIMEOUT_S,
         what=_named(container),

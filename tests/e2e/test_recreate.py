@@ -263,6 +263,20 @@ def test_another_user_owns_the_workspace(rumpel_project: ProjectFactory) -> None
     )
 
 
+def test_the_user_of_the_image_need_not_be_one_of_the_engines_machine(
+    rumpel_project: ProjectFactory,
+) -> None:
+    """The engine would look a name up there, and give that user all files."""
+    config = {"build": {"dockerfile": "Dockerfile"}, "runArgs": ["--network=none"]}
+    files: dict[str, Content] = {".devcontainer/Dockerfile": f"FROM {MINI_IMAGE}\nUSER dev\n"}
+    project = rumpel_project(files, config=config)
+    project.inside("a", "echo x >new")
+    project.exec("a", "sh", "-c", "echo y >/workspaces/repo/of-root", user="0")
+    project.write({CONFIG_NAMES[0]: config | {"containerEnv": {"A": "b"}}})
+    project.run("recreate", "a").assert_ok()
+    assert project.inside("a", "stat -c %U new of-root; id -un") == "dev\nroot\ndev"
+
+
 def test_repositories_and_worktrees_come_along(rumpel_project: ProjectFactory) -> None:
     """Also an ignored one: it is work, whoever ignores it."""
     project = rumpel_project(FILES)
