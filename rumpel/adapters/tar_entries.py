@@ -23,6 +23,7 @@ MAX_EXTENDED_BYTES = 1 << 20
 MAX_EXTENDED = 8
 """Headers about one entry."""
 MAX_PATH_BYTES = 4000
+MAX_DEPTH = 256
 MAX_SIZE = 1 << 60
 FILE, HARD_LINK, SYMLINK, FOLDER = b"0", b"1", b"2", b"5"
 SPECIAL = {b"3": "device", b"4": "device", b"6": "fifo"}
@@ -126,6 +127,8 @@ def clean(path: bytes) -> bytes:
     if b"\0" in path or path.startswith(b"/") or len(path) > MAX_PATH_BYTES:
         raise BadTar(f"the tar has a path that is not one: {path[:80]!r}")
     parts = [part for part in path.split(b"/") if part not in (b"", b".")]
+    if len(parts) > MAX_DEPTH:
+        raise BadTar(f"the tar has folders in more than {MAX_DEPTH} others")
     if b".." in parts:
         raise BadTar(f"the tar has a path that leads elsewhere: {path[:80]!r}")
     return b"/".join(parts)

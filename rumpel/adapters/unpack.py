@@ -156,6 +156,8 @@ class Unpacking:
         if self._base is None:
             if kind == HARD_LINK:
                 raise BadTar("the tar begins with a link to what it does not have")
+            if kind in tar_entries.SPECIAL:
+                raise BadTar(f"it is a {tar_entries.SPECIAL[kind]}, which cannot be copied")
             self._base, self.found.kind = path, kind
             if self._on_root is not None:
                 self._on_root(kind)

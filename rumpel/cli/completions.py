@@ -22,6 +22,8 @@ EXAMPLES = (
 )
 SHELLS = ("bash", "zsh", "fish")
 PODS, TRASH, BRANCHES, FILES, NOTHING = "@pods", "@trash", "@branches", "@files", ""
+EITHER = "@either"
+"""`POD:` or a file."""
 """What belongs in a place; anything else are the words themselves."""
 STEPS = (
     "image tools seed container clone sync onCreateCommand updateContentCommand"
@@ -38,6 +40,8 @@ BY_METAVAR = {
 BY_PLACE = {
     ("undelete", "name"): TRASH,
     ("create", "names"): NOTHING,
+    ("cp", "source"): EITHER,
+    ("cp", "target"): EITHER,
     ("help", "topic"): " ".join((*COMMANDS, "agents", "exit-codes", "environment")),
 }
 
@@ -74,7 +78,7 @@ _rumpel() {
         case $kind in
         @trash) kind=$(rumpel undelete -q 2>/dev/null) ;;
         *)
-            if [ "$kind" = @pods: ]; then suffix=: && compopt -o nospace 2>/dev/null; fi
+            case $kind in @pods: | @either) suffix=: && compopt -o nospace 2>/dev/null ;; esac
             kind=$(rumpel list -q 2>/dev/null) ;;
         esac ;;
     esac
@@ -183,6 +187,7 @@ complete -c rumpel -f
 FISH_KINDS = {
     PODS: "(__rumpel_ask list)",
     f"{PODS}:": "(__rumpel_ask list | string replace -r '$' ':')",
+    EITHER: "(__rumpel_ask list | string replace -r '$' ':')",
     TRASH: "(__rumpel_ask undelete)",
     BRANCHES: "(__rumpel_branches)",
 }
@@ -214,8 +219,10 @@ def _fish_value(kind: str) -> str:
 def _fish_place(condition: str, kind: str) -> list[str]:
     if kind == NOTHING:
         return []
-    what = "-F" if kind == FILES else f"-a '{_quoted(FISH_KINDS.get(kind, kind))}'"
-    return [f"complete -c rumpel -n '{condition}' {what}"]
+    offers = ["-F"] if kind in (FILES, EITHER) else []
+    if kind != FILES:
+        offers.append(f"-a '{_quoted(FISH_KINDS.get(kind, kind))}'")
+    return [f"complete -c rumpel -n '{condition}' {what}" for what in offers]
 
 
 def _quoted(meaning: str) -> str:

@@ -52,8 +52,6 @@ class Destination:
 
     def check(self, kind: bytes) -> None:
         """Raises Conflict when that cannot go there. Asked as soon as the first entry is known."""
-        if kind in tar_entries.SPECIAL:
-            raise Conflict(f"it is a {tar_entries.SPECIAL[kind]}, which cannot be copied")
         if kind == tar_entries.FOLDER and self.is_file:
             raise Conflict(f"{text.safe(self.word)} is not a folder: a folder does not replace it")
 

@@ -46,7 +46,9 @@ async def run(app: App, client: Client) -> dict[str, object]:
     path = posixpath.join(pod.spec.container.workspace_folder, args["path"])
     if state.status != "running":
         if not is_out:
-            raise _not_running(app, pod)
+            raise _not_running(app, pod, "nothing can be copied into it")
+        if args["follow"]:
+            raise _not_running(app, pod, "no link in it is followed")
         code = await _from_archive(client, host, state.id, path)
     else:
         where = shell.Where(
@@ -62,9 +64,9 @@ async def run(app: App, client: Client) -> dict[str, object]:
     return {"result": result, "warnings": client.warnings, "exit_code": code}
 
 
-def _not_running(app: App, pod: Pod) -> RumpelError:
+def _not_running(app: App, pod: Pod, what: str) -> RumpelError:
     return Conflict(
-        f"pod {pod.name} is {view.status(app, pod)[0]}: nothing can be copied into it",
+        f"pod {pod.name} is {view.status(app, pod)[0]}: {what}",
         hint=f"rumpel enter {pod.name} -- true   starts it",
     )
 

@@ -48,6 +48,7 @@ root=$stage
 [ "$kind" != stream ] || { root=$stage/0 && mkdir "$root"; } || exit 97
 echo go
 if [ -n "$keep" ]; then set -- -p; else set -- -p -o; fi
+case $(tar --version 2>/dev/null) in *GNU*) set -- "$@" -b 256 ;; esac
 tar -x "$@" -f - -C "$root" || exit 97
 [ -e "$root/$mark" ] || exit 95
 mv "$root/$mark" "$stage/mark"

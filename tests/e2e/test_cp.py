@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,45 @@ def test_sides_and_names(rumpel_project: ProjectFactory, home_folder: Path) -> N
     assert project.inside("a", "cat /etc/colon") == "colon"
     quiet = project.run("cp", "-q", "./a:b", "a:").assert_ok()
     assert (quiet.stdout, quiet.stderr) == ("", "")
+
+
+def test_the_engine_touches_no_running_pod(
+    rumpel_project: ProjectFactory, home_folder: Path
+) -> None:
+    """Its archive call could be led astray from inside; what a stopped one has is read by it."""
+    project = rumpel_project(config=AS_DEV)
+    project.run("create", "a").assert_ok()
+    source_in(home_folder)
+    begun = int(time.time())
+    project.run("cp", f"{home_folder}/src", "a:").assert_ok()
+    project.run("cp", "a:src", f"{home_folder}/back").assert_ok()
+    assert archive_calls(project, begun) == []
+    project.run("stop", "a").assert_ok()
+    project.run("cp", "a:src", f"{home_folder}/again").assert_ok()
+    assert archive_calls(project, begun) == ["archive-path"]
+    assert project.run("cp", "-L", "a:src", f"{home_folder}/more").code == 4
+
+
+def archive_calls(project: Project, since: int) -> list[str]:
+    """Of the pod's container, as the engine noted them."""
+    filters = {"container": project.container_id("a")}
+    found = project.docker.api.events(
+        since=since, until=int(time.time()) + 1, filters=filters, decode=True
+    )
+    return [e["Action"] for e in found if e["Action"] in ("archive-path", "extract-to-dir")]
+
+
+def test_thousands_of_files(rumpel_project: ProjectFactory, home_folder: Path) -> None:
+    project = rumpel_project(config=AS_DEV)
+    project.run("create", "a").assert_ok()
+    for number in range(5000):
+        path = home_folder / f"many/{number // 100}/{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{number}\n")
+    sent = project.run("cp", "--json", f"{home_folder}/many", "a:").assert_ok().data
+    back = project.run("cp", "--json", "a:many", f"{home_folder}/back").assert_ok().data
+    assert (sent["files"], sent["folders"], back["files"], back["folders"]) == (5000, 51) * 2
+    assert seen(home_folder / "back") == seen(home_folder / "many")
 
 
 def test_a_link_is_followed_when_asked(rumpel_project: ProjectFactory, home_folder: Path) -> None:

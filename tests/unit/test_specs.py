@@ -11,14 +11,16 @@ import pytest
 
 from tests.adapters.git.test_risk import TRIPWIRES
 from tests.e2e.test_shapes import VERBS
+from tests.support import tars
 from tests.support.shapes import SHAPES
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs/specs.md").read_text()
 NODE = re.compile(r"`([\w/]+\.py)::(\w+)`")
-SPECS = {*range(1, 37), *range(38, 61), *range(64, 69)}
+SPECS = {*range(1, 37), *range(38, 69)}
 TRAPS = {*range(1, 6), *range(7, 16), *range(17, 22)}
 ATTACKS = range(1, 14)
+COPIES = {"C1", "C2"}
 
 
 @functools.cache
@@ -48,6 +50,7 @@ def test_every_test_named_exists() -> None:
 
 def test_every_row_has_a_test_and_no_number_is_missing() -> None:
     wanted = {str(n) for n in SPECS} | {f"T{n}" for n in TRAPS} | {f"G{n}" for n in ATTACKS}
+    wanted |= COPIES
     found = rows()
     assert not [key for key, nodes in found.items() if not nodes]
     assert wanted <= found.keys()
@@ -56,6 +59,8 @@ def test_every_row_has_a_test_and_no_number_is_missing() -> None:
 @pytest.mark.parametrize(
     ("what", "count"),
     [
+        ("hostile tars that are fixed, each by both ways of opening folders", len(tars.FIXED)),
+        ("hostile tars that are generated, the same", tars.GENERATED),
         ("tripwires that a review marks", len(TRIPWIRES)),
         ("shapes of repositories", len(SHAPES)),
         ("verbs that each shape goes through", len(VERBS)),
