@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rumpel.adapters import docker_types as types
 from rumpel.adapters.docker_http import HttpClient, segment
 from rumpel.adapters.docker_stream import DockerStream
+from rumpel.adapters.docker_wire import Wire
 from rumpel.adapters.stream import STDOUT
 from rumpel.errors import HostUnreachable, NotFound, RumpelError, TimedOut
 
@@ -79,12 +80,28 @@ async def open_stream(
 async def _start(
     http: HttpClient, exec_id: str, program: str, container: str, *, tty: bool = False
 ) -> DockerStream:
-    wire, head = await http.take_over(
-        f"/exec/{exec_id}/start",
-        body={"Detach": False, "Tty": tty},
-        what=f"{program} in container {container[:12]}",
-    )
+    async def start() -> tuple[Wire, bytes]:
+        return await http.take_over(
+            f"/exec/{exec_id}/start",
+            body={"Detach": False, "Tty": tty},
+            what=f"{program} in container {container[:12]}",
+        )
+
+    try:
+        wire, head = await start()
+    except HostUnreachable:
+        # The way to a remote engine may have broken unnoticed. The exec itself tells whether the
+        # word got through; said twice, the engine refuses it.
+        if http.endpoint.ready is None or await _has_begun(http, exec_id):
+            raise
+        wire, head = await start()
     return DockerStream(wire, head, is_tty=tty, name=program, exec_id=exec_id)
+
+
+async def _has_begun(http: HttpClient, exec_id: str) -> bool:
+    answer = await http.request("GET", f"/exec/{exec_id}/json", timeout_s=EXIT_TIMEOUT_S)
+    found = types.mapping(answer.json(), "an exec")
+    return found.get("Running") is not False or bool(found.get("Pid"))
 
 
 async def create(
@@ -109,7 +126,8 @@ async def create(
         "WorkingDir": cwd,
     }
     path = f"/containers/{segment(container)}/exec"
-    answer = await http.request("POST", path, body=body, what=f"container {container[:12]}")
+    what = f"container {container[:12]}"
+    answer = await http.request("POST", path, body=body, what=what, is_harmless=True)
     return types.container_id(types.mapping(answer.json(), "an exec").get("Id"))
 
 

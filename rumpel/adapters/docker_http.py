@@ -205,14 +205,19 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         timeout_s: float = 30.0,
         what: str = "",
+        is_harmless: bool = False,
     ) -> Answer:
-        """One call; `what` names the object in errors. Raises the leaves of RumpelError."""
+        """One call; `what` names the object in errors. Raises the leaves of RumpelError.
+
+        `is_harmless`: may be made twice, as every GET, when the answer to the first was lost.
+        """
         head, payload = self._encode(
             method, path, query=query, body=body, source=source, headers=headers
         )
         try:
             async with asyncio.timeout(timeout_s):
-                wire, incoming = await self._send(head, payload, is_retryable=method == "GET")
+                again = is_harmless or method == "GET"
+                wire, incoming = await self._send(head, payload, is_retryable=again)
                 try:
                     data = await incoming.read_all()
                 except BaseException:
@@ -328,18 +333,29 @@ class HttpClient:
     async def _send(
         self, head: bytes, payload: Source, *, is_retryable: bool
     ) -> tuple[Wire, Incoming]:
-        """Send and read the response head; a kept connection that was cut is replaced once."""
+        """Send and read the response head; a kept connection that was cut is replaced once.
+
+        So is a new one on a way that is made again when it breaks: nobody knew that it had.
+        """
         self.requests += 1
+        may_break = self.endpoint.ready is not None
         while True:
             kept = self._kept()
-            wire = kept or await dial(self.endpoint)
+            try:
+                wire = kept or await dial(self.endpoint)
+            except ConnectionError:
+                if not (may_break and is_retryable):
+                    raise
+                may_break = False
+                continue
             try:
                 incoming = Incoming(wire)
                 await self._exchange(wire, incoming, head, payload)
             except (EOFError, ConnectionError):
                 wire.close()
-                if kept is None or not is_retryable:
+                if not is_retryable or (kept is None and not may_break):
                     raise
+                may_break = may_break and kept is not None
             except BaseException:
                 wire.close()
                 raise

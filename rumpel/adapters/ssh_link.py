@@ -55,6 +55,7 @@ class SshLink:
         self._server: asyncio.Server | None = None
         self._carried: set[asyncio.Task[None]] = set()
         self._dialing = asyncio.Lock()
+        self._hastened: asyncio.Task[None] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -63,7 +64,7 @@ class SshLink:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        for task in self._carried:
+        for task in (*self._carried, *filter(None, [self._hastened])):
             task.cancel()
         connections = [*self._connections, *reversed(self._jumps)]
         for connection in connections:
@@ -89,6 +90,7 @@ class SshLink:
                 await self._dial_instead(connection, found)
                 return
         await connection.forward_local_path(str(self._path), remote)
+        self._hastened = asyncio.ensure_future(_hasten(connection))
 
     async def _connect(self) -> asyncssh.SSHClientConnection:
         made = await self._reach(self._asked)
@@ -252,6 +254,16 @@ async def _copy_down(process: Any, writer: asyncio.StreamWriter) -> None:
     while data := await process.stdout.read(PIECE_BYTES):
         writer.write(data)
         await writer.drain()
+
+
+async def _hasten(connection: asyncssh.SSHClientConnection) -> None:
+    """OpenSSH's server sends small answers at once only after a command was run.
+
+    For forwarded sockets alone it leaves Nagle's algorithm on: 40 ms for a commit (58 ms, then 24).
+    """
+    with contextlib.suppress(asyncssh.Error, OSError, TimeoutError):
+        async with asyncio.timeout(LOOK_TIMEOUT_S):
+            await connection.run(":", stdin=asyncssh.DEVNULL)
 
 
 def _text(data: Any) -> str:

@@ -141,6 +141,16 @@ def test_lost_connections_come_back(rumpel_project: ProjectFactory, sshd: Sshd) 
     assert len(project.containers("a")) == 1
 
 
+def test_no_command_is_lost_when_a_session_ends(rumpel_project: ProjectFactory, sshd: Sshd) -> None:
+    """Nobody has noticed yet: the command is begun all the same, once."""
+    project = rumpel_project()
+    project.run("create", "a", "--host", HOST).assert_ok()
+    for number in range(8):
+        sshd.kill_sessions()
+        project.inside("a", f"echo {number} >> ran")
+    assert project.inside("a", "cat ran").split() == [str(number) for number in range(8)]
+
+
 def _folder(project: Project, container: str) -> str:
     return str(project.docker.inspect(container)["Config"]["WorkingDir"])
 
