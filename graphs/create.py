@@ -106,7 +106,7 @@ def made_of(
     content: Content | None = None,
 ) -> container.Inputs:
     """Image, tools and seed of a pod; what its container is made of."""
-    base = _add_image(graph, spec, bases)
+    base = add_image(graph, spec, bases)
     tooled = _add_tools(graph, spec, base)
     seeded = graph.add(
         seed,
@@ -184,7 +184,14 @@ def first_hooks(spec: PodSpec) -> tuple[HookSpec, ...]:
     return tuple(hook for hook in spec.hooks if hook.name in HOOKS)
 
 
-def _add_image(graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]]) -> Handle:
+def add_image(
+    graph: Graph,
+    spec: PodSpec,
+    bases: dict[str, tuple[str, ...]],
+    *,
+    is_nocache: bool = False,
+    is_pull: bool = False,
+) -> Handle:
     source = spec.image
     return graph.add(
         image,
@@ -202,6 +209,8 @@ def _add_image(graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]]) -
             cache_from=source.cache_from,
             options=source.options,
             certificates=source.certificates if source.dockerfile else (),
+            is_nocache=is_nocache,
+            is_pull=is_pull,
         ),
         title="Building image" if source.dockerfile else "Fetching image",
     )

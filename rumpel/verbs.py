@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 FULL_ENV_VERBS = frozenset(
-    {"create", "enter", "agent", "run", "seat", "recreate", "graph", "config", "fork", "undelete"}
+    {
+        "create",
+        "enter",
+        "agent",
+        "run",
+        "seat",
+        "recreate",
+        "graph",
+        "config",
+        "fork",
+        "undelete",
+        "image",
+    }
 )
 
 STR, INT, BOOL, NAMES = "string", "number", "true or false", "list of strings"
@@ -138,6 +150,14 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
     },
     "config": {"origin": (BOOL, False), "check": (BOOL, False), "config": (STR, None)},
     "doctor": {"fix": (BOOL, False)},
+    "image": {
+        "action": (STR, ""),
+        "no_cache": (BOOL, False),
+        "pull": (BOOL, False),
+        "force": (BOOL, False),
+        "config": (STR, None),
+        "trust": (BOOL, False),
+    },
     "gc": {"dry_run": (BOOL, False), "all": (BOOL, False)},
     "daemon-status": {},
     "daemon-stop": {"force": (BOOL, False)},

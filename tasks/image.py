@@ -29,6 +29,7 @@ TITLE = "Preparing image"
 VERSION = 1
 POLICY = Policy(slots=("build",), timeout_s=3600.0, retries=1)
 
+FOUND, PULLED, BUILT = "found", "pulled", "built"
 NOISE = (" --->", "Removing intermediate container ", "Successfully ", "sha256:")
 
 
@@ -47,6 +48,10 @@ class Inputs:
     cache_from: tuple[str, ...] = ()
     options: dict[str, Any]
     certificates: tuple[str, ...] = ()
+    is_nocache: bool = False
+    """How it is made, should it have to be made: no part of the fingerprint."""
+    is_pull: bool = False
+    """Ask the registry, also where there is one of that name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,8 @@ class Output:
     tag: str
     bases: dict[str, str]
     """Image id of each `FROM` reference at the time of the build."""
+    how: str = ""
+    """found, pulled or built; empty where an older version made it."""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -95,12 +102,12 @@ async def undo(ctx: Context[World], inputs: Inputs) -> None:
 
 async def _fetch(ctx: Context[World], inputs: Inputs, ref: str) -> Output:
     host = ctx.world.host(inputs.host)
-    found = await host.image(ref)
+    found, how = None if inputs.is_pull else await host.image(ref), FOUND
     if found is None:
         ctx.log(f"pulling {ref}")
-        found = await _pull(ctx, host, ref)
+        found, how = await _pull(ctx, host, ref), PULLED
         await ctx.world.saw_image(inputs.host)
-    return Output(image_id=found.id, user=found.user, tag=ref, bases={ref: found.id})
+    return Output(image_id=found.id, user=found.user, tag=ref, bases={ref: found.id}, how=how)
 
 
 async def _pull(ctx: Context[World], host: DockerHost, ref: str) -> ImageInfo:
@@ -126,6 +133,8 @@ async def _build(ctx: Context[World], inputs: Inputs) -> Output:
         cache_from=inputs.cache_from,
         labels=ctx.world.image_labels(),
         tag=tag,
+        is_nocache=inputs.is_nocache,
+        is_pull=inputs.is_pull,
         extra=inputs.options,
     )
     on_line = without_noise(ctx.log)
@@ -146,7 +155,7 @@ async def _build(ctx: Context[World], inputs: Inputs) -> Output:
         if base is not None:
             bases[ref] = base.id
     await ctx.world.saw_image(inputs.host)
-    return Output(image_id=found.id, user=found.user, tag=tag, bases=bases)
+    return Output(image_id=found.id, user=found.user, tag=tag, bases=bases, how=BUILT)
 
 
 @contextlib.asynccontextmanager

@@ -56,6 +56,7 @@ VERBS = {
     "graph": "graph:run",
     "config": "system:config",
     "doctor": "doctor:run",
+    "image": "image:run",
     "gc": "gc:run",
     "daemon-status": "system:status",
     "daemon-stop": "system:stop",

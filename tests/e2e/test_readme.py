@@ -16,6 +16,8 @@ from tests.support.sshd import Sshd
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+FOREIGN = ("--now", "--init", "--user")
+"""Options of systemd and Docker, said in passing."""
 
 
 def commands(heading: str) -> list[str]:
@@ -133,6 +135,18 @@ def test_watching(rumpel_project: ProjectFactory) -> None:
     assert said[4].startswith("ok       daemon ")
 
 
+def test_the_image_beforehand(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(
+        {".devcontainer/Dockerfile": f"FROM {MINI_IMAGE}\nRUN echo 1 >/one\n"},
+        config={"build": {"dockerfile": "Dockerfile"}, "runArgs": ["--network=none"]},
+    )
+    build, anew = (shlex.split(line)[1:] for line in commands("The image, beforehand"))
+    assert "because   never ran" in project.run(*build).assert_ok().stdout
+    assert "nothing changed" in project.run(*build).assert_ok().stdout
+    # The base image is of no registry: that it is asked is what can be seen here.
+    project.run(*anew).assert_error(6, "rumpel-mini")
+
+
 def test_cleaning_up(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     parts = [part for line in commands("Cleaning up") for part in line.split(" && ")]
@@ -165,24 +179,13 @@ def test_options_named_in_the_readme_exist(rumpel_project: ProjectFactory) -> No
         for command in (
             *("create", "enter", "list", "stop", "delete", "undelete", "snapshot", "restore"),
             *("graph", "config", "review", "merge", "forward-port", "recreate", "events"),
-            *(
-                "ssh-add",
-                "prune",
-                "gc",
-                "doctor",
-                "agent",
-                "claude",
-                "codex",
-                "run",
-                "send",
-                "capture",
-                "wait",
-            ),
+            *("ssh-add", "agent", "claude", "codex", "run", "send", "capture", "wait"),
+            *("prune", "gc", "doctor", "image"),
         )
     )
     prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
     found = re.findall(r"`([^`\n]+)`", prose)
     spans = " ".join(re.sub(r"(^|\s)-- .*", "", span) for span in found)  # behind it: the agent's
     for option in set(re.findall(r"(?<!\S)(--[a-z-]+)", spans)):
-        if option not in ("--mirror", "--privileged", "--status"):
+        if option not in ("--mirror", "--privileged", "--status", *FOREIGN):
             assert option in helps, option

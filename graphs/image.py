@@ -1,0 +1,20 @@
+"""The image of a configuration, without a pod: the node that `create` begins with."""
+
+from __future__ import annotations
+
+from rumpel.engine.graph import Graph
+from rumpel.graphs.create import add_image
+from rumpel.model import PodSpec
+
+
+def image(
+    spec: PodSpec,
+    *,
+    bases: dict[str, tuple[str, ...]],
+    is_nocache: bool = False,
+    is_pull: bool = False,
+) -> Graph:
+    """`spec`: of any pod of the repository; nothing but its image and host counts."""
+    graph = Graph("image")
+    add_image(graph, spec, bases, is_nocache=is_nocache, is_pull=is_pull)
+    return graph

@@ -1,0 +1,76 @@
+"""`image build` and `image fetch`: what pods will start from, made before there is one."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from rumpel.daemon import requests
+from rumpel.daemon.app import App
+from rumpel.daemon.client import Client
+from rumpel.daemon.requests import Base
+from rumpel.engine.events import reason_json
+from rumpel.engine.plan import Verdict
+from rumpel.errors import RumpelError, UsageError
+from rumpel.graphs.create import image_id
+from rumpel.graphs.image import image
+
+if TYPE_CHECKING:
+    from rumpel.devcontainer.config import DevConfig
+
+BUILD, FETCH = "build", "fetch"
+
+
+async def run(app: App, client: Client) -> dict[str, object]:
+    where, args = await requests.target(client), client.request.args
+    dev = await requests.dev_config(where, client, pod="", pod_id="")
+    for warning in (*where.settings.warnings, *dev.warnings):
+        client.warn(warning)
+    check_action(dev, where.root, str(args["action"]))
+    host = await requests.consented_host(app.store, where, client, may_ask=True)
+    await requests.consented(app.store, where, client, dev)
+    await app.host(host)
+    spec = await requests.pod_spec(where, dev, pod="", pod_id="", start=Base(branch=None, oid=None))
+    graph = image(
+        spec,
+        bases=await requests.bases_of(spec),
+        is_nocache=bool(args["no_cache"]),
+        is_pull=bool(args["pull"]) or (bool(args["force"]) and args["action"] == FETCH),
+    )
+    node = image_id("image", spec)
+    is_anew = any(args[name] for name in ("no_cache", "pull", "force"))
+    planned = app.engine.plan(graph, refresh=(node,) if is_anew else ())[node]
+    result = await app.runner.run(graph, client, refresh=(node,) if is_anew else ())
+    if error := result.errors.get(node):
+        raise error
+    record = app.store.records.get(node)
+    if record is None or record.output is None:
+        raise RumpelError("the image was not made")
+    is_hit = planned.verdict is Verdict.FRESH
+    row = {
+        "host": host,
+        "action": args["action"],
+        "image_id": record.output["image_id"],
+        "tag": record.output["tag"],
+        "hit": is_hit,
+        "how": "cached" if is_hit else record.output.get("how") or "found",
+        "reasons": [reason_json(reason) for reason in planned.reasons],
+        "duration_s": 0.0 if is_hit else round(record.elapsed_s, 3),
+        "bases": record.output["bases"],
+    }
+    return {"result": row, "warnings": client.warnings, "exit_code": 0}
+
+
+def check_action(dev: DevConfig, root: str, action: str) -> None:
+    """Raises UsageError with the other one."""
+    if action == FETCH and dev.build is not None:
+        file = os.path.relpath(dev.build.dockerfile, root)
+        raise UsageError(
+            f"this configuration builds its image, from {file}: there is nothing to fetch",
+            hint="rumpel image build",
+        )
+    if action == BUILD and dev.build is None:
+        raise UsageError(
+            f"this configuration names an image, {dev.image}: there is nothing to build",
+            hint="rumpel image fetch",
+        )
