@@ -88,8 +88,10 @@ class _Fetching:
         folder = self.target.open()
         try:
             with Staging(folder) as staging:
-                found = self._unpack(staging, job)
-                job.stops.hold()
+                try:
+                    found = self._unpack(staging, job)
+                finally:
+                    job.stops.hold()  # what was begun is now cleared away
         except OSError as err:
             raise unwritable(self.target.folder, err) from err
         finally:

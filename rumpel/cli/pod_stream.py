@@ -23,6 +23,8 @@ MAX_ERRORS_BYTES = 64 << 10
 SEND_FILE_BYTES = 8 << 20
 MAX_BEHIND_BYTES = 16 << 20
 """Behind the end mark of a tar, which is filled up to a block of its writer's."""
+LOOK_S = 0.2
+"""How long nothing may happen before that is shown."""
 STDERR = 2
 
 
@@ -44,7 +46,7 @@ class PodStream:
         self.moved = 0
         """Bytes of the tar so far, either way."""
         self.tick: Callable[[], None] = lambda: None
-        """Called after each move."""
+        """Called after each move, and when there is none for long."""
         self._memory = bytearray(max(RECV_BYTES, len(head)))
         self._view = memoryview(self._memory)
         self._memory[: len(head)] = head
@@ -161,7 +163,8 @@ class PodStream:
             except BlockingIOError:
                 if not waits:
                     return True
-                select.select([self.fd], [], [])
+                select.select([self.fd], [], [], LOOK_S)
+                self.tick()
                 continue
             except ConnectionError:
                 size = 0
@@ -214,8 +217,9 @@ class PodStream:
             return sent
 
     def _wait_for_room(self) -> None:
-        _, can_write, _ = select.select([self.fd], [self.fd], [])
-        if can_write:
+        can_read, can_write, _ = select.select([self.fd], [self.fd], [], LOOK_S)
+        if can_write or not can_read:
+            self.tick()
             return
         moved = self.moved
         is_open = self._receive(waits=False)

@@ -11,9 +11,12 @@ import tarfile
 import time
 from pathlib import Path
 
+import pexpect
 import pytest
 
+from tests.support import tars
 from tests.support.engine import DEV_IMAGE, MINI_IMAGE
+from tests.support.outcome import Outcome
 from tests.support.project import Project, ProjectFactory
 
 pytestmark = [pytest.mark.slow]
@@ -67,6 +70,7 @@ def test_a_tree_there_and_back(
     said = project.run("cp", "--json", "a:copy/tree", str(home_folder / "back")).assert_ok().data
     assert seen(home_folder / "back") == seen(tree)
     assert (said["files"], said["folders"], said["links"]) == (6, 3, 1)
+    assert set(said) == {"from", "to", "files", "folders", "links", "bytes", "elapsed_s"}
     back = home_folder / "back"
     assert (back / "file").stat().st_ino == (back / "again").stat().st_ino
     assert (back / "sub dir").stat().st_mtime == 10**9
@@ -238,6 +242,71 @@ def archive_calls(project: Project, since: int) -> list[str]:
         since=since, until=int(time.time()) + 1, filters=filters, decode=True
     )
     return [e["Action"] for e in found if e["Action"] in ("archive-path", "extract-to-dir")]
+
+
+def test_owners_are_kept_when_asked(rumpel_project: ProjectFactory, home_folder: Path) -> None:
+    project = rumpel_project(config=AS_DEV)
+    project.run("create", "a").assert_ok()
+    source_in(home_folder)
+    os.chown(home_folder / "src/f", 4321, 5432)
+    project.run("cp", "-a", f"{home_folder}/src", "a:/root/kept").assert_ok()
+    stat_it = "stat -c '%u %g' /root/kept/f"
+    assert project.exec("a", "sh", "-c", stat_it, user="root").stdout.strip() == "4321 5432"
+    project.run("cp", "-a", "a:/root/kept", f"{home_folder}/back").assert_ok()
+    info = (home_folder / "back/f").stat()
+    assert (info.st_uid, info.st_gid) == (4321, 5432)
+
+
+HOSTILE = {
+    "up": tars.FIXED["a path up"] + tars.END,
+    "through a link": tars.FIXED["a link, then a file through it"] + tars.END,
+    "noise": tars.FIXED["noise"],
+    "escapes": tars.TOP + tars.entry(b"d/\x1b]0;x\x07", b"6") + tars.END,
+}
+
+
+def test_a_pod_that_lies(rumpel_project: ProjectFactory, dev_image: str, home_folder: Path) -> None:
+    """Its tar is its own: what comes is what a root in the pod wants to come."""
+    project = rumpel_project(config={**AS_DEV, "image": DEV_IMAGE})
+    project.run("create", "a").assert_ok()
+    (home_folder / "canary").write_text("alive")
+    (home_folder / "to").mkdir()
+    for name, data in HOSTILE.items():
+        (home_folder / "lies").write_bytes(data)
+        project.run("cp", "-a", str(home_folder / "lies"), "a:/lies").assert_ok()
+        done = with_tar(project, "cat /lies", home_folder / "to")
+        assert "\x1b" not in done.stdout + done.stderr
+        assert done.code == (0 if name == "escapes" else 1), (name, done)
+    done = with_tar(project, "head -c 1024 /dev/zero; yes", home_folder / "to")
+    assert done.code == 1, done
+    assert "more than it should" in done.stderr
+    found = {str(path.relative_to(home_folder)) for path in home_folder.rglob("*")}
+    assert found == {"canary", "lies", "to", "to/.git"}
+    assert (home_folder / "canary").read_text() == "alive"
+
+
+def with_tar(project: Project, script: str, to: Path) -> Outcome:
+    """A copy out of a pod whose tar is that script."""
+    fake = f'#!/bin/sh\n[ "$1" != --version ] || exit 0\n{script}\n'
+    put = f"mv /bin/tar /bin/real; printf '%s' '{fake}' >/bin/tar; chmod 755 /bin/tar"
+    project.exec("a", "sh", "-c", put, user="root")
+    try:
+        return project.run("cp", "a:.git", str(to), timeout=30)
+    finally:
+        project.exec("a", "sh", "-c", "mv /bin/real /bin/tar", user="root")
+
+
+def test_progress_on_a_terminal(rumpel_project: ProjectFactory, home_folder: Path) -> None:
+    project = rumpel_project(config=AS_DEV)
+    project.run("create", "a").assert_ok()
+    project.inside("a", "truncate -s 4G large")
+    child = project.spawn("cp", "a:large", str(home_folder))
+    child.expect(rb"\r(a:large  [0-9.]+ [kMG]B  [0-9.]+ [kMG]?B/s)\x1b\[K")
+    child.sendintr()
+    child.expect(rb"\r\x1b\[K")
+    child.expect(b"interrupted: nothing was copied")
+    child.expect(pexpect.EOF)
+    assert list(home_folder.iterdir()) == []
 
 
 def test_thousands_of_files(rumpel_project: ProjectFactory, home_folder: Path) -> None:
