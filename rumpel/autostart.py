@@ -55,7 +55,7 @@ class DaemonStartFailed(RumpelError):
 def start(path: str, say: Callable[[str], None]) -> socket.socket:
     """A socket connected to a daemon that this call, or another client, has started."""
     paths.prepare_state()
-    found = elsewhere(path)
+    found = elsewhere(path) or of_service(path)
     if found is not None:
         return found
     paths.ensure_private(str(Path(path).parent))
@@ -102,6 +102,20 @@ def elsewhere(path: str) -> socket.socket | None:
             hint=f"unset RUMPEL_SOCKET, or set it to {other}",
         )
     return sock
+
+
+def of_service(path: str) -> socket.socket | None:
+    """A service manager of this user listens for this state, on the socket of another session."""
+    unit = Path(paths.config_dir()).parent / "systemd/user/rumpel.socket"
+    try:
+        rows = unit.read_text().splitlines()
+    except (OSError, ValueError):
+        return None
+    (other, *_) = [*(row[13:] for row in rows if row.startswith("ListenStream=")), path]
+    other = other.replace("%%", "%")
+    if other == path or os.environ.get("RUMPEL_SOCKET"):
+        return None
+    return client.try_connect(other)
 
 
 def spawn_and_wait(path: str, say: Callable[[str], None]) -> None:

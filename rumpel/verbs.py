@@ -159,6 +159,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "trust": (BOOL, False),
     },
     "gc": {"dry_run": (BOOL, False), "all": (BOOL, False)},
+    "purge": {"dry_run": (BOOL, False), "force": (BOOL, False)},
     "daemon-status": {},
     "daemon-stop": {"force": (BOOL, False)},
 }

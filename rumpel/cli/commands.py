@@ -39,6 +39,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gc": ("gc", "show where the room went, and remove what nothing needs any more"),
     "doctor": ("doctor", "look for what is wrong, and say what to type"),
     "daemon": ("daemon", "look at, stop or restart the background process"),
+    "system-install": ("system_install", "have systemd or launchd start the daemon"),
+    "system-uninstall": ("system_uninstall", "undo that; with --purge all of rumpel's goes"),
     "completions": ("completions", "print a script that makes your shell complete"),
     "help": ("help", "show help for a command or a topic"),
 }

@@ -105,7 +105,7 @@ def stop(force: bool, options: Options) -> Answer:
     except client.NotRunning:
         return Answer({"result": {"pid": None}, "exit_code": 0})
     except (TimedOut, HostUnreachable, client.DaemonGone):
-        if not force or pid is None:
+        if not force or pid is None or _is_manager(pid):
             raise
         os.kill(pid, signal.SIGKILL)
         answer = Answer({"result": {"pid": pid}, "exit_code": 0})
@@ -116,6 +116,15 @@ def stop(force: bool, options: Options) -> Answer:
             hint="rumpel daemon stop --force",
         )
     return answer
+
+
+def _is_manager(pid: int) -> bool:
+    """Whose socket it is, until the daemon that it starts listens on it, too."""
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return pid == 1 or file.read().strip() == "systemd"
+    except OSError:
+        return pid == 1
 
 
 def logs(lines: int, follow: bool, options: Options) -> int:

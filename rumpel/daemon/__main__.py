@@ -32,8 +32,10 @@ def main() -> int:
     _raise_open_files()
     paths.prepare_state()
     lock = os.open(paths.lock_path(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # Who was started for a client must answer it: an older daemon may be about to end.
+    may_wait = os.environ.get("LISTEN_PID") == str(os.getpid())
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if may_wait else fcntl.LOCK_NB))
     except BlockingIOError:
         _tell(ready_fd, "ok\n")
         return 0
@@ -54,17 +56,19 @@ async def _main(ready_fd: int | None) -> None:
     async with app.running() as running:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, running.stopping.set)
-        sock = server.listen(path)
+        is_given = server.is_given()
+        sock = server.given(path) if is_given else server.listen(path)
         _write_pid()
         _tell(ready_fd, "ok\n")
         # What was made until here stays for ever: keep it out of every collection.
         gc.freeze()
         gc.enable()
         try:
-            await server.serve(running, sock)
+            await server.serve(running, sock, is_kept=is_given)
         finally:
             sock.close()
-            _remove(path)
+            if not is_given:
+                _remove(path)
 
 
 def _raise_open_files() -> None:

@@ -58,12 +58,15 @@ VERBS = {
     "doctor": "doctor:run",
     "image": "image:run",
     "gc": "gc:run",
+    "purge": "purge:run",
     "daemon-status": "system:status",
     "daemon-stop": "system:stop",
     "exec-exit": "enter:exit_code",
 }
 """Module and function, loaded when first asked for: a `Verb`."""
 BACKLOG = 128
+FIRST_GIVEN_FD = 3
+"""As sd_listen_fds has it."""
 FIRST_LINE_TIMEOUT_S = 10.0
 SAID = frozenset({"argv", "prompt", "text", "key", "passphrase"})
 """Arguments that hold a person's own words or secrets, or a command with whatever is in it."""
@@ -91,21 +94,49 @@ def listen(path: str) -> socket.socket:
     return sock
 
 
+def is_given() -> bool:
+    """Whether a service manager listens, and started this process for who has come."""
+    return os.environ.get("LISTEN_PID") == str(os.getpid())
+
+
+def given(path: str) -> socket.socket:
+    """The socket that it listens on: it stays when this daemon ends. Raises ConfigError."""
+    count = os.environ.pop("LISTEN_FDS", "")
+    for name in ("LISTEN_PID", "LISTEN_FDNAMES"):
+        os.environ.pop(name, None)
+    if count != "1":
+        raise ConfigError(f"the service manager gave {count or 'no'} sockets instead of one")
+    os.set_inheritable(FIRST_GIVEN_FD, False)
+    sock = socket.socket(fileno=FIRST_GIVEN_FD)
+    is_right = (sock.family, sock.type) == (socket.AF_UNIX, socket.SOCK_STREAM)
+    if not is_right or sock.getsockname() != path:
+        raise ConfigError("the service manager gave another socket", hint="rumpel system-install")
+    sock.listen(BACKLOG)  # and from now on those who connect see who answers
+    sock.setblocking(False)
+    return sock
+
+
 def _close(sock: socket.socket) -> None:
     path = Path(sock.getsockname())
     sock.close()
     path.unlink(missing_ok=True)
 
 
-async def serve(app: App, sock: socket.socket) -> None:
-    """Accept until asked to stop; requests that still run are then cancelled."""
+async def serve(app: App, sock: socket.socket, *, is_kept: bool = False) -> None:
+    """Accept until asked to stop; requests that still run are then cancelled.
+
+    `is_kept`: somebody else goes on listening on the socket.
+    """
     async with Background() as requests:
         accepting = requests.spawn(_accept(app, sock, requests), "accept")
         await app.stopping.wait()
         accepting.cancel()
         await asyncio.sleep(0)
         # Before anybody is told to come again: they must find the next daemon, not this one.
-        _close(sock)
+        if is_kept:
+            sock.close()
+        else:
+            _close(sock)
 
 
 async def _accept(app: App, sock: socket.socket, requests: Background) -> None:

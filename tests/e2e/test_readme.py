@@ -71,6 +71,18 @@ def test_recreate(rumpel_project: ProjectFactory) -> None:
     assert said[3] == "fix-login: new container\n"
 
 
+def test_as_a_service(rumpel_project: ProjectFactory) -> None:
+    """Also where there is neither systemd nor launchd, which is told."""
+    project = rumpel_project()
+    project.run("create", "a").assert_ok()
+    for line in commands("As a service"):
+        done = project.run(*shlex.split(line)[1:])
+        if done.code and "system-install" in line:
+            done.assert_error(1, "neither a systemd of yours nor launchd")
+        else:
+            done.assert_ok()
+
+
 @pytest.mark.usefixtures("ssh_image")
 def test_keys_and_passwords(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project(config=test_ssh_add.CONFIG)
@@ -180,7 +192,7 @@ def test_options_named_in_the_readme_exist(rumpel_project: ProjectFactory) -> No
             *("create", "enter", "list", "stop", "delete", "undelete", "snapshot", "restore"),
             *("graph", "config", "review", "merge", "forward-port", "recreate", "events"),
             *("ssh-add", "agent", "claude", "codex", "run", "send", "capture", "wait"),
-            *("prune", "gc", "doctor", "image"),
+            *("prune", "gc", "doctor", "image", "system-uninstall"),
         )
     )
     prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)

@@ -86,7 +86,7 @@ def test_help_explains_every_option_and_fits_80_columns(
 
 def test_what_is_sent_is_what_the_daemon_takes() -> None:
     """Each command's request is checked on arrival: the two tables must agree."""
-    others = {"completions", "daemon", "help", *AGENTS}
+    others = {"completions", "daemon", "help", "system-install", "system-uninstall", *AGENTS}
     assert set(verbs.VERBS) >= set(COMMANDS) - others | {"agent"}
 
 
