@@ -164,9 +164,10 @@ def _header(
     link: bytes = b"",
     owner: tuple[int, int] = (0, 0),
 ) -> bytes:
-    bare = b"%b%07o\0%b%b%b%011o\0        %b%bustar\x0000%b" % (
+    bare = b"%b%07o\0%b%b%b%b        %b%bustar\x0000%b" % (
         *(name[:NAME_BYTES].ljust(NAME_BYTES, b"\0"), mode),
-        *(_number(owner[0], 8), _number(owner[1], 8), _number(size, 12), mtime, kind),
+        *(_number(owner[0], 8), _number(owner[1], 8), _number(size, 12)),
+        *(_number(mtime, 12), kind),
         *(link[:NAME_BYTES].ljust(NAME_BYTES, b"\0"), REST),
     )
     return b"%b%06o\0 %b" % (bare[:148], sum(bare), bare[156:])

@@ -116,7 +116,7 @@ class Placing:
                 if self.keeps_owners and uid >= 0:
                     os.fchown(fd, uid, gid)
                 os.fchmod(fd, mode)
-                if mtime_ns:
+                if mtime_ns >= 0:
                     os.utime(fd, ns=(mtime_ns, mtime_ns))
             finally:
                 os.close(fd)

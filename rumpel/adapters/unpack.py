@@ -116,7 +116,7 @@ class Unpacking:
         self.staging, self.keeps_owners, self._on_root = staging, keeps_owners, on_root
         self.found = Found()
         self.metadata: dict[bytes, tuple[int, int, int, int]] = {}
-        """Folder -> mode, mtime in ns, uid and gid, set when all is in its place."""
+        """Folder -> mode, mtime in ns, uid and gid (-1: not told), set when all is in its place."""
         self._open = staging.open_folder
         self._parent, self._parent_fd = b"", -1
         self._base: bytes | None = None
@@ -157,7 +157,8 @@ class Unpacking:
             if kind == HARD_LINK:
                 raise BadTar("the tar begins with a link to what it does not have")
             if kind in tar_entries.SPECIAL:
-                raise BadTar(f"it is a {tar_entries.SPECIAL[kind]}, which cannot be copied")
+                shown = path.decode(errors="surrogateescape")
+                raise BadTar(f"{shown} is a {tar_entries.SPECIAL[kind]}, which cannot be copied")
             self._base, self.found.kind = path, kind
             if self._on_root is not None:
                 self._on_root(kind)
@@ -210,7 +211,7 @@ class Unpacking:
             if path not in self.metadata:  # then it is a file or a link
                 raise
         else:
-            self.metadata[path] = (0o755, 0, -1, -1)
+            self.metadata[path] = (0o755, -1, -1, -1)
 
     def _symlink(self, entry: Entry, path: bytes) -> None:
         folder, name = self._above(path)

@@ -195,9 +195,12 @@ def of_code(code: int, words: str, shown: str, pod: str) -> RumpelError:
     if code == FOLDER_THERE:
         return Conflict(f"{shown} in pod {pod} is a folder: a file does not replace it")
     if code == FILE_THERE:
-        way = words.strip().partition("\n")[0].removeprefix("./")
-        what = f"{text.safe(way)} in {shown}" if way else shown
-        return Conflict(f"{what} in pod {pod} is in the way: a folder and a file differ")
+        way = text.safe(words.strip().partition("\n")[0].removeprefix("./"))
+        if not way:
+            return Conflict(f"{shown} in pod {pod} is not a folder: a folder does not replace it")
+        return Conflict(
+            f"{way} in {shown} of pod {pod} is in the way: only one of both is a folder"
+        )
     if code == NO_TAR:
         return RumpelError(f"the image of pod {pod} has no tar", hint="add it to the image")
     if code == 137:

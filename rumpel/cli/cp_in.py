@@ -9,7 +9,7 @@ from rumpel import text
 from rumpel.adapters import pack, tar_entries
 from rumpel.cli import copying
 from rumpel.cli.pod_stream import PodStream
-from rumpel.errors import RumpelError, UsageError
+from rumpel.errors import NotFound, RumpelError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def run(pod: str, source: Side, target: Side, args: Arguments, options: Options)
         raise UsageError(f"the name {text.safe(source.base)} is not UTF-8") from None
 
     def explain(code: int, words: str) -> RumpelError:
+        if code == copying.MISSING:
+            return NotFound(f"there is no folder for {text.safe(target.path)} in pod {pod}")
         return copying.of_code(code, words, target.path, pod)
 
     sending = _Sending(source, target, mark, args)

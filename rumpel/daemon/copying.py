@@ -49,7 +49,10 @@ async def run(app: App, client: Client) -> dict[str, object]:
             raise _not_running(app, pod, "nothing can be copied into it")
         if args["follow"]:
             raise _not_running(app, pod, "no link in it is followed")
-        code = await _from_archive(client, host, state.id, path)
+        try:
+            code = await _from_archive(client, host, state.id, path)
+        except NotFound:
+            raise NotFound(f"there is no {args['path']} in pod {pod.name}") from None
     else:
         where = shell.Where(
             host=pod.spec.host,
