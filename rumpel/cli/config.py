@@ -86,6 +86,7 @@ def render(data: dict[str, Any], args: Arguments) -> None:
     if args.origin:
         return
     _sign_ins(data.get("sign_ins") or [])
+    _ssh_keys(data.get("ssh_keys") or [])
     _docker(data.get("docker") or {})
     devcontainer = data.get("devcontainer") or {}
     pairs = [(name, shown(devcontainer.get(key))) for key, name in DEVCONTAINER]
@@ -107,6 +108,14 @@ def _sign_ins(found: list[dict[str, Any]]) -> None:
     ]
     ui.out()
     _table(["AGENT", "SIGNED IN BY", ""], rows)
+
+
+def _ssh_keys(found: list[dict[str, Any]]) -> None:
+    """What pods are lent by `ssh-add`."""
+    if found:
+        ui.out()
+        rows = [[str(row.get(key)) for key in ("pod", "fingerprint", "comment")] for row in found]
+        _table(["POD", "MAY SIGN WITH", ""], rows)
 
 
 def _docker(found: dict[str, Any]) -> None:

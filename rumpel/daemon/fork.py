@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 
 from rumpel import names as pod_names
 from rumpel.daemon import create as create_verb
-from rumpel.daemon import pending, requests
+from rumpel.daemon import outside, pending, requests
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
@@ -44,6 +44,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
     pod = app.pods.get(where.ref.repo_id, client.request.args["name"])
     wanted = _wanted(client.request.args["names"], pod)
     await app.host(pod.spec.host)
+    await outside.note(app, client, where.settings, pod.spec.host)
     outcome = create_verb.Outcome()
     specs = await _begun(app, client, where, pod, wanted=wanted, outcome=outcome)
     if not specs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from rumpel.daemon import requests
+from rumpel.daemon import outside, requests
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.requests import Base
@@ -30,6 +30,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
     host = await requests.consented_host(app.store, where, client, may_ask=True)
     await requests.consented(app.store, where, client, dev)
     await app.host(host)
+    await outside.note(app, client, where.settings, host)
     spec = await requests.pod_spec(where, dev, pod="", pod_id="", start=Base(branch=None, oid=None))
     graph = image(
         spec,

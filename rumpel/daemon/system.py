@@ -103,6 +103,12 @@ async def config(app: App, client: Client) -> dict[str, object]:
             await sign_in.listed(app, agent, client, where.settings)
             for agent in agents.AGENTS.values()
         ],
+        "ssh_keys": [
+            {"pod": pod.name, "fingerprint": key.fingerprint, "comment": key.comment}
+            for pod in app.pods.of_repo(where.ref.repo_id)
+            if (agent := app.ssh_agents.of(pod.pod_id)) is not None
+            for key in agent.held()
+        ],
         "docker": await outside.listed(app, client, where.settings, where.host),
         "devcontainer": devcontainer.describe(dev),
         "host_effects": [{"kind": item.kind, "text": item.text} for item in dev.effects],

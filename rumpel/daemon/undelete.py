@@ -10,7 +10,7 @@ from rumpel import names
 from rumpel.adapters import git_trash
 from rumpel.adapters.git_trash import Deleted
 from rumpel.daemon import create as create_verb
-from rumpel.daemon import requests
+from rumpel.daemon import outside, requests
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.requests import Base, Target
@@ -36,7 +36,9 @@ async def undelete(app: App, client: Client) -> dict[str, object]:
     entry = git_trash.pick(found, wanted)
     name = names.check_pod_name(client.request.args["as"] or entry.pod)
     _refuse_taken(app, where, entry, name)
-    await app.host(requests.local_host(entry.host))
+    host = requests.local_host(entry.host)
+    await app.host(host)
+    await outside.note(app, client, where.settings, host)
     outcome = await _bring_back(app, client, where, entry, name)
     row = await asyncio.to_thread(create_verb.row, app, outcome, name)
     row |= {"restored": entry.snapshot, "left": list(entry.left)}

@@ -71,6 +71,25 @@ def test_dockers_own_proxies_reach_builds_and_pods_and_nothing_else(
     assert SECRET not in kept(project)
 
 
+def test_each_way_to_make_something_has_them(rumpel_project: ProjectFactory) -> None:
+    """Also by a daemon that has made nothing else yet."""
+    wants = 'test -n "$http_proxy"'
+    config = BUILD | {"postCreateCommand": f"{wants} && echo made >/tmp/made"}
+    project = rumpel_project(
+        {".devcontainer/Dockerfile": f"FROM {MINI_IMAGE}\nRUN {wants}\n"}, config=config
+    )
+    docker_config(project, {"proxies": {"default": {"httpProxy": PROXY}}})
+    project.run("image", "build").assert_ok()
+    project.run("create", "a").assert_ok()
+    for words in (("fork", "a", "b"), ("undelete", "a"), ("recreate", "a", "--force")):
+        if words[0] == "undelete":
+            project.run("delete", "a").assert_ok()
+        project.run("daemon", "restart").assert_ok()
+        project.run(*words).assert_ok()
+        made = project.exec("b" if words[0] == "fork" else "a", "cat", "/tmp/made")
+        assert made.stdout == "made\n", words
+
+
 def test_the_environments_proxies_only_when_asked_for(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     env = {"https_proxy": PROXY}

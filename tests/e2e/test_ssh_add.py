@@ -76,6 +76,21 @@ def test_git_and_ssh_in_a_pod_get_in_with_a_lent_key(
     assert any(f"login as root (server key {server})" in text for text in line), line
 
 
+def test_a_pod_far_away_signs_with_a_key_that_is_here(
+    rumpel_project: ProjectFactory, sshd: Sshd
+) -> None:
+    project = rumpel_project(config=CONFIG)
+    project.run("create", "a", "--host", "ssh://plain").assert_ok()
+    path, public = key_file(project, "sign")
+    project.run("ssh-add", "a", str(path)).assert_ok()
+    assert "BEGIN SSH SIGNATURE" in project.inside("a", SIGN.format(public=public))
+    sshd.kill_sessions()
+    project.wait_until(
+        lambda: project.run("enter", "a", "--", "sh", "-ec", SIGN.format(public=public)).code == 0,
+        "it signs again after the connection was lost",
+    )
+
+
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"])
 def test_commits_are_signed_without_a_network(project: Project, kind: str) -> None:
     path, public = key_file(project, "sign", kind)
@@ -112,6 +127,9 @@ def test_only_the_user_of_the_pod_gets_to_the_socket_and_only_to_named_keys(
     assert [row["comment"] for row in listed(project)] == ["one@test"]
     row = project.run("ssh-add", "-l", "a").assert_ok().stdout
     assert row == f"{listed(project)[0]['fingerprint']} one@test (ssh-ed25519)\n"
+    shown_key = project.run("config", "--json").assert_ok().data["ssh_keys"]
+    assert [(key["pod"], key["comment"]) for key in shown_key] == [("a", "one@test")]
+    assert "one@test" in project.run("config").assert_ok().stdout
     assert project.run("ssh-add", "-L", "a").assert_ok().stdout == f"{public} one@test\n"
 
 
