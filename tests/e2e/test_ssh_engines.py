@@ -94,6 +94,25 @@ def test_the_whole_life_of_a_pod(rumpel_project: ProjectFactory, far: Sshd) -> N
     assert far.far.engine.containers() == []
 
 
+@both
+def test_files_are_copied_both_ways(rumpel_project: ProjectFactory, far: Sshd) -> None:
+    files = {f"tree/{n // 50}/{n}": f"{n}\n" * 500 for n in range(200)}
+    project = rumpel_project(files)
+    project.run("create", "a", "--host", HOST).assert_ok()
+    for copy in ("first", "second"):  # the second one over what is there
+        project.run("cp", "tree/.", "a:copy").assert_ok()
+        project.run("cp", "a:copy", copy).assert_ok()
+    project.run("stop", "a").assert_ok()
+    project.run("cp", "a:copy", "stopped").assert_ok()
+    for copy in ("first", "second", "stopped"):
+        for name, content in files.items():
+            assert (project.root / copy / name.removeprefix("tree/")).read_text() == content
+    assert project.run("cp", "a:nothing", ".").code == 3
+    assert project.run("cp", "tree", "a:").code == 4
+    assert far.far is not None
+    project.run("delete", "a", "--force").assert_ok()
+
+
 def test_podman_as_the_local_engine(
     rumpel_project: ProjectFactory, podman: FarEngine | None
 ) -> None:
