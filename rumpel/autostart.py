@@ -104,12 +104,18 @@ def elsewhere(path: str) -> socket.socket | None:
     return sock
 
 
+STATE_MARK = "# State of rumpel: "
+"""In a unit, before the folder: of another one it would be another daemon."""
+
+
 def of_service(path: str) -> socket.socket | None:
     """A service manager of this user listens for this state, on the socket of another session."""
     unit = Path(paths.config_dir()).parent / "systemd/user/rumpel.socket"
     try:
         rows = unit.read_text().splitlines()
     except (OSError, ValueError):
+        return None
+    if f"{STATE_MARK}{paths.state_dir()}" not in rows:
         return None
     (other, *_) = [*(row[13:] for row in rows if row.startswith("ListenStream=")), path]
     other = other.replace("%%", "%")

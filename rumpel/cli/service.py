@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-from rumpel import paths
+from rumpel import autostart, paths
 from rumpel.errors import RumpelError
 
 TYPE_CHECKING = False
@@ -50,7 +50,7 @@ def files(kind: str, env: Mapping[str, str]) -> dict[str, bytes]:
     if kind == LAUNCHD:
         return {f"{folder}/{LABEL}.plist": plist(argv, kept, paths.log_path(env))}
     return {
-        f"{folder}/{SOCKET_UNIT}": socket_unit(path).encode(),
+        f"{folder}/{SOCKET_UNIT}": socket_unit(path, paths.state_dir(env)).encode(),
         f"{folder}/{SERVICE_UNIT}": service_unit(argv, kept).encode(),
     }
 
@@ -63,8 +63,6 @@ def folder_of(kind: str, env: Mapping[str, str]) -> str:
 
 def environment(env: Mapping[str, str], socket_path: str) -> dict[str, str]:
     """As a daemon that a command starts has it; no password of a proxy gets into a file."""
-    from rumpel import autostart
-
     return {
         name: value
         for name, value in autostart.daemon_env(env, socket_path).items()
@@ -80,9 +78,9 @@ def quoted(word: str) -> str:
     return f'"{escaped}"'
 
 
-def socket_unit(path: str) -> str:
+def socket_unit(path: str, state: str) -> str:
     return (
-        "[Unit]\nDescription=Socket of the rumpel daemon\n\n"
+        f"{autostart.STATE_MARK}{state}\n[Unit]\nDescription=Socket of the rumpel daemon\n\n"
         f"[Socket]\nListenStream={path.replace('%', '%%')}\nSocketMode=0600\nDirectoryMode=0700\n"
         "RemoveOnStop=yes\n\n"
         "[Install]\nWantedBy=sockets.target\n"

@@ -150,12 +150,16 @@ def test_another_version_takes_over(project: Project) -> None:
 
 def test_a_session_without_a_runtime_folder_finds_it(project: Project) -> None:
     project.run("system-install").assert_ok()
-    env = {"XDG_RUNTIME_DIR": None}
+    env: dict[str, str | None] = {"XDG_RUNTIME_DIR": None}
     told = project.run("daemon", "status", "--json", env=env)
     assert told.code != 0, "status starts nothing"
     project.run("list", env=env).assert_ok()
     assert active(project, "rumpel.service")
     assert len(project.home.daemon_pids()) == 1
+    env["XDG_STATE_HOME"] = str(project.home.path / "other")
+    project.run("list", env=env).assert_ok()
+    assert len(project.home.daemon_pids()) == 2, "of another state it is another one"
+    project.run("daemon", "stop", env=env).assert_ok()
 
 
 def test_purge_lists_asks_and_leaves_nothing(project: Project) -> None:
