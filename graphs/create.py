@@ -191,6 +191,7 @@ def add_image(
     *,
     is_nocache: bool = False,
     is_pull: bool = False,
+    is_anew: bool = False,
 ) -> Handle:
     source = spec.image
     return graph.add(
@@ -211,6 +212,7 @@ def add_image(
             certificates=source.certificates if source.dockerfile else (),
             is_nocache=is_nocache,
             is_pull=is_pull,
+            is_anew=is_anew,
         ),
         title="Building image" if source.dockerfile else "Fetching image",
     )

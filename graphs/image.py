@@ -13,8 +13,9 @@ def image(
     bases: dict[str, tuple[str, ...]],
     is_nocache: bool = False,
     is_pull: bool = False,
+    is_anew: bool = False,
 ) -> Graph:
     """`spec`: of any pod of the repository; nothing but its image and host counts."""
     graph = Graph("image")
-    add_image(graph, spec, bases, is_nocache=is_nocache, is_pull=is_pull)
+    add_image(graph, spec, bases, is_nocache=is_nocache, is_pull=is_pull, is_anew=is_anew)
     return graph

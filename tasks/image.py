@@ -2,6 +2,7 @@
 
 Stale when the reference, the Dockerfile, its context (.dockerignore honoured) or the build
 settings change, when the image is gone, or when a tag it stands on names another image now.
+One that this machine has of the very same step is brought to another host (`image_move`).
 Engine API: `POST /images/create`, `POST /build`.
 """
 
@@ -9,8 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -19,9 +20,9 @@ from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_images import BuildOptions
 from rumpel.adapters.docker_types import ImageInfo
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
-from rumpel.errors import CommandFailed, ConfigError, NotFound, RumpelError
+from rumpel.errors import CommandFailed, ConfigError, HostUnreachable, NotFound, RumpelError
 from rumpel.names import slug
-from rumpel.tasks import certificates
+from rumpel.tasks import certificates, image_move
 from rumpel.tasks.world import World
 
 KIND = "image"
@@ -29,7 +30,7 @@ TITLE = "Preparing image"
 VERSION = 1
 POLICY = Policy(slots=("build",), timeout_s=3600.0, retries=1)
 
-FOUND, PULLED, BUILT = "found", "pulled", "built"
+FOUND, PULLED, BUILT, MOVED = "found", "pulled", "built", "moved"
 NOISE = (" --->", "Removing intermediate container ", "Successfully ", "sha256:")
 
 
@@ -52,6 +53,8 @@ class Inputs:
     """How it is made, should it have to be made: no part of the fingerprint."""
     is_pull: bool = False
     """Ask the registry, also where there is one of that name."""
+    is_anew: bool = False
+    """It was asked for by name: what another host has made does not count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,7 @@ class Output:
     bases: dict[str, str]
     """Image id of each `FROM` reference at the time of the build."""
     how: str = ""
-    """found, pulled or built; empty where an older version made it."""
+    """found, pulled, built or moved; empty where an older version made it."""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -105,9 +108,34 @@ async def _fetch(ctx: Context[World], inputs: Inputs, ref: str) -> Output:
     found, how = None if inputs.is_pull else await host.image(ref), FOUND
     if found is None:
         ctx.log(f"pulling {ref}")
-        found, how = await _pull(ctx, host, ref), PULLED
+        found, how = await _pulled(ctx, inputs, ref)
         await ctx.world.saw_image(inputs.host)
     return Output(image_id=found.id, user=found.user, tag=ref, bases={ref: found.id}, how=how)
+
+
+async def _pulled(ctx: Context[World], inputs: Inputs, ref: str) -> tuple[ImageInfo, str]:
+    """From its registry, which has the newest one; this machine's will do where that has none."""
+    try:
+        return await _pull(ctx, ctx.world.host(inputs.host), ref), PULLED
+    except HostUnreachable:
+        raise
+    except RumpelError as error:
+        ctx.log(error.message)
+        found = await _brought(ctx, inputs)
+        if found is None:
+            raise
+        return found, MOVED
+
+
+async def _brought(ctx: Context[World], inputs: Inputs) -> ImageInfo | None:
+    """The one that this machine has of the very same step, if it can be had."""
+
+    def holds(output: Mapping[str, Any]) -> Probe:
+        here = replace(inputs, host=image_move.HERE)
+        return check(ctx.world, here, Output(**output))
+
+    record = VERSION, fingerprint(inputs)
+    return await image_move.brought(ctx, inputs.host, record, holds)
 
 
 async def _pull(ctx: Context[World], host: DockerHost, ref: str) -> ImageInfo:
@@ -126,36 +154,45 @@ async def _build(ctx: Context[World], inputs: Inputs) -> Output:
     if inputs.dockerfile is None or inputs.context is None:
         raise ConfigError("neither an image nor a Dockerfile is configured")
     host = ctx.world.host(inputs.host)
-    tag = build_tag(inputs)
-    options = BuildOptions(
-        args={**ctx.world.proxies.get(inputs.host, {}), **inputs.args},
-        target=inputs.target or "",
-        cache_from=inputs.cache_from,
-        labels=ctx.world.image_labels(),
-        tag=tag,
-        is_nocache=inputs.is_nocache,
-        is_pull=inputs.is_pull,
-        extra=inputs.options,
-    )
-    on_line = without_noise(ctx.log)
-    try:
-        async with _dockerfile(ctx, inputs, inputs.dockerfile) as dockerfile:
-            image_id = await host.build_tree(inputs.context, dockerfile, options, on_line)
-    except CommandFailed as error:  # a repository may have several
-        name = PurePath(inputs.dockerfile).name
-        error.message = error.message.replace(f"building {name} ", f"building {inputs.dockerfile} ")
-        raise
-    ctx.fault("built")
-    found = await host.image(image_id)
+    is_anew = ctx.is_again or inputs.is_anew
+    found, how = None if is_anew else await _brought(ctx, inputs), MOVED
     if found is None:
-        raise NotFound(f"image {image_id} was built but is not there")
+        found, how = await _built(ctx, inputs, inputs.context, inputs.dockerfile), BUILT
     bases = {}
     for ref in inputs.bases:
         base = await host.image(ref)
         if base is not None:
             bases[ref] = base.id
     await ctx.world.saw_image(inputs.host)
-    return Output(image_id=found.id, user=found.user, tag=tag, bases=bases, how=BUILT)
+    tag = build_tag(inputs)
+    return Output(image_id=found.id, user=found.user, tag=tag, bases=bases, how=how)
+
+
+async def _built(ctx: Context[World], inputs: Inputs, context: str, dockerfile: str) -> ImageInfo:
+    host = ctx.world.host(inputs.host)
+    options = BuildOptions(
+        args={**ctx.world.proxies.get(inputs.host, {}), **inputs.args},
+        target=inputs.target or "",
+        cache_from=inputs.cache_from,
+        labels=ctx.world.image_labels(),
+        tag=build_tag(inputs),
+        is_nocache=inputs.is_nocache,
+        is_pull=inputs.is_pull,
+        extra=inputs.options,
+    )
+    on_line = without_noise(ctx.log)
+    try:
+        async with _dockerfile(ctx, inputs, dockerfile) as path:
+            image_id = await host.build_tree(context, path, options, on_line)
+    except CommandFailed as error:  # a repository may have several
+        name = PurePath(dockerfile).name
+        error.message = error.message.replace(f"building {name} ", f"building {dockerfile} ")
+        raise
+    ctx.fault("built")
+    found = await host.image(image_id)
+    if found is None:
+        raise NotFound(f"image {image_id} was built but is not there")
+    return found
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rumpel import names
 from rumpel.adapters.docker_api import DockerHost
@@ -245,6 +245,14 @@ class Setup:
     """The workspace came from an earlier container of the pod: nothing in it may be made anew."""
 
 
+class MadeHere(Protocol):
+    """What a step like this one has made on this machine's engine."""
+
+    async def __call__(
+        self, node_id: str, version: int, components: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None: ...
+
+
 @dataclass(slots=True, kw_only=True)
 class World:
     """`ctx.world`."""
@@ -256,6 +264,7 @@ class World:
     ports: Ports
     works: Works
     by_hand: ByHand
+    made_here: MadeHere
     extra_labels: dict[str, str]
     default_parallel: int
     scratch_dir: Path

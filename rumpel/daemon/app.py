@@ -26,6 +26,7 @@ from rumpel.daemon.hosts import LOCAL, Hosts
 from rumpel.daemon.landed import Landed
 from rumpel.daemon.lending import Lending
 from rumpel.daemon.links import LinkManager
+from rumpel.daemon.made_here import MadeHere
 from rumpel.daemon.places import Places
 from rumpel.daemon.pods import Pod, Pods, find_container, repo_ref
 from rumpel.daemon.ports import PortKeeper
@@ -81,6 +82,7 @@ class App:
             ports=self.ports,
             works=self._work_keeper(),
             by_hand=self.by_hand,
+            made_here=MadeHere(store, self.engines),
             extra_labels=extra_labels(os.environ),
             default_parallel=parallel,
             scratch_dir=fresh_folder(state_dir / "scratch"),
@@ -91,8 +93,7 @@ class App:
         self.links.agents.on_end = self.lending.ended
         self.sockets, self.ssh_agents = Sockets(self), SshAgents(self)
         self.git_passwords = GitPasswords(self)
-        self._repos: dict[str, git.Repo] = {}
-        self._refs: dict[str, RepoRef] = {}
+        self._repos, self._refs = dict[str, git.Repo](), dict[str, RepoRef]()
         self.compared = Compared()
 
     def _work_keeper(self) -> WorkKeeper:

@@ -32,14 +32,15 @@ async def run(app: App, client: Client) -> dict[str, object]:
     await app.host(host)
     await outside.note(app, client, where.settings, host)
     spec = await requests.pod_spec(where, dev, pod="", pod_id="", start=Base(branch=None, oid=None))
+    is_anew = any(args[name] for name in ("no_cache", "pull", "force"))
     graph = image(
         spec,
         bases=await requests.bases_of(spec),
         is_nocache=bool(args["no_cache"]),
         is_pull=bool(args["pull"]) or (bool(args["force"]) and args["action"] == FETCH),
+        is_anew=is_anew,
     )
     node = image_id("image", spec)
-    is_anew = any(args[name] for name in ("no_cache", "pull", "force"))
     planned = app.engine.plan(graph, refresh=(node,) if is_anew else ())[node]
     result = await app.runner.run(graph, client, refresh=(node,) if is_anew else ())
     if error := result.errors.get(node):

@@ -50,7 +50,8 @@ def test_a_build_is_a_hit_or_a_miss_and_says_why(rumpel_project: ProjectFactory)
 
 
 def test_force_and_no_cache(rumpel_project: ProjectFactory) -> None:
-    project = built(rumpel_project, "cat /proc/sys/kernel/random/uuid >/stamp")
+    own = f"echo {os.getpid()}"
+    project = built(rumpel_project, own, "cat /proc/sys/kernel/random/uuid >/stamp")
     first = image(project, "build")
     forced = image(project, "build", "--force")
     assert [one["kind"] for one in forced["reasons"]] == ["refresh"]
