@@ -34,6 +34,7 @@ MAX_ENTRIES = 4_000_000
 MAX_TOLD = 5
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 RIGHTS = 0o7000
+HEX = frozenset("0123456789abcdef")
 
 
 class Found:
@@ -87,7 +88,7 @@ class Staging:
     def _sweep(self) -> None:
         """What was left by one that was killed."""
         for name in os.listdir(self.target):
-            if not name.startswith(PREFIX.decode()):
+            if not _is_ours(name):
                 continue
             try:
                 fd = self.open_folder(self.target, os.fsencode(name))
@@ -277,6 +278,11 @@ class Unpacking:
         if self._parent_fd >= 0:
             os.close(self._parent_fd)
             self._parent_fd = -1
+
+
+def _is_ours(name: str) -> bool:
+    number = name.removeprefix(PREFIX.decode())
+    return number != name and len(number) == 16 and not set(number) - HEX
 
 
 def leads_out(path: bytes, link: bytes) -> bool:

@@ -33,7 +33,7 @@ elif [ ! -d "$target" ] && { [ -e "$target" ] || [ -h "$target" ]; }; then
 fi
 { [ -w "$home" ] && [ -x "$home" ]; } || exit 91
 home=${home%/}
-for old in "$home"/.rumpel-cp-*; do
+for old in "$home"/.rumpel-cp-????????????????-*; do
   [ ! -d "$old" ] || [ -d "/proc/${old##*-}" ] || rm -rf "$old"
 done
 clean() {

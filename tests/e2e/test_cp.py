@@ -280,6 +280,10 @@ def test_a_pod_that_lies(rumpel_project: ProjectFactory, dev_image: str, home_fo
     done = with_tar(project, "head -c 1024 /dev/zero; yes", home_folder / "to")
     assert done.code == 1, done
     assert "more than it should" in done.stderr
+    project.exec("a", "mv", "/bin/tar", "/bin/real", user="root")
+    for words in (["a:.git", str(home_folder / "to")], [str(home_folder / "lies"), "a:"]):
+        without = project.run("cp", *words)
+        assert (without.code, "has no tar" in without.stderr) == (1, True)
     found = {str(path.relative_to(home_folder)) for path in home_folder.rglob("*")}
     assert found == {"canary", "lies", "to", "to/.git"}
     assert (home_folder / "canary").read_text() == "alive"

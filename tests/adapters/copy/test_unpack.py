@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rumpel.adapters import beneath, tar_entries
 from rumpel.adapters.placing import Placing
@@ -251,7 +253,9 @@ def test_a_parent_that_is_a_link_is_never_opened(world: World, open_folder: Open
 
 
 def test_a_killed_one_is_cleared_away(world: World, open_folder: Open) -> None:
-    left = world.into / ".rumpel-cp-0123/0/deep"
+    named_alike = world.into / ".rumpel-cp-mine"
+    named_alike.mkdir()
+    left = world.into / ".rumpel-cp-0123456789abcdef/0/deep"
     left.mkdir(parents=True)
     (left / "link").symlink_to("../../..")
     with (
@@ -261,7 +265,7 @@ def test_a_killed_one_is_cleared_away(world: World, open_folder: Open) -> None:
     ):
         assert (world.into / busy.name.decode()).exists()
         assert not left.exists()
-    assert list(world.into.iterdir()) == []
+    assert list(world.into.iterdir()) == [named_alike]
     assert world.around() == world.before
 
 
@@ -288,6 +292,33 @@ def test_many_files_cost_little_memory_and_few_descriptors(world: World, open_fo
     assert world.unpack(tar + tars.END, open_folder).files == 3000
     if before:
         assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(0, 511), st.binary(min_size=1, max_size=12)), max_size=6
+    ),
+    before=st.sampled_from([b"", tars.pax({b"path": b"d/x"}), tars.long_name(b"d/y")]),
+    records=st.binary(max_size=80),
+)
+def test_parser_says_what_it_cannot_read(
+    changes: list[tuple[int, bytes]], before: bytes, records: bytes
+) -> None:
+    """Whatever is in a header with a good sum: an entry that leads nowhere else, or BadTar."""
+    head = bytearray(tars.entry(b"d/f"))
+    for at, value in changes:
+        head[at : at + len(value)] = value[: 512 - at]
+    data = before + tars.entry(b"pax", b"x", records) + tars.sealed(head) + tars.END
+    try:
+        entry = tar_entries.read(Bytes(data))
+    except RumpelError:
+        return
+    if entry is not None:
+        assert b".." not in entry.path.split(b"/")
+        assert not entry.path.startswith(b"/")
+        assert 0 <= entry.size <= tar_entries.MAX_SIZE
+        assert 0 <= entry.mtime_ns <= tar_entries.LATEST_NS
+        assert entry.mode <= 0o7777
 
 
 def test_parser_reads_what_programs_write() -> None:
