@@ -311,7 +311,11 @@ async def make(ctx: Context[World], inputs: Inputs, name: str) -> str:
     body["HostConfig"]["Mounts"] += [
         {"Type": "volume", "Source": volume, "Target": folder} for folder, volume in kept.items()
     ]
-    body["HostConfig"]["Mounts"] += mountpoint.of_agents(ctx.world, inputs.pod, inputs.pod_id)
+    agents = mountpoint.of_agents(ctx.world, inputs.pod, inputs.pod_id)
+    body["HostConfig"]["Mounts"] += agents
+    if host.info.kind == "podman":  # it takes no labels with a mount
+        for mount in agents:
+            await host.create_volume(mount["Source"], mount["VolumeOptions"]["Labels"])
     await _volumes(ctx, inputs, [*inputs.spec.volumes, *kept.values()])
     return await host.create_container(name, body, platform=inputs.spec.platform)
 

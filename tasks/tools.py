@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ def _script_output(log: Callable[[str], None]) -> Callable[[str], None]:
     quiet = without_noise(log)
 
     def on_line(line: str) -> None:
-        if not line.startswith(("Step ", "STEP ", *MARKS)):
+        if not line.startswith(("Step ", *PODMAN, *MARKS)) and not ID.fullmatch(line):
             quiet(line)
 
     return on_line
@@ -147,6 +148,8 @@ def _context(inputs: Inputs, user: str) -> bytes:
 
 MARKS = NO_USER, NO_GIT = ("rumpel-no-user", "rumpel-no-git")
 """What the script says for us, not for people."""
+PODMAN, ID = ("STEP ", "--> ", "COMMIT "), re.compile("[0-9a-f]{64}")
+"""What its builder says of its steps, and of the result."""
 
 
 def _explain(error: CommandFailed, user: str) -> Exception:

@@ -30,12 +30,14 @@ from rumpel.adapters.docker_http import HttpClient
 from rumpel.adapters.docker_images import BuildOptions, OnLine
 from rumpel.adapters.docker_stream import DockerStream
 from rumpel.adapters.docker_wire import Endpoint, parse_endpoint
+from rumpel.errors import Conflict
 
 Json = types.Json
 
 NEWEST_API = (1, 44)
 """Newest version whose answers were read while this was written; engines >= 29 want 1.44."""
 OPEN_TIMEOUT_S = 10.0
+ENDED = ("exited", "stopped", "dead")
 OnClose = Callable[[], Awaitable[None]]
 
 
@@ -183,7 +185,12 @@ class DockerHost:
     # streams and processes
 
     async def attach(self, container: str, *, tty: bool = False) -> DockerStream:
-        """The main process's stdin and output from now on; before the start too."""
+        """The main process's stdin and output from now on; before its first start, too.
+
+        Raises Conflict where that is over: Podman would make the container anew, as `created`.
+        """
+        if self.info.kind == "podman" and (await self.inspect(container)).state.status in ENDED:
+            raise Conflict(f"container {container[:12]} is not running")
         return await docker_containers.attach(self.http, container, is_tty=tty)
 
     async def exec_stream(

@@ -147,7 +147,8 @@ async def states(http: HttpClient, labels: Sequence[str]) -> list[types.Containe
 
     A list answer has no start time, so each is inspected; one that goes meanwhile is left out.
     """
-    found = await _rows(http, {"label": list(labels)})
+    rows = await _rows(http, {"label": list(labels)})
+    found = [row for row in rows if types.carries(row, labels)]
     states = await asyncio.gather(*(look(http, types.container_id(row.get("Id"))) for row in found))
     return [state for state in states if state is not None]
 
@@ -270,7 +271,8 @@ async def volumes(http: HttpClient, labels: Sequence[str]) -> list[types.VolumeI
     query: Query = {"filters": {"label": list(labels)}} if labels else {}
     answer = await http.request("GET", "/volumes", query=query)
     top: Any = types.mapping(answer.json(), "volumes")
-    return [types.volume_info(row) for row in types.rows(top.get("Volumes"), "Volumes")]
+    found = types.rows(top.get("Volumes"), "Volumes")
+    return [types.volume_info(row) for row in found if types.carries(row, labels)]
 
 
 async def inspect_volume(http: HttpClient, name: str) -> types.VolumeInfo | None:

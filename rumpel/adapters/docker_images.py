@@ -73,7 +73,8 @@ async def images(http: HttpClient, labels: Sequence[str] = ()) -> dict[str, tupl
     """The ids of all images and the tags of each."""
     query: Query = {"filters": {"label": list(labels)}} if labels else {}
     answer = await http.request("GET", "/images/json", query=query)
-    found = types.rows(answer.json(), "images")
+    rows = types.rows(answer.json(), "images")
+    found = [row for row in rows if types.carries(row, labels)]
     return {types.image_id(row.get("Id")): types.texts(row, "RepoTags") for row in found}
 
 

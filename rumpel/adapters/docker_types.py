@@ -7,7 +7,7 @@ be texts, or the whole answer is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast, get_args
 
@@ -194,6 +194,16 @@ def image_id(value: Json) -> str:
         if _IMAGE_ID.fullmatch(full):
             return full
     raise ProtocolError("Docker sent an image id that is none")
+
+
+def carries(row: Mapping[str, Json], wanted: Sequence[str]) -> bool:
+    """Whether a row of a list has every one of the labels (`key` or `key=value`).
+
+    Docker filters for all that are asked for, Podman's volumes and images for any of them.
+    """
+    found = labels(row)
+    pairs = [label.partition("=") for label in wanted]
+    return all(key in found and (not equals or found[key] == value) for key, equals, value in pairs)
 
 
 def engine_info(version: Mapping[str, Json], info: Mapping[str, Json]) -> EngineInfo:

@@ -37,7 +37,7 @@ from rumpel.daemon.parking import Parking, upload_packs
 from rumpel.daemon.peers import Peers
 from rumpel.daemon.podsync import PodSync
 from rumpel.daemon.repos import RepoSync
-from rumpel.errors import HostUnreachable, RumpelError
+from rumpel.errors import Conflict, HostUnreachable, RumpelError
 from rumpel.model import RepoRef
 from rumpel.resources import resource_text
 from rumpel.tasks.world import Access, ModuleWork, PodAddress, Poured, Setup, SyncReport
@@ -101,7 +101,8 @@ class LinkManager:
         state = self._state(pod, access)
         if access.as_main:
             await self._drop(state)
-            state.pending = await self._host(pod.host).attach(access.container_id)
+            with contextlib.suppress(Conflict):  # Podman does not, of one that is stopped
+                state.pending = await self._host(pod.host).attach(access.container_id)
 
     async def connect(self, pod: PodAddress, access: Access) -> None:
         state = self._state(pod, access)
@@ -291,8 +292,6 @@ class LinkManager:
         for pod_id in list(self._pods):
             await self.close(pod_id)
 
-    # How it works.
-
     def _state(self, pod: PodAddress, access: Access) -> PodSync:
         state = self._pods.get(pod.pod_id)
         if state is None:
@@ -309,7 +308,8 @@ class LinkManager:
 
     async def _open_stream(self, pod: PodAddress, access: Access) -> Stream:
         host = self._host(pod.host)
-        if access.as_main:
+        # Podman shuts the main process's input behind the first who was attached to it.
+        if access.as_main and host.info.kind != "podman":
             return await host.attach(access.container_id)
         return await host.exec_stream(
             access.container_id,

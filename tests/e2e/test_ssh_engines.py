@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from rumpel import names
 from tests.support.engine import MINI_IMAGE, Engine
 from tests.support.far_engine import Dockerd, FarEngine, Podman
 from tests.support.home import Home
@@ -184,3 +185,40 @@ def test_a_far_engine_that_is_stopped_holds_up_nobody(
         far.far.signal(signal.SIGCONT)
     assert project.inside("away", "echo here") == "here"
     project.run("delete", "near", "away", "--force").assert_ok()
+
+
+def test_podman_after_stops_and_a_killed_daemon(
+    rumpel_project: ProjectFactory, podman: FarEngine | None
+) -> None:
+    """Whoever attaches anew finds the main process deaf, or brings an ended container back."""
+    engine, project = needed(podman), rumpel_project()
+    project.run("list", env={"DOCKER_HOST": engine.url}).assert_ok()
+    project.run("create", "a").assert_ok()
+    label = f"{names.LABEL_POD}=a"
+    container = engine.engine.containers(label)[0]["Id"]
+    engine.engine.api.stop(container, timeout=1)
+    project.wait_until(
+        lambda: project.run("list", "--json").data[0]["status"] == "stopped", "list shows it"
+    )
+    assert project.inside("a", "echo here") == "here"
+    project.home.kill_daemon()
+    project.run("list", env={"DOCKER_HOST": engine.url}).assert_ok()
+    oid = project.inside("a", "git commit -q --allow-empty -m late && git rev-parse HEAD")
+    project.wait_for_ref("a", oid)
+    assert [one["Id"] for one in engine.engine.containers(label)] == [container]
+    project.run("delete", "a", "--force").assert_ok()
+
+
+def test_podman_removes_only_what_is_ours(
+    rumpel_project: ProjectFactory, podman: FarEngine | None
+) -> None:
+    """Asked for volumes with two labels, it names those with either: other homes' too."""
+    engine, project = needed(podman), rumpel_project()
+    strange = {names.LABEL_KIND: "git", names.LABEL_HOME: "another"}
+    engine.engine.api.create_volume("rumpel-of-another", labels=strange)
+    project.run("list", env={"DOCKER_HOST": engine.url}).assert_ok()
+    project.run("create", "a").assert_ok()
+    project.run("delete", "a", "--force").assert_ok()
+    kept = [one["Name"] for one in engine.engine.volumes(f"{names.LABEL_HOME}=another")]
+    engine.engine.api.remove_volume("rumpel-of-another")
+    assert kept == ["rumpel-of-another"]
