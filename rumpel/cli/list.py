@@ -28,6 +28,7 @@ DESCRIPTION = (
 EXAMPLES = (
     ("rumpel list", "this repository's pods"),
     ("rumpel list --all", "the pods of all repositories"),
+    ("rumpel list --host ssh://build", "those on one host"),
     ("rumpel list --refresh", "with uncommitted files as they are now"),
     ("rumpel list -q | xargs rumpel stop", "names only, for scripts"),
     ("rumpel list --json", "everything that is known"),

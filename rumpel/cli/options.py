@@ -47,7 +47,7 @@ def add_global(parser: Declared) -> None:
         "--color", choices=COLORS, default="auto", metavar="WHEN", help="auto, always or never"
     )
     group.add_argument(
-        "--host", metavar="HOST", help="where new pods are made: local, ssh://[user@]host[:port]"
+        "--host", metavar="HOST", help="local or ssh://[user@]host[:port]: where new pods are made"
     )
 
 

@@ -33,6 +33,9 @@ async def list_pods(app: App, client: Client) -> dict[str, object]:
         pods = app.pods.of_repo(repo.repo_id)
         if pods:
             app.background.spawn(app.links.repo(pods[0].spec.repo).check(), "published branches")
+    if (wanted := client.request.host) is not None:
+        name = requests.local_host(wanted)
+        pods = [pod for pod in pods if pod.spec.host == name]
     if pods:
         await _reach(app, client, {pod.spec.host for pod in pods})
     await _look(app, client, pods)

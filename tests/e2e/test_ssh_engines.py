@@ -138,6 +138,10 @@ def test_two_engines_at_once(rumpel_project: ProjectFactory, far: Sshd) -> None:
     rows = {row["name"]: row["host"] for row in project.run("list", "--json").data}
     assert rows == {"near": "local", "away": HOST}
     assert "HOST" in project.run("list").stdout
+    for host, name in (("local", "near"), (HOST, "away")):
+        assert project.run("list", "-q", "--host", host).assert_ok().stdout.split() == [name]
+    assert project.run("list", "-q", "--host", "ssh://nobody").assert_ok().stdout == ""
+    project.run("list", "--host", "nobody").assert_error(2, "host")
     commit = "git commit -q --allow-empty -m work && git rev-parse HEAD"
     for name, other in (("near", "away"), ("away", "near")):
         oid = project.inside(name, commit)
