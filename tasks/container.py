@@ -20,7 +20,7 @@ from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import CommandFailed, Conflict, NameTaken, RumpelError
 from rumpel.model import SEAL, ContainerSpec, RepoRef, sealed
 from rumpel.resources import resource_text
-from rumpel.tasks import by_hand, mountpoint
+from rumpel.tasks import by_hand, carried, mountpoint
 from rumpel.tasks.world import Access, PodAddress, World
 
 KIND = "container"
@@ -123,8 +123,8 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         if found is not None and found.status == "paused":
             await host.unpause(container_id)
         else:
-            await ctx.world.links.prepare(address(inputs), access(inputs, container_id))
-            await host.start(container_id)
+            is_new = found is None or found.status == "created"
+            await begin(ctx.world, inputs, container_id, is_new=is_new)
     ctx.fault("started")
     state = await ctx.world.started(inputs.host, container_id)
     if state is None:
@@ -135,6 +135,8 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         state = await _put_back(ctx, inputs, state)
     if found is None or found.status in ("created", "running"):  # not one of old
         await mountpoint.give(host, container_id, inputs.spec, inputs.user)
+        copied = await carried.found(inputs.spec, inputs.pod_id, inputs.host)
+        await carried.settle(host, container_id, copied, inputs.user)
     return Output(
         container_id=container_id,
         started_at=state.started_at,
@@ -143,6 +145,16 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         name=names.own_name(state.name),
         networks=tuple(sorted(state.networks)),
     )
+
+
+async def begin(world: World, inputs: Inputs, container_id: str, *, is_new: bool) -> None:
+    """Start it; what is copied into it comes before."""
+    host = world.host(inputs.host)
+    if is_new:
+        copied = await carried.found(inputs.spec, inputs.pod_id, inputs.host)
+        await carried.fill(host, container_id, copied)
+    await world.links.prepare(address(inputs), access(inputs, container_id))
+    await host.start(container_id)
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:
@@ -316,7 +328,10 @@ async def make(ctx: Context[World], inputs: Inputs, name: str) -> str:
     if host.info.kind == "podman":  # it takes no labels with a mount
         for mount in agents:
             await host.create_volume(mount["Source"], mount["VolumeOptions"]["Labels"])
-    await _volumes(ctx, inputs, [*inputs.spec.volumes, *kept.values()])
+    copied = await carried.found(inputs.spec, inputs.pod_id, inputs.host)
+    carried.instead(body, copied)
+    own = [*kept.values(), *(one.volume for one in copied if one.volume)]
+    await _volumes(ctx, inputs, [*inputs.spec.volumes, *own])
     return await host.create_container(name, body, platform=inputs.spec.platform)
 
 

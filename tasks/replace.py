@@ -253,8 +253,7 @@ def _plainly(ctx: Context[World], seen: carry.Seen | None, error: RumpelError) -
 
 async def _start(ctx: Context[World], inputs: Inputs, new_id: str) -> None:
     world = ctx.world
-    await world.links.prepare(container.address(inputs), container.access(inputs, new_id))
-    await world.host(inputs.host).start(new_id)
+    await container.begin(world, inputs, new_id, is_new=True)
     ctx.fault("started")
     state = await world.started(inputs.host, new_id)
     if state is None:

@@ -27,6 +27,7 @@ from rumpel.errors import Conflict, Interrupted, NotFound, RumpelError, UsageErr
 from rumpel.graphs.create import Work, address, create, image_id, node_id
 from rumpel.graphs.delete import delete
 from rumpel.model import PodSpec
+from rumpel.tasks import carried
 from rumpel.text import count
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ async def _specs(
                 devs[name] = await requests.dev_config(where, client, pod=name, pod_id=ids[name])
                 await requests.consented(app.store, where, client, devs[name], may_ask=False)
             specs.append(await _spec(where, devs[name], name, ids[name], known=known, start=start))
-            _tell_of_mounts(client, specs[-1].host, devs[name])
+            await _tell_of_mounts(client, specs[-1].host, devs[name])
         fresh = [spec for spec in specs if spec.pod not in outcome.pods]
         made = await asyncio.gather(*(app.pods.put(spec) for spec in fresh))
     await app.places.note(where.ref)
@@ -207,10 +208,12 @@ async def _specs(
     return specs
 
 
-def _tell_of_mounts(client: Client, host: str, dev: DevConfig) -> None:
-    """A path means another machine's there."""
-    if host != LOCAL:
-        for path in (effect.value for effect in dev.effects if effect.kind == "bind"):
+async def _tell_of_mounts(client: Client, host: str, dev: DevConfig) -> None:
+    """A folder of this machine is copied there; any other path means that machine's."""
+    for path in (effect.value for effect in dev.effects if effect.kind == "bind"):
+        if await threads.call(carried.is_carried, host, path):
+            client.warn(f"{path} is copied to {host} once: later changes stay where they are made")
+        elif host != LOCAL:
             client.warn(f"{path} is mounted from {host}, not from this machine")
 
 

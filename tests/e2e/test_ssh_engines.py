@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -226,3 +227,61 @@ def test_podman_removes_only_what_is_ours(
     kept = [one["Name"] for one in engine.engine.volumes(f"{names.LABEL_HOME}=another")]
     engine.engine.api.remove_volume("rumpel-of-another")
     assert kept == ["rumpel-of-another"]
+
+
+@one
+def test_bind_mounts_of_this_machine_are_copied_once(
+    rumpel_project: ProjectFactory, far: Sshd, tmp_path: Path
+) -> None:
+    """Into a volume that the pod keeps; a single file comes with each new container."""
+    tools, setting = tmp_path / "tools", tmp_path / "setting"
+    (tools / "bin").mkdir(parents=True)
+    (tools / "bin/tool").write_text("#!/bin/sh\necho tool\n")
+    (tools / "bin/tool").chmod(0o755)
+    (tools / "link").symlink_to("bin/tool")
+    setting.write_text("one")
+    mounts = [f"type=bind,source={tools},target=/opt/tools"]
+    run_args = ["--network=none", "-v", f"{setting}:/etc/setting:ro"]
+    config = {"image": MINI_IMAGE, "remoteUser": "dev", "mounts": mounts, "runArgs": run_args}
+    project = rumpel_project(config=config)
+    project.run("create", "a", "--host", HOST).assert_error(4, str(tools))
+    said = project.run("create", "a", "--host", HOST, "--trust").assert_ok().stderr
+    assert f"{tools} is copied to {HOST} once" in said
+    look = "/opt/tools/link; cat /etc/setting; ls -A /opt/tools; stat -c %U /opt/tools/bin/tool"
+    assert project.inside("a", look).split() == ["tool", "onebin", "link", "dev"]
+    project.inside("a", "echo mine > /opt/tools/mine")
+    (tools / "later").write_text("")
+    setting.write_text("two")
+    project.run("stop", "a").assert_ok()
+    assert project.inside("a", "cat /etc/setting; ls /opt/tools").split() == [
+        *("onebin", "link", "mine")
+    ]
+    project.run("recreate", "a", "--force", "--trust").assert_ok()
+    assert project.inside("a", "cat /etc/setting; ls /opt/tools").split() == [
+        *("twobin", "link", "mine")
+    ]
+    project.run("delete", "a", "--force").assert_ok()
+    assert far.far is not None
+    kept = [one["Labels"][names.LABEL_KIND] for one in far.far.engine.volumes(names.LABEL_HOME)]
+    assert "volume" not in kept
+
+
+@one
+def test_what_cannot_be_copied_is_named(
+    rumpel_project: ProjectFactory, far: Sshd, tmp_path: Path
+) -> None:
+    """And nothing is left of the attempt; once it is mended the next one gets through."""
+    big = tmp_path / "big"
+    big.mkdir()
+    with (big / "hole").open("wb") as file:
+        file.truncate(3 << 30)
+    mounts = [f"type=bind,source={big},target=/opt/big"]
+    config = {"image": MINI_IMAGE, "mounts": mounts, "runArgs": ["--network=none"]}
+    project = rumpel_project(config=config)
+    done = project.run("create", "a", "--host", HOST, "--trust")
+    assert done.code == 4
+    assert f"{big} is too large" in done.stderr
+    (big / "hole").write_text("small")
+    project.run("create", "a", "--host", HOST, "--trust").assert_ok()
+    assert project.inside("a", "cat /opt/big/hole; ls -A /opt/big") == "smallhole"
+    project.run("delete", "a", "--force").assert_ok()
