@@ -160,7 +160,7 @@ def _entries(one: Carried) -> list[Entry]:
                     hint="mount a smaller folder, or leave it out and use rumpel cp",
                 )
             if stat.S_ISLNK(info.st_mode):
-                found.append(Entry(name, link=os.readlink(path)))
+                found.append(Entry(name, link=str(path.readlink())))
             elif stat.S_ISDIR(info.st_mode):
                 found.append(Entry(name))
             elif stat.S_ISREG(info.st_mode):

@@ -225,6 +225,9 @@ class App:
 
     async def _came_alive(self, host: str) -> None:
         await self.take_in(host)
+        own = [pod.spec.repo for pod in self.pods.all() if pod.spec.host == host]
+        for repo in {repo.repo_id: repo for repo in own}.values():
+            self.links.repo(repo).resend()  # what was committed here while it was away
         await prebuilds.sweep(self, host)
         await stand_in.sweep(self.world, host)
         await seeds.sweep(self, host)

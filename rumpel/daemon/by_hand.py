@@ -42,7 +42,9 @@ class ByHandLook:
         for repo in {spec.repo.repo_id: spec.repo for spec in pods}.values():
             await self._look_at_branches(repo)
         for key in {(spec.repo.repo_id, spec.host): spec for spec in pods}.values():
-            if not self._repo(key.repo).push_lock.locked():  # a push takes as long as it takes
+            if (
+                not self._repo(key.repo).push_lock(key.host).locked()
+            ):  # a push takes as long as it takes
                 await self.look_at_seed(key.repo, key.host)
 
     async def look_at_seed(self, repo: RepoRef, host: str) -> str | None:
@@ -60,7 +62,7 @@ class ByHandLook:
         gateway = sync.gateway(host)
         if gateway is None:
             raise RumpelError(f"nobody writes the seed of {repo.basename}")
-        async with sync.push_lock:
+        async with sync.push_lock(host):
             await gateway.host.exec_run(
                 gateway.container_id,
                 ["/bin/sh", "-c", resource_text("seed_mend.sh"), "sh", gateway.path],
@@ -95,7 +97,7 @@ class ByHandLook:
 
     async def _look_at_seed(self, repo: RepoRef, host: str, gateway: Gateway) -> None:
         sync = self._repo(repo)
-        async with sync.push_lock:
+        async with sync.push_lock(host):
             tips = sync.sent(host)
             damage = await _look(gateway, "" if tips is None else _blob(tips, repo.object_format))
         if damage is None:

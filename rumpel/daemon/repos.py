@@ -20,6 +20,7 @@ from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.published import PREFIX, View, in_the_way, owner, view
 from rumpel.adapters.watch import Watcher
 from rumpel.daemon.large_files import GatewayFiles
+from rumpel.daemon.sending import Seat, Sending
 from rumpel.errors import RumpelError
 from rumpel.model import RepoRef
 from rumpel.tasks.world import Tips
@@ -88,7 +89,8 @@ class RepoSync:
         """By container and seed."""
         self._sent: dict[tuple[str, str], Tips] = {}
         self._wanted: dict[tuple[str, str], set[str]] = {}
-        self.push_lock = asyncio.Lock()
+        self._pushing: dict[str, asyncio.Lock] = {}
+        self._sending = Sending(self._send_news)
         self._repo: git.Repo | None = None
         """Opened for publishing: people wait for that."""
         self._carrying = asyncio.Lock()
@@ -255,34 +257,32 @@ class RepoSync:
     async def follow(self) -> None:
         """Send the host's branches to the gateways whenever they change, for ever."""
         common = Path(self.repo.common_dir)
-        git_dir = (
-            await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
-        ).git_dir
+        repo = await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
         watcher = await threads.call(
-            Watcher, roots=[str(common / "refs" / "heads")], flat=[str(common), str(git_dir)]
+            Watcher, roots=[str(common / "refs" / "heads")], flat=[str(common), str(repo.git_dir)]
         )
         try:
-            await self._push_all()
+            self.resend()
             async for _ in watcher.changes(LOOK_EVERY_S):
-                await self._push_all()
+                self.resend()
         finally:
             watcher.close()
+            self._sending.close()
 
-    async def _push_all(self) -> None:
-        if not self._gateways:
-            return
+    def resend(self) -> None:
+        """Look whether the seeds have what is here; also when a host is back."""
+        self._sending.wake(list(self._gateways))
+
+    def push_lock(self, host_name: str) -> asyncio.Lock:
+        return self._pushing.setdefault(host_name, asyncio.Lock())
+
+    async def _send_news(self, seat: Seat) -> None:
         try:
             repo = await threads.call(git.reopen, self.repo.work_tree, self.repo.common_dir)
-            tips = await threads.call(_tips, repo)
+            if self._sent.get(seat) != await threads.call(_tips, repo):
+                await self._push(repo, seat)
         except RumpelError as error:
-            log.warning("repository %s cannot be read: %s", self.repo.work_tree, error.message)
-            return
-        for seat in list(self._gateways):
-            if self._sent.get(seat) != tips:
-                try:
-                    await self._push(repo, seat)
-                except RumpelError as error:
-                    log.warning("branches of %s not sent: %s", self.repo.work_tree, error.message)
+            log.warning("branches of %s not sent: %s", self.repo.work_tree, error.message)
 
     async def _push(
         self, repo: git.Repo, seat: tuple[str, str], wanted: Iterable[str] = ()
@@ -291,7 +291,7 @@ class RepoSync:
 
         What is noted as sent is what was sent: the user may commit at any moment of this.
         """
-        async with self.push_lock:
+        async with self.push_lock(seat[0]):
             gateway = self._gateways.get(seat)
             if gateway is None:
                 return set()

@@ -70,7 +70,8 @@ class Seed:
         return {line.split()[2]: line.split()[0] for line in text.splitlines()}
 
     async def push(self) -> None:
-        await self.sync._push_all()
+        for seat in list(self.sync._gateways):
+            await self.sync._send_news(seat)
 
     async def damage(self) -> str | None:
         return await self.look.look_at_seed(self.ref, "local")
@@ -146,7 +147,7 @@ async def test_a_push_while_a_seed_is_mended_is_not_lost(seed: Seed) -> None:
 
 async def test_a_mend_waits_for_a_push_that_is_under_way(seed: Seed) -> None:
     await seed.push()
-    async with seed.sync.push_lock:
+    async with seed.sync.push_lock("local"):
         mend = asyncio.ensure_future(seed.look.mend_seed(seed.ref, "local"))
         done = await seed.here.exec_run("g", ["/bin/sh", "-c", ":"])
         assert not done.code
@@ -158,7 +159,7 @@ async def test_a_mend_waits_for_a_push_that_is_under_way(seed: Seed) -> None:
 async def test_a_look_at_everything_does_not_wait_for_a_push(seed: Seed) -> None:
     await seed.push()
     pod = cast(PodSpec, type("Pod", (), {"repo": seed.ref, "host": "local"}))
-    async with seed.sync.push_lock, asyncio.timeout(10):
+    async with seed.sync.push_lock("local"), asyncio.timeout(10):
         await seed.look.look([pod])
     (seed.path / "HEAD").unlink()
     await seed.look.look([pod])
