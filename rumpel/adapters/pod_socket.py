@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -120,6 +121,8 @@ class Carrier:
     def __init__(self, stream: Stream, make: Callable[[], Conversation]) -> None:
         self._stream, self._make = stream, make
         self._open: dict[int, _Open] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        """Of connections that the pod has closed: it may open others in their place at once."""
         self._writing = asyncio.Lock()
 
     async def run(self) -> None:
@@ -134,6 +137,7 @@ class Carrier:
         finally:
             await self._stream.close()  # first: nothing is written any more
             tasks = [one.task for one in self._open.values() if one.task is not None]
+            tasks += self._leaving
             for task in tasks:
                 task.cancel()
             if tasks:
@@ -143,20 +147,26 @@ class Carrier:
         known = self._open.get(number)
         if not data:
             if known is not None and known.task is not None:
+                del self._open[number]
+                self._leaving.add(known.task)
+                known.task.add_done_callback(self._leaving.discard)
                 known.task.cancel()
+            if len(self._leaving) >= MAX_OPEN:
+                await asyncio.wait(set(self._leaving))
             return
         if known is None:
             if len(self._open) >= MAX_OPEN:
                 raise Broken("more connections came from the pod than it may have")
             known = self._open[number] = _Open(self._make(), asyncio.Queue(1))
             known.task = asyncio.create_task(self._serve(number, known), name="socket in a pod")
-            known.task.add_done_callback(lambda _: self._ended(number))
+            known.task.add_done_callback(functools.partial(self._ended, number, known))
         # A client that asks on without waiting is read no faster than it is answered, and with
         # it the others of this pod, of which each answer is bounded in time.
         await known.waiting.put(data)
 
-    def _ended(self, number: int) -> None:
-        one = self._open.pop(number)
+    def _ended(self, number: int, one: _Open, _: asyncio.Task[None]) -> None:
+        if self._open.get(number) is one:
+            del self._open[number]
         while not one.waiting.empty():  # who waits to put finds room
             one.waiting.get_nowait()
 
