@@ -15,6 +15,7 @@ from typing import Self
 
 import docker
 
+from tests.support import processes
 from tests.support.engine import Engine
 
 START_LIMIT_S, STOP_LIMIT_S = 30.0, 30.0
@@ -170,6 +171,8 @@ class Podman(FarEngine):
 
     def stop(self) -> None:
         super().stop()
+        # Who watched over an exec stays for five minutes.
+        processes.kill(processes.mentioning(self.folder))
         # It leaves its storage mounted upon itself, which no folder's removal gets through.
         place = self.folder / "root/overlay"
         if place.exists():
