@@ -107,10 +107,13 @@ async def send(app: App, client: Client) -> dict[str, object]:
     pod, where, name = await _session(app, client)
     args = client.request.args
     typed = args["text"].replace("\x1b", "") if args["enter"] else args["text"]
-    async with app.links.agents.alone(pod.pod_id):
+    states = app.links.agents
+    before = states.of(pod.pod_id).get(name)
+    async with states.alone(pod.pod_id):
         await sessions.send(app, where, agents.get(name), typed.encode(), enter=args["enter"])
-    if args["enter"]:  # who waits next waits for the answer
-        app.links.agents.said(address(pod.spec), name, WORKING)
+    # Who waits next waits for the answer; one that is quick may have given it by now.
+    if args["enter"] and states.of(pod.pod_id).get(name) == before:
+        states.said(address(pod.spec), name, WORKING)
     data = {"name": pod.name, "agent": name}
     return {"result": data, "warnings": client.warnings, "exit_code": 0}
 
