@@ -71,6 +71,21 @@ def enter(rumpel: Rumpel, raw: Raw, repo: Path, rounds: int) -> Figure:
     return Figure("enter POD -- true", mine, "ms", base, "docker exec true", 1.4)
 
 
+def completion(rumpel: Rumpel, repo: Path, rounds: int) -> Figure:
+    """Tab after `rumpel enter`, with the script that users load; bash itself is part of it."""
+    script = rumpel.folder / "completions"
+    script.write_text(rumpel.run("completions", "bash", cwd=repo))
+    words = 'COMP_WORDS=(rumpel enter ""); COMP_CWORD=2; _rumpel; [ "${#COMPREPLY[@]}" -gt 0 ]'
+    env = {**rumpel.env, "PATH": f"{Path(sys.executable).parent}:{rumpel.env['PATH']}"}
+    shell = ["bash", "-c", f"source {script}; {words}"]
+    mine, base = pairs(
+        lambda _: subprocess.run(shell, check=True, cwd=repo, env=env),
+        lambda _: subprocess.run([sys.executable, "-c", "pass"], check=True, env=env),
+        rounds,
+    )
+    return Figure("completion of a pod's name", mine, "ms", base, "python -c pass", 4.0)
+
+
 def listing(rumpel: Rumpel, repo: Path, rounds: int, count: int) -> Figure:
     mine, base = pairs(
         lambda _: rumpel.run("list", cwd=repo),
