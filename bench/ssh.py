@@ -102,7 +102,7 @@ def commit(rumpel: Rumpel, raw: Raw, machine: Any, repo: Path, rounds: int) -> F
             branch = roots[name] / "workspaces/ssh/.git/refs/heads" / name
             ref = repo / ".git/refs/remotes/rumpelpod" / name
             while not (ref.exists() and ref.read_text().strip() == oid):
-                time.sleep(0.0005)
+                time.sleep(0.0005)  # what is timed is the file's own time, not when it is seen
             return (ref.stat().st_mtime_ns - branch.stat().st_mtime_ns) / 1e6
 
         return run
@@ -133,7 +133,7 @@ def reconnect(rumpel: Rumpel, machine: Any, repo: Path, rounds: int) -> Figure:
     for _ in range(rounds):
         machine.kill_sessions()
         took.append(timed(lambda: rumpel.run("enter", "away", "--", "true", cwd=repo)))
-        time.sleep(2)
+        time.sleep(2)  # the next round shall not fall into the end of this one's recovery
     return Figure("enter after the session was killed", statistics.median(took), "ms", bar=1000)
 
 

@@ -25,6 +25,7 @@ from tests.support.engine import (
     Engine,
     unavailable,
 )
+from tests.support.far_engine import Dockerd, FarEngine
 from tests.support.home import RUN_ID, Home, sweep
 from tests.support.project import ProjectFactory
 from tests.support.repo import Repo
@@ -164,6 +165,14 @@ def sshd(home: Home, docker_engine: Engine, sshd_image: str) -> Iterator[Sshd]:
     """A machine of its own that leads to this engine, and that `home` may log into."""
     with Sshd(home, docker_engine, sshd_image) as machine:
         yield machine
+
+
+@pytest.fixture(scope="module")
+def dockerd(docker_engine: Engine, mini_image: str) -> Iterator[FarEngine]:
+    """An engine of its own, with the small image."""
+    with Dockerd() as engine:
+        engine.load(docker_engine, mini_image)
+        yield engine
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def _example(source: Side, target: Side) -> str:
 
 
 def _check_stream(stream: object, name: str, options: Options) -> None:
-    if stream is None or ui.is_terminal(stream):  # type: ignore[arg-type]
+    if stream is None or ui.is_terminal(stream):  # type: ignore[arg-type] # text or binary, only asked for a tty
         way = "> file.tar" if name == "stdout" else "< file.tar"
         raise UsageError(f"- is a tar on {name}, which is a terminal", hint=f"rumpel cp … {way}")
     if options.json and name == "stdout":

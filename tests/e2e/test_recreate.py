@@ -22,8 +22,6 @@ NO_NETWORK: dict[str, Any] = {"runArgs": ["--network=none"]}
 BASE: dict[str, Any] = {"image": MINI_IMAGE, **NO_NETWORK}
 FOLDER = "/workspaces/repo"
 FILES: dict[str, Content] = {**WORKED_IN, ".gitignore": "*.log\nignored/\n.env\n"}
-
-
 BUILD = {"dockerfile": "../Dockerfile", "context": ".."}
 
 

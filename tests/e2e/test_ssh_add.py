@@ -229,7 +229,7 @@ def test_the_users_own_agent_signs_with_the_named_key_alone(
     assert second not in project.inside("a", "ssh-add -L")
     assert "BEGIN SSH SIGNATURE" in project.inside("a", SIGN.format(public=first))
     assert project.run("enter", "a", "--", "sh", "-ec", SIGN.format(public=second)).code != 0
-    os.unlink(socket)  # noqa: PTH108
+    Path(socket).unlink()
     assert project.run("enter", "a", "--", "sh", "-ec", SIGN.format(public=first)).code != 0
     assert [use["failure"] for use in uses(project)] == [None, "your ssh agent cannot be reached"]
 

@@ -21,13 +21,6 @@ HOST = "ssh://plain"
 
 
 @pytest.fixture(scope="module")
-def dockerd(docker_engine: Engine, mini_image: str) -> Iterator[FarEngine]:
-    with Dockerd() as engine:
-        engine.load(docker_engine, mini_image)
-        yield engine
-
-
-@pytest.fixture(scope="module")
 def podman(docker_engine: Engine, mini_image: str) -> Iterator[FarEngine | None]:
     if shutil.which("podman") is None:
         yield None

@@ -11,7 +11,7 @@ import pytest
 
 from rumpel import names
 from tests.support.engine import Engine
-from tests.support.far_engine import Dockerd, FarEngine
+from tests.support.far_engine import FarEngine
 from tests.support.home import Home
 from tests.support.project import Project, ProjectFactory
 from tests.support.sshd import Sshd
@@ -22,13 +22,6 @@ SILENT_S = 20.0
 """Longer than it takes to give a silent connection up."""
 PODS = [f"p-{number}" for number in range(1, COUNT + 1)]
 COMMIT = "git commit -q --allow-empty -m x && git rev-parse HEAD"
-
-
-@pytest.fixture(scope="module")
-def dockerd(docker_engine: Engine, mini_image: str) -> Iterator[FarEngine]:
-    with Dockerd() as engine:
-        engine.load(docker_engine, mini_image)
-        yield engine
 
 
 @pytest.fixture
