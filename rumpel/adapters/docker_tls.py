@@ -64,13 +64,15 @@ class TlsWay:
         """Why TLS ended a connection, the last time that it did."""
         self._spare: deque[Line] = deque()
         self._server: asyncio.Server | None = None
+        self._starting = asyncio.Lock()
         self._carried: set[asyncio.Task[None]] = set()
 
     async def ready(self) -> None:
         """Raises HostUnreachable."""
-        if self._server is None:
-            self._path.unlink(missing_ok=True)  # of a daemon that was killed
-            self._server = await asyncio.start_unix_server(self._accept, str(self._path))
+        async with self._starting:
+            if self._server is None:
+                self._path.unlink(missing_ok=True)  # of a daemon that was killed
+                self._server = await asyncio.start_unix_server(self._accept, str(self._path))
         self._spare.append(await self._dial())
         while len(self._spare) > MAX_SPARE:
             self._spare.popleft().writer.close()
