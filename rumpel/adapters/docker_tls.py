@@ -110,8 +110,11 @@ class TlsWay:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = None
         try:
-            while self._spare and (line is None or line.reader.at_eof()):
+            while self._spare and line is None:
                 line = self._spare.pop()
+                if line.reader.at_eof():  # it waited too long
+                    line.writer.close()
+                    line = None
             line = line or await self._dial()
             up = asyncio.ensure_future(_copy_up(reader, line))
             try:
@@ -231,4 +234,6 @@ def _refusal(address: Address, error: Exception) -> HostUnreachable:
             f"cannot read the certificates for Docker at {url} ({origin}): {error.strerror}",
             hint="they are ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH",
         )
+    if isinstance(error, ConnectionResetError | BrokenPipeError):  # there, and then no more
+        return _unknown(address)
     return HostUnreachable(f"cannot reach Docker at {url} ({origin}): {error}", hint="docker info")
