@@ -125,7 +125,9 @@ class TlsWay:
                 self.said = _unknown(self._address)
         except (OSError, HostUnreachable) as error:
             log.info("%s: %s", self._address.url, error)
-            if isinstance(error, ssl.SSLError):
+            if isinstance(error, HostUnreachable):
+                self.said = error
+            elif isinstance(error, ssl.SSLError) or (line is not None and not line.has_spoken):
                 self.said = _refusal(self._address, error)
         finally:
             if line is not None:
