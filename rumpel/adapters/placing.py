@@ -2,7 +2,7 @@
 
 What stands in the way is looked for before anything is moved. Folders that are there already are
 gone into, never through a link, and keep their own modes; whatever else has the same name is
-replaced.
+replaced. But for what git here goes by: a repository that is there stays as it is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 
-from rumpel.adapters.unpack import ROOT
+from rumpel.adapters.unpack import ROOT, is_git
 from rumpel.errors import Conflict
 
 TYPE_CHECKING = False
@@ -31,8 +31,11 @@ class Placing:
         self.metadata, self.keeps_owners = unpacking.metadata, unpacking.keeps_owners
         self.name = name
         self._open: Callable[[int, bytes], int] = self.staging.open_folder
+        self._found = unpacking.found
         self._merged: set[bytes] = set()
         """Folders of the copy that were there already."""
+        self._left: set[bytes] = set()
+        """What of the copy does not go to its place."""
 
     def run(self) -> None:
         """Raises Conflict before anything is changed, OSError in the middle."""
@@ -51,6 +54,8 @@ class Placing:
         mode, is_folder = self._mode(self.staging.target, self.name), ROOT in self.metadata
         if mode is None:
             return False
+        if is_git(self.name):
+            raise Conflict("a git repository is there, and stays as it is: nothing was copied")
         if stat.S_ISDIR(mode) != is_folder:
             raise _in_the_way(self.name, mode)
         return is_folder
@@ -81,6 +86,9 @@ class Placing:
                 mode = self._mode(theirs, name)
                 if mode is None:
                     continue
+                if is_git(name):
+                    self._leave(path + b"/" + name)
+                    continue
                 is_folder = entry.is_dir(follow_symlinks=False)
                 if is_trial and stat.S_ISDIR(mode) != is_folder:
                     raise _in_the_way(self._there(path + b"/" + name), mode)
@@ -88,10 +96,22 @@ class Placing:
                     found.append(path + b"/" + name)
         return found
 
+    def _leave(self, path: bytes) -> None:
+        if path not in self._left:
+            self._left.add(path)
+            self._found.remark("git repositories here stay as they are", self._there(path))
+
+    def _is_left(self, path: bytes) -> bool:
+        parts = path.split(b"/") if self._left else []
+        ends = (count for count, part in enumerate(parts, 1) if is_git(part))
+        return any(b"/".join(parts[:end]) in self._left for end in ends)
+
     def _move(self, ours: int, theirs: int, path: bytes) -> None:
         with os.scandir(ours) as entries:
             names = [(os.fsencode(e.name), e.is_dir(follow_symlinks=False)) for e in entries]
         for name, is_folder in names:
+            if path + b"/" + name in self._left:
+                continue
             if not is_folder or self._mode(theirs, name) is None:
                 os.rename(name, name, src_dir_fd=ours, dst_dir_fd=theirs)
 
@@ -108,7 +128,7 @@ class Placing:
     def _finish(self) -> None:
         """Modes and times of new folders, the deepest first: a mode may lock us out."""
         for path in reversed(self.metadata):
-            if path in self._merged:
+            if path in self._merged or self._is_left(path):
                 continue
             mode, mtime_ns, uid, gid = self.metadata[path]
             fd = self._open(self.staging.target, self._there(path))

@@ -3,6 +3,7 @@
 Nothing a pod sends is believed. All of it is made in a fresh folder that only we can enter, each
 file anew and never through a link; what is not a file, folder or link is left out and told, and so
 is every bit that would give a program somebody's rights. Only the whole is moved into its place.
+Nor may it tell git of this machine what to run: no repository comes to lie in another one.
 """
 
 from __future__ import annotations
@@ -31,6 +32,12 @@ PREFIX = b".rumpel-cp-"
 ROOT = b"0"
 """What the whole is called in its own folder."""
 MAX_ENTRIES = 4_000_000
+MAX_FOLDER_NAMES_BYTES = 256 << 20
+"""They are held in memory to the end; a tar of some megabytes could name a million."""
+MAX_TRIES = 16
+SKIPPED_BYTES = 64 << 10
+IGNORE = b".gitignore"
+GIT = b".git"
 MAX_TOLD = 5
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 RIGHTS = 0o7000
@@ -55,25 +62,46 @@ class Found:
 class Staging:
     """A folder of ours in the folder `target` (a descriptor). Context manager: goes at its end.
 
-    It is locked while it is in use, so that the next one can tell what a killed one left.
+    It is locked while it is in use, so that the next one can tell what a killed one left. git sees
+    nothing of it: somebody may commit all there is in the middle of a copy.
     """
 
     def __init__(self, target: int, open_folder: Callable[[int, bytes], int] | None = None) -> None:
         self.target = target
         self.open_folder = open_folder or beneath.best()
-        self.name = PREFIX + os.urandom(8).hex().encode()
+        self.name = b""
         self.fd = -1
 
     def __enter__(self) -> Staging:
         self._sweep()
-        os.mkdir(self.name, 0o700, dir_fd=self.target)
+        for _ in range(MAX_TRIES):
+            self.name = PREFIX + os.urandom(8).hex().encode()
+            os.mkdir(self.name, 0o700, dir_fd=self.target)
+            try:
+                if self._take():
+                    return self
+            except BaseException:
+                self.__exit__()
+                raise
+            self.__exit__()
+        raise RumpelError("too many copies into one folder begin at once", hint="try again")
+
+    def _take(self) -> bool:
+        """Lock it; False when the sweep of another copy found it before."""
         try:
             self.fd = self.open_folder(self.target, self.name)
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+            there = os.stat(self.name, dir_fd=self.target, follow_symlinks=False)
+        except (FileNotFoundError, BlockingIOError):
+            return False
+        if not os.path.samestat(there, os.fstat(self.fd)):
+            return False
+        ignore = os.open(IGNORE, NEW_FILE, 0o600, dir_fd=self.fd)
+        try:
+            os.write(ignore, b"*\n")
+        finally:
+            os.close(ignore)
+        return True
 
     def __exit__(self, *_: object) -> None:
         try:
@@ -111,10 +139,12 @@ class Unpacking:
         staging: Staging,
         *,
         keeps_owners: bool = False,
+        takes_git: bool = True,
         on_root: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`on_root`: told its kind before anything is made."""
+        """`on_root`: told its kind before anything is made. `takes_git`: repositories, too."""
         self.staging, self.keeps_owners, self._on_root = staging, keeps_owners, on_root
+        self._takes_git, self._names_bytes = takes_git, 0
         self.found = Found()
         self.metadata: dict[bytes, tuple[int, int, int, int]] = {}
         """Folder -> mode, mtime in ns, uid and gid (-1: not told), set when all is in its place."""
@@ -138,6 +168,9 @@ class Unpacking:
 
     def _take(self, entry: Entry, source: Source) -> None:
         path = self._place(entry.path, entry.kind)
+        if not self._takes_git and within_git(path):
+            self._leave(entry, source)
+            return
         try:
             if entry.kind == FILE:
                 self._file(entry, path, source)
@@ -151,6 +184,13 @@ class Unpacking:
                 self.found.remark(f"{tar_entries.SPECIAL[entry.kind]}s are not copied", entry.path)
         except OSError as err:
             raise failed(err, entry.path) from err
+
+    def _leave(self, entry: Entry, source: Source) -> None:
+        if is_git(entry.path.rpartition(b"/")[2]):
+            self.found.remark("git repositories are not copied into another one", entry.path)
+        left = entry.size + -entry.size % tar_entries.BLOCK
+        while left:
+            left -= len(source.exactly(min(left, SKIPPED_BYTES)))
 
     def _place(self, path: bytes, kind: bytes) -> bytes:
         """Where it goes. The first entry is the root, and all others lie in it."""
@@ -212,6 +252,9 @@ class Unpacking:
             if path not in self.metadata:  # then it is a file or a link
                 raise
         else:
+            self._names_bytes += len(path)
+            if self._names_bytes > MAX_FOLDER_NAMES_BYTES:
+                raise BadTar("the tar has more folders than can be remembered")
             self.metadata[path] = (0o755, -1, -1, -1)
 
     def _symlink(self, entry: Entry, path: bytes) -> None:
@@ -283,6 +326,15 @@ class Unpacking:
 def _is_ours(name: str) -> bool:
     number = name.removeprefix(PREFIX.decode())
     return number != name and len(number) == 16 and not set(number) - HEX
+
+
+def is_git(name: bytes) -> bool:
+    """Some file systems know but one case."""
+    return name.lower() == GIT
+
+
+def within_git(path: bytes) -> bool:
+    return GIT in path.lower() and any(map(is_git, path.split(b"/")))
 
 
 def leads_out(path: bytes, link: bytes) -> bool:

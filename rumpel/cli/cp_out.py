@@ -7,7 +7,7 @@ import os
 from rumpel import text, ui
 from rumpel.adapters import tar_entries
 from rumpel.adapters.placing import Placing
-from rumpel.adapters.unpack import Found, Staging, Unpacking
+from rumpel.adapters.unpack import Found, Staging, Unpacking, is_git
 from rumpel.cli import copying
 from rumpel.cli.pod_stream import write_all
 from rumpel.errors import Conflict, NotFound, RumpelError
@@ -43,6 +43,9 @@ class Destination:
             if not os.path.isdir(self.folder):
                 raise NotFound(f"there is no folder {text.safe(self.folder)} here")
         self.is_file = not self.is_folder and os.path.lexists(path)
+        self.in_repository = _is_in_repository(self.folder)
+        if self.in_repository and is_git(os.fsencode(self.name)):
+            raise Conflict(f"{text.safe(self.shown)} would be a git repository in another one")
 
     def open(self) -> int:
         try:
@@ -100,7 +103,12 @@ class _Fetching:
         return copying.summary(self.source, self.target.shown, found)
 
     def _unpack(self, staging: Staging, job: Job) -> Found:
-        unpacking = Unpacking(staging, keeps_owners=self.keeps_owners, on_root=self.target.check)
+        unpacking = Unpacking(
+            staging,
+            keeps_owners=self.keeps_owners,
+            takes_git=not self.target.in_repository,
+            on_root=self.target.check,
+        )
         found = unpacking.run(job.stream)
         job.stream.drain()
         job.finish()
@@ -128,6 +136,16 @@ class _Passing:
                 raise ui.output_failed(err) from err
         job.finish()
         return copying.summary(self.source, "stdout", self)
+
+
+def _is_in_repository(folder: str) -> bool:
+    """Whoever uses git there would run what a repository in it says: its hooks, its settings."""
+    while not os.path.lexists(os.path.join(folder, ".git")):
+        above = os.path.dirname(folder)
+        if above == folder:
+            return False
+        folder = above
+    return True
 
 
 def unwritable(path: str, error: OSError) -> RumpelError:

@@ -44,6 +44,7 @@ stage=$home/.rumpel-cp-$mark-$$
 mkdir -m 700 "$stage" || exit 97
 trap clean EXIT
 trap 'exit 143' HUP INT TERM
+echo '*' >"$stage/.gitignore" || exit 97 # an agent may commit all there is
 root=$stage
 [ "$kind" != stream ] || { root=$stage/0 && mkdir "$root"; } || exit 97
 echo go
