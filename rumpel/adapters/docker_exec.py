@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 
@@ -17,7 +18,9 @@ from rumpel.adapters.docker_http import HttpClient, segment
 from rumpel.adapters.docker_stream import DockerStream
 from rumpel.adapters.docker_wire import Wire
 from rumpel.adapters.stream import STDOUT
-from rumpel.errors import HostUnreachable, NotFound, RumpelError, TimedOut
+from rumpel.errors import HostUnreachable, RumpelError, TimedOut
+
+log = logging.getLogger(__name__)
 
 TOKEN_ENV = "RUMPEL_EXEC"  # noqa: S105 - a name, not a secret
 EXIT_TIMEOUT_S = 10.0
@@ -159,15 +162,14 @@ async def peek(http: HttpClient, exec_id: str) -> int | None:
 async def resize(http: HttpClient, exec_id: str, rows: int, cols: int) -> None:
     """Set a terminal's size; nothing happens when the process is gone."""
     path = f"/exec/{segment(exec_id)}/resize"
-    # An engine answers 500 "no such process" or 409 when it has just ended.
-    with contextlib.suppress(NotFound):
-        try:
-            await http.request("POST", path, query={"h": rows, "w": cols}, what="exec")
-        except HostUnreachable:
-            raise
-        except RumpelError:
-            if await peek(http, exec_id) is None:
-                raise
+    try:
+        await http.request("POST", path, query={"h": rows, "w": cols}, what="exec")
+    except HostUnreachable:
+        raise
+    except RumpelError as error:
+        # Of one that has just ended an engine says 404, 409 or 500 in many words, some time before
+        # it knows the exit code. No session is worth less for the size of its terminal.
+        log.info("resize: %s", error.message)
 
 
 async def run(

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rumpel.adapters import docker_containers
+from rumpel.adapters import docker_containers, docker_exec
 from rumpel.adapters import docker_types as types
 from rumpel.adapters.docker_errors import ProtocolError
 from rumpel.adapters.docker_http import HttpClient
@@ -258,6 +258,25 @@ async def test_one_stuck_container_does_not_take_the_engine_down(
     assert {state.id: bool(state.started_at) for state in states} == {well: True, stuck: False}
     assert again is not None
     assert again.started_at == "before"
+
+
+@pytest.mark.parametrize("status", [404, 409, 500])
+async def test_a_terminal_of_what_has_just_ended_gets_no_size(tmp_path: Path, status: int) -> None:
+    """The engine knows that it is stopped before it tells its exit code."""
+    asked: list[str] = []
+
+    async def engine(request: Request, writer: asyncio.StreamWriter) -> None:
+        asked.append(request.path)
+        said = {"message": "cannot resize a stopped container: unknown"}
+        running = {"Running": True, "ExitCode": None}
+        is_resize = "/resize" in request.path
+        writer.write(json_answer(said, status) if is_resize else json_answer(running))
+
+    async with fake_engine(tmp_path, engine) as url:
+        http = HttpClient(parse_endpoint(url))
+        await docker_exec.resize(http, ID, 24, 80)
+        await http.close()
+    assert len([path for path in asked if "/resize" in path]) == 1
 
 
 def test_podmans_words_are_understood() -> None:
