@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rumpel import ui
-from rumpel.agents import AGENTS
 from rumpel.cli.commands import ALIASES, COMMANDS
 
 TYPE_CHECKING = False
@@ -12,8 +11,9 @@ if TYPE_CHECKING:
     from rumpel.cli.plain import Arguments, Declared
 
 DESCRIPTION = (
-    "Print a script that makes a shell complete commands, options and the names of\n"
-    "pods. It asks a running daemon for the names, and starts none."
+    "Print a script that makes a shell complete commands, options, hosts and the\n"
+    "names of pods. It asks a running daemon for the names, and starts none. The\n"
+    "hosts are those of pods, of docker's contexts and of ~/.ssh/config."
 )
 EXAMPLES = (
     ('eval "$(rumpel completions bash)"', "in ~/.bashrc"),
@@ -21,7 +21,9 @@ EXAMPLES = (
     ("rumpel completions fish | source", "in ~/.config/fish/config.fish"),
 )
 SHELLS = ("bash", "zsh", "fish")
+HOST_NAMES = "hosts"
 PODS, TRASH, BRANCHES, FILES, NOTHING = "@pods", "@trash", "@branches", "@files", ""
+HOSTS = "@hosts"
 EITHER = "@either"
 """`POD:` or a file."""
 """What belongs in a place; anything else are the words themselves."""
@@ -33,9 +35,9 @@ BY_METAVAR = {
     **dict.fromkeys(("POD", "SRC", "NAME[:BRANCH]"), PODS),
     **dict.fromkeys(("FILE", "DIR", "OLD-PATH"), FILES),
     **dict.fromkeys(("STEP", "NODE"), STEPS),
-    "AGENT": " ".join(AGENTS),
     "POD:PORT": f"{PODS}:",
     "REF": BRANCHES,
+    "HOST": HOSTS,
 }
 BY_PLACE = {
     ("undelete", "name"): TRASH,
@@ -47,20 +49,37 @@ BY_PLACE = {
 
 BASH = """\
 _rumpel_offer() {
-    local word=$1 suffix=$2 line=$'\\n' name LC_ALL=C
+    local word=$1 suffix=$2 cut=$4 line=$'\\n' name LC_ALL=C
     while IFS= read -r name; do
-        if [[ -z $name || $name == *[!A-Za-z0-9._/@+-]* ]]; then continue; fi
-        if [[ $name == "$word"* ]]; then COMPREPLY+=("$name$suffix"); fi
+        if [[ -z $name || $name == *[!A-Za-z0-9._/@:+-]* ]]; then continue; fi
+        if [[ $name == "$word"* ]]; then COMPREPLY+=("${name#"$cut"}$suffix"); fi
     done <<<"${3// /$line}"
+}
+_rumpel_runs() {
+    if [ -n "$RUMPEL_SOCKET" ]; then [ -S "$RUMPEL_SOCKET" ]; return; fi
+    [ -S "${XDG_RUNTIME_DIR:-/nonexistent}/rumpel/daemon.sock" ] ||
+        [ -S "${XDG_STATE_HOME:-$HOME/.local/state}/rumpel/run/daemon.sock" ]
 }
 _rumpel() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
-    local verb= options= kind= suffix= place=0 at
+    local verb= options= kind= suffix= cut= place=0 at
+    local line=${COMP_LINE:0:${COMP_POINT:-0}} breaks=${COMP_WORDBREAKS//[!:@]/}
+    local typed=${line##*[[:space:]]} rest
+    rest=${line%%"$typed"} rest=${rest%%"${rest##*[![:space:]]}"}
+    if [[ $rest == *[[:space:]]--host ]]; then
+        before=--host word=$typed
+        if [ -n "$breaks" ]; then cut=${typed%%"${typed##*[$breaks]}"} cut=${cut%%@}; fi
+    fi
     COMPREPLY=()
     for ((at = 1; at < COMP_CWORD; at++)); do
         case ${COMP_WORDS[at]} in
         --) return ;;
-        %(valued)s) ((at++)) ;;
+        %(valued)s)
+            ((at++))
+            while [[ ${COMP_WORDS[at+1]} == [:@]* ]]; do  # bash takes a host apart there
+                ((at++))
+                if [[ ${COMP_WORDS[at]} == [:@] ]]; then ((at++)); fi
+            done ;;
         -*) ;;
         *) if [ -n "$verb" ]; then ((place++)); else verb=${COMP_WORDS[at]}; fi ;;
         esac
@@ -70,11 +89,13 @@ _rumpel() {
 %(cases)s
     esac
     case $word in -*) kind=$options ;; esac
+    case $kind in '' | @files | @either) ;; *) compopt +o default 2>/dev/null ;; esac
     case $kind in
     @files) return ;;
+    @hosts) kind=$(rumpel completions hosts 2>/dev/null) ;;
     @branches) kind=$(git for-each-ref --format='%%(refname:short)' refs/heads 2>/dev/null) ;;
     @*)
-        [ -S "%(socket)s" ] || return
+        _rumpel_runs || return
         case $kind in
         @trash) kind=$(rumpel undelete -q 2>/dev/null) ;;
         *)
@@ -82,21 +103,30 @@ _rumpel() {
             kind=$(rumpel list -q 2>/dev/null) ;;
         esac ;;
     esac
-    _rumpel_offer "$word" "$suffix" "$kind"
+    _rumpel_offer "$word" "$suffix" "$kind" "$cut"
 }
 complete -o default -F _rumpel rumpel
 """
 # Names are never given to `compgen -W`: it expands its words, and `$(id)` is a fine branch name.
 # What a shell could take for more than a word is not offered at all, since bash inserts it
-# unquoted. Files are left to `-o default`, which quotes.
-SOCKET = "${RUMPEL_SOCKET:-${XDG_RUNTIME_DIR:-/nonexistent}/rumpel/daemon.sock}"
+# unquoted. Files are left to `-o default`, which quotes. Of a word with a `:` or `@` in it bash
+# replaces only what is behind the last `:`, or from the last `@` on: the rest is cut off.
 
 
 def add_arguments(parser: Declared) -> None:
-    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
+    parser.add_argument(
+        "shell",
+        choices=(*SHELLS, HOST_NAMES),
+        metavar="SHELL",
+        help=f"{', '.join(SHELLS)}; {HOST_NAMES}: the words for --host, one a line",
+    )
 
 
 def run(args: Arguments, passed: list[str], options: Options) -> int:
+    if args.shell == HOST_NAMES:
+        from rumpel.cli import host_names
+
+        return host_names.show(options)
     made = {"bash": bash, "zsh": zsh, "fish": fish}[args.shell]()
     if options.json:
         data = {"shell": args.shell, "script": made}
@@ -111,6 +141,7 @@ class Command:
     """What may stand where behind a command."""
 
     def __init__(self, verb: str) -> None:
+        from rumpel.agents import AGENTS  # not for the hosts
         from rumpel.cli import grammar
         from rumpel.cli.parser import parser_of
 
@@ -123,7 +154,8 @@ class Command:
         """Behind those places."""
         for action in parser_of(verb, grammar.module_of(verb))._actions:
             choices = " ".join(map(str, action.choices or ()))
-            kind = choices or BY_METAVAR.get(str(action.metavar), NOTHING)
+            by_metavar = {**BY_METAVAR, "AGENT": " ".join(AGENTS)}
+            kind = choices or by_metavar.get(str(action.metavar), NOTHING)
             if action.option_strings:
                 self.flags += action.option_strings
                 if action.nargs is None:
@@ -146,7 +178,6 @@ def bash() -> str:
         "commands": " ".join(COMMANDS),
         "cases": "\n".join(line for command in found for line in _case(command)),
         "valued": " | ".join(sorted(valued - flags)),
-        "socket": SOCKET,
     }
 
 
@@ -169,11 +200,20 @@ def zsh() -> str:
 
 
 FISH = """\
-set -g __rumpel_plain '^[A-Za-z0-9._/@+-]+$'
+set -g __rumpel_plain '^[A-Za-z0-9._/@:+-]+$'
+function __rumpel_runs
+    if test -n "$RUMPEL_SOCKET"
+        test -S "$RUMPEL_SOCKET"; return
+    end
+    set -l state $XDG_STATE_HOME
+    test -n "$state"; or set state $HOME/.local/state
+    test -S "$XDG_RUNTIME_DIR/rumpel/daemon.sock"; or test -S "$state/rumpel/run/daemon.sock"
+end
+function __rumpel_hosts
+    rumpel completions hosts 2>/dev/null | string match -r $__rumpel_plain
+end
 function __rumpel_ask
-    set -l socket $RUMPEL_SOCKET
-    test -n "$socket"; or set socket $XDG_RUNTIME_DIR/rumpel/daemon.sock
-    test -S "$socket"; and rumpel $argv -q 2>/dev/null | string match -r $__rumpel_plain
+    __rumpel_runs; and rumpel $argv -q 2>/dev/null | string match -r $__rumpel_plain
 end
 function __rumpel_branches
     git for-each-ref --format='%(refname:short)' refs/heads 2>/dev/null |
@@ -190,6 +230,7 @@ FISH_KINDS = {
     EITHER: "(__rumpel_ask list | string replace -r '$' ':')",
     TRASH: "(__rumpel_ask undelete)",
     BRANCHES: "(__rumpel_branches)",
+    HOSTS: "(__rumpel_hosts)",
 }
 
 

@@ -6,8 +6,11 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from rumpel.cli import completions
@@ -38,8 +41,6 @@ def test_bash_completes_commands_and_options() -> None:
 
 def test_pods_are_asked_of_a_running_daemon_only(monkeypatch: pytest.MonkeyPatch) -> None:
     assert completed("rumpel", "enter", "a") == []
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="rp-") as folder, socket.socket(socket.AF_UNIX) as sock:
         sock.bind(f"{folder}/s")
         monkeypatch.setenv("RUMPEL_SOCKET", f"{folder}/s")
@@ -207,3 +208,84 @@ def test_no_name_is_run_or_put_on_the_line(
         found = offered(shell, line)
     assert found == [f"{name}{suffix}" for name in OFFERED]
     assert not (hostile / "pwned").exists()
+
+
+SSH_CONFIG = """\
+# Host commented
+Host build "two words" spare
+  HostName 192.0.2.1
+Host *.example.org !web-? web
+Match host other
+Include more/*
+"""
+
+
+@pytest.fixture
+def at_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home with hosts, and nothing in the environment that leads elsewhere."""
+    with tempfile.TemporaryDirectory(prefix="rp-", dir="/tmp") as folder:
+        home = Path(folder)
+        for name in ("RUMPEL_SOCKET", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "DOCKER_CONFIG"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HOME", folder)
+        files = {
+            ".ssh/config": SSH_CONFIG,
+            ".ssh/more/one": "host=included\nInclude more/one\n",
+            ".docker/contexts/meta/a/meta.json": '{"Endpoints":{"docker":{"Host":"ssh://me@far"}}}',
+            ".docker/contexts/meta/b/meta.json": '{"Endpoints":{"docker":{"Host":"tcp://x:1"}}}',
+            ".docker/contexts/meta/c/meta.json": "[",
+        }
+        for path, content in files.items():
+            (home / path).parent.mkdir(parents=True, exist_ok=True)
+            (home / path).write_text(content)
+        yield home
+
+
+def test_hosts_are_those_that_somebody_has_named(
+    at_home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from rumpel.cli import boundary
+
+    assert boundary.run(["completions", "hosts"]) == 0
+    said = capfd.readouterr()
+    names = ["build", "included", "me@far", "spare", "web"]
+    assert said.out.split() == ["local", *(f"ssh://{name}" for name in names)]
+    assert said.err == ""
+    assert not (at_home / ".local/state/rumpel/daemon.pid").exists(), "no daemon was started"
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("create a --host ssh://b", "create a --host ssh://build "),
+        ("create a --host l", "create a --host local "),
+        ("create --host ssh://me@f", "create --host ssh://me@far "),
+        ("create --host ssh:", "create --host ssh:\a//"),
+        ("graph --host ssh://me@far al", "graph --host ssh://me@far alice "),
+        ("graph --host ssh://build alice --why cl", "graph --host ssh://build alice --why clone "),
+        ("enter a", "enter alice "),
+    ],
+)
+def test_bash_on_a_terminal_puts_it_on_the_line(at_home: Path, typed: str, line: str) -> None:
+    """Where bash takes words apart at each `:` and `@`; pods are known by the state's socket."""
+    program = at_home / "bin/rumpel"
+    program.parent.mkdir()
+    hosts = "local ssh://build ssh://me@far ssh://spare"
+    said = f'if [ "$1" = completions ]; then echo "{hosts}"; else echo "alice bob"; fi'
+    program.write_text(f"#!/bin/sh\n({said}) | tr ' ' '\\n'\n")
+    program.chmod(0o755)
+    (at_home / "script").write_text(completions.bash())
+    folder = at_home / ".local/state/rumpel/run"
+    folder.mkdir(parents=True)
+    env = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "TERM": "dumb"}
+    child = pexpect.spawn("bash", ["--norc"], env=env, cwd=folder, encoding="utf-8", timeout=10)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(folder / "daemon.sock"))
+        child.sendline(f"PS1='at> '; source {at_home}/script; echo rea''dy")
+        child.expect_exact("ready\r\n")
+        child.expect_exact("at> ")
+        child.send(f"rumpel {typed}\t")
+        try:
+            child.expect_exact(f"rumpel {line}")
+        finally:
+            child.close(force=True)
