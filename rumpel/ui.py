@@ -179,9 +179,35 @@ def error(problem: dict[str, Any], *, color: bool = False, with_tail: bool = Tru
         err(paint("  | ", "dim", color) + line)
     if problem.get("hint"):
         lead = paint("try:", "bold", color)
-        for line in text.safe_lines(str(problem["hint"])):
-            err(f"{lead} {line}")
-            lead = "    "
+        for whole in text.safe_lines(str(problem["hint"])):
+            for line in hint(whole, columns(sys.stderr), taken=5):
+                err(f"{lead} {line}")
+                lead = "    "
+
+
+def hint(line: str, room: int | None, *, taken: int) -> list[str]:
+    """One line of a hint as lines of a terminal's width, of which `taken` columns are used.
+
+    What is to be typed (all of it, or what stands before three spaces) is never broken: it is
+    copied from there.
+    """
+    if room is None or text.width(line) + taken <= room:
+        return [line]
+    typed, gap, meaning = line.partition("   ")
+    if not gap and not any(mark in line for mark in ("; ", ", ", "(")):
+        return [line]
+    from textwrap import wrap
+
+    indent = "  "
+    parts = wrap(
+        meaning if gap else line,
+        max(room - taken, 20),
+        initial_indent=indent if gap else "",
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [typed, *parts] if gap else parts
 
 
 def tail_lines(problem: dict[str, Any]) -> list[str]:

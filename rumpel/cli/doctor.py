@@ -36,6 +36,8 @@ FIX_LIMIT_S = 300.0
 STYLES = {"ok": "green", "fixed": "green", "warning": "yellow", "problem": "red"}
 RESTARTS = frozenset({"daemon-version", "docker-address"})
 """Codes of what a new daemon puts right."""
+TEXT_AT = 21
+"""Column of what a finding says, behind its state and its name."""
 
 
 def add_arguments(parser: Declared) -> None:
@@ -180,18 +182,34 @@ def fixed(one: Row) -> Row:
     return {**one, "state": "fixed", "hint": None, "fixable": False}
 
 
+def _wrapped(words: str, room: int | None) -> list[str]:
+    """Beside the columns before it, on a terminal; what is no terminal gets one line."""
+    if room is None or text.width(words) + TEXT_AT <= room:
+        return [words]
+    from textwrap import wrap
+
+    return wrap(words, max(room - TEXT_AT, 20), break_long_words=False, break_on_hyphens=False)
+
+
 def render(data: list[Row], options: Options) -> None:
     import sys
 
     color = ui.use_color(options.color, sys.stdout)
+    room = ui.columns(sys.stdout)
     for one in data:
         state = str(one["state"])
         if options.quiet and state == "ok":
             continue
         shown = ui.paint(f"{state:<9}", STYLES.get(state, "dim"), color)
-        ui.out(f"{shown}{one['check']:<12}{text.safe(str(one['text']))}")
-        if one.get("hint"):
-            ui.out(f"{'':21}try: {text.safe(str(one['hint']))}")
+        first, *rest = _wrapped(text.safe(str(one["text"])), room)
+        ui.out(f"{shown}{one['check']:<12}{first}")
+        for line in rest:
+            ui.out(f"{'':{TEXT_AT}}{line}")
+        lead = "try: "
+        for line in ui.hint(text.safe(str(one.get("hint") or "")), room, taken=TEXT_AT + 5):
+            if line:
+                ui.out(f"{'':{TEXT_AT}}{lead}{line}")
+            lead = "     "
     could = sum(bool(one.get("fixable")) for one in data)
     if could and not options.quiet:
         ui.flush_results()

@@ -27,9 +27,9 @@ exit codes
     1  failed
     2  the command line or a configuration file is wrong
     3  not found
-    4  in the way, or refused for safety (unmerged work, name taken, not trusted)
+    4  in the way, or refused for safety (unmerged work, name taken, no trust)
     5  Docker or the host does not answer
-    6  a command of yours failed (build, lifecycle command), or the agent of a run
+    6  a command of yours (build, lifecycle command) or the agent failed
     7  some of several targets failed
    70  a bug in rumpel (a crash file was written)
   124  timed out
@@ -38,7 +38,8 @@ exit codes
 
 ENVIRONMENT = """\
 environment
-  RUMPEL_SOCKET     socket of the daemon (default: $XDG_RUNTIME_DIR/rumpel/daemon.sock)
+  RUMPEL_SOCKET     socket of the daemon (default: rumpel/daemon.sock in
+                    $XDG_RUNTIME_DIR, else rumpel/run/daemon.sock in the state)
   RUMPEL_DEBUG=1    show tracebacks
   DOCKER_HOST, DOCKER_CONTEXT
                     the Docker engine for new pods

@@ -11,7 +11,7 @@ import sys
 import time
 
 from rumpel import text, ui
-from rumpel.cli.progress import ENDED, UNEVENTFUL, Quiet, name_of, sentence
+from rumpel.cli.progress import ENDED, UNEVENTFUL, WORDS, Quiet, name_of, sentence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ REFRESH_S = 0.1
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 MARKS = {"ok": "✓", "cached": "=", "failed": "✗", "upstream-failed": "-", "cancelled": "-"}
 STYLES = {"ok": "green", "failed": "red", "running": "cyan", "blocked": "yellow"}
+COUNTED = ("failed", "cancelled", "upstream-failed", "blocked", "cached")
 ERASE_LINE = "\r\033[K"
 
 
@@ -200,12 +201,12 @@ class Live(Quiet):
 
     def _summary(self) -> str:
         states = [step.state for step in self.steps.values()]
-        done = sum(state in ENDED and state != "cached" for state in states)
-        total = max(self.total, done + states.count("running"))
-        words = f"{done} of {text.count(total, 'step')} done"
-        cached = states.count("cached")
-        elapsed = text.duration(time.monotonic() - self.begun)
-        return words + (f", {cached} cached" if cached else "") + f", {elapsed}"
+        ended = sum(state in ENDED and state != "cached" for state in states)
+        total = max(self.total, ended + states.count("running"))
+        parts = [f"{states.count('ok')} of {text.count(total, 'step')} done"]
+        parts += [f"{states.count(s)} {WORDS[s].lower()}" for s in COUNTED if s in states]
+        parts.append(text.duration(time.monotonic() - self.begun))
+        return ", ".join(parts)
 
     def _spin(self) -> str:
         return SPINNER[int((time.monotonic() - self.begun) / REFRESH_S) % len(SPINNER)]

@@ -146,5 +146,5 @@ def _reason(reason: dict[str, Any]) -> str:
 
 
 def _short(value: object) -> str:
-    shown = text.safe(str(value))
+    shown = "not set" if value is None else text.safe(str(value))
     return shown if len(shown) <= 60 else f"{shown[:59]}…"

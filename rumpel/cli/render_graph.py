@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Edge = Sequence[str]
 
 MAX_VALUE = 60
+NEEDS_COLUMNS = 68
 NARROW = 72
 WORDS = {
     "cached": "up to date",
@@ -198,9 +199,9 @@ def _age(seconds: object) -> str:
 
 
 def value(found: object, limit: int = MAX_VALUE) -> str:
-    """A component of a fingerprint, short: `nothing`, `"a"`, `["--init"]`."""
+    """A component of a fingerprint, short: `not set`, `a`, `["--init"]`."""
     if found is None:
-        return "nothing"
+        return "not set"
     if isinstance(found, str):
         shown = found if found.isprintable() and found.strip() == found and found else repr(found)
     else:
@@ -228,7 +229,8 @@ def why(node: Node, nodes: Sequence[Node], edges: Iterable[Edge], *, now: float)
         lines.append(f"  done by   {text.safe(str(node['by']))}")
     needs = parents(nodes, edges).get(str(node["id"]), [])
     if needs:
-        lines.append(f"  needs     {', '.join(text.safe(need) for need in needs)}")
+        first, *more = _joined([text.safe(need) for need in needs], NEEDS_COLUMNS)
+        lines += [f"  needs     {first}", *(f"            {line}" for line in more)]
     for one in node.get("reasons") or []:
         lines += _because(one)
     if state == "cached" and not node.get("reasons"):
@@ -240,6 +242,17 @@ def why(node: Node, nodes: Sequence[Node], edges: Iterable[Edge], *, now: float)
         tail = (error.get("details") or {}).get("tail") or ""
         joined = tail if isinstance(tail, str) else "\n".join(str(line) for line in tail)
         lines += [f"  | {line}" for line in text.safe_lines(joined)]
+    return lines
+
+
+def _joined(words: Sequence[str], columns: int) -> list[str]:
+    """`a, b,` and `c`: lines of at most so many columns, but for a word that is longer."""
+    lines = [""]
+    for word in (f"{word}," for word in words):
+        if lines[-1] and text.width(lines[-1]) + text.width(word) >= columns:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".lstrip()
+    lines[-1] = lines[-1].removesuffix(",")
     return lines
 
 

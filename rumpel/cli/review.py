@@ -187,11 +187,14 @@ def quoted(path: str) -> str:
 
 
 def _say(data: dict[str, Any], view: dict[str, Any], options: Options, *, with_risks: bool) -> None:
-    ui.err(headline(data, view))
+    for line in ui.prose(headline(data, view)):
+        ui.err(line)
     color = ui.use_color(options.color, sys.stderr)
     for file in data["files"] if with_risks else ():
         if file["risks"]:
-            ui.err(f"{ui.paint('!', 'yellow', color)} {quoted(file['path'])}: {_reasons(file)}")
+            first, *rest = ui.prose(f"{quoted(file['path'])}: {_reasons(file)}", taken=2)
+            for line in (f"{ui.paint('!', 'yellow', color)} {first}", *rest):
+                ui.err(line)
 
 
 def _summary(totals: dict[str, Any]) -> str:

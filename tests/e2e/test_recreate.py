@@ -50,7 +50,7 @@ def test_a_new_container_has_every_byte(rumpel_project: ProjectFactory) -> None:
     configure(project, containerEnv={"COLOUR": "red"})
     told = project.run("recreate", "p", "--plan").assert_ok().stdout
     assert told.startswith("p: would make a new container\n")
-    assert "container: containerEnv.COLOUR None -> red" in told
+    assert "container: containerEnv.COLOUR not set -> red" in told
     assert project.container_id("p") == first
     done = project.run("recreate", "p", "--json").assert_ok().data
     assert done["action"] == "new container"

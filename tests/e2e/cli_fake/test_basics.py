@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rumpel import __version__
 from rumpel.agents import AGENTS
+from rumpel.cli import help
 from rumpel.cli.commands import COMMANDS
 from tests.e2e.cli_fake.conftest import Run, Serve, answers
 from tests.support.home import Home
@@ -18,7 +19,8 @@ def test_help_and_version(run: Run) -> None:
     about = run("help", "agents").assert_ok().stdout
     for agent in AGENTS.values():
         assert all(word in about for word in (f"rumpel {agent.name} ", *agent.signs_in))
-    assert max(map(len, about.splitlines())) <= 80
+    pages = [about, overview.stdout, *(run("help", topic).stdout for topic in help.TOPICS)]
+    assert [line for page in pages for line in page.splitlines() if len(line) > 80] == []
     assert run("--version").assert_ok().stdout == f"rumpel {__version__}\n"
     assert run("--version", "--json").assert_ok().data == {"version": __version__}
 

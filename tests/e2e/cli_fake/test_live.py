@@ -111,6 +111,34 @@ def test_a_hundred_steps_fit_the_screen(serve: Serve, terminal: Open) -> None:
     assert shown.end() == 0
 
 
+def test_what_was_not_done_is_not_counted_as_done(serve: Serve, terminal: Open) -> None:
+    def create(talk: Talk) -> None:
+        for number, state in enumerate(("ok", "failed", "cancelled", "cancelled", "cached")):
+            talk.node(f"n{number}", "running", title=f"Step {number}")
+            talk.node(f"n{number}", state, title=f"Step {number}", elapsed_s=0.1)
+        talk.node("last", "running", title="Rolling back")
+        time.sleep(2)  # long enough to be looked at on a busy machine
+        talk.result([ROW])
+
+    serve(create=create)
+    shown = terminal("create", "a")
+    shown.wait_for("1 of 5 steps done, 1 failed, 2 cancelled, 1 cached")
+    assert shown.end() == 0
+
+
+def test_long_words_stay_on_the_screen(serve: Serve, terminal: Open) -> None:
+    why = f"pod 'a' has {'many ' * 20}files"
+    hint = "rumpel delete --force a   deletes it all the same (rumpel undelete gets it back)"
+    serve(create=lambda talk: talk.fail(CommandFailed(why, hint=hint)))
+    shown = terminal("create", "a")
+    assert shown.end() == 6
+    assert shown.screen.splitlines()[-3:] == [
+        "  many many many many many many many many files",
+        "try: rumpel delete --force a",
+        "       deletes it all the same (rumpel undelete gets it back)",
+    ]
+
+
 def test_no_color_and_dumb_terminals(serve: Serve, terminal: Open) -> None:
     error = CommandFailed("build failed", details={"tail": "line"})
     serve(create=lambda talk: talk.fail(error))

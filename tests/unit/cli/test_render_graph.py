@@ -58,7 +58,7 @@ def test_a_need_that_stands_above_anyway_is_not_repeated() -> None:
 
 
 def test_values_are_short_and_safe() -> None:
-    assert render_graph.value(None) == "nothing"
+    assert render_graph.value(None) == "not set"
     assert render_graph.value("") == "''"
     assert render_graph.value(["a\x1b"]) == '["a\\u001b"]'
     assert len(render_graph.value("x" * 500)) == render_graph.MAX_VALUE
@@ -75,3 +75,13 @@ def test_reasons_read_as_phrases() -> None:
     assert phrase({"kind": "upstream", "subject": step}) == "depends on onCreateCommand"
     assert phrase({"kind": "upstream", "subject": "it runs for another request"}).startswith("it")
     assert phrase({"kind": "something-new"}) == "no reason given"
+
+
+def test_many_needs_are_more_than_one_line() -> None:
+    nodes = [{"id": f"container/local/d0a6cdb192b3/{name}"} for name in "abc"] + [{"id": "n"}]
+    edges = [[str(node["id"]), "n"] for node in nodes[:3]]
+    lines = render_graph.why(nodes[-1], nodes, edges, now=0.0)
+    at = next(number for number, line in enumerate(lines) if line.startswith("  needs "))
+    assert all(len(line) <= 80 for line in lines)
+    words = {word.strip(",") for line in lines[at : at + 3] for word in line.split()}
+    assert words == {"needs", *(node["id"] for node in nodes[:3])}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rumpel import text
+from rumpel import text, ui
 
 
 @pytest.mark.parametrize(
@@ -145,3 +145,20 @@ def test_counts_and_listings() -> None:
 )
 def test_sizes(count: int, shown: str) -> None:
     assert text.size(count) == shown
+
+
+def test_of_a_hint_only_words_are_wrapped() -> None:
+    def shown(hint: str) -> list[str]:
+        assert ui.hint(hint, None, taken=5) == [hint], "whole where there is no terminal"
+        return ui.hint(hint, 25, taken=5)
+
+    assert shown("rumpel list") == ["rumpel list"]
+    typed = "ssh-keygen -f known_hosts -R build"
+    assert shown(typed) == [typed]
+    assert shown(f"{typed}   forgets the key of that host") == [
+        typed,
+        "  forgets the key of",
+        "  that host",
+    ]
+    words = "set A, or B; or lend your own: x, y"
+    assert shown(words) == ["set A, or B; or lend", "  your own: x, y"]
