@@ -45,7 +45,8 @@ class Destination:
         self.is_file = not self.is_folder and os.path.lexists(path)
         self.in_repository = _is_in_repository(self.folder)
         if self.in_repository and is_git(os.fsencode(self.name)):
-            raise Conflict(f"{text.safe(self.shown)} would be a git repository in another one")
+            shown = text.safe(self.shown)
+            raise Conflict(f"{shown}: no git repository is copied over one, or into another one")
 
     def open(self) -> int:
         try:

@@ -281,11 +281,11 @@ def test_a_pod_that_lies(rumpel_project: ProjectFactory, dev_image: str, home_fo
     assert done.code == 1, done
     assert "more than it should" in done.stderr
     project.exec("a", "mv", "/bin/tar", "/bin/real", user="root")
-    for words in (["a:.git", str(home_folder / "to")], [str(home_folder / "lies"), "a:"]):
+    for words in (["a:.devcontainer", str(home_folder / "to")], [str(home_folder / "lies"), "a:"]):
         without = project.run("cp", *words)
         assert (without.code, "has no tar" in without.stderr) == (1, True)
     found = {str(path.relative_to(home_folder)) for path in home_folder.rglob("*")}
-    assert found == {"canary", "lies", "to", "to/.git"}
+    assert found == {"canary", "lies", "to", "to/.devcontainer"}
     assert (home_folder / "canary").read_text() == "alive"
 
 
@@ -295,7 +295,7 @@ def with_tar(project: Project, script: str, to: Path) -> Outcome:
     put = f"mv /bin/tar /bin/real; printf '%s' '{fake}' >/bin/tar; chmod 755 /bin/tar"
     project.exec("a", "sh", "-c", put, user="root")
     try:
-        return project.run("cp", "a:.git", str(to), timeout=30)
+        return project.run("cp", "a:.devcontainer", str(to), timeout=30)
     finally:
         project.exec("a", "sh", "-c", "mv /bin/real /bin/tar", user="root")
 
