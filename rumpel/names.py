@@ -20,6 +20,8 @@ LABEL_POD_ID = "rumpel.pod-id"
 LABEL_NONCE = "rumpel.nonce"
 LABEL_NODE = "rumpel.node"
 
+POD = "pod"
+"""LABEL_KIND of a pod's container."""
 SEED_PATH = "/rumpel/host.git"
 """Where the read-only repository behind the remote `host` is mounted in a pod."""
 AGENTS_PATH = "/rumpel/agents"

@@ -150,7 +150,7 @@ async def states(http: HttpClient, labels: Sequence[str]) -> list[types.Containe
     rows = await _rows(http, {"label": list(labels)})
     found = [row for row in rows if types.carries(row, labels)]
     states = await asyncio.gather(*(look(http, types.container_id(row.get("Id"))) for row in found))
-    return [state for state in states if state is not None]
+    return [state for state in states if state is not None and types.has(state.labels, labels)]
 
 
 async def look(

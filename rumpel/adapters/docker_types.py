@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast, get_args
 
+from rumpel import names
 from rumpel.adapters.docker_errors import ProtocolError
 
 Json: TypeAlias = Any
@@ -201,9 +202,26 @@ def carries(row: Mapping[str, Json], wanted: Sequence[str]) -> bool:
 
     Docker filters for all that are asked for, Podman's volumes and images for any of them.
     """
-    found = labels(row)
+    return has(labels(row), wanted)
+
+
+def has(found: Mapping[str, str], wanted: Sequence[str]) -> bool:
+    """The same of labels."""
     pairs = [label.partition("=") for label in wanted]
     return all(key in found and (not equals or found[key] == value) for key, equals, value in pairs)
+
+
+def own_labels(
+    config: Mapping[str, Json], mounts: Sequence[Mapping[str, Json]]
+) -> Mapping[str, str]:
+    """None for a copy of a pod: `docker commit` hands its labels on, and not what is mounted.
+
+    It is whose made it: by its labels alone it would be stopped and removed as the pod.
+    """
+    found = labels(config)
+    is_pod = found.get(names.LABEL_KIND) == names.POD
+    has_repository = any(mount.get("Destination") == names.SEED_PATH for mount in mounts)
+    return {} if is_pod and not has_repository else found
 
 
 def engine_info(version: Mapping[str, Json], info: Mapping[str, Json]) -> EngineInfo:
@@ -246,12 +264,12 @@ def image_info(data: Json) -> ImageInfo:
 def container_detail(data: Json) -> ContainerDetail:
     top = mapping(data, "a container")
     state, config = table(top, "State"), table(top, "Config")
-    started_at = text(state, "StartedAt", 64)
+    started_at, mounts = text(state, "StartedAt", 64), rows(top.get("Mounts"), "Mounts")
     return ContainerDetail(
         state=ContainerState(
             id=container_id(top.get("Id")),
             name=text(top, "Name", 512).removeprefix("/"),
-            labels=labels(config),
+            labels=own_labels(config, mounts),
             status=status(state.get("Status")),
             image_id=image_id(top.get("Image")),
             started_at="" if started_at == _NEVER else started_at,
@@ -262,7 +280,7 @@ def container_detail(data: Json) -> ContainerDetail:
         finished_at=text(state, "FinishedAt", 64),
         error=text(state, "Error", 65_536),
         pid=number(state, "Pid"),
-        mounts=tuple(rows(top.get("Mounts"), "Mounts")),
+        mounts=tuple(mounts),
         config=config,
         host_config=table(top, "HostConfig"),
     )
@@ -271,10 +289,10 @@ def container_detail(data: Json) -> ContainerDetail:
 def listed_state(data: Json, started_at: str) -> ContainerState:
     """The same from a list answer, which knows everything but when it was started."""
     row = mapping(data, "a container")
-    names = texts(row, "Names")
+    called = texts(row, "Names")
     return ContainerState(
         id=container_id(row.get("Id")),
-        name=names[0].removeprefix("/") if names else "",
+        name=called[0].removeprefix("/") if called else "",
         labels=labels(row),
         status=status(row.get("State")),
         image_id=image_id(row.get("ImageID")),

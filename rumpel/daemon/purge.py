@@ -1,4 +1,8 @@
-"""`purge`, for `system-uninstall --purge`: all pods, the trash, and every object with our label."""
+"""`purge`, for `system-uninstall --purge`: all pods, the trash, and every object of ours.
+
+What somebody made of such a one by hand (a container of an image of ours, an image of a pod, a
+name of theirs for one) has our label, too, and stays.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from rumpel import config as settings_module
-from rumpel import names
-from rumpel.adapters import git, git_trash, threads
+from rumpel import names, text
+from rumpel.adapters import docker_images, git, git_trash, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.daemon import gc, stop, trash
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
+from rumpel.daemon.garbage import IMAGE_KINDS, OWN_NAMES
 from rumpel.daemon.pods import Pod, repo_ref
 from rumpel.daemon.requests import Target
-from rumpel.errors import HostUnreachable, Partial, RumpelError
+from rumpel.errors import Conflict, HostUnreachable, Partial, RumpelError
 from rumpel.model import RepoRef
 
 KINDS = ("containers", "volumes", "images")
@@ -24,6 +29,8 @@ async def run(app: App, client: Client) -> dict[str, object]:
     """What goes, or with `dry_run` would. Nothing but pods goes while one of them is refused."""
     force = bool(client.request.args["force"])
     hosts = await _reached(app, client, force=force)
+    if not force:
+        await _look_for_strange(app, hosts)
     found = [entry async for entry in _trash(app)]
     data: dict[str, Any] = {
         "pods": [{"name": pod.name, "repo": pod.spec.repo.work_tree} for pod in app.pods.all()],
@@ -38,7 +45,8 @@ async def run(app: App, client: Client) -> dict[str, object]:
         async for repo, entries in _trash(app):
             await git_trash.expire(repo, entries)
         for host in hosts:
-            await _remove(app, host)
+            if left := await _remove(app, host):
+                client.warn(f"still there, something else stands on it: {text.listing(left)}")
     return {"result": data, "warnings": client.warnings, "exit_code": 0}
 
 
@@ -98,29 +106,68 @@ async def _trash(app: App) -> Any:
                 continue
 
 
-async def _objects(app: App, host: DockerHost) -> tuple[list[str], list[str], list[str]]:
+async def _look_for_strange(app: App, hosts: list[DockerHost]) -> None:
+    """Raises Conflict: what is in a pod that nobody knows was not looked at."""
     label = f"{names.LABEL_HOME}={app.home_id}"
+    for host in hosts:
+        found = await host.containers([label, f"{names.LABEL_KIND}={names.POD}"])
+        known = {pod.pod_id for pod in app.pods.all()}
+        strange = [one.name for one in found if one.labels.get(names.LABEL_POD_ID) not in known]
+        if strange:
+            raise Conflict(
+                f"there may be work in {text.listing(strange)}, which is in no list of pods",
+                hint="rumpel system-uninstall --purge --force",
+            )
+
+
+async def _objects(app: App, host: DockerHost) -> tuple[list[str], list[str], dict[str, list[str]]]:
+    """Ids of containers, names of volumes; ids of images with their names."""
+    label = f"{names.LABEL_HOME}={app.home_id}"
+    containers = await host.containers([label, names.LABEL_NONCE])
     return (
-        [state.id for state in await host.containers(label)],
+        [state.id for state in containers],
         [volume.name for volume in await host.volumes(label)],
-        list(await host.images(label)),
+        await _images(host, label),
     )
 
 
-async def _remove(app: App, host: DockerHost) -> None:
-    """Images last, and those that another one stands on after it."""
+async def _images(host: DockerHost, label: str) -> dict[str, list[str]]:
+    """As garbage.is_own has it."""
+    found, of_kinds = await host.images(label), set(await host.images([label, names.LABEL_KIND]))
+    for kind in filter(None, IMAGE_KINDS):
+        of_kinds -= set(await host.images([label, f"{names.LABEL_KIND}={kind}"]))
+    named = {
+        image_id: [tag for tag in tags if tag != "<none>:<none>"]
+        for image_id, tags in found.items()
+        if image_id not in of_kinds
+    }
+    return {
+        image_id: tags
+        for image_id, tags in named.items()
+        if all(tag.startswith(OWN_NAMES) for tag in tags)
+    }
+
+
+async def _remove(app: App, host: DockerHost) -> list[str]:
+    """Images last, and those that another one stands on after it; what somebody else holds."""
     containers, volumes, images = await _objects(app, host)
     for container in containers:
         await host.remove(container, force=True, volumes=True)
+    held = []
     for volume in volumes:
-        await host.remove_volume(volume)
+        try:
+            await host.remove_volume(volume)
+        except Conflict:
+            held.append(f"volume {volume}")
     while images:
-        for image in images:
-            try:
-                await host.remove_image(image, force=True)
-            except RumpelError:  # it is stood upon by one that goes after it
-                continue
+        for image_id, tags in images.items():
+            for ref in tags or [image_id]:
+                try:
+                    await docker_images.remove(host.http, ref, force=False)
+                except RumpelError:  # something stands on it, perhaps one that goes after it
+                    continue
         left = (await _objects(app, host))[2]
         if len(left) >= len(images):
-            raise Partial(f"{len(left)} images are still there: something else uses them")
+            break
         images = left
+    return [*held, *(f"image {tags[0] if tags else image}" for image, tags in images.items())]

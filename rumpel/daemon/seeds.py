@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from rumpel import names
 from rumpel.daemon import prebuilds
 from rumpel.engine import faults
+from rumpel.errors import Conflict
 from rumpel.tasks import seed
 
 if TYPE_CHECKING:
     from rumpel.daemon.app import App
     from rumpel.model import RepoRef
+
+log = logging.getLogger(__name__)
 
 
 def record_id(repo_id: str, host: str) -> str:
@@ -33,7 +37,12 @@ async def release(app: App, repo: RepoRef, host: str) -> None:
             return
         await app.links.unseeded(repo, host)
         await prebuilds.sweep(app, host)  # a builder that a kill has left holds the volume
-        await _remove(app, repo.repo_id, host)
+        try:
+            await _remove(app, repo.repo_id, host)
+        except (
+            Conflict
+        ) as error:  # a container that is in no list: the pods are deleted all the same
+            log.warning("the seed of %s stays: %s", repo.work_tree, error.message)
 
 
 async def sweep(app: App, host: str) -> None:

@@ -167,7 +167,10 @@ def test_a_pod_nobody_has_in_the_list(rumpel_project: ProjectFactory) -> None:
     project.run("create", "a").assert_ok()
     state = project.docker.inspect(project.container_id("a"))
     owned = {**state["Config"]["Labels"], names.LABEL_POD: "b", names.LABEL_POD_ID: "0" * 16}
-    made = project.docker.api.create_container(MINI_IMAGE, ["sleep", "60"], labels=owned)
+    api = project.docker.api
+    (seed,) = [one for one in state["Mounts"] if one["Destination"] == names.SEED_PATH]
+    mounted = api.create_host_config(binds={seed["Name"]: {"bind": seed["Destination"]}})
+    made = api.create_container(MINI_IMAGE, ["sleep", "60"], labels=owned, host_config=mounted)
     try:
         project.wait_until(lambda: "left-pods" in codes(rows(project)), "it is found")
     finally:
