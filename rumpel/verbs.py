@@ -119,7 +119,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
     "merge": {"name": (STR, ""), "branch": (STR, None)},
     "stop": {"names": (NAMES, ()), "all": (BOOL, False)},
     "delete": {"names": (NAMES, ()), "force": (BOOL, False)},
-    "prune": {"names": (NAMES, ()), "dry_run": (BOOL, False)},
+    "prune": {"ids": (NAMES, ()), "all": (BOOL, False), "dry_run": (BOOL, False)},
     "review": {
         "name": (STR, ""),
         "branch": (STR, None),

@@ -66,28 +66,33 @@ async def target(client: Client) -> Target:
     return await threads.call(_target, client)
 
 
-async def lenient(client: Client) -> Target:
+async def lenient(client: Client, repo: git.Repo | None = None) -> Target:
     """For what saves, shows or removes pods that are there: wrong settings are told, not used.
 
     An agent's commit can bring them in: they must not come between a user and the work.
+    `repo`: another one than that of the request's folder.
     """
-    found, problems = await judged(client)
+    found, problems = await judged(client, repo)
     for problem in problems:
         client.warn(f"{problem.message} (not used now)")
     return found
 
 
-async def judged(client: Client) -> tuple[Target, list[ConfigError]]:
+async def judged(
+    client: Client, repo: git.Repo | None = None
+) -> tuple[Target, list[ConfigError]]:
     """And what is wrong with the settings."""
     problems: list[ConfigError] = []
-    return await threads.call(_target, client, problems.append), problems
+    return await threads.call(_target, client, problems.append, repo), problems
 
 
-def _target(client: Client, on_problem: OnProblem | None = None) -> Target:
+def _target(
+    client: Client, on_problem: OnProblem | None = None, repo: git.Repo | None = None
+) -> Target:
     env, host, args = client.request.env, client.request.host, client.request.args
     asked = {key: args[key] for key in ASKED if args.get(key) is not None}
     flags = {key: value for key, value in asked.items() if value != settings_module.DEFAULT}
-    repo = git.discover(client.request.cwd)
+    repo = git.discover(client.request.cwd) if repo is None else repo
     ref = client.places.known(pods_module.repo_ref(repo))
     found = settings_module.resolve(
         flags={**flags, **({"host": host} if host else {})},

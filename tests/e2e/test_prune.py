@@ -5,6 +5,7 @@ from __future__ import annotations
 import pexpect
 import pytest
 
+from tests.support.home import Home
 from tests.support.project import Project, ProjectFactory
 from tests.support.sshd import Sshd
 
@@ -55,6 +56,47 @@ def test_who_is_asked_may_say_no(rumpel_project: ProjectFactory) -> None:
     child.send(b"y\r")
     child.expect(pexpect.EOF)
     assert names(project) == ["busy", "clean", "work"]
+
+
+def test_all_repositories_at_once(rumpel_project: ProjectFactory, home: Home) -> None:
+    """Of the same names, and from a folder that is in none of them."""
+    one, two = rumpel_project(), rumpel_project(name="two")
+    three(one)
+    three(two)
+    assert one.run("prune", "-n").assert_ok().stdout == "clean\nwork\n"
+    elsewhere = str(home.path)
+    shown = one.run("-C", elsewhere, "prune", "--all", "-n").assert_ok().stdout.splitlines()
+    roots = sorted(str(project.root) for project in (one, two))
+    assert shown == [f"{name} of {root}" for root in roots for name in ("clean", "work")]
+    one.run("prune", "--all").assert_error(2, "4 pods", "rumpel prune --all --force")
+    child = one.spawn("prune", "--all")
+    child.expect_exact(f"4 stopped pods:\r\n  {shown[0]}".encode())
+    child.expect_exact(b"[y/N] ")
+    two.run("enter", "clean", "--", "true").assert_ok()  # another of that name was agreed to
+    child.send(b"y\r")
+    child.expect_exact(f"kept: pod 'work' has 1 uncommitted file (in {roots[0]})".encode())
+    child.expect_exact(f"rumpel -C {one.root} undelete clean".encode())
+    child.expect(pexpect.EOF)
+    assert names(one) == ["busy", "work"]
+    assert names(two) == ["busy", "clean", "work"]
+    rows = one.run("prune", "-a", "-f", "--json").assert_ok().data
+    assert {(row["name"], row["repo"], row["status"]) for row in rows} == {
+        ("work", root, "kept") for root in roots
+    }
+
+
+def test_a_repository_that_is_gone_keeps_nobody(rumpel_project: ProjectFactory) -> None:
+    one, two = rumpel_project(), rumpel_project(name="two")
+    for project in (one, two):
+        project.run("create", "clean").assert_ok()
+        project.run("stop", "clean").assert_ok()
+    aside = two.root.with_name("aside")
+    two.root.rename(aside)
+    done = one.run("prune", "--all", "--force").assert_ok()
+    assert done.stdout == f"clean of {one.root}\n"
+    assert f"not looked at: clean of {two.root}" in done.stderr.replace("\n  ", " ")
+    aside.rename(two.root)
+    assert names(two) == ["clean"]
 
 
 @pytest.mark.slow
