@@ -245,7 +245,7 @@ async def attach(http: HttpClient, container: str, *, is_tty: bool) -> DockerStr
     path = f"/containers/{segment(container)}/attach"
     query: Query = {"stream": True, "stdin": True, "stdout": True, "stderr": True}
     wire, head = await http.take_over(path, query=query, what=_named(container))
-    return DockerStream(wire, head, is_tty=is_tty, name=_named(container))
+    return DockerStream(wire, head, is_tty=is_tty, name=_named(container), url=http.endpoint.url)
 
 
 async def create_volume(

@@ -24,9 +24,23 @@ class ProtocolError(HostUnreachable):
     code = "docker-protocol"
 
 
+def cut(what: str, url: str, err: OSError) -> HostUnreachable:
+    """The error for the stream of `what`, as of a process, that was ended in the middle."""
+    return HostUnreachable(
+        f"Docker at {url} closed the stream of {what}",
+        hint=_look(url),
+        details={"url": url, "cause": f"{type(err).__name__}: {err}"},
+    )
+
+
+def _look(url: str) -> str:
+    """How to see by hand whether it answers."""
+    return f"{ssh_name.parse(url).command} docker info" if ssh_name.is_ssh(url) else "docker info"
+
+
 def unreachable(url: str, err: BaseException, timeout_s: float) -> HostUnreachable:
     """The error for a connection that failed, was cut, or stayed silent for `timeout_s`."""
-    look = f"{ssh_name.parse(url).command} docker info" if ssh_name.is_ssh(url) else "docker info"
+    look = _look(url)
     details = {"url": url, "cause": f"{type(err).__name__}: {err}"}
     if isinstance(err, TimeoutError):
         message = f"Docker at {url} did not answer within {timeout_s:g} s"

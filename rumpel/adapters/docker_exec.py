@@ -83,11 +83,11 @@ async def open_stream(
 async def _start(
     http: HttpClient, exec_id: str, program: str, container: str, *, tty: bool = False
 ) -> DockerStream:
+    what = f"{program} in container {container[:12]}"
+
     async def start() -> tuple[Wire, bytes]:
         return await http.take_over(
-            f"/exec/{exec_id}/start",
-            body={"Detach": False, "Tty": tty},
-            what=f"{program} in container {container[:12]}",
+            f"/exec/{exec_id}/start", body={"Detach": False, "Tty": tty}, what=what
         )
 
     try:
@@ -98,7 +98,8 @@ async def _start(
         if http.endpoint.ready is None or await _has_begun(http, exec_id):
             raise
         wire, head = await start()
-    return DockerStream(wire, head, is_tty=tty, name=program, exec_id=exec_id)
+    url = http.endpoint.url
+    return DockerStream(wire, head, is_tty=tty, name=what, url=url, exec_id=exec_id)
 
 
 async def _has_begun(http: HttpClient, exec_id: str) -> bool:

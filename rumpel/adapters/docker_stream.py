@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
-from rumpel.adapters.docker_errors import ProtocolError, unreachable
+from rumpel.adapters.docker_errors import ProtocolError, cut
 from rumpel.adapters.docker_wire import Wire
 from rumpel.adapters.stream import STDOUT
 
@@ -36,18 +36,20 @@ class DockerStream:
         "exec_id",
         "is_tty",
         "name",
+        "url",
     )
 
     def __init__(
-        self, wire: Wire, head: bytes, *, is_tty: bool, name: str, exec_id: str = ""
+        self, wire: Wire, head: bytes, *, is_tty: bool, name: str, url: str, exec_id: str = ""
     ) -> None:
+        """`name`: whose stream it is, for people; `url`: of the engine."""
         self._wire = wire
         self._buffer = head
         self._pos = 0
         self._kind = STDOUT
         self._left = 0
         self.is_tty = is_tty
-        self.name = name
+        self.name, self.url = name, url
         self.exec_id = exec_id
         """For the exit code and resize; empty for an attach."""
         self.bytes_read = 0
@@ -81,7 +83,7 @@ class DockerStream:
         try:
             await self._wire.send_all(data)
         except OSError as err:
-            raise unreachable(self.name, err, 0) from err
+            raise cut(self.name, self.url, err) from err
 
     async def write_eof(self) -> None:
         """End of stdin; the output can still be read."""
@@ -110,7 +112,7 @@ class DockerStream:
         try:
             data = await self._wire.recv()
         except OSError as err:
-            raise unreachable(self.name, err, 0) from err
+            raise cut(self.name, self.url, err) from err
         self._buffer = self._buffer[self._pos :] + data
         self._pos = 0
         return bool(data)

@@ -112,6 +112,7 @@ CLAUDE = Agent(
     headless=Headless(
         argv=_headless_argv,
         events=claude_events.events,
+        conversations="projects/*/*.jsonl",
         limits=frozenset({"turns", "dollars"}),
     ),
 )

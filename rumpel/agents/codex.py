@@ -188,5 +188,9 @@ CODEX = Agent(
     reads=(CONFIG,),
     argv=_argv,
     stored=CODEX_STORED,
-    headless=Headless(argv=_headless_argv, events=codex_events.events),
+    headless=Headless(
+        argv=_headless_argv,
+        events=codex_events.events,
+        conversations="sessions/*/*/*/*.jsonl",
+    ),
 )

@@ -97,5 +97,9 @@ GEMINI = Agent(
     reads=(SETTINGS,),
     argv=_argv,
     enter_after_s=0.3,  # it takes 0.03, and not always comes to read at once
-    headless=Headless(argv=_headless_argv, events=gemini_events.events),
+    headless=Headless(
+        argv=_headless_argv,
+        events=gemini_events.events,
+        conversations=".gemini/tmp/*/chats/*",
+    ),
 )

@@ -84,6 +84,7 @@ GROK = Agent(
     headless=Headless(
         argv=_headless_argv,
         events=grok_events.events,
+        conversations="sessions/*/*/chat_history.jsonl",
         limits=frozenset({"turns"}),
         env={"GROK_TURN_SUMMARY": "0", "GROK_TITLE_REFRESH": "0"},  # calls nobody would see
     ),

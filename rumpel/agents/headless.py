@@ -128,6 +128,8 @@ class Headless:
     """Behind the program, with what it is told about the pod; the caller's come after."""
     events: Callable[[bytes], tuple[Event, ...]]
     """Of one line of its stdout. Pure; never raises."""
+    conversations: str
+    """What it keeps of them: a pattern of files, below its home and without blanks."""
     limits: frozenset[str] = frozenset()
     """Which of `turns` and `dollars` it keeps by itself."""
     env: Mapping[str, str] = field(default_factory=dict)

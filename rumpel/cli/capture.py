@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from rumpel import names, text, ui
 from rumpel.cli import session
 from rumpel.cli.answer import show
@@ -35,5 +37,8 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     def render(data: dict[str, str]) -> None:
         for line in data["text"].rstrip("\n").split("\n"):
             ui.out(text.safe(line.rstrip()))
+        if not options.quiet and ui.is_terminal(sys.stdout) and ui.is_terminal(sys.stderr):
+            ui.flush_results()
+            ui.err(f"next: rumpel send {args.name} TEXT; rumpel attach {args.name}")
 
     return show(options, "capture", session.ask(options, "capture", request), render)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from rumpel import names, text, ui
@@ -80,6 +81,8 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     answer = follow.ask(
         options, "events", request, follower, again=lambda: " ".join([*again, f"--since {last}"])
     )
+    if not last and not args.follow and ui.is_terminal(sys.stdout):
+        ui.err("nothing has happened yet")
     answer.data, answer.warnings = kept, [*follower.warnings, *answer.warnings]
     if args.follow and options.json and answer.error is None:
         return answer.exit_code

@@ -59,6 +59,11 @@ def render(pods: list[dict[str, Any]], options: Options, *, with_repo: bool) -> 
         for pod in pods:
             ui.out(text.safe(str(pod["name"])))
         return
+    if not pods and ui.is_terminal(sys.stdout):
+        where = f" on {text.safe(options.host)}" if options.host else " yet"
+        host = f" --host {text.safe(options.host)}" if options.host else ""
+        ui.err(f"no pods{where}: rumpel create NAME{host} makes one")
+        return
     headers, rows = cells(pods, time.time(), with_repo=with_repo)
     # What is said of a failure, and the name one has to type, are cut last.
     lines = text.table(headers, rows, columns=ui.columns(sys.stdout), first=("CREATED", "GIT"))
@@ -68,8 +73,6 @@ def render(pods: list[dict[str, Any]], options: Options, *, with_repo: bool) -> 
         ui.out(line)
     for line in refusals(pods):
         ui.out(line)
-    if not pods and sys.stdout.isatty():
-        ui.err("no pods yet: rumpel create NAME makes one")
 
 
 def refusals(pods: list[dict[str, Any]]) -> list[str]:

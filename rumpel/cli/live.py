@@ -94,8 +94,9 @@ class Live(Quiet):
         columns = ui.columns(sys.stderr) or 80
         for step in self.steps.values():
             if step.state in ENDED and (step.state not in UNEVENTFUL or self.options.verbose):
-                # One line each; an error's whole text comes at the end, by itself.
-                ui.err(text.clip(f"{name_of(step.message)} · {sentence(step.message)}", columns))
+                # One line each; an error's text comes at the end, by itself.
+                words = sentence({**step.message, "error": None})
+                ui.err(text.clip(f"{name_of(step.message)} · {words}", columns))
 
     def _node(self, message: dict[str, Any]) -> None:
         node_id = str(message.get("id"))

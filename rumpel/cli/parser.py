@@ -7,6 +7,7 @@ import os
 import sys
 
 from rumpel.cli import options as global_options
+from rumpel.cli.commands import PASSES_ARGUMENTS
 from rumpel.cli.plain import SUPPRESS, Arguments
 from rumpel.errors import UsageError
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 MAX_HELP_COLUMNS = 100
+UNKNOWN = "unrecognized arguments: "
+AGENTS_OWN = PASSES_ARGUMENTS - {"enter", "review"}
 
 
 class HelpAsked(SystemExit):
@@ -40,6 +43,10 @@ class Parser(argparse.ArgumentParser):
         raise HelpAsked(self.format_help())
 
     def error(self, message: str) -> NoReturn:
+        verb, unknown = self.prog.rpartition(" ")[2], message.partition(UNKNOWN)[2]
+        if unknown.startswith("-") and verb in AGENTS_OWN:
+            hint = f"{self.prog} NAME … -- {unknown}   gives it to the agent"
+            raise UsageError(message, hint=f"{hint}; {self.prog} --help")
         raise UsageError(message, hint=f"{self.prog} --help")
 
 

@@ -34,15 +34,20 @@ def add_arguments(parser: Declared) -> None:
 
 def run(args: Arguments, passed: list[str], options: Options) -> int:
     answer = session.ask(options, "ports", {"name": args.name})
-    return show(options, "ports", answer, lambda rows: render(rows, options, args.name is None))
+    return show(options, "ports", answer, lambda rows: render(rows, options, args.name))
 
 
-def render(rows: list[dict[str, Any]], options: Options, with_pods: bool) -> None:
+def render(rows: list[dict[str, Any]], options: Options, name: str | None) -> None:
     if options.quiet:
         for row in rows:
             if row["address"]:
                 ui.out(text.safe(str(row["address"])))
         return
+    if not rows and ui.is_terminal(sys.stdout):
+        whose = "" if name is None else f" of {name}"
+        ui.err(f"no port{whose} is forwarded: rumpel forward-port {name or 'POD'}:3000 does it")
+        return
+    with_pods = name is None
     cells = [[*([str(row["pod"])] if with_pods else []), *_cells(row)] for row in rows]
     headers = ("POD", *HEADERS) if with_pods else HEADERS
     for line in text.table(headers, cells, columns=ui.columns(sys.stdout)):

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 DESCRIPTION = (
     "Delete the pods of this repository (-a: of all) that are stopped, on all hosts\n"
-    "that answer. Asks first. A pod with commits that are on no other branch, changed files, or a\n"
-    "state that is not known is kept, and named. What goes can be had back for 7 days\n"
-    "(keepDeleted) by `rumpel undelete`; volumes and ignored files are gone for good."
+    "that answer. Asks first. A pod with commits that are on no other branch,\n"
+    "changed files, or a state that is not known is kept, and named. What goes can\n"
+    "be had back for 7 days (keepDeleted) by `rumpel undelete`; volumes and ignored\n"
+    "files are gone for good."
 )
 EXAMPLES = (
     ("rumpel prune", "shows which, and asks"),
@@ -52,9 +53,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
             return 0
         request["ids"] = [str(row["id"]) for row in answer.data]
     with Interrupts(look="rumpel list --all" if args.all else "rumpel list") as interrupts:
-        answer = session.ask(
-            options, "prune", {**request, "dry_run": False}, interrupts=interrupts
-        )
+        answer = session.ask(options, "prune", {**request, "dry_run": False}, interrupts=interrupts)
     return show(options, "prune", answer, lambda rows: render(rows, args, options))
 
 

@@ -105,9 +105,12 @@ class Shown:
         self._held = ""
 
     def event(self, message: dict[str, Any]) -> None:
+        is_own = str(message.get("id")).startswith("run/")
         if message.get("event") == "said":
             self._said(message)
-        elif message.get("event") != "log" or not str(message.get("id")).startswith("run/"):
+        elif is_own and message.get("event") == "node":
+            self.steps.event({**message, "error": None})  # the last thing that is told
+        elif message.get("event") != "log" or not is_own:
             self.steps.event(message)
 
     def end(self, result: str) -> None:
@@ -155,8 +158,23 @@ def render(data: dict[str, Any], options: Options) -> None:
         ui.err(text.safe(f"{name} · branch {row['branch']} was refused: {row['reason']}"))
     if data.get("dirty"):
         ui.err(f"{name} · {text.count(int(data['dirty']), 'file is', 'files are')} not committed")
+    lead = "next:"
+    for line in _next(data, name):
+        ui.err(f"{lead} {line}")
+        lead = "     "
+
+
+def _next(data: dict[str, Any], name: str) -> list[str]:
+    """What to type; to who sits in front of a terminal all of it. A failure has its own hint."""
+    lines = []
     if data.get("arrived") or data.get("dirty"):
-        ui.err(f"next: rumpel review {name}" + ("" if data["arrived"] else " --include-dirty"))
+        lines.append(f"rumpel review {name}" + ("" if data["arrived"] else " --include-dirty"))
+    if data.get("state") == "done" and ui.is_terminal(sys.stderr):
+        agent = str(data.get("agent") or DEFAULT_AGENT)
+        which = "" if agent == DEFAULT_AGENT else f" --agent {text.safe(agent)}"
+        lines.append(f"rumpel run {name}{which} --continue -p TASK")
+        lines.append(f"rumpel logs {name} run")
+    return lines
 
 
 def _took(data: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from rumpel import names
+from rumpel import names, ui
 from rumpel.cli import session
 from rumpel.cli.answer import show
 from rumpel.cli.attach_agent import add_agent
@@ -50,4 +50,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         "text": typed,
         "enter": not args.keys,
     }
-    return show(options, "send", session.ask(options, "send", request))
+    answer = session.ask(options, "send", request)
+    if answer.error is None and not (options.quiet or options.json) and ui.is_terminal(sys.stderr):
+        ui.err(f"next: rumpel wait {args.name}; rumpel capture {args.name}")
+    return show(options, "send", answer)

@@ -64,6 +64,9 @@ def listed(rows: list[dict[str, Any]], options: Options) -> None:
         for row in rows:
             ui.out(text.safe(str(row["id"])))
         return
+    if not rows and ui.is_terminal(sys.stdout):
+        ui.err("no snapshot is held: rumpel snapshot NAME takes one")
+        return
     now = time.time()
     cells = [
         [str(row["id"]), str(row["name"]), ago(row.get("created_at"), now), str(row["kind"])]

@@ -66,12 +66,17 @@ def render(row: dict[str, Any], options: Options) -> None:
     ui.flush_results()
     for line in row.get("left") or ():
         ui.err(f"not brought back: {text.safe(str(line))}")
+    if ui.is_terminal(sys.stderr):
+        ui.err(f"next: rumpel enter {text.safe(str(row['name']))}")
 
 
 def listed(rows: list[dict[str, Any]], options: Options) -> None:
     if options.quiet:
         for row in rows:
             ui.out(text.safe(str(row["name"])))
+        return
+    if not rows and ui.is_terminal(sys.stdout):
+        ui.err("no deleted pod of this repository can be brought back")
         return
     now = time.time()
     cells = [

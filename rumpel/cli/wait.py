@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from rumpel import names, text, ui
 from rumpel.cli import session
 from rumpel.cli.answer import show
@@ -48,6 +50,9 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         for row in rows:
             state = row["state"] if row["status"] == "running" else row["status"]
             ui.out(row["name"] if options.quiet else f"{row['name']}  {text.safe(str(state))}")
+        if not options.quiet and ui.is_terminal(sys.stdout) and ui.is_terminal(sys.stderr):
+            ui.flush_results()
+            ui.err(f"next: rumpel capture {rows[0]['name']}; rumpel review {rows[0]['name']}")
 
     return show(options, "wait", answer, render)
 

@@ -20,8 +20,8 @@ from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
 from rumpel.daemon.sign_in import SignIn
 from rumpel.errors import Conflict, NotFound
-from rumpel.graphs.create import address
-from rumpel.tasks import agent_home, mountpoint, shell
+from rumpel.graphs.create import address, node_id
+from rumpel.tasks import agent_home, headless, mountpoint, shell
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
@@ -151,9 +151,10 @@ async def _session(app: App, client: Client) -> tuple[Pod, shell.Where, str]:
             hint=f"rumpel {wanted[0]} {pod.name}   starts it",
         )
     at_work.refuse(app, pod)  # without a terminal
-    raise NotFound(
-        f"no agent runs in pod {pod.name}", hint=f"rumpel {wanted[0]} {pod.name}   starts one"
-    )
+    hint = f"rumpel {wanted[0]} {pod.name}   starts one"
+    if app.store.records.get(node_id(headless.KIND, pod.spec)) is not None:
+        hint = f"rumpel logs {pod.name} run   is what the last run said; {hint}"
+    raise NotFound(f"no agent runs in pod {pod.name}", hint=hint)
 
 
 async def give_home(app: App, pod: Pod, where: shell.Where) -> None:

@@ -76,6 +76,17 @@ class Outcome:
         """Not left to the background."""
 
 
+async def _tell_of_nobody(app: App, client: Client, where: Target) -> None:
+    """Else one learns it from a commit that is refused, in the middle of something."""
+    known = await app.links.repo(where.ref).carried()
+    found = {"user.name": known.name, "user.email": known.email}
+    if missing := [name for name, value in found.items() if not value]:
+        client.warn(
+            f"git has no {' and no '.join(missing)} here, nor has a pod made now: "
+            f"git config --global {missing[0]} ..."
+        )
+
+
 async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Outcome:
     """Make or finish the pods named; errors of single pods are in the outcome."""
     outcome = Outcome()
@@ -105,6 +116,8 @@ async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Ou
             if outcome.made and (changes := await looking):
                 text = count(changes, "uncommitted change")
                 client.warn(f"{text} of the host: pods have what is committed")
+            if outcome.made:
+                await _tell_of_nobody(app, client, where)
         finally:
             looking.cancel()
     return outcome

@@ -138,7 +138,7 @@ async def _graph(app: App, client: Client, where: Target, name: str | None, verb
         pods = app.pods.of_repo(where.ref.repo_id)
         if not pods:
             raise NotFound(
-                "there is no pod of this repository yet",
+                "no pods of this repository yet",
                 hint="rumpel graph NAME --plan create   shows what creating one would do",
             )
     else:

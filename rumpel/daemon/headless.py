@@ -58,7 +58,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
     await signed.found()  # before a pod is made for nothing
     if args["continue"] and app.pods.find(target.ref.repo_id, args["name"]) is None:
         raise NotFound(
-            f"there is no pod {args['name']}, so no conversation goes on in it",
+            f"there is no pod {args['name']!r} of this repository, so nothing goes on in it",
             hint="without --continue it is made, and one begins",
         )
     pod = await enter.ready(app, client, target)
@@ -72,6 +72,11 @@ async def run(app: App, client: Client) -> dict[str, object]:
         async with app.links.agents.alone(pod.pod_id):
             token = await stack.enter_async_context(at_work.begun(app, pod, agent.name))
             found = await sessions.look(app, where, agent)
+            if args["continue"] and not await sessions.has_conversation(app, where, agent):
+                raise NotFound(
+                    f"{agent.title} has no conversation in pod {pod.name} that could go on",
+                    hint="without --continue one begins",
+                )
             for name in await sessions.alive(app, where, list(agents.AGENTS)):
                 raise in_session(agents.get(name), pod)
         work = Work(

@@ -20,7 +20,7 @@ from rumpel.daemon import graph as graph_verb
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.nodes import pick, place_of
-from rumpel.daemon.pods import Pod, meant
+from rumpel.daemon.pods import Pod
 from rumpel.daemon.requests import Target
 from rumpel.daemon.stop import tell_sessions
 from rumpel.daemon.view import listing
@@ -30,7 +30,6 @@ from rumpel.engine.execute import RunResult
 from rumpel.engine.graph import Graph
 from rumpel.engine.operation import ReasonKind
 from rumpel.engine.plan import Plan, Verdict
-from rumpel.errors import NotFound
 from rumpel.graphs.create import Content, create, image_id, node_id
 from rumpel.graphs.recreate import Before, recreate
 from rumpel.model import PodSpec
@@ -75,14 +74,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
 
 
 def _pod(app: App, where: Target, name: str) -> Pod:
-    found = app.pods.find(where.ref.repo_id, names.check_pod_name(name))
-    if found is None:
-        known = sorted(pod.name for pod in app.pods.of_repo(where.ref.repo_id))
-        raise NotFound(
-            f"pod {name!r} does not exist in this repository",
-            hint="; ".join((*meant(name, known), "rumpel list   shows those there are")),
-        )
-    return found
+    return app.pods.get(where.ref.repo_id, names.check_pod_name(name))
 
 
 async def new_spec(app: App, client: Client, where: Target, pod: Pod) -> PodSpec:

@@ -78,9 +78,7 @@ async def lenient(client: Client, repo: git.Repo | None = None) -> Target:
     return found
 
 
-async def judged(
-    client: Client, repo: git.Repo | None = None
-) -> tuple[Target, list[ConfigError]]:
+async def judged(client: Client, repo: git.Repo | None = None) -> tuple[Target, list[ConfigError]]:
     """And what is wrong with the settings."""
     problems: list[ConfigError] = []
     return await threads.call(_target, client, problems.append, repo), problems

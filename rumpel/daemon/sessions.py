@@ -31,6 +31,7 @@ MAX_TEXT_BYTES = 4 << 20
 MAX_COLS, MAX_ROWS = 500, 300
 SIZE = re.compile(rb"draw ([1-9][0-9]{0,3}),([1-9][0-9]{0,3})\s*")
 FILE = re.compile(rb"([0-9]{1,9}) (.{1,100})")
+FINDS = 'cd "$1" || exit; for one in $2; do [ ! -e "$one" ] || exit 0; done; exit 1'
 DETACH, DETACHED = b"\x01d", b"\r\n[detached"
 ARCHES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 ROWS, COLS = 40, 120
@@ -98,6 +99,14 @@ async def alive(app: App, where: Where, names: Sequence[str]) -> list[str]:
     _raise_for(done, names[0])
     said = done.stdout.decode("ascii", "replace").split()
     return [name for name in names if name in said]
+
+
+async def has_conversation(app: App, where: Where, agent: Agent) -> bool:
+    """Is there one that could go on? Most agents begin a new one without a word where not."""
+    if agent.headless is None:
+        return False
+    command = ["/bin/sh", "-c", FINDS, "rumpel", agent.home, agent.headless.conversations]
+    return (await _run(app, where, command)).code == 0
 
 
 async def send(app: App, where: Where, agent: Agent, text: bytes, *, enter: bool) -> None:

@@ -117,6 +117,17 @@ def test_identity_is_the_hosts_at_creation(rumpel_project: ProjectFactory) -> No
     assert project.run(*ask).assert_ok().stdout == ada
 
 
+def test_a_host_without_an_identity_is_told_of_it(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    (project.home.path / "home/.gitconfig").write_text("[user]\n\tname = Ada\n")
+    said = project.run("create", "p").assert_ok().stderr.replace("\n  ", " ")
+    assert "git has no user.email here" in said
+    assert "git config --global user.email" in said
+    assert "user.email" not in project.run("create", "p").assert_ok().stderr, "nothing was made"
+    project.git("config", "user.email", "ada@example.com")
+    assert "user.email" not in project.run("create", "q").assert_ok().stderr
+
+
 def test_a_changed_dockerfile_rebuilds_nothing_on_enter(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project(
         {

@@ -24,6 +24,17 @@ SECONDS = 120.0
 
 
 @pytest.mark.timeout(400)
+def test_what_never_began_does_not_go_on(project: Project, fake: Model) -> None:
+    """The agent itself would begin another conversation, and say nothing of it."""
+    project.run("create", "a", "--trust").assert_ok()
+    project.run("run", "a", "--continue", "-p", "x").assert_error(
+        3, "Claude Code has no conversation in pod a that could go on", "without --continue"
+    )
+    assert fake.asked == []
+    assert states(project) == {"a": None}
+
+
+@pytest.mark.timeout(400)
 def test_a_task_from_its_prompt_to_the_merge(project: Project, fake: Model) -> None:
     task = f"{CANARY}\nplease-run: {LOOK}; {COMMIT}"
     done = project.run("run", "a", "--trust", "-p", "-", input=task, timeout=300).assert_ok()
@@ -178,7 +189,7 @@ def test_what_cannot_be_run_is_said(project: Project) -> None:
         return project.run("run", "p", *args, **how)
 
     refused("-p", "x", "--continue").assert_error(
-        3, "there is no pod p, so no conversation goes on in it"
+        3, "there is no pod 'p' of this repository, so nothing goes on in it"
     )
     refused("-p", "x", env={"ANTHROPIC_API_KEY": None}).assert_error(
         2, "nothing signs Claude Code in", "claude setup-token"

@@ -21,6 +21,7 @@ from rumpel.adapters.docker_http import HttpClient
 from rumpel.adapters.docker_stream import DockerStream, frames
 from rumpel.adapters.docker_wire import TURN_BYTES, Wire, parse_endpoint
 from rumpel.adapters.stream import STDERR, STDOUT
+from rumpel.errors import HostUnreachable
 from tests.adapters.docker.fake_engine import Request, fake_engine, json_answer
 
 
@@ -36,7 +37,7 @@ async def read_all(
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
-    stream = DockerStream(Wire(ours), b"", is_tty=is_tty, name="test")
+    stream = DockerStream(Wire(ours), b"", is_tty=is_tty, name="test", url="unix:///x")
     found = []
 
     async def send() -> None:
@@ -110,12 +111,24 @@ async def test_a_cut_frame_is_given_as_far_as_it_came() -> None:
     )
 
 
+async def test_a_stream_that_is_cut_says_whose_it_was() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    what = "sh in container abc"
+    stream = DockerStream(Wire(ours), b"", is_tty=True, name=what, url="ssh://build")
+    theirs.close()
+    with pytest.raises(HostUnreachable, match=f"Docker at ssh://build .*{what}") as caught:
+        await stream.write(b"x")
+    assert caught.value.hint == "ssh build docker info"
+    await stream.close()
+
+
 async def test_a_slow_reader_holds_the_sender_up() -> None:
     """Memory stays bounded: what is not read stays in the kernel's buffers."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
-    stream = DockerStream(Wire(ours), b"", is_tty=True, name="test")
+    stream = DockerStream(Wire(ours), b"", is_tty=True, name="test", url="unix:///x")
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(theirs, b"first")
     assert await stream.read() == (STDOUT, b"first")
@@ -297,7 +310,7 @@ async def test_what_has_arrived_already_holds_up_nobody_else() -> None:
             while sent < len(data):
                 sent += theirs.send(data[sent : sent + 4096])
         assert sent > 2 * TURN_BYTES
-        stream = DockerStream(Wire(ours), b"", is_tty=False, name="test")
+        stream = DockerStream(Wire(ours), b"", is_tty=False, name="test", url="unix:///x")
         since = worst = 0
 
         async def beat() -> None:

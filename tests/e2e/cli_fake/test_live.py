@@ -11,7 +11,7 @@ import pytest
 
 from rumpel import protocol
 from rumpel.errors import CommandFailed, NotTrusted
-from tests.e2e.cli_fake.conftest import Serve
+from tests.e2e.cli_fake.conftest import Run, Serve, answers
 from tests.e2e.cli_fake.fake_daemon import Talk
 from tests.e2e.cli_fake.terminal import Terminal
 from tests.support.home import Home
@@ -87,10 +87,74 @@ def test_a_slow_answer_says_what_is_waited_for(serve: Serve, terminal: Open) -> 
     shown = terminal("list")
     shown.wait_for("waiting for the rumpel daemon")
     assert shown.end() == 0
+    assert shown.screen.splitlines() == ["no pods yet: rumpel create NAME makes one"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("list", "no pods yet: rumpel create NAME makes one"),
+        (
+            "list --host ssh://build",
+            "no pods on ssh://build: rumpel create NAME --host ssh://build makes one",
+        ),
+        ("ports", "no port is forwarded: rumpel forward-port POD:3000 does it"),
+        ("ports a", "no port of a is forwarded: rumpel forward-port a:3000 does it"),
+        ("undelete", "no deleted pod of this repository can be brought back"),
+        ("snapshot --list a", "no snapshot is held: rumpel snapshot NAME takes one"),
+    ],
+)
+def test_nothing_is_a_line_on_a_terminal_and_headers_in_a_pipe(
+    serve: Serve, terminal: Open, run: Run, line: str, said: str
+) -> None:
+    nothing = answers([])
+    serve(list=nothing, ports=nothing, undelete=nothing, snapshot=nothing)
+    shown = terminal(*line.split())
+    assert shown.end() == 0
+    assert shown.screen.splitlines() == [said]
+    piped = run(*line.split()).assert_ok()
+    assert piped.stderr == ""
+    assert piped.stdout.split()[0].isupper()
+
+
+def test_an_error_is_told_once(serve: Serve, terminal: Open) -> None:
+    error = CommandFailed("a failed: no such luck").to_json()
+
+    def run_agent(talk: Talk) -> None:
+        talk.node("run/local/4f0a/a", "running", title="Running Claude Code", pod="a")
+        time.sleep(2)  # long enough to be looked at on a busy machine
+        node = {"title": "Running Claude Code", "pod": "a", "elapsed_s": 2.0, "error": error}
+        talk.node("run/local/4f0a/a", "failed", **node)
+        talk.send(protocol.failure(error))
+
+    serve(run=run_agent)
+    shown = terminal("run", "a", "-p", "x")
+    shown.wait_for("Running Claude Code")
+    assert shown.end() == 6
     assert shown.screen.splitlines() == [
-        "NAME   AGENT   GIT   STATUS   CREATED",
-        "no pods yet: rumpel create NAME makes one",
+        "a · Running Claude Code · FAILED (2.00 s)",
+        "error: a failed: no such luck",
     ]
+
+
+def test_what_to_type_next_is_told_to_who_sits_there(serve: Serve, terminal: Open) -> None:
+    result = {"name": "a", "agent": "codex", "state": "done", "text": "Fixed.", "arrived": []}
+    serve(run=answers(result), send=answers({}), capture=answers({"text": "> _\n"}))
+    for line, screen in (
+        (
+            ("run", "a", "-p", "x", "--agent", "codex"),
+            [
+                "Fixed.",
+                "next: rumpel run a --agent codex --continue -p TASK",
+                "      rumpel logs a run",
+            ],
+        ),
+        (("send", "a", "x"), ["next: rumpel wait a; rumpel capture a"]),
+        (("capture", "a"), ["> _", "next: rumpel send a TEXT; rumpel attach a"]),
+    ):
+        shown = terminal(*line)
+        assert shown.end() == 0
+        assert shown.screen.splitlines() == screen
 
 
 def test_a_hundred_steps_fit_the_screen(serve: Serve, terminal: Open) -> None:

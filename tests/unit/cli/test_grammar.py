@@ -90,6 +90,15 @@ def test_what_is_sent_is_what_the_daemon_takes() -> None:
     assert set(verbs.VERBS) >= set(COMMANDS) - others | {"agent"}
 
 
+def test_an_option_of_the_agents_is_told_its_place() -> None:
+    with pytest.raises(UsageError, match="--model") as caught:
+        parse("run a -p x --model foo")
+    assert str(caught.value.hint).startswith("rumpel run NAME … -- --model foo   gives it to")
+    with pytest.raises(UsageError, match="--model") as caught:
+        parse("delete a --model foo")
+    assert caught.value.hint == "rumpel delete --help"
+
+
 def test_no_abbreviated_options() -> None:
     with pytest.raises(UsageError, match="--forc"):
         parse("delete a --forc")
