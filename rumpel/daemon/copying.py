@@ -13,6 +13,7 @@ import logging
 import posixpath
 import secrets
 import socket
+from collections.abc import AsyncIterator, Coroutine
 
 from rumpel import protocol
 from rumpel.adapters.docker_api import DockerHost
@@ -111,18 +112,29 @@ async def _from_archive(client: Client, host: DockerHost, container: str, path: 
         finally:
             theirs.close()
         try:
-            async with asyncio.TaskGroup() as group:
-                gone = group.create_task(_close_when_gone(client, wire))
-                async for piece in pieces:
-                    await wire.send_all(piece)
-                gone.cancel()
-        except* OSError:
-            log.info("nobody takes the copy any more")
+            await _until_gone(client, _pass_on(pieces, wire))
         finally:
             wire.close()
     return 0
 
 
-async def _close_when_gone(client: Client, wire: Wire) -> None:
-    await client.gone.wait()
-    wire.close()
+async def _pass_on(pieces: AsyncIterator[bytes], wire: Wire) -> None:
+    try:
+        async for piece in pieces:
+            await wire.send_all(piece)
+    except OSError:
+        log.info("nobody takes the copy any more")
+
+
+async def _until_gone(client: Client, work: Coroutine[None, None, None]) -> None:
+    """Also an engine that has fallen silent shall not hold up for ever what nobody waits for."""
+    working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(client.gone.wait())
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            await working
+    finally:
+        for task in (working, gone):
+            task.cancel()
+        await asyncio.wait({working, gone})

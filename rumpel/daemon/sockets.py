@@ -42,8 +42,13 @@ class Socket:
     def end(self) -> None:
         if self.task is not None:
             self.task.cancel()
+        self.fail(HostUnreachable("the pod was stopped, or replaced, meanwhile"))
+
+    def fail(self, error: RumpelError) -> None:
+        """Who waits for it hears why: to be cancelled is for those who were."""
         if not self.path.done():
-            self.path.cancel()
+            self.path.set_exception(error)
+            self.path.exception()  # seen, also when nobody waits any more
 
 
 class Sockets:
@@ -96,7 +101,7 @@ class Sockets:
     def path(self, pod_id: str, name: str) -> str | None:
         """Where it listens now."""
         socket = self._wanted.get((pod_id, name))
-        if socket is None or not socket.path.done() or socket.path.cancelled():
+        if socket is None or not socket.path.done():
             return None
         return None if socket.path.exception() else socket.path.result()
 
@@ -119,12 +124,12 @@ class Sockets:
             try:
                 await self._once(pod, name, socket, access)
             except NotFound as error:  # no program for it, or no container: none will come
-                self._fail(socket, error)
+                socket.fail(error)
                 return
             except (RumpelError, OSError) as error:
                 log.info("%s of pod %s: %s", name, pod.name, error)
                 if isinstance(error, RumpelError):
-                    self._fail(socket, error)
+                    socket.fail(error)
             if time.monotonic() - began > CALM_S:
                 wait_s = FIRST_RETRY_S
             await asyncio.sleep(wait_s)
@@ -142,8 +147,3 @@ class Sockets:
         if not socket.path.done():
             socket.path.set_result(pod_socket.path(name, uid))
         await Carrier(stream, socket.make).run()
-
-    def _fail(self, socket: Socket, error: RumpelError) -> None:
-        if not socket.path.done():
-            socket.path.set_exception(error)
-            socket.path.exception()  # seen, also when nobody waits any more

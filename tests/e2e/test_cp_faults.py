@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import os
 import signal
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.engine import DEV_IMAGE, MINI_IMAGE
+from tests.support.flaky_engine import flaky_engine
 from tests.support.project import Project, ProjectFactory
 
 pytestmark = [pytest.mark.slow]
@@ -178,3 +181,38 @@ def test_a_file_that_changes_or_cannot_be_read(
     assert "log/closed" in done.stderr
     assert not (here / "again").exists()
     project.run("cp", "-a", "a:log", str(here / "again")).assert_ok()
+
+
+async def test_the_engine_is_lost_while_a_stopped_pod_is_read(
+    rumpel_project: ProjectFactory, tmp_path: Path
+) -> None:
+    """Gone it is told; silent, and nobody waits any more, it holds up nothing."""
+    project = await asyncio.to_thread(rumpel_project)
+    async with flaky_engine(tmp_path) as engine:
+        env = {"DOCKER_HOST": engine.url}
+        made = await asyncio.to_thread(project.run, "create", "a", env=env)
+        made.assert_ok()
+        fill = f"truncate -s {ENDLESS} big"
+        await asyncio.to_thread(project.inside, "a", fill)
+        (await asyncio.to_thread(project.run, "stop", "a")).assert_ok()
+        for is_silent in (True, False):
+            copying = project.start("cp", "a:big", str(tmp_path / "to"), env=env)
+            has_begun = functools.partial(_is_staged, tmp_path)
+            await asyncio.to_thread(project.wait_until, has_begun, "bytes beside the destination")
+            if is_silent:
+                engine.silence()
+                copying.send_signal(signal.SIGINT)
+                assert await asyncio.to_thread(copying.wait, 60) == 130
+                status = await asyncio.to_thread(project.run, "daemon", "stop", env=env)
+                status.assert_ok()
+                engine.speak()
+            else:
+                await engine.down()
+                assert await asyncio.to_thread(copying.wait, 60) == 5
+                await engine.up()
+        assert not (tmp_path / "to").exists()
+        assert list((project.home.state / "crash").glob("*")) == []
+
+
+def _is_staged(folder: Path) -> bool:
+    return any(path.stat().st_size for path in folder.glob(".rumpel-cp-*/0"))

@@ -157,6 +157,9 @@ def test_this_machine(rumpel_project: ProjectFactory) -> None:
     for name in ("crash-1.txt", "crash-2.txt"):
         (state / "crash" / name).write_text("x")
     os.utime(state / "crash/crash-1.txt", (old, old))
+    aside = state / f"state.db.unreadable-{time.time_ns()}"
+    aside.write_text("perhaps the only one that knows")
+    os.utime(aside, (old, old))  # last written then, put aside now
     project.inside("b", "git commit -q --allow-empty -m x")
     project.wait_for_ref("b", project.inside("b", "git rev-parse HEAD"))
     repo = next(state.glob("doors/*"))
@@ -168,6 +171,7 @@ def test_this_machine(rumpel_project: ProjectFactory) -> None:
     assert all(item["removed"] for item in told["items"])
     assert [path.name for path in state.glob("crash/*")] == ["crash-2.txt"]
     assert not (repo / ("0" * 16)).exists()
+    assert aside.exists()
     assert project.repo.refs("refs/rumpel/keep") == {}
     assert project.inside("b", "echo 1") == "1"
     assert gc(project)[-1]["items"] == []

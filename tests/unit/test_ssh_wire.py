@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rumpel.adapters import ssh_wire
+from rumpel.adapters import ssh_keys, ssh_wire
 from rumpel.adapters.pod_socket import Broken
 from rumpel.adapters.ssh_wire import Messages, Purpose, string
-from rumpel.daemon.ssh_agents import BURST, PER_S, Pace
+from rumpel.daemon.sockets import Socket
+from rumpel.daemon.ssh_agents import BURST, MOST_BINDS, PER_S, Pace, PodAgent
+from rumpel.errors import HostUnreachable
+
+if TYPE_CHECKING:
+    from rumpel.adapters.pod_socket import Conversation
+    from rumpel.daemon.app import App
 
 LOGIN = string(b"session") + bytes([50]) + string(b"git") + string(b"ssh-connection")
 
@@ -71,3 +79,33 @@ def test_many_signatures_at_once_then_a_few_a_second() -> None:
     assert [pace.wait_s(0.0) for _ in range(int(BURST))] == [0.0] * int(BURST)
     assert pace.wait_s(0.0) == pytest.approx(1 / PER_S)
     assert Pace(0.0).wait_s(1e6) == 0.0
+
+
+async def test_a_client_that_proves_nothing_is_soon_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each try costs a core 30 ms; another client of the same pod waits for its turn only."""
+    tried: list[ssh_wire.Bind] = []
+
+    def verify(bind: ssh_wire.Bind) -> bool:
+        tried.append(bind)
+        return False
+
+    monkeypatch.setattr(ssh_keys, "verify", verify)
+    body = string(ssh_wire.BIND) + string(b"key") + string(b"session") + string(b"no") + b"\0"
+    question, agent = bytes([ssh_wire.EXTENSION]) + body, PodAgent("0" * 16, cast("App", None))
+    talk = agent.talk()
+    for _ in range(3 * MOST_BINDS):
+        assert await talk.answer(question) == ssh_wire.message(ssh_wire.FAILURE)
+    assert len(tried) == MOST_BINDS
+    await agent.talk().answer(question)
+    assert len(tried) == MOST_BINDS + 1
+
+
+async def test_who_waits_for_a_socket_that_ends_hears_why() -> None:
+    socket = Socket(lambda: cast("Conversation", None))
+    waiting = asyncio.ensure_future(asyncio.shield(socket.path))
+    await asyncio.sleep(0)
+    socket.end()
+    with pytest.raises(HostUnreachable, match="stopped"):
+        await waiting
