@@ -200,6 +200,7 @@ def add_image(
         image.Inputs(
             host=spec.host,
             name=spec.repo.basename,
+            repo_id=spec.repo.repo_id,
             ref=source.ref,
             dockerfile=source.dockerfile,
             context=source.context,

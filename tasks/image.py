@@ -31,6 +31,7 @@ VERSION = 1
 POLICY = Policy(slots=("build",), timeout_s=3600.0, retries=1)
 
 FOUND, PULLED, BUILT, MOVED = "found", "pulled", "built", "moved"
+REPO_CHARS = 8
 NOISE = (" --->", "Removing intermediate container ", "Successfully ", "sha256:")
 
 
@@ -39,6 +40,7 @@ class Inputs:
     host: str
     name: str
     """For people: part of the tag of a built image."""
+    repo_id: str = ""
     ref: str | None = None
     dockerfile: str | None = None
     context: str | None = None
@@ -236,9 +238,12 @@ def without_noise(log: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def build_tag(inputs: Inputs) -> str:
-    """The tag keeps a built image from `docker image prune`; it is never looked up by it."""
+    """The tag keeps a built image from `docker image prune`; it is never looked up by it.
+
+    Of this repository: one of the same name and Dockerfile would take it away with its next build.
+    """
     key = (inputs.context_key or "none").removeprefix("sha256:")[:16]
-    return f"rumpel/{slug(inputs.name)}:{key}"
+    return f"rumpel/{slug(inputs.name)}:{inputs.repo_id[:REPO_CHARS]}-{key}"
 
 
 def dockerfile_bases(text: str, args: dict[str, str]) -> tuple[str, ...]:

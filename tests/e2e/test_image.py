@@ -100,3 +100,14 @@ def image_reasons(project: Project) -> list[dict[str, Any]]:
     reasons = node["reasons"]
     assert isinstance(reasons, list)
     return reasons
+
+
+def test_two_repositories_of_one_name(rumpel_project: ProjectFactory) -> None:
+    """The same Dockerfile in both: what one builds anew takes no name from the other's."""
+    files = {f"{FOLDER}/Dockerfile": dockerfile("cat /proc/sys/kernel/random/uuid >/stamp")}
+    one, two = (rumpel_project(files, config=BUILD, name=f"{place}/repo") for place in "ab")
+    mine = image(one, "build")
+    image(two, "build", "--no-cache")
+    assert one.docker.api.inspect_image(mine["image_id"])["RepoTags"] == [mine["tag"]]
+    two.run("gc").assert_ok()
+    assert image(one, "build")["hit"]
