@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rumpel import agents, text
+from rumpel.adapters import detached
 from rumpel.adapters.stream import STDERR
 from rumpel.agents import headless
 from rumpel.agents.headless import Ended, Event, Headless, Usage
@@ -20,9 +21,6 @@ from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import CommandFailed, RumpelError, TimedOut
 from rumpel.tasks import agent_home
 from rumpel.tasks.world import World
-
-if TYPE_CHECKING:
-    from rumpel.adapters.docker_types import Completed
 
 KIND = "run"
 TITLE = "Running agent"
@@ -56,6 +54,8 @@ class Inputs:
     way: Headless
     tell: Callable[[Event], None] = field(repr=False, compare=False)
     """Whoever asked hears each event at once, but for the end."""
+    folder: str = ""
+    """It goes on without us, and is found by this again (`adapters.detached`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,18 +85,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     ctx.fault("furnished")
     heard = Heard(ctx, inputs)
     try:
-        done = await ctx.world.host(inputs.host).exec_run(
-            inputs.container_id,
-            inputs.argv,
-            user=inputs.user,
-            cwd=inputs.cwd,
-            env=inputs.env,
-            input=inputs.prompt,
-            timeout_s=inputs.timeout_s,
-            max_output_bytes=0,
-            on_output=heard.take,
-            token=inputs.token,
-        )
+        code = await _execute(ctx.world, inputs, heard)
     except TimedOut as error:
         heard.close()
         what = f"did not end within {text.duration(inputs.timeout_s)} in pod {inputs.pod}"
@@ -109,13 +98,48 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         ) from error
     heard.close()
     ctx.fault("ended")
-    return _judged(inputs, heard, done)
+    return _judged(inputs, heard, code)
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:
     """What it did stays; nothing of it goes on."""
     host = ctx.world.host(inputs.host)
     await host.kill_tree(inputs.container_id, inputs.token, user=inputs.user)
+
+
+async def _execute(world: World, inputs: Inputs, heard: Heard) -> int:
+    """Its exit code. Raises TimedOut, Cut."""
+    host = world.host(inputs.host)
+    if inputs.folder:
+        program = detached.Program(
+            argv=inputs.argv,
+            folder=inputs.folder,
+            token=inputs.token,
+            user=inputs.user,
+            cwd=inputs.cwd,
+            env=inputs.env,
+            input=inputs.prompt,
+        )
+        return await detached.run(
+            host,
+            inputs.container_id,
+            program,
+            timeout_s=inputs.timeout_s,
+            on_output=heard.take,
+        )
+    done = await host.exec_run(
+        inputs.container_id,
+        inputs.argv,
+        user=inputs.user,
+        cwd=inputs.cwd,
+        env=inputs.env,
+        input=inputs.prompt,
+        timeout_s=inputs.timeout_s,
+        max_output_bytes=0,
+        on_output=heard.take,
+        token=inputs.token,
+    )
+    return done.code
 
 
 async def _furnish(world: World, inputs: Inputs) -> None:
@@ -213,23 +237,23 @@ class Heard:
             self._inputs.tell(event)
 
 
-def _judged(inputs: Inputs, heard: Heard, done: Completed) -> Output:
+def _judged(inputs: Inputs, heard: Heard, code: int) -> Output:
     """Raises CommandFailed when it did not end well."""
     said, found = heard.end, heard.so_far()
-    if done.code == 0 and said is not None and said.is_ok:
+    if code == 0 and said is not None and said.is_ok:
         return Output(**found)
     tail = heard.tail.decode("utf-8", "replace").strip()
-    why, hint = f"it exited with {done.code}", f"rumpel logs {inputs.pod} run"
+    why, hint = f"it exited with {code}", f"rumpel logs {inputs.pod} run"
     if said is not None and not said.is_ok:
         why, tail = said.why or why, "" if said.why else tail
         hint = _goes_on(inputs, heard) or hint
-    elif said is None and done.code == 0:
+    elif said is None and code == 0:
         why = "it ended without a result"
     raise CommandFailed(
         f"{inputs.title} failed in pod {inputs.pod}: {why}",
         hint=hint,
         details={
-            "exit_code": done.code,
+            "exit_code": code,
             "tail": tail,
             "needs_login": said is not None and said.needs_login,
             "run": found,

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rumpel import names
 from rumpel.adapters.docker_api import DockerHost
@@ -21,6 +21,9 @@ from rumpel.adapters.git_trash import Deleted, DeletedModule, Snapshot
 from rumpel.engine.operation import OK, Probe, changed, gone, unknown
 from rumpel.errors import HostUnreachable
 from rumpel.model import PortSpec, RepoRef
+
+if TYPE_CHECKING:
+    from rumpel.tasks.batching import Batches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +276,7 @@ class World:
     """Host -> variables for its builds and for commands in its pods. In memory only."""
     crashed: set[str] = field(default_factory=set)
     """Nodes a killed daemon was running: what they started in a pod may still run."""
+    batches: Batches | None = None
     stand_ins: set[str] = field(default_factory=set)
     """Ids of pods that are looked into by a `stand_in`."""
 

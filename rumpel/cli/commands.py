@@ -10,6 +10,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "grok": ("grok", "Grok in a pod, in a terminal that lives on"),
     "agent": ("builtin", "the built-in agent: a model that works in a pod"),
     "run": ("run", "an agent does one task in a pod, without a terminal"),
+    "batch": ("batch", "many tasks from one file, in parallel"),
     "attach": ("attach_agent", "look at the agent that runs in a pod"),
     "send": ("send", "type something into the agent's terminal"),
     "capture": ("capture", "print what is on the agent's screen"),

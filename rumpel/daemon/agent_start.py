@@ -77,7 +77,7 @@ async def _begun(
     begin: Start, where: shell.Where, seat: Seat, found: sessions.Look, *, is_anew: bool
 ) -> None:
     app, agent, args = begin.app, begin.agent, begin.client.request.args
-    version = await _installed(begin, found.platform, is_anew=is_anew)
+    version = await installed(begin, found.platform, is_anew=is_anew)
     context = begin.context(seat)
     command = agent.command(version, found.platform)
     size = args["rows"], args["cols"]
@@ -124,7 +124,7 @@ async def installing(begin: Start, platform: Platform) -> tuple[str, Graph]:
     return version, install(begin.agent, spec.host, version, platform, made_of.image_id)
 
 
-async def _installed(begin: Start, platform: Platform, *, is_anew: bool) -> str:
+async def installed(begin: Start, platform: Platform, *, is_anew: bool) -> str:
     """The version that is there now."""
     app = begin.app
     version, graph = await installing(begin, platform)

@@ -19,6 +19,7 @@ from rumpel.adapters.docker_api import DockerHost
 from rumpel.cache.store import Store
 from rumpel.daemon import adopt, at_work, lent, limits, prebuilds, replacing, seeds, trash
 from rumpel.daemon.background import Background
+from rumpel.daemon.batches import Batches
 from rumpel.daemon.by_hand import ByHandLook
 from rumpel.daemon.compared import Compared
 from rumpel.daemon.git_passwords import GitPasswords
@@ -87,8 +88,8 @@ class App:
             default_parallel=parallel,
             scratch_dir=fresh_folder(state_dir / "scratch"),
         )
-        self.engine = Engine(store, self.world, slots=slots(parallel))
-        self.runner = Runner(self.engine, idle)
+        self.batches, self.engine = Batches(self), Engine(store, self.world, slots=slots(parallel))
+        self.world.batches, self.runner = self.batches, Runner(self.engine, idle)
         self.landed, self.lending = Landed(background), Lending(self)
         self.links.agents.on_end = self.lending.ended
         self.sockets, self.ssh_agents = Sockets(self), SshAgents(self)

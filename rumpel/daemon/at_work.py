@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from rumpel import agents
 from rumpel.daemon.agent_states import FAILED, WORKING
 from rumpel.daemon.pods import Pod, find_container
-from rumpel.errors import Conflict
+from rumpel.errors import Conflict, RumpelError
 from rumpel.graphs.create import address
+from rumpel.tasks import task_work
 
 if TYPE_CHECKING:
     from rumpel.daemon.app import App
@@ -24,30 +25,34 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEY = "at-work"
-"""`at-work/<pod id>` in the store: [agent, token of its processes]."""
+"""`at-work/<pod id>` in the store: [agent, token of its processes, does it go on without us]."""
 
 
 @contextlib.asynccontextmanager
-async def begun(app: App, pod: Pod, agent: str) -> AsyncIterator[str]:
+async def begun(app: App, pod: Pod, agent: str, *, token: str | None = None) -> AsyncIterator[str]:
     """The token for its processes. Only for who holds `agents.alone`, to begin with.
 
-    Raises Conflict when another one is at work.
+    `token`: of one that goes on when its daemon ends, and may do so already. Raises Conflict when
+    another one is at work.
     """
+    lives_on, token = token is not None, token or secrets.token_hex(12)
     running, key = app.links.agents.running, f"{KEY}/{pod.pod_id}"
     refuse(app, pod)
     running[pod.pod_id] = agent
     try:
-        if not await _settle(app, pod):
+        left: list[str] | None = app.store.kv_get(key)
+        if (left is None or left[1] != token) and not await _settle(app, pod):
             raise Conflict(
                 f"what an agent left in pod {pod.name} could not be ended",
                 hint=f"rumpel stop {pod.name}   ends all that runs in it",
             )
-        token = secrets.token_hex(12)
-        await app.store.kv_set(key, [agent, token])
+        await app.store.kv_set(key, [agent, token, lives_on])
         try:
             with app.inside(pod.pod_id):
                 yield token
-        except BaseException:
+        except BaseException as error:
+            if lives_on and not (isinstance(error, RumpelError) and task_work.unfit(error)):
+                raise  # it may be at work still
             if await _is_ended(app, pod, token):
                 await app.store.kv_set(key, None)
             raise
@@ -89,6 +94,9 @@ async def settle(app: App, host: str) -> None:
     for pod in app.pods.all():
         if pod.spec.host != host:
             continue
+        left = app.store.kv_get(f"{KEY}/{pod.pod_id}")
+        if left is None or left[2:] == [True]:
+            continue
         async with app.links.agents.alone(pod.pod_id):
             if pod.pod_id not in app.links.agents.running:
                 await _settle(app, pod)
@@ -100,7 +108,7 @@ async def _settle(app: App, pod: Pod) -> bool:
     left: list[str] | None = app.store.kv_get(key)
     if left is None:
         return True
-    name, token = left
+    name, token = left[:2]
     if not await _is_ended(app, pod, token):
         log.warning("pod %s: what %s left at work could not be ended", pod.name, name)
         return False

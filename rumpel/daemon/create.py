@@ -72,6 +72,7 @@ class Outcome:
         self.made: set[str] = set()
         self.errors: dict[str, RumpelError] = {}
         self.result: RunResult | None = None
+        self.start: Base | None = None
         self.is_done = False
         """Not left to the background."""
 
@@ -87,9 +88,15 @@ async def _tell_of_nobody(app: App, client: Client, where: Target) -> None:
         )
 
 
-async def make(app: App, client: Client, where: Target, wanted: list[str]) -> Outcome:
-    """Make or finish the pods named; errors of single pods are in the outcome."""
+async def make(
+    app: App, client: Client, where: Target, wanted: list[str], *, start: Base | None = None
+) -> Outcome:
+    """Make or finish the pods named; errors of single pods are in the outcome.
+
+    `start`: what new ones start from, when the request does not say.
+    """
     outcome = Outcome()
+    outcome.start = start
     pods = [app.pods.find(where.ref.repo_id, name) for name in wanted]
     await _reach(app, client, where, pods)
     for host in {where.host, *(pod.spec.host for pod in pods if pod is not None)}:
@@ -201,7 +208,7 @@ async def _specs(
             known = app.pods.find(where.ref.repo_id, name)
             if known is not None:
                 outcome.pods[name] = known
-        start = await requests.base(where, client.request.args.get("from"))
+        start = outcome.start or await requests.base(where, client.request.args.get("from"))
         specs = []
         for name in wanted:
             known = outcome.pods.get(name)

@@ -53,7 +53,7 @@ class Work:
 async def run(app: App, client: Client) -> dict[str, object]:
     args = client.request.args
     agent, target = agents.get(args["agent"]), await requests.lenient(client)
-    way = _way(agent, args)
+    way = way_of(agent, args)
     signed = sign_in.Once(app, client, agent, target.settings)
     await signed.found()  # before a pod is made for nothing
     if args["continue"] and app.pods.find(target.ref.repo_id, args["name"]) is None:
@@ -91,7 +91,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
         return await _work(work)
 
 
-def _way(agent: Agent, args: Mapping[str, Any]) -> Headless:
+def way_of(agent: Agent, args: Mapping[str, Any]) -> Headless:
     """Raises UsageError for what the agent cannot do."""
     if agent.headless is None:
         raise UsageError(
@@ -136,7 +136,7 @@ async def _ran(work: Work) -> RunResult:
     app, client, spec = work.begin.app, work.begin.client, work.begin.pod.spec
     for is_anew in (False, True):
         version, installed = await agent_start.installing(work.begin, work.found.platform)
-        graph = run_graph(spec, installed, await _inputs(work, version), work.before)
+        graph = run_graph(spec, installed, await inputs_of(work, version), work.before)
         refresh = list(installed.nodes) if is_anew else []
         result = await app.runner.run(graph, client, refresh=refresh, is_long=True)
         error = result.errors.get(node_id(headless.KIND, spec))
@@ -145,7 +145,10 @@ async def _ran(work: Work) -> RunResult:
     return result
 
 
-async def _inputs(work: Work, version: str) -> headless.Inputs:
+async def inputs_of(
+    work: Work, version: str, *, folder: str = "", env: Mapping[str, str] | None = None
+) -> headless.Inputs:
+    """`folder`: it goes on without us (`adapters.detached`). `env`: more variables."""
     begin, where = work.begin, work.where
     agent, pod, args = begin.agent, begin.pod, begin.client.request.args
     seat = agents_verb.seat_of(
@@ -170,13 +173,14 @@ async def _inputs(work: Work, version: str) -> headless.Inputs:
             *work.way.argv(seat, context, task),
             *args["argv"],
         ),
-        env={**await agent_start.environment(begin, where, seat), **work.way.env},
+        env=await agent_start.environment(begin, where, seat) | {**work.way.env, **(env or {})},
         files=agent_start.home_files(agent, seat, work.found, context),
         prompt=args["prompt"].encode("utf-8", "surrogateescape"),
         token=work.token,
         timeout_s=float(args["timeout_s"] or MOST_S),
         way=work.way,
         tell=tell,
+        folder=folder,
     )
 
 

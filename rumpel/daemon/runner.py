@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection
 
 from rumpel.daemon.client import Client
 from rumpel.daemon.nodes import subject_of
-from rumpel.engine.execute import Engine, RunResult
+from rumpel.engine.events import Event
+from rumpel.engine.execute import Engine, RunHandle, RunResult
 from rumpel.engine.graph import Graph
 from rumpel.errors import Interrupted
 
@@ -71,6 +72,19 @@ class Runner:
             return task.result()
         finally:
             cancelled.cancel()
+
+    async def follow(
+        self, graph: Graph, handle: RunHandle, *, emit: Callable[[Event], None]
+    ) -> RunResult:
+        """For nobody in particular, and for hours. Cancelled, it raises once all is undone."""
+        graph.subject = subject_of(graph.nodes)
+        task = asyncio.get_running_loop().create_task(
+            self.engine.run(graph, emit=emit, run=handle), name=f"run {graph.verb}"
+        )
+        self._active[task] = graph
+        self._long.add(task)
+        task.add_done_callback(self._ended)
+        return await task
 
     async def until_free(self, is_in_the_way: Callable[[Graph], bool]) -> None:
         """Wait for the runs of such graphs."""

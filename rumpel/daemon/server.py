@@ -31,6 +31,7 @@ VERBS = {
     "enter": "enter:run",
     "agent": "agents:run",
     "run": "headless:run",
+    "batch": "batch:run",
     "seat": "builtin:run",
     "attach": "agents:attach",
     "send": "agents:send",

@@ -23,6 +23,14 @@ from rumpel.tasks.world import Access
 async def stop(app: App, client: Client) -> dict[str, object]:
     where = await requests.lenient(client)
     pods, errors = _named(app, client, where)
+    rows = await stopped(app, client, pods, errors=errors)
+    return _answer(rows, errors, client)
+
+
+async def stopped(
+    app: App, client: Client, pods: list[Pod], *, errors: dict[str, RumpelError]
+) -> list[dict[str, Any]]:
+    """A row for each; why one still runs is in `errors`, too."""
     pairs = []
     for pod in pods:
         await app.host(pod.spec.host)
@@ -38,7 +46,7 @@ async def stop(app: App, client: Client) -> dict[str, object]:
         if error is not None:
             errors[pod.name] = error
         rows.append(_row(pod.name, "stopped", error))
-    return _answer(rows, errors, client)
+    return rows
 
 
 async def delete(app: App, client: Client) -> dict[str, object]:

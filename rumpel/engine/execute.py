@@ -90,6 +90,10 @@ class Engine:
             with contextlib.suppress(ValueError):  # it failed, and was dropped
                 self._watchers.remove(listen)
 
+    def resize(self, name: str, capacity: int) -> None:
+        """How many nodes with this slot run at once."""
+        self._slots.resize(name, capacity)
+
     def open_run(self) -> RunHandle:
         """Number a run before it starts, to be told to a client or watched."""
         return RunHandle(self.store.next_run_id())

@@ -100,6 +100,13 @@ class Slots:
                 self._enqueue(ticket)
                 self.serve()
 
+    def resize(self, name: str, capacity: int) -> None:
+        """So many of a class from now on; what is held stays held."""
+        if name in self._free:
+            self._free[name] += capacity - self._size(name)
+        self._capacity[name] = capacity
+        self.serve()
+
     def lacking(self, ticket: Ticket) -> str:
         """A class it waits for; the first one if only others are in front of it."""
         return self._lacks(ticket.names, ()) or ticket.names[0]

@@ -192,7 +192,7 @@ def test_options_named_in_the_readme_exist(rumpel_project: ProjectFactory) -> No
             *("create", "enter", "list", "stop", "delete", "undelete", "snapshot", "restore"),
             *("graph", "config", "review", "merge", "forward-port", "recreate", "events"),
             *("ssh-add", "agent", "claude", "codex", "run", "send", "capture", "wait"),
-            *("prune", "gc", "doctor", "image", "system-uninstall"),
+            *("prune", "gc", "doctor", "image", "system-uninstall", "batch"),
         )
     )
     prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)

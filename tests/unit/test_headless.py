@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rumpel import protocol
-from rumpel.adapters.docker_types import Completed
 from rumpel.adapters.stream import STDERR, STDOUT
 from rumpel.agents.claude import CLAUDE
 from rumpel.agents.claude_events import events
@@ -269,7 +268,7 @@ def spent(of: str, output: int) -> bytes:
 
 def test_an_end_without_a_line_feed_is_heard() -> None:
     found, inputs, said = heard((STDOUT, answer(TEXT) + b"\n" + line(**END)))
-    output = headless._judged(inputs, found, Completed(code=0, stdout=b"", stderr=b""))
+    output = headless._judged(inputs, found, 0)
     assert (output.text, output.turns, output.cost_usd, output.tokens_in) == (
         "all done",
         3,
@@ -298,7 +297,7 @@ def test_what_did_not_end_well(
 ) -> None:
     found, inputs, _ = heard(*pieces)
     with pytest.raises(CommandFailed) as failed:
-        headless._judged(inputs, found, Completed(code=code, stdout=b"", stderr=b""))
+        headless._judged(inputs, found, code)
     assert failed.value.message == f"Claude Code failed in pod a: {why}"
     assert failed.value.details["tail"] == tail
     assert set(failed.value.details["run"]) == {  # type: ignore[call-overload] # a mapping

@@ -1,0 +1,85 @@
+"""Several commits merged into one, in the user's repository, without touching anything of theirs.
+
+Only objects are written. The result depends on nothing but the commits: merged twice, it is the
+same commit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from rumpel.adapters import git, git_run, threads
+from rumpel.errors import CommandFailed, RumpelError
+
+TIMEOUT_S = 120.0
+MOST_NAMED = 20
+
+
+async def join(repo: git.Repo, oids: Sequence[str], *, message: str) -> str:
+    """The commit that has all of `oids`; one of them when it has the others already.
+
+    Raises CommandFailed naming the files in conflict.
+    """
+    whole = oids[0]
+    for oid in oids[1:]:
+        if await threads.call(git.is_ancestor, repo, oid, whole):
+            continue
+        if await threads.call(git.is_ancestor, repo, whole, oid):
+            whole = oid
+            continue
+        whole = await _merged(repo, whole, oid, message=message)
+    return whole
+
+
+async def tree_of(repo: git.Repo, oid: str) -> str:
+    """The tree of a commit."""
+    done = await git_run.run(
+        repo.git_dir,
+        *("rev-parse", "--verify", "--end-of-options", f"{oid}^{{tree}}"),
+        timeout_s=TIMEOUT_S,
+    )
+    return _oid(done.stdout)
+
+
+async def _merged(repo: git.Repo, ours: str, theirs: str, *, message: str) -> str:
+    done = await git_run.run(
+        repo.git_dir,
+        *("merge-tree", "--write-tree", "--name-only", "--no-messages", "-z"),
+        *("--allow-unrelated-histories", ours, theirs),
+        timeout_s=TIMEOUT_S,
+        codes=(0, 1),
+    )
+    tree, *names = os.fsdecode(done.stdout).split("\0")
+    if done.code == 1:
+        files = sorted({name for name in names if name})
+        listed = ", ".join(files[:MOST_NAMED]) + (", ..." if len(files) > MOST_NAMED else "")
+        raise CommandFailed(
+            f"the commits it needs are in conflict: {listed}",
+            details={"conflicts": files, "ours": ours, "theirs": theirs},
+        )
+    times = [await threads.call(git.commit_time, repo, oid) for oid in (ours, theirs)]
+    made = await git_run.run(
+        repo.git_dir,
+        *("commit-tree", "-p", ours, "-p", theirs, "-m", message, tree),
+        timeout_s=TIMEOUT_S,
+        env=git_run.isolated_env() | _identity(int(max(times))),
+    )
+    return _oid(made.stdout)
+
+
+def _identity(at: int) -> dict[str, str]:
+    """The same for the same commits."""
+    said = {"NAME": "rumpel", "EMAIL": "rumpel@localhost", "DATE": f"@{at} +0000"}
+    return {
+        f"GIT_{who}_{what}": value
+        for who in ("AUTHOR", "COMMITTER")
+        for what, value in said.items()
+    }
+
+
+def _oid(said: bytes) -> str:
+    found = said.decode("ascii", "replace").strip()
+    if len(found) not in (40, 64) or not set(found) <= set("0123456789abcdef"):
+        raise RumpelError("git answered with something that is no object's name")
+    return found

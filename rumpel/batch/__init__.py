@@ -1,0 +1,1 @@
+"""A batch: many tasks from one file. What the file says, checked and unrolled. Pure."""

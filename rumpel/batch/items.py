@@ -1,0 +1,66 @@
+"""The tasks of a batch as values: with defaults filled in, each matrix unrolled, needs resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+PER_HOST = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """None: no limit of its own. Seconds, turns of the model, dollars."""
+
+    time_s: int | None = None
+    turns: int | None = None
+    dollars: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One task. Either `prompt` or `command` is empty."""
+
+    name: str
+    prompt: str = ""
+    command: str = ""
+    agent: str = ""
+    """Empty: it is a command."""
+    model: str | None = None
+    base: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    verify: str = ""
+    limits: Limits = Limits()
+    retries: int = 0
+    keep: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """For `batch check`, and to tell whether it changed."""
+        return asdict(self)
+
+
+def from_json(said: Mapping[str, Any]) -> Item:
+    """Inverse of `to_json`; what a newer version added is dropped."""
+    known = {name: said[name] for name in Item.__dataclass_fields__ if name in said}
+    limits = known.get("limits") or {}
+    known["limits"] = Limits(**{k: limits.get(k) for k in Limits.__dataclass_fields__})
+    known["needs"] = tuple(known.get("needs") or ())
+    return Item(**known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concurrency:
+    per_host: int = PER_HOST
+    total: int | None = None
+    agents: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """In the order of the file; `items` by name."""
+
+    name: str
+    concurrency: Concurrency
+    items: Mapping[str, Item]

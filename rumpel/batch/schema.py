@@ -1,0 +1,155 @@
+"""What a batch file may say: one model for YAML, JSON, JSONC, JSONL and TOML.
+
+Its JSON Schema is published by `rumpel batch schema`. Complaints name the field; `reading` adds
+the line.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from rumpel import agents, names
+from rumpel.errors import UsageError
+
+MAX_TASKS = 1000
+MAX_RETRIES = 10
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+MAX_S = 7 * 86400
+_TIME = re.compile(r"([0-9]{1,9})([smhd]?)")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _seconds(given: Any) -> Any:
+    """`90s`, `30m`, `2h` or seconds. Raises ValueError."""
+    if isinstance(given, bool) or not isinstance(given, int | str):
+        raise ValueError("must be a time such as 90s, 30m or 2h")
+    found = _TIME.fullmatch(str(given))
+    if found is None or not 0 < (seconds := int(found[1]) * UNITS[found[2] or "s"]) <= MAX_S:
+        raise ValueError("must be a time such as 90s, 30m or 2h, at most 7d")
+    return seconds
+
+
+def _pod_name(given: str) -> str:
+    try:
+        return names.check_pod_name(given)
+    except UsageError as error:
+        raise ValueError(error.message) from error
+
+
+def _agent(given: str) -> str:
+    if given not in agents.AGENTS:
+        raise ValueError(f"there is no agent {given!r}: {', '.join(agents.AGENTS)}")
+    return given
+
+
+def _not_blank(given: str) -> str:
+    if not given.strip():
+        raise ValueError("must not be empty")
+    return given
+
+
+def _variables(given: dict[str, str]) -> dict[str, str]:
+    for name in given:
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be the name of a variable")
+    return given
+
+
+def _text(given: Any) -> Any:
+    """A number in YAML that was meant as a text: `env: {PORT: 80}`, `model: 4`."""
+    return str(given) if isinstance(given, int | float) and not isinstance(given, bool) else given
+
+
+Text = Annotated[str, BeforeValidator(_text), AfterValidator(_not_blank)]
+Seconds = Annotated[int, BeforeValidator(_seconds)]
+Scalar = str | int | float | bool
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class LimitsModel(Model):
+    """When a task is ended though it is not done."""
+
+    time: Seconds | None = Field(default=None, description="of the agent or command: 90s, 30m, 2h")
+    turns: int | None = Field(default=None, gt=0, le=100_000, description="answers of the model")
+    cost: float | None = Field(default=None, gt=0, description="dollars")
+
+
+class CommonModel(Model):
+    """What a task may say, and `defaults` for all of them."""
+
+    agent: str | None = Field(default=None, description="claude (default), codex, gemini or grok")
+    model: Text | None = Field(default=None, description="of the agent")
+    base: Text | None = Field(
+        default=None, description="commit, branch or tag to start from (HEAD)"
+    )
+    env: Annotated[
+        dict[str, Annotated[str, BeforeValidator(_text)]] | None,
+        AfterValidator(lambda v: v and _variables(v)),
+    ] = Field(default=None, description="variables of the agent or command, and of verify")
+    verify: Text | None = Field(
+        default=None, description="a command in the pod; the task is done if it ends with 0"
+    )
+    limits: LimitsModel | None = None
+    retries: int | None = Field(
+        default=None, ge=0, le=MAX_RETRIES, description="further tries of one that failed"
+    )
+    keep: bool | None = Field(
+        default=None, description="the pod goes on running when its task is done"
+    )
+
+
+class TaskModel(CommonModel):
+    name: str = Field(description=names.POD_NAME_RULE + "; also the name of its pod")
+    prompt: Text | None = Field(default=None, description="what the agent is to do")
+    prompt_file: Text | None = Field(
+        default=None, description="or a file with it, relative to this one"
+    )
+    command: Text | None = Field(default=None, description="or a command, without an agent")
+    needs: list[str] = Field(default=[], description="tasks whose commits it starts from")
+    matrix: dict[str, Annotated[list[Scalar], Field(min_length=1, max_length=100)]] = Field(
+        default={}, description="one task for each combination; ${matrix.KEY} in texts"
+    )
+
+
+class ConcurrencyModel(Model):
+    total: int | None = Field(
+        default=None, ge=1, le=MAX_TASKS, description="tasks at once, everywhere"
+    )
+    per_host: int | None = Field(
+        default=None, ge=1, le=MAX_TASKS, description="pods at once on a host (8)"
+    )
+    agents: dict[str, Annotated[int, Field(ge=1, le=MAX_TASKS)]] = Field(
+        default={}, description="at once of an agent: {claude: 4}"
+    )
+
+
+class BatchModel(Model):
+    """A batch file."""
+
+    name: Annotated[str, AfterValidator(_pod_name)] | None = Field(
+        default=None, description="of the batch (that of the file)"
+    )
+    defaults: CommonModel = CommonModel()
+    concurrency: int | ConcurrencyModel = Field(
+        default=ConcurrencyModel(), description="a number: tasks at once"
+    )
+    tasks: Annotated[list[TaskModel], Field(min_length=1, max_length=MAX_TASKS)]
+
+
+def check_agent(name: str) -> str:
+    """Raises ValueError."""
+    return _agent(name)
+
+
+def json_schema() -> dict[str, Any]:
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "rumpel batch",
+        **BatchModel.model_json_schema(),
+    }

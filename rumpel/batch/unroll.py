@@ -1,0 +1,280 @@
+"""What a batch file says -> its tasks: defaults filled in, each matrix unrolled, needs resolved.
+
+Every complaint names the file, the line and the field.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rumpel import names, text
+from rumpel.batch import schema
+from rumpel.batch.items import PER_HOST, Batch, Concurrency, Item, Limits
+from rumpel.batch.reading import parsed_error
+from rumpel.batch.schema import BatchModel, CommonModel, ConcurrencyModel, TaskModel
+from rumpel.devcontainer.positions import Parsed, Path
+from rumpel.errors import ConfigError
+
+DEFAULT_AGENT = "claude"
+_REFERENCE = re.compile(r"\$\{matrix\.([^}]*)\}")
+ARMS = frozenset({"int", "str", "float", "bool", "ConcurrencyModel", "[key]"})
+"""pydantic names the arms of a union between the keys: those are no place in the file."""
+OVERRIDES = ("agent", "model", "base")
+"""Keys of a matrix that are fields of the task."""
+_FIXED = {
+    "missing": "is missing",
+    "extra_forbidden": "there is no such field",
+    "string_type": "must be a text",
+    "int_type": "must be a number",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+}
+
+
+Read = Callable[[str], str]
+"""The text of a file named in the batch file. Raises OSError, ValueError."""
+
+
+def load(parsed: Parsed, *, name: str, read: Read) -> Batch:
+    """`name`: of the batch, when the file says none. Raises ConfigError with file and line."""
+    try:
+        model = BatchModel.model_validate(parsed.value)
+    except ValidationError as error:
+        raise _wrong(parsed, error) from None
+    concurrency = _concurrency(parsed, model.concurrency)
+    items: dict[str, Item] = {}
+    groups: dict[str, list[str]] = {}
+    """Of a task with a matrix, those it became."""
+    for at, task in enumerate(model.tasks):
+        found = _unrolled(parsed, ("tasks", at), task, model.defaults, read)
+        for item in found:
+            if item.name in items:
+                raise parsed_error(
+                    parsed, ("tasks", at, "name"), f"there is a task {item.name} already"
+                )
+            items[item.name] = item
+        groups[task.name] = [item.name for item in found]
+    places = {
+        name: ("tasks", at) for at, task in enumerate(model.tasks) for name in groups[task.name]
+    }
+    items = {
+        name: _with_needs(parsed, places[name], item, items, groups) for name, item in items.items()
+    }
+    _check_cycle(parsed, places, items)
+    return Batch(name=model.name or name, concurrency=concurrency, items=items)
+
+
+def _wrong(parsed: Parsed, error: ValidationError) -> ConfigError:
+    """The first complaint, in our words, at its place in the file."""
+    found = error.errors(include_url=False)
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+    path: Path = tuple(part for part in first["loc"] if part not in ARMS)
+    kind, said = first["type"], str(first["msg"])
+    reason = _FIXED.get(kind) or said.removeprefix("Value error, ")
+    key = kind == "extra_forbidden"
+    if kind == "missing":
+        path, missing = (
+            path[:-1] if path and path[-1] == first["loc"][-1] else path,
+            first["loc"][-1],
+        )
+        reason = f"{missing} is missing"
+    elif key:
+        close = text.suggestion(str(first["loc"][-1]), _fields(first["loc"]))
+        reason += f", did you mean {close!r}?" if close else ""
+        path = (*path[:-1], str(first["loc"][-1])) if path[-1:] != (first["loc"][-1],) else path
+    return parsed_error(parsed, path, reason[:1].lower() + reason[1:], key=key)
+
+
+def _fields(loc: tuple[str | int, ...]) -> Iterable[str]:
+    model: type[BaseModel] = BatchModel
+    if "limits" in loc[:-1]:
+        model = schema.LimitsModel
+    elif "concurrency" in loc[:-1]:
+        model = ConcurrencyModel
+    elif loc[0] == "tasks":
+        model = TaskModel
+    elif loc[0] == "defaults" and len(loc) > 1:
+        model = CommonModel
+    return model.model_fields
+
+
+def _concurrency(parsed: Parsed, given: int | ConcurrencyModel) -> Concurrency:
+    if isinstance(given, int):
+        if not 1 <= given <= schema.MAX_TASKS:
+            raise parsed_error(parsed, ("concurrency",), f"must be from 1 to {schema.MAX_TASKS}")
+        return Concurrency(per_host=given, total=given)
+    for agent in given.agents:
+        _checked_agent(parsed, ("concurrency", "agents", agent), agent)
+    return Concurrency(
+        per_host=given.per_host or given.total or PER_HOST, total=given.total, agents=given.agents
+    )
+
+
+def _checked_agent(parsed: Parsed, path: Path, name: str) -> str:
+    try:
+        return schema.check_agent(name)
+    except ValueError as error:
+        raise parsed_error(parsed, path, str(error)) from None
+
+
+def _unrolled(
+    parsed: Parsed, path: Path, task: TaskModel, defaults: CommonModel, read: Read
+) -> list[Item]:
+    given = [
+        word for word in ("prompt", "prompt_file", "command") if getattr(task, word) is not None
+    ]
+    if len(given) != 1:
+        said = " and ".join(given) or "none of them"
+        raise parsed_error(
+            parsed, path, f"needs one of prompt, prompt_file and command, and has {said}"
+        )
+    prompt = task.prompt
+    if task.prompt_file is not None:
+        try:
+            prompt = read(task.prompt_file)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise parsed_error(
+                parsed, (*path, "prompt_file"), f"{task.prompt_file} cannot be read: {why}"
+            ) from None
+    found = []
+    for values in itertools.product(*task.matrix.values()):
+        chosen = dict(zip(task.matrix, values, strict=True))
+        found.append(_Unrolling(parsed, path, task, defaults, chosen).item(prompt or ""))
+    return found
+
+
+class _Unrolling:
+    """One task, for one combination of its matrix."""
+
+    def __init__(
+        self,
+        parsed: Parsed,
+        path: Path,
+        task: TaskModel,
+        defaults: CommonModel,
+        chosen: Mapping[str, Any],
+    ) -> None:
+        self.parsed, self.path, self.task, self.defaults = parsed, path, task, defaults
+        self.words = {key: _word(value) for key, value in chosen.items()}
+
+    def item(self, prompt: str) -> Item:
+        command = self.filled("command", self.task.command or "")
+        limits = self.task.limits or self.defaults.limits or schema.LimitsModel()
+        agent = "" if command else self.said("agent") or DEFAULT_AGENT
+        if agent:
+            _checked_agent(self.parsed, (*self.path, "agent"), agent)
+        return Item(
+            name=self.name(),
+            prompt="" if command else self.filled("prompt", prompt),
+            command=command,
+            agent=agent,
+            model=self.said("model") if agent else None,
+            base=self.said("base"),
+            env=self.env(),
+            needs=tuple(self.task.needs),
+            verify=self.said("verify") or "",
+            limits=Limits(time_s=limits.time, turns=limits.turns, dollars=limits.cost),
+            retries=next(
+                (one for one in (self.task.retries, self.defaults.retries) if one is not None), 0
+            ),
+            keep=bool(self.task.keep if self.task.keep is not None else self.defaults.keep),
+        )
+
+    def said(self, key: str) -> str | None:
+        if key in OVERRIDES and key in self.words:
+            return self.words[key]
+        value = getattr(self.task, key)
+        value = getattr(self.defaults, key) if value is None else value
+        return None if value is None else self.filled(key, value)
+
+    def env(self) -> dict[str, str]:
+        every = {**(self.defaults.env or {}), **(self.task.env or {})}
+        return {key: self.filled("env", value) for key, value in every.items()}
+
+    def name(self) -> str:
+        """`fix` with a matrix becomes `fix-claude-1`, unless it says where the values go."""
+        given = self.filled("name", self.task.name)
+        if self.words and given == self.task.name:
+            given = "-".join([given, *(names.slug(word) for word in self.words.values())])
+        if not names.is_pod_name(given):
+            reason = f"{given!r} cannot be the name of a pod: {names.POD_NAME_RULE}"
+            raise parsed_error(self.parsed, (*self.path, "name"), reason)
+        return given
+
+    def filled(self, key: str, value: str) -> str:
+        def word(found: re.Match[str]) -> str:
+            if found[1] not in self.words:
+                known = ", ".join(self.words) or "there is no matrix"
+                reason = f"${{matrix.{found[1]}}} is not known ({known})"
+                raise parsed_error(self.parsed, (*self.path, key), reason)
+            return self.words[found[1]]
+
+        return _REFERENCE.sub(word, value)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _with_needs(
+    parsed: Parsed,
+    path: Path,
+    item: Item,
+    items: Mapping[str, Item],
+    groups: Mapping[str, list[str]],
+) -> Item:
+    """A task with a matrix is needed as a whole."""
+    wanted: list[str] = []
+    for at, name in enumerate(item.needs):
+        found = [name] if name in items else groups.get(name)
+        if found is None:
+            close = text.suggestion(name, [*groups, *items])
+            guess = f", did you mean {close!r}?" if close else ""
+            raise parsed_error(parsed, (*path, "needs", at), f"there is no task {name!r}{guess}")
+        wanted += found
+    return replace(item, needs=tuple(dict.fromkeys(wanted)))
+
+
+def _check_cycle(parsed: Parsed, places: Mapping[str, Path], items: Mapping[str, Item]) -> None:
+    done: set[str] = set()
+    for first in items:
+        way: list[str] = []
+        _walk(parsed, places, items, first, way=way, done=done)
+
+
+def _walk(
+    parsed: Parsed,
+    places: Mapping[str, Path],
+    items: Mapping[str, Item],
+    first: str,
+    *,
+    way: list[str],
+    done: set[str],
+) -> None:
+    """Depth first, by hand: a chain may have a thousand tasks."""
+    stack = [(first, iter(items[first].needs))]
+    way.append(first)
+    while stack:
+        name, rest = stack[-1]
+        following = next((need for need in rest if need not in done), None)
+        if following is None:
+            done.add(name)
+            stack.pop()
+            way.pop()
+        elif following in way:
+            circle = " -> ".join([*way[way.index(following) :], following])
+            raise parsed_error(parsed, (*places[following], "needs"), f"needs itself: {circle}")
+        else:
+            way.append(following)
+            stack.append((following, iter(items[following].needs)))

@@ -1,0 +1,147 @@
+"""`rumpel batch`: many tasks from one file, as one graph."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rumpel import text, ui
+from rumpel.cli import session
+from rumpel.cli.answer import Answer, show
+from rumpel.cli.interrupt import Interrupts
+from rumpel.errors import Conflict, NotFound, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rumpel.cli.options import Options
+    from rumpel.cli.plain import Arguments, Declared
+
+USAGE = "rumpel batch ACTION [FILE] [TASK...] [options]"
+DESCRIPTION = (
+    "Run many tasks from one file (YAML, JSON, JSONC, JSONL or TOML): each gets a pod\n"
+    "of its name, an agent or a command works in it, its commits arrive on the host,\n"
+    "and a command verifies them. What tasks share is done once, the rest at once.\n"
+    "Run the same file again to go on: what is done is not done again, and no agent\n"
+    "is told its task twice. Ends with 7 when some tasks are not done."
+)
+EXAMPLES = (
+    ("rumpel batch init", "write an example to batch.yaml"),
+    ("rumpel batch check batch.yaml", "what it would do, and nothing else"),
+    ("rumpel batch run batch.yaml", "run it, or go on; Ctrl-C leaves it running"),
+    ("rumpel batch status --follow", "look at the last one"),
+    ("rumpel batch retry batch.yaml", "those that failed, once more"),
+    ("rumpel batch cancel", "end what is at work; what is done stays"),
+)
+ACTIONS = {
+    "init": "write an example file",
+    "check": "validate a file and show the plan",
+    "run": "run a file, or go on with it",
+    "status": "show where each task is",
+    "wait": "wait for the end",
+    "retry": "try failed tasks again, and what needs them",
+    "cancel": "end what is at work",
+}
+DEFAULT_FILE = "batch.yaml"
+MAX_BYTES = 4 << 20
+EXAMPLE = """\
+# rumpel batch check {name}    shows what this would do
+# rumpel batch run {name}      does it; again: goes on
+defaults:
+  agent: claude           # or codex, gemini, grok
+  verify: make test       # in the pod; a task is done when this ends with 0
+  limits: {{time: 30m, cost: 2}}
+concurrency: 4            # tasks at once
+tasks:
+  - name: login           # also the name of its pod and branch
+    prompt: Fix the login.
+  - name: docs
+    prompt_file: prompts/docs.md
+  - name: release
+    needs: [login, docs]  # starts from what they committed, merged
+    command: make release-notes && git commit -qam "Release notes"
+"""
+
+
+def add_arguments(parser: Declared) -> None:
+    parser.add_argument(
+        "action", choices=tuple(ACTIONS), metavar="ACTION", help=text.listing(tuple(ACTIONS), "or")
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="FILE",
+        help="the file, or the name of a batch that was run; for retry, tasks follow",
+    )
+    parser.add_argument("-f", "--follow", action="store_true", help="status: until it ends")
+    parser.add_argument(
+        "--no-wait", action="store_true", help="run, retry: return at once; it goes on"
+    )
+    parser.add_argument(
+        "--trust", action="store_true", help="allow what the configuration does to this machine"
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="the devcontainer.json to use, when there are several"
+    )
+
+
+def run(args: Arguments, passed: list[str], options: Options) -> int:
+    file = args.names[0] if args.names else ""
+    if args.names[1:] and args.action != "retry":
+        raise UsageError(f"batch {args.action} takes one file, not {len(args.names)}")
+    if args.action == "init":
+        return init(file or DEFAULT_FILE, options)
+    if not file and args.action in ("check", "run", "retry"):
+        file = _default(args.action)
+    request: dict[str, object] = {
+        "action": args.action,
+        "file": file,
+        "text": _stdin() if file == "-" else "",
+        "names": args.names[1:],
+        "follow": args.follow,
+        "no_wait": args.no_wait,
+        "trust": args.trust,
+        "config": args.config,
+    }
+    from rumpel.cli import batch_table
+
+    shown = batch_table.start(options)
+    with Interrupts(look="rumpel batch status --follow") as interrupts:
+        answer = session.ask(options, "batch", request, interrupts=interrupts, follower=shown)
+    if args.action == "check":
+        return show(options, "batch", answer, lambda data: batch_table.render_plan(data, options))
+    return show(options, "batch", answer, lambda data: batch_table.render(data, options))
+
+
+def init(file: str, options: Options) -> int:
+    """Never over a file that is there."""
+    try:
+        with open(file, "x", encoding="utf-8") as out:
+            out.write(EXAMPLE.format(name=file))
+    except FileExistsError as error:
+        raise Conflict(f"{file} is there already", hint="rumpel batch init OTHER.yaml") from error
+    except OSError as error:
+        raise NotFound(f"{file} cannot be written: {error.strerror}") from error
+    data = {"file": file}
+
+    def render(_: object) -> None:
+        ui.out(f"wrote {text.safe(file)}")
+        if ui.is_terminal(sys.stderr) and not options.quiet:
+            ui.flush_results()
+            ui.err(f"next: rumpel batch check {text.safe(file)}")
+
+    return show(options, "batch", Answer({"result": data}), render)
+
+
+def _default(action: str) -> str:
+    if os.path.exists(DEFAULT_FILE):
+        return DEFAULT_FILE
+    raise UsageError(
+        "which file?", hint=f"rumpel batch {action} FILE; rumpel batch init   writes an example"
+    )
+
+
+def _stdin() -> str:
+    data = sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin is not None else b""
+    if len(data) > MAX_BYTES:
+        raise UsageError(f"the file is larger than {MAX_BYTES >> 20} MiB")
+    return data.decode("utf-8", "surrogateescape")

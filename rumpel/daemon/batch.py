@@ -1,0 +1,313 @@
+"""`batch`: check a file, run it, follow it, and say what became of each task."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from rumpel import names, text
+from rumpel.adapters import threads
+from rumpel.daemon import batch_claims, batch_state, requests
+from rumpel.daemon.batch_run import Asked, BatchRun
+from rumpel.daemon.batch_state import State
+from rumpel.daemon.times import iso
+from rumpel.errors import Conflict, NotFound, Partial, RumpelError, UsageError
+
+if TYPE_CHECKING:
+    from rumpel.batch.items import Batch
+    from rumpel.daemon.app import App
+    from rumpel.daemon.client import Client
+    from rumpel.daemon.requests import Target
+
+MAX_PROMPT_BYTES = 1 << 20
+TELL_EVERY_S = 0.1
+"""Changes that come closer are told together."""
+ENDS = {
+    batch_state.FAILED: "failed",
+    batch_state.SKIPPED: "skipped",
+    batch_state.CANCELLED: "cancelled",
+    batch_state.INTERRUPTED: "interrupted",
+}
+
+
+async def run(app: App, client: Client) -> dict[str, object]:
+    action = client.request.args["action"]
+    if action not in ACTIONS:
+        raise UsageError(f"there is no action {action!r}: {', '.join(ACTIONS)}")
+    return await ACTIONS[action](app, client)
+
+
+async def check(app: App, client: Client) -> dict[str, object]:
+    """What the file says, with all filled in; nothing is begun."""
+    from rumpel.daemon import batch_plan
+
+    where = await requests.target(client)
+    found = await _read(client)
+    data = await batch_plan.plan(app, client, where, found)
+    return {"result": data, "warnings": client.warnings, "exit_code": 0}
+
+
+async def begin(app: App, client: Client) -> dict[str, object]:
+    """Run the tasks of a file, as far as they are not done, and follow them to the end."""
+    where = await requests.target(client)
+    found = await _read(client)
+    return await _begin(app, client, where, found, retry=frozenset())
+
+
+async def retry(app: App, client: Client) -> dict[str, object]:
+    """Those that failed, or those named, are tried again; and what needs them."""
+    where = await requests.target(client)
+    found = await _read(client)
+    wanted = set(client.request.args["names"])
+    unknown = sorted(wanted - set(found.items))
+    if unknown:
+        close = text.suggestion(unknown[0], found.items)
+        guess = f", did you mean {close!r}?" if close else ""
+        raise NotFound(f"there is no task {unknown[0]!r} in batch {found.name}{guess}")
+    repo_id = where.ref.repo_id
+    states = _known(app, repo_id, found)
+    failed = {name for name, state in states.items() if state.state == batch_state.FAILED}
+    chosen = wanted or failed
+    if not chosen:
+        client.warn("no task of it has failed")
+    return await _begin(app, client, where, found, retry=frozenset(chosen))
+
+
+async def _begin(
+    app: App, client: Client, where: Target, found: Batch, *, retry: frozenset[str]
+) -> dict[str, object]:
+    key = (where.ref.repo_id, found.name)
+    running = app.batches.runs.get(key)
+    if running is not None and not running.ended.is_set():
+        if running.batch != found or retry:
+            raise Conflict(
+                f"batch {found.name} is running, as it was in the file before",
+                hint=f"rumpel batch status --follow {found.name}; rumpel batch cancel {found.name}",
+            )
+        client.warn("it was running already")
+    else:
+        file = client.request.args["file"]
+        asked = Asked(batch=found, file=file, client=client, where=where, retry=retry)
+        running = BatchRun(app, asked)
+        app.batches.runs[key] = running
+        try:
+            await running.prepare()
+        except BaseException:
+            del app.batches.runs[key]
+            raise
+        await _note(app, running)
+        app.background.spawn(_to_the_end(app, running), f"batch {found.name}")
+    if not client.request.args["no_wait"]:
+        await _follow(client, running)
+    return _answer(client, running.row())
+
+
+async def _to_the_end(app: App, running: BatchRun) -> None:
+    await running.run()
+    await _note(app, running, ended=time.time())
+
+
+async def _note(app: App, running: BatchRun, *, ended: float | None = None) -> None:
+    """For `status`, also when the file is gone."""
+    key = f"{batch_state.BATCH}{running.repo.repo_id}/{running.name}"
+    await app.store.kv_set(
+        key,
+        {
+            "file": running.asked.file,
+            "cwd": running.asked.client.request.cwd,
+            "began": running.began,
+            "ended": ended,
+            "items": [item.to_json() for item in running.batch.items.values()],
+        },
+    )
+
+
+async def status(app: App, client: Client) -> dict[str, object]:
+    where = await requests.lenient(client)
+    name = _named(app, client, where)
+    running = app.batches.find(where.ref.repo_id, name)
+    if running is not None and not running.ended.is_set() and client.request.args["follow"]:
+        await _follow(client, running)
+    return _answer(client, row_of(app, where.ref.repo_id, name), is_status=True)
+
+
+async def wait(app: App, client: Client) -> dict[str, object]:
+    where = await requests.lenient(client)
+    name = _named(app, client, where)
+    running = app.batches.find(where.ref.repo_id, name)
+    if running is not None:
+        await client.while_there(running.ended.wait())
+    return _answer(client, row_of(app, where.ref.repo_id, name))
+
+
+async def cancel(app: App, client: Client) -> dict[str, object]:
+    """What is at work is ended; what is done stays, and its commits are on the host."""
+    where = await requests.lenient(client)
+    name = _named(app, client, where)
+    running = app.batches.find(where.ref.repo_id, name)
+    if running is None or running.ended.is_set():
+        client.warn(f"batch {name} was not running")
+    else:
+        running.cancel()
+        await client.while_there(running.ended.wait())
+    return _answer(client, row_of(app, where.ref.repo_id, name), is_status=True)
+
+
+def row_of(app: App, repo_id: str, name: str) -> dict[str, Any]:
+    """Of one that runs, or as it was left. Raises NotFound."""
+    running = app.batches.find(repo_id, name)
+    if running is not None:
+        return running.row()
+    noted = app.store.kv_get(f"{batch_state.BATCH}{repo_id}/{name}")
+    if noted is None:
+        raise NotFound(f"there is no batch {name!r} of this repository")
+    from rumpel.batch import items
+
+    tasks = []
+    for said in noted["items"]:
+        item = items.from_json(said)
+        claim = batch_claims.read(app.store, repo_id, name, item.name)
+        state = State(item=item, claim=claim)
+        batch_state.judge(app.store, repo_id, state)
+        tasks.append(state.row())
+    return {
+        "name": name,
+        "file": noted["file"],
+        "is_running": False,
+        "started_at": iso(noted["began"]),
+        "tasks": tasks,
+    }
+
+
+def _known(app: App, repo_id: str, found: Batch) -> dict[str, State]:
+    states = {}
+    for item in found.items.values():
+        claim = batch_claims.read(app.store, repo_id, found.name, item.name)
+        states[item.name] = State(item=item, claim=claim)
+        batch_state.judge(app.store, repo_id, states[item.name])
+    return states
+
+
+def _named(app: App, client: Client, where: Target) -> str:
+    """The batch that was named, by name or file; else the one begun last. Raises NotFound."""
+    wanted = client.request.args["file"]
+    prefix = f"{batch_state.BATCH}{where.ref.repo_id}/"
+    known = {
+        key.removeprefix(prefix): value
+        for key, value in app.store.kv.items()
+        if key.startswith(prefix)
+    }
+    if wanted:
+        name = wanted if wanted in known else names.slug(PurePath(wanted).stem, 63)
+        name = next((one for one, noted in known.items() if noted["file"] == wanted), name)
+        if name in known:
+            return name
+        close = text.suggestion(wanted, known)
+        guess = f", did you mean {close!r}?" if close else ""
+        raise NotFound(f"there is no batch {wanted!r} of this repository{guess}")
+    if not known:
+        raise NotFound("no batch was run in this repository", hint="rumpel batch run FILE")
+    return max(known, key=lambda name: known[name]["began"])
+
+
+async def _follow(client: Client, running: BatchRun) -> None:
+    """Rows as they change, for as long as the client is there; a cancel of its is the batch's."""
+    client.connection.is_patient = True
+    ends = asyncio.ensure_future(running.ended.wait())
+    cancel = asyncio.ensure_future(client.cancelled.wait())
+    gone = asyncio.ensure_future(client.gone.wait())
+    since = -1
+    try:
+        while True:
+            changed = asyncio.ensure_future(running.changed.wait())
+            news = running.news(since) if since >= 0 else running.row()["tasks"]
+            since = running.version
+            if news:
+                client.send({"event": "batch", "tasks": news})
+                await client.connection.drain()
+            if ends.done() or gone.done():
+                changed.cancel()
+                return
+            await asyncio.wait({ends, cancel, gone, changed}, return_when=asyncio.FIRST_COMPLETED)
+            changed.cancel()
+            if cancel.done() and not running.cancelled.is_set():
+                running.cancel()
+                await asyncio.wait({ends, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ends, gone}, timeout=TELL_EVERY_S)
+    finally:
+        for one in (ends, cancel, gone):
+            one.cancel()
+
+
+def _answer(client: Client, row: dict[str, Any], *, is_status: bool = False) -> dict[str, object]:
+    counts = Counter(str(task["state"]) for task in row["tasks"])
+    row = {**row, "counts": dict(counts)}
+    bad = {word: counts[state] for state, word in ENDS.items() if counts[state]}
+    if not bad or row["is_running"] or is_status:
+        return {"result": row, "warnings": client.warnings, "exit_code": 0}
+    said = ", ".join(f"{number} {word}" for word, number in bad.items())
+    whole = text.count(len(row["tasks"]), "task")
+    error = Partial(
+        f"{counts[batch_state.DONE]} of {whole} of batch {row['name']!r} done, {said}",
+        hint=_next(row, bad),
+    )
+    return {"error": error.to_json(), "data": row, "warnings": client.warnings}
+
+
+def _next(row: dict[str, Any], bad: dict[str, int]) -> str:
+    failed = next((task for task in row["tasks"] if task["state"] == batch_state.FAILED), None)
+    if failed is None:
+        return f"rumpel batch run {row['file']}   goes on"
+    step = "verify" if failed["verify"] == "failed" else "work"
+    return f"rumpel logs {failed['name']} {step}; rumpel batch retry {row['file']}   tries again"
+
+
+async def _read(client: Client) -> Batch:
+    """Raises ConfigError with file and line."""
+    return await threads.call(_load, client)
+
+
+def _load(client: Client) -> Batch:
+    from rumpel.batch import reading, unroll
+
+    args, folder = client.request.args, Path(client.request.cwd)
+    file = args["file"]
+    if not file:
+        raise UsageError("which file?", hint="rumpel batch run FILE, or - to read it from stdin")
+    path = folder / file
+    if file == "-":
+        data = args["text"].encode("utf-8", "surrogateescape")
+    else:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise NotFound(
+                f"{file} cannot be read: {error.strerror}",
+                hint="rumpel batch init   writes an example",
+            ) from error
+        folder = path.parent
+
+    def read(name: str) -> str:
+        found = (folder / name).read_bytes()
+        if len(found) > MAX_PROMPT_BYTES:
+            raise ValueError(f"it is longer than {MAX_PROMPT_BYTES >> 10} KiB")
+        return found.decode("utf-8")
+
+    parsed = reading.read(data, file)
+    stem = "batch" if file == "-" else names.slug(PurePath(file).stem, 63)
+    return unroll.load(parsed, name=stem, read=read)
+
+
+ACTIONS = {
+    "check": check,
+    "run": begin,
+    "status": status,
+    "wait": wait,
+    "cancel": cancel,
+    "retry": retry,
+}
+
+__all__ = ["RumpelError", "run"]

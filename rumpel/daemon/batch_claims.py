@@ -1,0 +1,74 @@
+"""What is written down of each task of a batch, so that the next daemon goes on with it.
+
+The results themselves are the engine's records; here is only what those do not say: from which
+commit a task starts, how often it was tried, which pod is its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
+
+from rumpel.errors import Conflict
+from rumpel.graphs.batch import node_id
+from rumpel.tasks import task_work
+from rumpel.tasks.task_verify import digest
+
+if TYPE_CHECKING:
+    from rumpel.batch.items import Item
+    from rumpel.cache.store import Store
+    from rumpel.daemon.pods import Pod
+
+TASK = "batch-task/"
+"""`batch-task/<repo>/<batch>/<task>` in the store: what `Claim` has."""
+ENDS = ("command-failed", "timeout")
+"""Errors of work that came to a bad end: it is not begun again unless somebody says so."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Claim:
+    base: str | None = None
+    branch: str | None = None
+    attempt: int = 1
+    at: float = 0.0
+    """Since when a pod of its name is its own; 0: it has none yet."""
+    pod_id: str = ""
+    said: str = ""
+    """Digest of what it was told to do."""
+
+
+def read(store: Store, repo_id: str, batch: str, task: str) -> Claim:
+    found = store.kv_get(f"{TASK}{repo_id}/{batch}/{task}", {})
+    return Claim(**{one.name: found[one.name] for one in fields(Claim) if one.name in found})
+
+
+async def write(store: Store, repo_id: str, batch: str, task: str, claim: Claim) -> None:
+    key = f"{TASK}{repo_id}/{batch}/{task}"
+    if store.kv_get(key) != asdict(claim):
+        await store.kv_set(key, asdict(claim))
+
+
+def is_settled(store: Store, repo_id: str, item: Item, claim: Claim) -> bool:
+    """Its work came to a bad end, and what it says is what it said then."""
+    record = store.records.get(node_id(task_work.KIND, repo_id, item.name))
+    if record is None or record.failure is None or record.failure.get("state") != "failed":
+        return False
+    error = record.failure.get("error") or {}
+    return error.get("code") in ENDS and claim.said == work_digest(item)
+
+
+def check_own(claim: Claim, pod: Pod) -> None:
+    """Raises Conflict when the pod of its name is somebody else's."""
+    is_announced = not claim.pod_id and 0.0 < claim.at <= pod.created_at
+    if claim.pod_id != pod.pod_id and not is_announced:
+        raise Conflict(
+            f"there is a pod {pod.name} already, and it is not of this batch",
+            hint=f"give the task another name, or: rumpel delete {pod.name}",
+        )
+
+
+def work_digest(item: Item) -> str:
+    """Of everything that makes it another piece of work."""
+    limits = (item.limits.time_s, item.limits.turns, item.limits.dollars)
+    env = tuple(sorted(item.env.items()))
+    return digest(item.prompt, item.command, item.agent, item.model or "", repr(env), repr(limits))

@@ -1,0 +1,387 @@
+"""A batch that runs: its graph, who follows it, and what becomes of each task.
+
+It belongs to the daemon: whoever began it may leave. A daemon that is killed leaves the agents at
+work; the same request finds them again (`tasks.task_work`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rumpel import agents
+from rumpel.batch import order
+from rumpel.daemon import batch_claims, batch_state, create, requests, sign_in, stop
+from rumpel.daemon.batch_client import TaskClient
+from rumpel.daemon.batch_pool import Pool
+from rumpel.daemon.batch_state import State
+from rumpel.daemon.nodes import place_of
+from rumpel.daemon.pods import Pod
+from rumpel.daemon.requests import Base
+from rumpel.daemon.times import iso
+from rumpel.engine.events import Event, EventKind
+from rumpel.engine.plan import Verdict
+from rumpel.errors import NotFound, RumpelError
+from rumpel.graphs import batch as batch_graph
+from rumpel.graphs.batch import Task, node_id
+from rumpel.tasks import task_leave, task_verify, task_work
+from rumpel.tasks.batching import Ready
+from rumpel.tasks.task_verify import digest
+from rumpel.tasks.task_work import unfit
+
+if TYPE_CHECKING:
+    from rumpel.batch.items import Batch
+    from rumpel.daemon.app import App
+    from rumpel.daemon.client import Client
+    from rumpel.daemon.requests import Target
+    from rumpel.engine.graph import Graph
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a batch was begun with."""
+
+    batch: Batch
+    file: str
+    client: Client
+    where: Target
+    retry: frozenset[str] = frozenset()
+    """Tasks that failed, to be tried again."""
+
+
+class BatchRun:
+    """From `begin` to `ended`."""
+
+    def __init__(self, app: App, asked: Asked) -> None:
+        self.app, self.asked = app, asked
+        self.batch, self.where = asked.batch, asked.where
+        self.repo = asked.where.ref
+        self.states: dict[str, State] = {}
+        self.cancelled = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.changed = asyncio.Event()
+        """Set at each change, and made anew by who saw it: `news`."""
+        self.version = 0
+        self._touched: dict[str, int] = {}
+        self.pool = Pool(
+            {asked.where.host: asked.batch.concurrency.per_host}, asked.batch.concurrency.total
+        )
+        self._ranks = {name: at for at, name in enumerate(asked.batch.items)}
+        self._signed: dict[str, sign_in.Once] = {}
+        self._passes: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
+        self.began = time.time()
+
+    @property
+    def name(self) -> str:
+        return self.batch.name
+
+    async def prepare(self) -> None:
+        """Who is to be asked is asked now, and nothing is begun when something is missing.
+
+        Raises RumpelError.
+        """
+        app, client = self.app, self.asked.client
+        await self.look()
+        for name in self.states:
+            self._own_pod(name)
+        for name in self.open_agents():
+            once = sign_in.Once(app, client, agents.get(name), self.where.settings)
+            await once.found()
+            self._signed[name] = once
+        first = next(iter(self.batch.items))
+        dev = await requests.dev_config(self.where, client, pod=first, pod_id="batch")
+        await requests.consented(app.store, self.where, client, dev)
+        await app.host(self.where.host)
+        for name, number in self.batch.concurrency.agents.items():
+            app.engine.resize(f"agent:{name}", number)
+
+    async def look(self) -> None:
+        """What is known of each task. Raises NotFound for a base that is not there."""
+        app = self.app
+        start = await requests.base(self.where, None)
+        bases: dict[str, Base] = {}
+        for item in self.batch.items.values():
+            claim = batch_claims.read(app.store, self.repo.repo_id, self.name, item.name)
+            if claim.at == 0.0:
+                if item.base is not None and item.base not in bases:
+                    bases[item.base] = await requests.base(self.where, item.base)
+                own = start if item.base is None else bases[item.base]
+                claim.base, claim.branch = own.oid, own.branch
+            if item.name in self.asked.retry:
+                claim.attempt += 1
+            self.states[item.name] = State(item=item, claim=claim)
+            batch_state.judge(app.store, self.repo.repo_id, self.states[item.name])
+
+    def open_agents(self) -> list[str]:
+        found = (
+            state.item.agent
+            for state in self.states.values()
+            if state.state != batch_state.DONE and state.item.agent
+        )
+        return list(dict.fromkeys(found))
+
+    def signed(self, agent: str) -> sign_in.Once:
+        once = self._signed.get(agent)
+        if once is None:
+            client, settings = self.asked.client, self.where.settings
+            once = sign_in.Once(self.app, client, agents.get(agent), settings)
+            self._signed[agent] = once
+        return once
+
+    async def run(self) -> None:
+        """To its end; never raises for what becomes of a task."""
+        try:
+            self._begin_pass(self.batch.items)
+            while self._passes or self._leaving:
+                await asyncio.wait(self._passes | self._leaving)
+        finally:
+            for state in self.states.values():
+                if state.state in batch_state.OPEN:
+                    state.state = batch_state.INTERRUPTED
+            self.ended.set()
+            self._tell()
+
+    def graph(self, names: Iterable[str] | None = None) -> Graph:
+        """Of these tasks, with those that are done without their pods."""
+        chosen = order.ordered(self.batch.items, names)
+        tasks = [self._task(self.states[name]) for name in chosen]
+        return batch_graph.batch(self.repo, self.name, tasks, done=self.done(chosen))
+
+    def done(self, names: Iterable[str] | None = None) -> set[str]:
+        """Those whose work and verification hold."""
+        chosen = order.ordered(self.batch.items, names)
+        tasks = [self._task(self.states[name]) for name in chosen]
+        plan = self.app.engine.plan(batch_graph.batch(self.repo, self.name, tasks, done=chosen))
+        return {name for name in chosen if plan.nodes[self._last(name)].verdict is Verdict.FRESH}
+
+    def settled(self) -> set[str]:
+        """Those that failed, are not to be tried again, and say what they said then; with theirs:
+        nothing is begun for them.
+        """
+        found: set[str] = set()
+        for name in order.ordered(self.batch.items):
+            state = self.states[name]
+            if not found.isdisjoint(state.item.needs) or self._is_settled(state):
+                found.add(name)
+        return found
+
+    def row(self) -> dict[str, Any]:
+        rows = [state.row() for state in self.states.values()]
+        return {
+            "name": self.name,
+            "file": self.asked.file,
+            "is_running": not self.ended.is_set(),
+        } | {
+            "started_at": iso(self.began),
+            "tasks": rows,
+        }
+
+    def news(self, since: int) -> list[dict[str, Any]]:
+        """Rows of the tasks that changed after `since`."""
+        return [self.states[name].row() for name, at in self._touched.items() if at > since]
+
+    # What the steps ask for (`daemon.batches`).
+
+    async def make(self, name: str, oid: str | None) -> Ready:
+        app, state = self.app, self.states[name]
+        pod = self._own_pod(name)
+        hosts = None if pod is None else frozenset({pod.spec.host})
+        host = await self.pool.take(name, self._ranks[name], hosts)
+        state.state, state.host, state.began = batch_state.STARTING, host, time.time()
+        self._touch(name)
+        if state.claim.at == 0.0:
+            state.claim.at = time.time()
+        await self._write(state)
+        client = self.client(name, "create", {"names": (name,)})
+        start = Base(branch=state.claim.branch, oid=oid)
+        outcome = await create.make(app, client, self.where, [name], start=start)
+        for error in outcome.errors.values():
+            raise error
+        made = outcome.pods[name]
+        state.claim.pod_id = made.pod_id
+        await self._write(state)
+        access = app.pods.access(made.spec)
+        if access is None:
+            raise NotFound(f"pod {name!r} has no container")
+        return Ready(host=made.spec.host, pod_id=made.pod_id, container_id=access.container_id)
+
+    def pod(self, name: str) -> Pod:
+        """Raises NotFound."""
+        return self.app.pods.get(self.repo.repo_id, name)
+
+    def client(self, name: str, verb: str, args: Mapping[str, Any]) -> TaskClient:
+        return TaskClient(
+            self.asked.client,
+            verb,
+            args,
+            hear=functools.partial(self._told, name),
+            on_event=functools.partial(self._inner, name),
+            cancelled=self.cancelled,
+        )
+
+    async def leave(self, name: str) -> None:
+        """Its pod stops; the next one may come, also when it does not."""
+        try:
+            if not self.states[name].item.keep:
+                pod = self.app.pods.find(self.repo.repo_id, name)
+                if pod is not None:
+                    client = self.client(name, "stop", {"names": (name,)})
+                    await stop.stopped(self.app, client, [pod], errors={})
+        finally:
+            self.pool.release(name)
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+        for one in self._passes:
+            one.cancel()
+
+    # The passes: one over all of it, one more for each task that is tried again.
+
+    def _begin_pass(self, names: Iterable[str]) -> None:
+        task = self.app.background.spawn(self._pass(list(names)), f"batch {self.name}")
+        self._passes.add(task)
+        task.add_done_callback(self._passes.discard)
+
+    async def _pass(self, names: list[str]) -> None:
+        settled = self.settled()
+        for name in settled:
+            if self.states[name].state != batch_state.FAILED:
+                self.states[name].state = batch_state.SKIPPED
+                self._touch(name)
+        graph = self.graph([name for name in names if name not in settled])
+        if not graph.nodes:
+            return
+        handle = self.app.engine.open_run()
+        await self.app.runner.follow(graph, handle, emit=self._hear)
+
+    def _hear(self, event: Event) -> None:
+        place = place_of(event.node_id)
+        state = self.states.get(place.pod or "")
+        if state is None:
+            return
+        kind, is_open = event.kind, state.state in batch_state.OPEN
+        if kind is EventKind.RUNNING:
+            state.began_step(place.kind)
+        elif kind in (EventKind.OK, EventKind.CACHED):
+            self._ok(place.kind, state, is_cached=kind is EventKind.CACHED)
+        elif kind in (EventKind.FAILED, EventKind.BLOCKED) and event.error is not None:
+            self._failed(place.kind, state, event.error)
+        elif kind is EventKind.UPSTREAM_FAILED and is_open:
+            state.state = batch_state.SKIPPED
+        elif kind is EventKind.CANCELLED and is_open:
+            by_user = self.cancelled.is_set()
+            state.state = batch_state.CANCELLED if by_user else batch_state.INTERRUPTED
+        elif kind is EventKind.LOG and not state.item.agent:
+            state.say(event.text)
+        else:
+            return
+        self._touch(state.name)
+
+    def _ok(self, kind: str, state: State, *, is_cached: bool) -> None:
+        if kind == task_work.KIND:
+            record = self.app.store.records[self._id(kind, state.name)]
+            state.worked(record.output or {}, record.updated_at if is_cached else None)
+        if kind == task_verify.KIND:
+            state.verify = "passed"
+        if kind == (task_verify.KIND if state.item.verify else task_work.KIND):
+            state.done(is_cached=is_cached)
+
+    def _failed(self, kind: str, state: State, error: RumpelError) -> None:
+        if kind == task_leave.KIND:  # its work is done all the same
+            log.warning("batch %s: pod %s: %s", self.name, state.name, error.message)
+            return
+        state.failed(kind, error)
+        leaving = self.app.background.spawn(self._after_failure(state.name), "end of a task")
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
+    async def _after_failure(self, name: str) -> None:
+        state = self.states[name]
+        may_retry = state.claim.attempt <= state.item.retries and not self.cancelled.is_set()
+        if not may_retry or state.error is None or not unfit(state.error):
+            await self.leave(name)
+            return
+        state.claim.attempt += 1
+        await self._write(state)
+        state.again()
+        behind = order.behind(self.batch.items, name)
+        for other in (self.states[one] for one in behind):
+            if other.state == batch_state.SKIPPED:
+                other.state = batch_state.WAITING
+                self._touch(other.name)
+        self._touch(name)
+        self._begin_pass([name, *behind])
+
+    # What it is told.
+
+    def _told(self, name: str, message: Mapping[str, object]) -> None:
+        state, said = self.states[name], message.get("said")
+        if message.get("event") == "said" and isinstance(said, dict):
+            if said.get("kind") == "usage":
+                state.spend(said)
+            state.say(str(message.get("line") or ""))
+            self._touch(name)
+
+    def _inner(self, name: str, event: Event) -> None:
+        """A step of its pod."""
+        if event.kind in (EventKind.RUNNING, EventKind.LOG) and event.node_id:
+            self.states[name].say(event.text or event.title)
+            self._touch(name)
+
+    def _touch(self, name: str) -> None:
+        self.version += 1
+        self._touched[name] = self.version
+        self._tell()
+
+    def _tell(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    # Which tasks, and what of them.
+
+    def _task(self, state: State) -> Task:
+        item, claim = state.item, state.claim
+        env = digest(*(f"{key}={value}" for key, value in sorted(item.env.items())))
+        return Task(
+            name=item.name,
+            digest=batch_claims.work_digest(item),
+            env_digest=env,
+            base=claim.base,
+            agent=item.agent,
+            title=f"Running {agents.title(item.agent)}" if item.agent else "Running the command",
+            needs=item.needs,
+            verify=item.verify,
+            attempt=claim.attempt,
+        )
+
+    def _last(self, name: str) -> str:
+        kind = task_verify.KIND if self.batch.items[name].verify else task_work.KIND
+        return self._id(kind, name)
+
+    def _id(self, kind: str, name: str) -> str:
+        return node_id(kind, self.repo.repo_id, name)
+
+    def _is_settled(self, state: State) -> bool:
+        store, repo_id = self.app.store, self.repo.repo_id
+        is_asked = state.name in self.asked.retry or state.state != batch_state.FAILED
+        return not is_asked and batch_claims.is_settled(store, repo_id, state.item, state.claim)
+
+    async def _write(self, state: State) -> None:
+        state.claim.said = batch_claims.work_digest(state.item)
+        store, repo_id = self.app.store, self.repo.repo_id
+        await batch_claims.write(store, repo_id, self.name, state.name, state.claim)
+
+    def _own_pod(self, name: str) -> Pod | None:
+        """Its pod, if there is one. Raises Conflict when it is somebody else's."""
+        pod = self.app.pods.find(self.repo.repo_id, name)
+        if pod is not None and self.states[name].state != batch_state.DONE:
+            batch_claims.check_own(self.states[name].claim, pod)
+        return pod

@@ -1,0 +1,121 @@
+"""A task of a batch takes its place in its pod: signed in, alone, with all it is to be told."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rumpel import agents
+from rumpel.daemon import agent_start, at_work, headless, lent, sessions
+from rumpel.daemon import agents as agents_verb
+from rumpel.daemon.agent_start import Start
+from rumpel.daemon.agent_states import DONE, FAILED, WORKING
+from rumpel.errors import RumpelError
+from rumpel.graphs.create import address
+from rumpel.tasks import shell, task_work
+from rumpel.tasks.batching import Seated
+
+if TYPE_CHECKING:
+    from rumpel.daemon.app import App
+    from rumpel.daemon.batch_run import BatchRun
+    from rumpel.daemon.pods import Pod
+
+GO_ON = "Go on with your task: the machine you work on was restarted in between."
+
+
+@contextlib.asynccontextmanager
+async def seat(
+    app: App, run: BatchRun, task: str, *, token: str, folder: str, goes_on: bool
+) -> AsyncIterator[Seated]:
+    """`tasks.batching.Batches.seat`."""
+    pod, item = run.pod(task), run.states[task].item
+    if not item.agent:
+        seat = await shell_of(app, run, task)
+        with app.inside(pod.pod_id):
+            yield replace(seat, argv=("/bin/sh", "-c", item.command))
+        return
+    async with AsyncExitStack() as stack:
+        work = await _work(app, run, pod, stack, token=token, goes_on=goes_on)
+        version = await agent_start.installed(work.begin, work.found.platform, is_anew=False)
+        inputs = await headless.inputs_of(
+            work, version, folder=f"{work.where.cwd}/{folder}", env=item.env
+        )
+        async with _telling(app, pod, item.agent):
+            yield Seated(
+                address=address(pod.spec),
+                where=work.where,
+                env=inputs.env,
+                agent=inputs,
+                timeout_s=inputs.timeout_s,
+            )
+
+
+async def _work(
+    app: App, run: BatchRun, pod: Pod, stack: AsyncExitStack, *, token: str, goes_on: bool
+) -> headless.Work:
+    item = run.states[pod.name].item
+    agent, where = agents.get(item.agent), sessions.where_of(app, pod)
+    args = {
+        "name": pod.name,
+        "agent": agent.name,
+        "argv": ("--model", item.model) if item.model else (),
+        "continue": goes_on,
+        "prompt": GO_ON if goes_on else item.prompt,
+        "turns": item.limits.turns,
+        "dollars": None if item.limits.dollars is None else f"{item.limits.dollars:g}",
+        "timeout_s": item.limits.time_s,
+    }
+    way = headless.way_of(agent, args)
+    client = run.client(pod.name, "run", args)
+    await agents_verb.give_home(app, pod, where)
+    stack.callback(app.lending.ended, pod.pod_id, agent.name)
+    stack.enter_context(app.lending.starting(pod.pod_id, agent.name))
+    async with app.links.agents.alone(pod.pod_id):
+        begun = at_work.begun(app, pod, agent.name, token=token)
+        await stack.enter_async_context(begun)
+        found = await sessions.look(app, where, agent)
+    settings = run.where.settings
+    return headless.Work(
+        begin=Start(app=app, client=client, pod=pod, agent=agent, settings=settings),
+        way=way,
+        where=where,
+        found=found,
+        token=token,
+        signed=await run.signed(agent.name).lent(pod),
+        before={},
+    )
+
+
+@contextlib.asynccontextmanager
+async def _telling(app: App, pod: Pod, agent: str) -> AsyncIterator[None]:
+    """`rumpel list` shows what it is doing."""
+    states, where = app.links.agents, address(pod.spec)
+    states.said(where, agent, WORKING, is_new=True)
+    try:
+        yield
+    except RumpelError as error:
+        if task_work.unfit(error):
+            states.said(where, agent, FAILED)
+        raise
+    states.said(where, agent, DONE)
+
+
+async def shell_of(app: App, run: BatchRun, task: str) -> Seated:
+    """A command with the environment of a shell in the pod."""
+    pod, item = run.pod(task), run.states[task].item
+    where = sessions.where_of(app, pod)
+    env = await shell.environment(
+        app.world, where, probe=pod.spec.env_probe, remote_env=pod.spec.remote_env
+    )
+    client = run.client(task, "enter", {"name": task})
+    env = await lent.environment(app, client, pod, run.where.settings, env)
+    return Seated(
+        address=address(pod.spec),
+        where=where,
+        env={**env, **item.env},
+        agent=None,
+        timeout_s=float(item.limits.time_s or headless.MOST_S),
+    )

@@ -1,0 +1,56 @@
+"""The batches that run, and what their steps ask for: `tasks.batching.Batches`."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+from rumpel.errors import Interrupted
+
+if TYPE_CHECKING:
+    from rumpel.daemon.app import App
+    from rumpel.daemon.batch_run import BatchRun
+    from rumpel.engine.operation import Context
+    from rumpel.tasks.batching import Ready, Seated, TaskKey
+    from rumpel.tasks.world import World
+
+
+class Batches:
+    """By repository and name, each once. What a seat needs is loaded with the first one."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self.runs: dict[tuple[str, str], BatchRun] = {}
+
+    def find(self, repo_id: str, batch: str) -> BatchRun | None:
+        return self.runs.get((repo_id, batch))
+
+    async def make(self, key: TaskKey, oid: str | None) -> Ready:
+        return await self._run(key).make(key.task, oid)
+
+    def is_cancelled(self, key: TaskKey) -> bool:
+        run = self.find(key.repo_id, key.batch)
+        return run is not None and run.cancelled.is_set()
+
+    async def leave(self, key: TaskKey) -> None:
+        await self._run(key).leave(key.task)
+
+    async def shell(self, key: TaskKey) -> Seated:
+        from rumpel.daemon import batch_seat
+
+        return await batch_seat.shell_of(self._app, self._run(key), key.task)
+
+    def seat(
+        self, ctx: Context[World], key: TaskKey, *, token: str, folder: str, goes_on: bool
+    ) -> AbstractAsyncContextManager[Seated]:
+        from rumpel.daemon import batch_seat
+
+        return batch_seat.seat(
+            self._app, self._run(key), key.task, token=token, folder=folder, goes_on=goes_on
+        )
+
+    def _run(self, key: TaskKey) -> BatchRun:
+        run = self.find(key.repo_id, key.batch)
+        if run is None:
+            raise Interrupted(f"batch {key.batch} does not run any more")
+        return run

@@ -1,0 +1,92 @@
+"""The `verify` command of a task ended with 0 in its pod, on the commit that the task came to.
+
+A tree that was verified with the same command and variables counts, whichever task it was of. It
+runs in the workspace, with all that lies there; where files are not committed, in another work
+tree with nothing but the commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+
+from rumpel.engine.operation import OK, Context, Json, Policy, Probe
+from rumpel.errors import CommandFailed
+from rumpel.tasks import batching, shell
+from rumpel.tasks.batching import TaskKey
+from rumpel.tasks.task_work import Lines
+from rumpel.tasks.world import World
+
+KIND = "verify"
+TITLE = "Verifying"
+VERSION = 1
+LIMIT_S = 3600.0
+POLICY = Policy(slots=("lifecycle",), timeout_s=LIMIT_S)
+
+# $1: the commit, $2: the command.
+APART = """
+tree=$(mktemp -d) || exit 97
+trap 'git worktree remove -f -f "$tree/verify" >/dev/null 2>&1; rm -rf "$tree"' EXIT
+git worktree add -q -f --detach "$tree/verify" "$1" || exit 97
+cd "$tree/verify" && sh -c "$2"
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    key: TaskKey
+    command: str
+    commit: str | None
+    tree: str | None
+    dirty: int
+    env_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    tree: str | None
+    by: str
+    """The task of which the same was verified before; empty: it was run."""
+
+
+def fingerprint(inputs: Inputs) -> dict[str, Json]:
+    return {"verify": inputs.command, "tree": inputs.tree, "env": inputs.env_digest}
+
+
+def check(world: World, inputs: Inputs, output: Output) -> Probe:
+    return OK
+
+
+async def run(ctx: Context[World], inputs: Inputs) -> Output:
+    seat = await batching.of(ctx.world).shell(inputs.key)
+    argv: tuple[str, ...] = ("sh", "-c", inputs.command)
+    if inputs.dirty and inputs.commit is not None:
+        ctx.log(f"{inputs.dirty} files are not committed: verified is the commit, apart from them")
+        argv = ("sh", "-c", APART, "sh", inputs.commit, inputs.command)
+    lines = Lines(ctx)
+    code = await shell.run(
+        ctx.world,
+        seat.where,
+        argv,
+        env=seat.env,
+        on_line=lambda line: lines.take(1, line.encode() + b"\n"),
+        token=secrets.token_hex(8),
+    )
+    if code != 0:
+        pod = inputs.key.task
+        raise CommandFailed(
+            f"verify of task {pod} exited with {code}: {inputs.command.splitlines()[0]}",
+            hint=f"rumpel logs {pod} verify",
+            details={"exit_code": code, "tail": lines.tail},
+        )
+    return Output(tree=inputs.tree, by="")
+
+
+async def undo(ctx: Context[World], inputs: Inputs) -> None:
+    """A command of the user cannot be undone; it runs again from its start."""
+
+
+def digest(*words: str) -> str:
+    return hashlib.blake2b(json.dumps(words).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,187 @@
+"""A task of a batch was done in its pod, by an agent or a command, and its commits are on the host.
+
+It is begun once: whoever comes after a daemon that was killed finds it at work, or what came of
+it, and gives no prompt a second time. An agent whose pod was stopped meanwhile goes on with its
+conversation. Stale when the task says something else, starts from another commit, or is to be
+tried again (`attempt`). What it says is hostile until parsed, and bounded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+
+from rumpel.adapters import detached, git, git_join, threads
+from rumpel.adapters.stream import STDERR
+from rumpel.engine.operation import OK, Context, Json, Policy, Probe
+from rumpel.errors import CommandFailed, RumpelError
+from rumpel.tasks import batching, headless
+from rumpel.tasks.batching import Seated, TaskKey
+from rumpel.tasks.world import World
+
+KIND = "work"
+TITLE = "Working"
+VERSION = 1
+POLICY = Policy(timeout_s=30 * 86400.0)
+
+MOST_CUTS = 5
+TAIL_BYTES = 4000
+LINE_BYTES = 16 << 10
+FOLDER = ".git/rumpel/tasks"
+"""In the workspace: as lasting as that, and nothing that git sees."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    key: TaskKey
+    digest: str
+    """Of what the task says and how: prompt or command, agent, model, variables, limits."""
+    oid: str | None
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    commit: str | None
+    """Of the pod's own branch; None in a repository without commits."""
+    tree: str | None
+    commits: int
+    """New ones."""
+    dirty: int
+    """Files that are not committed."""
+    session: str = ""
+    text: str = ""
+    turns: int | None = None
+    cost_usd: float | None = None
+    tokens_in: int = 0
+    tokens_cached: int = 0
+    tokens_out: int = 0
+    duration_s: float = 0.0
+
+
+def fingerprint(inputs: Inputs) -> dict[str, Json]:
+    return {"task": inputs.digest, "base": inputs.oid, "attempt": inputs.attempt}
+
+
+def check(world: World, inputs: Inputs, output: Output) -> Probe:
+    return OK
+
+
+async def run(ctx: Context[World], inputs: Inputs) -> Output:
+    token = _token(inputs)
+    for cut in range(MOST_CUTS):
+        try:
+            return await _worked(ctx, inputs, token, cut)
+        except detached.Cut as error:
+            ctx.log(f"{error.message}; it goes on where it was")
+    raise CommandFailed(f"it was killed from outside {MOST_CUTS} times")
+
+
+async def undo(ctx: Context[World], inputs: Inputs) -> None:
+    """Only its user ends it: a daemon that stops, or an SSH connection, does not."""
+    batches = batching.of(ctx.world)
+    if batches.is_cancelled(inputs.key):
+        seat = await batches.shell(inputs.key)
+        host = ctx.world.host(seat.where.host)
+        await host.kill_tree(seat.where.container_id, _token(inputs), user=seat.where.user)
+
+
+def _token(inputs: Inputs) -> str:
+    """The same for each daemon that asks for this very work."""
+    key = inputs.key
+    words = (key.repo_id, key.batch, key.task, inputs.digest, inputs.oid, inputs.attempt)
+    return hashlib.blake2b(repr(words).encode(), digest_size=12).hexdigest()
+
+
+async def _worked(ctx: Context[World], inputs: Inputs, token: str, cut: int) -> Output:
+    folder = f"{FOLDER}/{token}-{cut}"
+    batches = batching.of(ctx.world)
+    async with batches.seat(ctx, inputs.key, token=token, folder=folder, goes_on=cut > 0) as seat:
+        if seat.agent is None:
+            began = time.monotonic()
+            text = await _command(ctx, seat, token=token, folder=folder)
+            said = {"text": text, "duration_s": round(time.monotonic() - began, 3)}
+        else:
+            done = await headless.run(ctx, seat.agent)
+            said = {name: getattr(done, name) for name in headless.Output.__dataclass_fields__}
+        ctx.fault("worked")
+        return await _arrived(ctx.world, inputs, seat, said)
+
+
+async def _arrived(world: World, inputs: Inputs, seat: Seated, said: dict[str, object]) -> Output:
+    pod = seat.address
+    report = await world.links.sync(pod)
+    dirty = await world.links.refresh_dirty(pod)
+    refused = dict(report.rejected).get(pod.pod)
+    if refused is not None:
+        raise CommandFailed(f"its commits were refused: {refused}")
+    commit = world.links.branches(pod.pod_id).get(pod.pod)
+    tree, commits = None, 0
+    if commit is not None:
+        repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
+        tree = await git_join.tree_of(repo, commit)
+        if inputs.oid is not None:
+            commits = (await threads.call(git.ahead_behind, repo, commit, inputs.oid))[0]
+    return Output(commit=commit, tree=tree, commits=commits, dirty=dirty, **said)  # type: ignore[arg-type]  # by their names
+
+
+async def _command(ctx: Context[World], seat: Seated, *, token: str, folder: str) -> str:
+    """The last of what it printed. Raises CommandFailed."""
+    lines = Lines(ctx)
+    where = seat.where
+    program = detached.Program(
+        argv=seat.argv,
+        folder=f"{where.cwd}/{folder}",
+        token=token,
+        user=where.user,
+        cwd=where.cwd,
+        env=seat.env,
+    )
+    code = await detached.run(
+        ctx.world.host(where.host),
+        where.container_id,
+        program,
+        timeout_s=seat.timeout_s,
+        on_output=lines.take,
+    )
+    lines.close()
+    if code != 0:
+        pod = seat.address.pod
+        raise CommandFailed(
+            f"the command of task {pod} exited with {code}",
+            hint=f"rumpel logs {pod} work",
+            details={"exit_code": code, "tail": lines.tail},
+        )
+    return lines.tail
+
+
+class Lines:
+    """What a command prints: into the log of the step, line by line, and the last of it."""
+
+    def __init__(self, ctx: Context[World]) -> None:
+        self._ctx = ctx
+        self._open = b""
+        self._tail = b""
+
+    def take(self, stream: int, data: bytes) -> None:
+        self._tail = (self._tail + data)[-TAIL_BYTES:]
+        *whole, self._open = (self._open + data).split(b"\n")
+        for line in whole:
+            self._ctx.log(line[:LINE_BYTES].decode("utf-8", "replace"))
+        if len(self._open) > LINE_BYTES or stream == STDERR:
+            self.close()
+
+    def close(self) -> None:
+        if self._open:
+            self._ctx.log(self._open[:LINE_BYTES].decode("utf-8", "replace"))
+            self._open = b""
+
+    @property
+    def tail(self) -> str:
+        return self._tail.decode("utf-8", "replace").strip()
+
+
+def unfit(error: RumpelError) -> bool:
+    """The work itself came to a bad end: trying again is a decision."""
+    return error.code in ("command-failed", "timeout")

@@ -1,0 +1,152 @@
+"""`batch`: tasks of one file, as one graph: run, gone on with, retried, cancelled."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+from tests.support.project import Project, ProjectFactory
+
+COMMIT = "git add -A && git commit -qm {0}"
+
+
+def task(name: str, script: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "command": script, **more}
+
+
+def made(name: str, **more: Any) -> dict[str, Any]:
+    """A task that commits a file of its name."""
+    return task(name, f"echo {name} >{name} && {COMMIT.format(name)}", **more)
+
+
+def batch(project: Project, *args: str, tasks: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """`batch run`, as its envelope."""
+    project.write({"batch.json": json.dumps({"tasks": tasks, **more})})
+    done = project.run("batch", *args, "batch.json", "--json", timeout=300)
+    return {"code": done.code, **json.loads(done.stdout)}
+
+
+def states(envelope: dict[str, Any]) -> dict[str, str]:
+    return {row["name"]: row["state"] for row in envelope["data"]["tasks"]}
+
+
+def starts(project: Project) -> dict[str, str]:
+    """When each container was started last."""
+    inspect = project.docker.api.inspect_container
+    return {row["Id"]: inspect(row["Id"])["State"]["StartedAt"] for row in project.containers()}
+
+
+def test_needs_and_verify(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    tasks = [
+        made("a", verify="test -f a"),
+        made("b"),
+        made("c", needs=["a", "b"], verify="test -f a && test -f b && test -f c"),
+    ]
+    done = batch(project, "run", tasks=tasks)
+    assert done["code"] == 0, done
+    assert states(done) == {"a": "done", "b": "done", "c": "done"}
+    rows = {row["name"]: row for row in done["data"]["tasks"]}
+    assert rows["c"]["verify"] == "passed"
+    assert rows["b"]["commits"] == 1
+    files = project.git("ls-tree", "--name-only", "-r", "rumpelpod/c").split()
+    assert {"a", "b", "c"} <= set(files)
+    assert project.git("rev-parse", "rumpelpod/a") == rows["a"]["commit"]
+    assert {row["State"] for row in project.containers()} == {"exited"}
+
+    before = starts(project)
+    again = batch(project, "run", tasks=tasks)
+    assert states(again) == states(done)
+    assert starts(project) == before, "nothing was started"
+
+
+def test_a_failure_stops_what_needs_it(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    tasks = [
+        task("a", "echo no such luck; exit 3"),
+        made("b", needs=["a"]),
+        made("c"),
+        made("d", verify="test -f /tmp/ok"),
+    ]
+    done = batch(project, "run", tasks=tasks)
+    assert done["code"] == 7
+    assert states(done) == {"a": "failed", "b": "skipped", "c": "done", "d": "failed"}
+    assert done["error"]["code"] == "partial"
+    rows = {row["name"]: row for row in done["data"]["tasks"]}
+    assert "exited with 3" in rows["a"]["error"]["message"]
+    assert "no such luck" in rows["a"]["error"]["details"]["tail"]
+    assert rows["d"]["verify"] == "failed"
+
+
+def test_retry_cancel_and_conflicts(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    count = "echo x >>/tmp/tries; "
+    tasks = [
+        task("a", count + "test -f /tmp/ok", verify="true"),
+        made("b", needs=["a"]),
+        task("l", f"echo left >f && {COMMIT.format('l')}"),
+        task("r", f"echo right >f && {COMMIT.format('r')}"),
+        made("m", needs=["l", "r"]),
+    ]
+    done = batch(project, "run", tasks=tasks)
+    assert states(done) == {"a": "failed", "b": "skipped", "l": "done", "r": "done", "m": "failed"}
+    rows = {row["name"]: row for row in done["data"]["tasks"]}
+    assert rows["m"]["error"]["details"]["conflicts"] == ["f"]
+    again = batch(project, "run", tasks=tasks)
+    assert states(again) == states(done)
+    tries = "cat /tmp/tries"
+    assert project.inside("a", tries) == "x", "what failed is not tried again by itself"
+    project.inside("a", "touch /tmp/ok")
+    retried = batch(project, "retry", tasks=tasks)
+    assert states(retried) == {"a": "done", "b": "done", "l": "done", "r": "done", "m": "failed"}
+    assert project.inside("a", tries) == "x\nx"
+
+
+def test_retries_and_edits(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    flaky = "echo x >>/tmp/tries; [ $(wc -l </tmp/tries) -ge 3 ]"
+    tasks = [task("a", flaky, retries=2), made("b")]
+    assert states(batch(project, "run", tasks=tasks)) == {"a": "done", "b": "done"}
+    before = starts(project)
+    tasks.append(made("c", needs=["b"]))
+    assert states(batch(project, "run", tasks=tasks)) == {"a": "done", "b": "done", "c": "done"}
+    assert starts(project).items() >= before.items(), "only what is new was done"
+
+
+def test_a_killed_daemon_repeats_nothing(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    slow = "echo x >>/tmp/tries; touch /tmp/at-work; while [ ! -e /tmp/go ]; do sleep 0.1; done; "
+    tasks = [
+        task(name, f"{slow} echo {name} >{name} && {COMMIT.format(name)}; echo bye")
+        for name in ("a", "b")
+    ]
+    project.write({"batch.json": json.dumps({"tasks": tasks})})
+    project.run("batch", "run", "--no-wait", "batch.json").assert_ok()
+    for name in ("a", "b"):
+        project.wait_until(functools.partial(at_work, project, name), f"{name} is at work")
+    project.home.kill_daemon()
+    status = json.loads(project.run("batch", "status", "--json").assert_ok().stdout)
+    assert states(status) == {"a": "interrupted", "b": "interrupted"}
+    project.exec("a", "touch", "/tmp/go")
+    running = project.start("batch", "run", "batch.json")
+    project.wait_until(
+        lambda: (
+            project.git("for-each-ref", "refs/remotes/rumpelpod/a", "--format=%(subject)") == "a"
+        ),
+        "a is done",
+    )
+    project.exec("b", "touch", "/tmp/go")
+    assert running.wait(timeout=60) == 0
+    status = json.loads(project.run("batch", "status", "--json").assert_ok().stdout)
+    assert states(status) == {"a": "done", "b": "done"}
+    assert {row["text"] for row in status["data"]["tasks"]} == {"bye"}
+    assert len(project.containers()) == 2
+    for name in ("a", "b"):
+        assert project.inside(name, "cat /tmp/tries") == "x"
+
+
+def at_work(project: Project, pod: str) -> bool:
+    if [row["State"] for row in project.containers(pod)] != ["running"]:
+        return False
+    return project.exec(pod, "test", "-e", "/tmp/at-work", check=False).code == 0
