@@ -176,7 +176,11 @@ attach)
     case $mux in
     screen)
         # A display whose client went away unseen holds the size of its window for ever.
-        exec screen -c "$home/.screenrc" -U -d -r "$session"
+        screen -c "$home/.screenrc" -U -d -r "$session"
+        code=$?
+        # It has no other screen, so that one can scroll: what is left of one who left looks alive.
+        ! is_alive || printf '\033[H\033[J'
+        exit $code
         ;;
     tmux) exec tmux -S "$socket" -u attach-session -d -t "=$session" ;;
     esac

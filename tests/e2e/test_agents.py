@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pexpect
+import pyte
 import pytest
 
 from tests.e2e.test_readme import commands
@@ -110,8 +111,11 @@ def _looks_and_leaves(project: Project) -> None:
     screen = agents.drawn(shell, ("DONE", "bypass permissions on"), (30, 100))
     assert not any("dialog" in line for line in screen)
     shell.send(DETACH)
-    shell.expect("goes on in pod a", timeout=LOOK_S)
-    shell.expect(pexpect.EOF)
+    shell.expect(pexpect.EOF, timeout=LOOK_S)
+    left = pyte.Screen(100, 30)
+    pyte.ByteStream(left).feed(b"x\r\n" * 40 + shell.before)
+    shown = [line.strip() for line in left.display if line.strip()]
+    assert shown == ["claude goes on in pod a: rumpel claude a   looks at it"]
     lost = project.spawn("attach", "a", size=(24, 80))
     agents.drawn(lost, ("DONE",), (24, 80))
     lost.close(force=True)
