@@ -157,7 +157,10 @@ def arguments(verb: str, given: Mapping[str, object]) -> dict[str, Any]:
     wanted = VERBS[verb]
     for name in given:
         if name not in wanted:
-            raise UsageError(f"the daemon does not know the argument {name!r} of {verb}")
+            raise UsageError(
+                f"the daemon does not know the argument {name!r} of {verb}",
+                hint="rumpel daemon restart",
+            )
     out: dict[str, Any] = {}
     for name, (kind, default) in wanted.items():
         value = given.get(name, default)

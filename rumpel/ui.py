@@ -140,12 +140,12 @@ def notice(message: str) -> None:
             err(part)
 
 
-def prose(line: str, *, taken: int = 0) -> list[str]:
-    """A sentence as lines of the terminal's width; whole where stderr is none.
+def prose(line: str, *, taken: int = 0, stream: TextIO | None = None) -> list[str]:
+    """A sentence as lines of the terminal's width; whole where stderr (or `stream`) is none.
 
     `taken`: columns already used on the first line. Long words (paths) are never broken.
     """
-    room = columns(sys.stderr)
+    room = columns(stream or sys.stderr)
     if room is None or text.width(line) + taken <= room:
         return [line]
     from textwrap import wrap

@@ -117,7 +117,7 @@ class SshLink:
             raise refusal(self._asked, error, LOOK_TIMEOUT_S) from error
         lines = _text(done.stdout).splitlines()
         if "end" not in lines:
-            said = " ".join(text.safe(_text(done.stderr)).split())[:MAX_TEXT]
+            said = _said(done.stderr)
             raise NoDocker(
                 f"no commands can be run at {self._name.url}: {said}",
                 hint=f"{self._name.command} docker info",
@@ -155,7 +155,7 @@ class SshLink:
         except (asyncssh.Error, OSError) as error:
             raise refusal(self._asked, error, LOOK_TIMEOUT_S) from error
         if not _text(done.stdout).startswith("HTTP/"):
-            said = " ".join(text.safe(_text(done.stderr)).split())[:MAX_TEXT]
+            said = _said(done.stderr)
             raise NoDocker(
                 f"Docker at {self._name.url} does not answer: {said or 'it said nothing'}",
                 hint=f"{self._name.command} docker info",
@@ -268,3 +268,8 @@ async def _hasten(connection: asyncssh.SSHClientConnection) -> None:
 
 def _text(data: Any) -> str:
     return bytes(data or b"").decode("utf-8", "replace")
+
+
+def _said(data: object) -> str:
+    """What a command there wrote on stderr, in one line."""
+    return text.safe(" ".join(_text(data).split()))[:MAX_TEXT]

@@ -13,6 +13,7 @@ from rumpel import text
 from rumpel.errors import UsageError
 
 SCHEME = "ssh://"
+OTHERS = ("tcp://", "unix://", "http://", "https://", "npipe://")
 MAX_CHARS = 255
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
@@ -63,6 +64,7 @@ def parse(url: str) -> SshName:
     if not is_good:
         raise UsageError(
             f"this is no name of a host: {text.safe(url)[:MAX_CHARS]!r}",
-            hint="use local or ssh://[user@]host[:port]",
+            hint="use local or ssh://[user@]host[:port]"
+            + ("; local is where DOCKER_HOST leads" if url.startswith(OTHERS) else ""),
         )
     return SshName(user, host.strip("[]"), number or None)

@@ -42,6 +42,7 @@ DEVCONTAINER = (
     ("hooks", "commands"),
 )
 """Members of the devcontainer that people want to see, and their names."""
+MAX_VALUE_COLUMNS = 28
 DURATIONS = ("hooksTimeout", "keepDeleted", "maxAge", "minDuration")
 """Settings, and parts of one, that are seconds."""
 SHELL = ["/bin/sh", "-c"]
@@ -82,7 +83,7 @@ def render(data: dict[str, Any], args: Arguments) -> None:
         ]
         for row in settings
     ]
-    _table(headers, rows)
+    _settings(headers, rows)
     if args.origin:
         return
     _sign_ins(data.get("sign_ins") or [])
@@ -174,6 +175,27 @@ def _fields(devcontainer: dict[str, Any]) -> None:
         for report in reports
     ]
     _table(["WHERE", "FIELD", "VERDICT", "NOTE"], rows)
+
+
+def _settings(headers: list[str], rows: list[list[str]]) -> None:
+    """On a terminal as many lines as it takes: nobody could read what is cut anywhere else."""
+    room = ui.columns(sys.stdout)
+    if room is None:
+        _table(headers, rows)
+        return
+    from itertools import zip_longest
+    from textwrap import wrap
+
+    first = max(text.width(row[0]) for row in (headers, *rows))
+    second = min(max(text.width(row[1]) for row in rows), MAX_VALUE_COLUMNS)
+    third = max(room - first - second - 2 * len(text.GAP), len(headers[2]))
+    for row in (headers, *rows):
+        cells = [[row[0]], wrap(text.safe(row[1]), second), wrap(text.safe(row[2]), third)]
+        for parts in zip_longest(*cells, fillvalue=""):
+            shown = [
+                text.pad(part, w) for part, w in zip(parts, (first, second, third), strict=True)
+            ]
+            ui.out(text.GAP.join(shown).rstrip())
 
 
 def _table(headers: list[str], rows: list[list[str]]) -> None:

@@ -69,7 +69,8 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         nonlocal last
         for entry in message["entries"]:
             if not options.json:
-                ui.out(line(entry, now=time.time()))
+                for part in ui.prose(line(entry, now=time.time()), stream=sys.stdout):
+                    ui.out(part)
             elif args.follow:
                 follower.envelope("events", [entry])
             else:

@@ -107,4 +107,6 @@ def _ledger(rows: list[Row]) -> None:
             f"{name} {text.size(row[f'{key}_bytes'])}" for key, name in names if row[f"{key}_bytes"]
         ]
         total = text.size(row["total_bytes"])
-        ui.out(f"{row['host']}: {total} in all; shared by pods: {', '.join(parts)}")
+        words = f"{row['host']}: {total} in all; shared by pods: {', '.join(parts)}"
+        for line in ui.prose(words, stream=sys.stdout):
+            ui.out(line)

@@ -37,6 +37,8 @@ class Parser(argparse.ArgumentParser):
         """What is hidden is neither shown in the help nor asked for."""
         if how.get("help") == SUPPRESS:
             how |= {"help": argparse.SUPPRESS, "default": []}
+        if how.get("nargs") == "*":
+            how.setdefault("default", [])  # else it is named as missing with what really is
         return super().add_argument(*flags, **how)
 
     def print_help(self, file: object = None) -> NoReturn:

@@ -63,7 +63,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         return _remove(args, options)
     life_s = _seconds(args.lifetime)
     asked = Asked(options, args.name, life_s)
-    for key in args.keys or _usual():
+    for key in args.keys or _usual(args.name):
         asked.add(key)
         if asked.answer.error is not None:
             break
@@ -156,12 +156,12 @@ def _remove(args: Arguments, options: Options) -> int:
     return show(options, "ssh-add", answer)
 
 
-def _usual() -> list[str]:
+def _usual(pod: str) -> list[str]:
     folder = os.path.expanduser("~/.ssh")
     found = [f"{folder}/{name}" for name in USUAL if os.path.exists(f"{folder}/{name}")]
     if not found:
         raise NotFound(
-            f"there is no {text.listing(USUAL, 'or')} in ~/.ssh", hint="rumpel ssh-add POD FILE"
+            f"there is no {text.listing(USUAL, 'or')} in ~/.ssh", hint=f"rumpel ssh-add {pod} FILE"
         )
     return found
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rumpel import config as settings
 from rumpel import protocol
 from rumpel.errors import CommandFailed, NotTrusted
 from tests.e2e.cli_fake.conftest import Run, Serve, answers
@@ -115,6 +116,21 @@ def test_nothing_is_a_line_on_a_terminal_and_headers_in_a_pipe(
     piped = run(*line.split()).assert_ok()
     assert piped.stderr == ""
     assert piped.stdout.split()[0].isupper()
+
+
+def test_a_setting_is_told_whole(serve: Serve, terminal: Open) -> None:
+    found = settings.resolve(flags={}, env={"RUMPEL_LABELS": '{"a": "' + "long " * 20 + '"}'})
+    serve(config=answers({"settings": found.to_json()}))
+    shown = terminal("config", "--color", "never")
+    assert shown.end() == 0
+    printed = shown.raw.decode()
+    lines = printed.split("\r\n")
+    assert all(len(line) <= 80 for line in lines)
+    assert "…" not in printed
+    at = next(number for number, line in enumerate(lines) if line.startswith("defaultImage"))
+    meant = " ".join([lines[at].partition("image of")[2], lines[at + 1].strip()])
+    assert meant == " pods of a repository without devcontainer.json"
+    assert printed.count("long") >= 20
 
 
 def test_an_error_is_told_once(serve: Serve, terminal: Open) -> None:
