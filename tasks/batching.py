@@ -66,6 +66,12 @@ class Batches(Protocol):
     def is_cancelled(self, key: TaskKey) -> bool:
         """By its user; else a step that is cancelled goes on without us."""
 
+    def verified(self, key: TaskKey, proof: str) -> str:
+        """The task for which this was verified before; empty: none."""
+
+    async def note_verified(self, key: TaskKey, proof: str) -> None:
+        """It was, for this one."""
+
     async def leave(self, key: TaskKey) -> None:
         """All is done in its pod: it is stopped, unless it is to be kept running."""
 

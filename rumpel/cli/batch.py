@@ -13,6 +13,8 @@ from rumpel.errors import Conflict, NotFound, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rumpel.cli.options import Options
     from rumpel.cli.plain import Arguments, Declared
 
@@ -30,7 +32,8 @@ EXAMPLES = (
     ("rumpel batch run batch.yaml", "run it, or go on; Ctrl-C leaves it running"),
     ("rumpel batch status --follow", "look at the last one"),
     ("rumpel batch retry batch.yaml", "those that failed, once more"),
-    ("rumpel batch cancel", "end what is at work; what is done stays"),
+    ("rumpel batch report --format html > r.html", "what came of it, to read or send"),
+    ("rumpel batch land", "merge what is done, each tree verified first"),
 )
 ACTIONS = {
     "init": "write an example file",
@@ -40,7 +43,10 @@ ACTIONS = {
     "wait": "wait for the end",
     "retry": "try failed tasks again, and what needs them",
     "cancel": "end what is at work",
+    "report": "what came of it: markdown, html or json",
+    "land": "merge what is done, in order, each merged tree verified",
 }
+FORMATS = ("markdown", "html", "json")
 DEFAULT_FILE = "batch.yaml"
 MAX_BYTES = 4 << 20
 EXAMPLE = """\
@@ -70,11 +76,18 @@ def add_arguments(parser: Declared) -> None:
         "names",
         nargs="*",
         metavar="FILE",
-        help="the file, or the name of a batch that was run; for retry, tasks follow",
+        help="the file, or the name of a batch that was run; for retry and land, tasks follow",
     )
     parser.add_argument("-f", "--follow", action="store_true", help="status: until it ends")
     parser.add_argument(
         "--no-wait", action="store_true", help="run, retry: return at once; it goes on"
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="markdown",
+        metavar="FORMAT",
+        help=f"report: {text.listing(FORMATS, 'or')} (markdown)",
     )
     parser.add_argument(
         "--trust", action="store_true", help="allow what the configuration does to this machine"
@@ -86,7 +99,7 @@ def add_arguments(parser: Declared) -> None:
 
 def run(args: Arguments, passed: list[str], options: Options) -> int:
     file = args.names[0] if args.names else ""
-    if args.names[1:] and args.action != "retry":
+    if args.names[1:] and args.action not in ("retry", "land"):
         raise UsageError(f"batch {args.action} takes one file, not {len(args.names)}")
     if args.action == "init":
         return init(file or DEFAULT_FILE, options)
@@ -102,6 +115,12 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         "trust": args.trust,
         "config": args.config,
     }
+    if args.action == "land":
+        from rumpel.cli import batch_land
+
+        return batch_land.run(options, request, [])
+    if args.action == "report":
+        return report(options, request, str(args.format))
     from rumpel.cli import batch_table
 
     shown = batch_table.start(options)
@@ -110,6 +129,20 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     if args.action == "check":
         return show(options, "batch", answer, lambda data: batch_table.render_plan(data, options))
     return show(options, "batch", answer, lambda data: batch_table.render(data, options))
+
+
+def report(options: Options, request: dict[str, object], form: str) -> int:
+    options.json = options.json or form == "json"
+    answer = session.ask(options, "batch", request)
+
+    def render(data: dict[str, Any]) -> None:
+        from rumpel.cli import batch_report
+
+        draw = batch_report.html if form == "html" else batch_report.markdown
+        for line in draw(data):
+            ui.out(line)
+
+    return show(options, "batch", answer, render)
 
 
 def init(file: str, options: Options) -> int:

@@ -156,6 +156,39 @@ async def cancel(app: App, client: Client) -> dict[str, object]:
     return _answer(client, row_of(app, where.ref.repo_id, name), is_status=True)
 
 
+async def report(app: App, client: Client) -> dict[str, object]:
+    from rumpel.daemon import batch_report
+
+    where = await requests.lenient(client)
+    repo_id = where.ref.repo_id
+    row = row_of(app, repo_id, _named(app, client, where))
+    data = batch_report.report(app, repo_id, row)
+    return {"result": data, "warnings": client.warnings, "exit_code": 0}
+
+
+async def land(app: App, client: Client) -> dict[str, object]:
+    """What can be merged, in which order; the merges are the client's."""
+    from rumpel.daemon import batch_land
+
+    where = await requests.lenient(client)
+    repo_id, name = where.ref.repo_id, _named(app, client, where)
+    row = row_of(app, repo_id, name)
+    if row["is_running"]:
+        raise Conflict(f"batch {name} is running", hint=f"rumpel batch wait {name}")
+    chosen = frozenset(client.request.args["names"])
+    data = batch_land.landing(app, repo_id, row, chosen)
+    return {"result": data, "warnings": client.warnings, "exit_code": 0}
+
+
+async def prove(app: App, client: Client) -> dict[str, object]:
+    """The tree that a merge would give is verified."""
+    from rumpel.daemon import batch_land
+
+    where = await requests.lenient(client)
+    data = await batch_land.prove(app, client, _named(app, client, where))
+    return {"result": data, "warnings": client.warnings, "exit_code": 0}
+
+
 def row_of(app: App, repo_id: str, name: str) -> dict[str, Any]:
     """Of one that runs, or as it was left. Raises NotFound."""
     running = app.batches.find(repo_id, name)
@@ -308,6 +341,9 @@ ACTIONS = {
     "wait": wait,
     "cancel": cancel,
     "retry": retry,
+    "report": report,
+    "land": land,
+    "prove": prove,
 }
 
 __all__ = ["RumpelError", "run"]

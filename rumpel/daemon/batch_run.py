@@ -31,7 +31,7 @@ from rumpel.graphs import batch as batch_graph
 from rumpel.graphs.batch import Task, node_id
 from rumpel.tasks import task_leave, task_verify, task_work
 from rumpel.tasks.batching import Ready
-from rumpel.tasks.task_verify import digest
+from rumpel.tasks.task_verify import env_digest
 from rumpel.tasks.task_work import unfit
 
 if TYPE_CHECKING:
@@ -349,11 +349,10 @@ class BatchRun:
 
     def _task(self, state: State) -> Task:
         item, claim = state.item, state.claim
-        env = digest(*(f"{key}={value}" for key, value in sorted(item.env.items())))
         return Task(
             name=item.name,
             digest=batch_claims.work_digest(item),
-            env_digest=env,
+            env_digest=env_digest(item.env),
             base=claim.base,
             agent=item.agent,
             title=f"Running {agents.title(item.agent)}" if item.agent else "Running the command",

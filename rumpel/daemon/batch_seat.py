@@ -19,8 +19,11 @@ from rumpel.tasks import shell, task_work
 from rumpel.tasks.batching import Seated
 
 if TYPE_CHECKING:
+    from rumpel.batch.items import Item
+    from rumpel.config import Settings
     from rumpel.daemon.app import App
     from rumpel.daemon.batch_run import BatchRun
+    from rumpel.daemon.client import Client
     from rumpel.daemon.pods import Pod
 
 GO_ON = "Go on with your task: the machine you work on was restarted in between."
@@ -105,13 +108,18 @@ async def _telling(app: App, pod: Pod, agent: str) -> AsyncIterator[None]:
 
 async def shell_of(app: App, run: BatchRun, task: str) -> Seated:
     """A command with the environment of a shell in the pod."""
-    pod, item = run.pod(task), run.states[task].item
+    client = run.client(task, "enter", {"name": task})
+    item = run.states[task].item
+    return await shell_in(app, client, run.where.settings, run.pod(task), item)
+
+
+async def shell_in(app: App, client: Client, settings: Settings, pod: Pod, item: Item) -> Seated:
+    """The same, outside of a batch that runs."""
     where = sessions.where_of(app, pod)
     env = await shell.environment(
         app.world, where, probe=pod.spec.env_probe, remote_env=pod.spec.remote_env
     )
-    client = run.client(task, "enter", {"name": task})
-    env = await lent.environment(app, client, pod, run.where.settings, env)
+    env = await lent.environment(app, client, pod, settings, env)
     return Seated(
         address=address(pod.spec),
         where=where,

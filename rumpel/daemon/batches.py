@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from rumpel.tasks.world import World
 
 
+VERIFIED = "verified/"
+"""`verified/<repo>/<proof>` in the store: the task for which a tree was verified."""
+
+
 class Batches:
     """By repository and name, each once. What a seat needs is loaded with the first one."""
 
@@ -31,6 +35,12 @@ class Batches:
     def is_cancelled(self, key: TaskKey) -> bool:
         run = self.find(key.repo_id, key.batch)
         return run is not None and run.cancelled.is_set()
+
+    def verified(self, key: TaskKey, proof: str) -> str:
+        return str(self._app.store.kv_get(f"{VERIFIED}{key.repo_id}/{proof}", ""))
+
+    async def note_verified(self, key: TaskKey, proof: str) -> None:
+        await self._app.store.kv_set(f"{VERIFIED}{key.repo_id}/{proof}", key.task)
 
     async def leave(self, key: TaskKey) -> None:
         await self._run(key).leave(key.task)

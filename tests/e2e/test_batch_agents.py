@@ -74,8 +74,10 @@ def test_the_page_of_the_readme(project: Project) -> None:
     (project.root / "run-tests").chmod(0o755)
     project.commit("executable")
     lines = commands("Batch: many tasks from one file")
-    check, run, status, again = (shlex.split(line)[1:] for line in lines)
+    check, run, status, again, report, land = (shlex.split(line)[1:] for line in lines)
     assert "login, docs" in project.run(*check, "--trust").assert_ok().stdout
     assert "3 done" in project.run(*run, "--trust", timeout=300).assert_ok().stderr
     assert "passed" in project.run(*status).assert_ok().stdout
     assert "3 done" in project.run(*again).assert_ok().stderr
+    assert "3 of 3 tasks done" in project.run(*report).assert_ok().stdout
+    assert "0 tasks merged now" in project.run(*land).assert_ok().stderr, "they committed nothing"

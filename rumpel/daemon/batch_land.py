@@ -1,0 +1,112 @@
+"""`batch land`: which tasks can be merged, in which order, and the proof of each merged tree.
+
+The merges are git's, in the process of who asked (`cli.batch_land`). Before each, its tree is
+verified here, in the pod of the task, unless the same tree was.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from rumpel import names
+from rumpel.adapters import git, git_join, threads
+from rumpel.batch import items, order
+from rumpel.daemon import batch_seat, batch_state, enter, requests
+from rumpel.daemon.batch_client import TaskClient
+from rumpel.errors import CommandFailed, NotFound, UsageError
+from rumpel.tasks import shell, task_verify
+from rumpel.tasks.batching import TaskKey
+
+if TYPE_CHECKING:
+    from rumpel.batch.items import Item
+    from rumpel.daemon.app import App
+    from rumpel.daemon.client import Client
+
+
+def landing(app: App, repo_id: str, row: dict[str, Any], chosen: frozenset[str]) -> dict[str, Any]:
+    """Those that are done, what is needed first; none that needs one that is not done."""
+    found = {item.name: item for item in known(app, repo_id, str(row["name"]))}
+    states = {str(task["name"]): task for task in row["tasks"]}
+    unknown = sorted(chosen - set(found))
+    if unknown:
+        raise NotFound(f"there is no task {unknown[0]!r} in batch {row['name']}")
+    wanted = order.ordered(found, chosen or None)
+    left = {name for name in wanted if states[name]["state"] != batch_state.DONE}
+    for name in wanted:
+        if not left.isdisjoint(found[name].needs):
+            left.add(name)
+    return {
+        "name": row["name"],
+        "tasks": [
+            {"name": name, "commit": states[name]["commit"], "verify": bool(found[name].verify)}
+            for name in wanted
+            if name not in left and states[name]["commits"]
+        ],
+        "left": [{"name": name, "state": states[name]["state"]} for name in wanted if name in left],
+    }
+
+
+def known(app: App, repo_id: str, batch: str) -> list[Item]:
+    noted = app.store.kv_get(f"{batch_state.BATCH}{repo_id}/{batch}")
+    if noted is None:
+        raise NotFound(f"there is no batch {batch!r} of this repository")
+    return [items.from_json(said) for said in noted["items"]]
+
+
+async def prove(app: App, client: Client, batch: str) -> dict[str, Any]:
+    """`names` is the task, `text` the commit it is merged into. Raises CommandFailed."""
+    where = await requests.lenient(client)
+    (task,) = client.request.args["names"] or ("",)
+    head = client.request.args["text"]
+    item = next((one for one in known(app, where.ref.repo_id, batch) if one.name == task), None)
+    if item is None:
+        raise UsageError(f"there is no task {task!r} in batch {batch}")
+    pod = app.pods.get(where.ref.repo_id, names.check_pod_name(task))
+    commit = app.links.branches(pod.pod_id).get(pod.name)
+    if commit is None:
+        raise NotFound(f"pod {task!r} has no commit")
+    repo = await threads.call(git.reopen, where.ref.work_tree, where.ref.common_dir)
+    merged = await git_join.join(repo, [head, commit], message=f"Merge {task}")
+    tree = await git_join.tree_of(repo, merged)
+    row = {"name": task, "commit": commit, "tree": tree, "by": None}
+    if not item.verify:
+        return row
+    proof = task_verify.proof(tree, item.verify, item.env)
+    key = TaskKey(repo_id=where.ref.repo_id, batch=batch, task=task)
+    by = app.batches.verified(key, proof)
+    if not by:
+        await _prove(app, client, item, merged)
+        await app.batches.note_verified(key, proof)
+    return {**row, "by": by or task}
+
+
+async def _prove(app: App, client: Client, item: Item, merged: str) -> None:
+    """In another work tree of the pod: what lies in its own is another commit."""
+    where = await requests.lenient(client)
+    stand_in = TaskClient(
+        client,
+        "enter",
+        {"name": item.name},
+        hear=client.send,
+        on_event=client.on_event,
+        cancelled=client.cancelled,
+    )
+    pod = await enter.ready(app, stand_in, where)
+    await app.links.repo(pod.spec.repo).ensure(pod.spec.host, merged, {})
+    seat = await batch_seat.shell_in(app, stand_in, where.settings, pod, item)
+    said: list[str] = []
+    code = await shell.run(
+        app.world,
+        seat.where,
+        ("sh", "-c", task_verify.APART, "sh", merged, item.verify),
+        env=seat.env,
+        on_line=said.append,
+        token=secrets.token_hex(8),
+    )
+    if code != 0:
+        raise CommandFailed(
+            f"verify of task {item.name} exited with {code} on the merged tree",
+            hint=f"rumpel enter {item.name}   to put it right; rumpel batch land   goes on",
+            details={"exit_code": code, "tail": "\n".join(said[-30:])},
+        )
