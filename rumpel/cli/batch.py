@@ -32,7 +32,7 @@ EXAMPLES = (
     ("rumpel batch run batch.yaml", "run it, or go on; Ctrl-C leaves it running"),
     ("rumpel batch status --follow", "look at the last one"),
     ("rumpel batch retry batch.yaml", "those that failed, once more"),
-    ("rumpel batch report --format html > r.html", "what came of it, to read or send"),
+    ("rumpel batch report", "what came of it; --format html is a page"),
     ("rumpel batch land", "merge what is done, each tree verified first"),
 )
 ACTIONS = {

@@ -48,7 +48,8 @@ background:#fff}h1{font-size:22px;margin-bottom:4px}h2{font-size:16px;margin-top
 .box{stroke:#888;rx:6}.edge{fill:none;stroke:#aaa}.scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:4px 12px 4px 0;
 vertical-align:top;border-bottom:1px solid #eee}th{border-bottom-color:#bbb;white-space:nowrap}
-td.n{text-align:right}.s{padding:0 8px;border-radius:6px;border:1px solid #bbb;white-space:nowrap}
+td.n,th.n{text-align:right;padding-right:28px}
+.s{padding:0 8px;border-radius:6px;border:1px solid #bbb;white-space:nowrap}
 .key{display:inline-block;padding:0 9px;margin-right:8px;border:1px solid #aaa;border-radius:6px}
 pre{background:#f6f6f6;padding:8px 12px;border-radius:6px;white-space:pre-wrap;font-size:12.5px}
 details{margin:6px 0}summary{cursor:pointer}.bad{color:#a3160b}
@@ -131,9 +132,10 @@ def html(data: Row) -> list[str]:
 
 
 def _table(tasks: Sequence[Row]) -> list[str]:
+    words = ("Task", "State", "Agent", "Commits", "Verify", "Cost", "Time", "Commit")
+    numbers = ("Commits", "Cost", "Time")
     heads = "".join(
-        f"<th>{word}</th>"
-        for word in ("Task", "State", "Agent", "Commits", "Verify", "Cost", "Time", "Commit")
+        f'<th class="n">{word}</th>' if word in numbers else f"<th>{word}</th>" for word in words
     )
     lines = [f"<table><tr>{heads}</tr>"]
     for task in tasks:
