@@ -8,9 +8,10 @@ engine answers (they fail where RUMPEL_TEST_REQUIRE=docker, as in scripts/test).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 from hypothesis import settings
@@ -27,6 +28,7 @@ from tests.support.engine import (
 )
 from tests.support.far_engine import Dockerd, FarEngine
 from tests.support.home import RUN_ID, Home, sweep
+from tests.support.place import ENGINES, LOCAL, Place, places
 from tests.support.project import ProjectFactory
 from tests.support.repo import Repo
 from tests.support.share import is_due
@@ -34,8 +36,12 @@ from tests.support.sshd import LABEL, Sshd
 
 pytest.register_assert_rewrite("tests.adapters.git.hostile")
 DOCKER_FIXTURES = frozenset(
-    {"dev_image", "docker_engine", "lfs_image", "mini_image", "rumpel_project", "ssh_image", "sshd"}
+    {
+        *("docker_engine", "near_engine", "pod_place", "rumpel_project", "sshd"),
+        *("dev_image", "lfs_image", "mini_image", "ssh_image"),
+    }
 )
+OWN_PLACES = frozenset({"sshd", "dockerd", "far", "podman", "rootless"})
 DOCKER_TIMEOUT_S = 120
 
 # Deadlines measure the machine, which is shared; a run in CI must be repeatable.
@@ -61,6 +67,19 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             engine = Engine.connect()
             engine.remove_labelled(f"{LABEL}={RUN_ID}")
             engine.close()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What is tested with pods here is tested elsewhere, too, unless it says why not."""
+    marks, fixtures = metafunc.definition.iter_markers(), set(metafunc.fixturenames)
+    if "rumpel_project" not in fixtures or fixtures & OWN_PLACES:
+        return
+    if "here" in {mark.name for mark in marks}:
+        return
+    found = places()
+    if found != [LOCAL]:
+        chosen = [pytest.param(p, id=pytest.HIDDEN_PARAM if p == LOCAL else p) for p in found]
+        metafunc.parametrize("pod_place", chosen, indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -110,19 +129,23 @@ def home(request: pytest.FixtureRequest) -> Iterator[Home]:
     home = Home()
     # Only asked for by tests that use Docker: connecting costs others a tenth of a second.
     uses_docker = DOCKER_FIXTURES.intersection(request.fixturenames)
-    engine = request.getfixturevalue("docker_engine") if uses_docker else None
-    try:
-        with guards.environment(home.env):
-            yield home
-    finally:
-        problems = home.close(engine)
+    place: Place | None = request.getfixturevalue("pod_place") if uses_docker else None
+    with contextlib.ExitStack() as way:
+        try:
+            if place is not None and place.far is not None:
+                image = request.getfixturevalue("sshd_image")
+                home.env |= way.enter_context(place.leads(home, image))
+            with guards.environment(home.env):
+                yield home
+        finally:
+            problems = home.close(None if place is None else place.engine)
     if problems:
         pytest.fail("\n".join(["the test left something behind:", *problems]), pytrace=False)
 
 
 @pytest.fixture(scope="session")
-def docker_engine() -> Iterator[Engine]:
-    """The engine, by its API. Label what you make and remove it."""
+def near_engine() -> Iterator[Engine]:
+    """This machine's engine, wherever the pods of the test live."""
     if reason := docker_unavailable():
         missing(reason)
     engine = Engine.connect()
@@ -131,47 +154,82 @@ def docker_engine() -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def mini_image(docker_engine: Engine) -> str:
+def pod_place(
+    request: pytest.FixtureRequest,
+    near_engine: Engine,
+    far_engines: Callable[[type[FarEngine]], FarEngine],
+) -> Place:
+    """Where the pods of the test live."""
+    name = getattr(request, "param", LOCAL)
+    if name == LOCAL:
+        return Place(name, near_engine)
+    return Place(name, near_engine, far_engines(ENGINES[name]))
+
+
+@pytest.fixture(scope="session")
+def far_engines() -> Iterator[Callable[[type[FarEngine]], FarEngine]]:
+    """Those at which somebody has pods, one of each kind, started when it is asked for."""
+    started: dict[type[FarEngine], FarEngine] = {}
+    with contextlib.ExitStack() as running:
+
+        def of_kind(kind: type[FarEngine]) -> FarEngine:
+            if reason := kind.missing():
+                pytest.skip(reason)
+            if kind not in started:
+                started[kind] = running.enter_context(kind())
+            return started[kind]
+
+        yield of_kind
+
+
+@pytest.fixture(scope="session")
+def docker_engine(pod_place: Place) -> Engine:
+    """The engine of the pods, by its API. Label what you make and remove it."""
+    return pod_place.engine
+
+
+@pytest.fixture(scope="session")
+def mini_image(pod_place: Place) -> str:
     """Reference of the image with busybox and git (scripts/images)."""
-    return _image(docker_engine, MINI_IMAGE)
+    return _image(pod_place, MINI_IMAGE)
 
 
 @pytest.fixture(scope="session")
-def dev_image(docker_engine: Engine) -> str:
+def dev_image(pod_place: Place) -> str:
     """Reference of the image with Debian, bash, git, screen (scripts/images)."""
-    return _image(docker_engine, DEV_IMAGE)
+    return _image(pod_place, DEV_IMAGE)
 
 
 @pytest.fixture(scope="session")
-def lfs_image(docker_engine: Engine) -> str:
+def lfs_image(pod_place: Place) -> str:
     """Reference of the small image with git-lfs (scripts/images lfs)."""
-    return _image(docker_engine, LFS_IMAGE)
+    return _image(pod_place, LFS_IMAGE)
 
 
 @pytest.fixture(scope="session")
-def ssh_image(docker_engine: Engine) -> str:
+def ssh_image(pod_place: Place) -> str:
     """Reference of the Debian image with OpenSSH's client (scripts/images ssh)."""
-    return _image(docker_engine, SSH_IMAGE)
+    return _image(pod_place, SSH_IMAGE)
 
 
 @pytest.fixture(scope="session")
-def sshd_image(docker_engine: Engine) -> str:
-    """Reference of the image with OpenSSH's server (scripts/images sshd)."""
-    return _image(docker_engine, SSHD_IMAGE)
+def sshd_image(near_engine: Engine) -> str:
+    """Reference of the image with OpenSSH's server (scripts/images sshd), on this machine."""
+    return _image(Place(LOCAL, near_engine), SSHD_IMAGE)
 
 
 @pytest.fixture
-def sshd(home: Home, docker_engine: Engine, sshd_image: str) -> Iterator[Sshd]:
+def sshd(home: Home, near_engine: Engine, sshd_image: str) -> Iterator[Sshd]:
     """A machine of its own that leads to this engine, and that `home` may log into."""
-    with Sshd(home, docker_engine, sshd_image) as machine:
+    with Sshd(home, near_engine, sshd_image) as machine:
         yield machine
 
 
 @pytest.fixture(scope="module")
-def dockerd(docker_engine: Engine, mini_image: str) -> Iterator[FarEngine]:
+def dockerd(near_engine: Engine, mini_image: str) -> Iterator[FarEngine]:
     """An engine of its own, with the small image."""
     with Dockerd() as engine:
-        engine.load(docker_engine, mini_image)
+        engine.load(near_engine, mini_image)
         yield engine
 
 
@@ -187,7 +245,9 @@ def rumpel_project(home: Home, docker_engine: Engine, mini_image: str) -> Projec
     return ProjectFactory(home, docker_engine)
 
 
-def _image(engine: Engine, ref: str) -> str:
-    if not engine.has_image(ref):
+def _image(place: Place, ref: str) -> str:
+    if not place.near.has_image(ref):
         missing(f"no image {ref}: run scripts/images")
+    if place.far is not None and not place.engine.has_image(ref):
+        place.far.load(place.near, ref)
     return ref

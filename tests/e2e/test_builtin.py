@@ -18,6 +18,8 @@ from tests.support import agents
 from tests.support.fake_models import Answer, Fault, Models, models
 from tests.support.project import DEFAULT_CONFIG, Project, ProjectFactory
 
+pytestmark = pytest.mark.usefixtures("dev_image")
+
 KEY = "canary-key-of-a-model-5e1d"
 RULES = "Indent with tabs, as ever."
 IN_DEV = {"image": agents.DEV, "remoteUser": "dev", "runArgs": ["--network=none"]}

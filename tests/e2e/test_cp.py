@@ -19,7 +19,7 @@ from tests.support.engine import DEV_IMAGE, MINI_IMAGE
 from tests.support.outcome import Outcome
 from tests.support.project import Project, ProjectFactory
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("dev_image")]
 AS_DEV = {"image": MINI_IMAGE, "runArgs": ["--network=none"], "remoteUser": "dev"}
 
 

@@ -16,7 +16,7 @@ from tests.support.engine import DEV_IMAGE, MINI_IMAGE
 from tests.support.flaky_engine import flaky_engine
 from tests.support.project import Project, ProjectFactory
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("dev_image")]
 SMALL = {
     "image": MINI_IMAGE,
     "runArgs": ["--network=none", "--tmpfs", "/small:size=1m,mode=1777"],

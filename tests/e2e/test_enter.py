@@ -9,6 +9,8 @@ import pytest
 from tests.support.engine import DEV_IMAGE, MINI_IMAGE
 from tests.support.project import ProjectFactory
 
+pytestmark = pytest.mark.usefixtures("dev_image")
+
 DEV = {"image": DEV_IMAGE, "runArgs": ["--network=none"], "remoteUser": "dev"}
 
 

@@ -13,6 +13,8 @@ from tests.support.engine import DEV_IMAGE
 from tests.support.git_http import PASSWORD, USER, GitHttp
 from tests.support.project import Project, ProjectFactory
 
+pytestmark = pytest.mark.usefixtures("dev_image")
+
 CONFIG = {"image": DEV_IMAGE, "remoteUser": "dev", "runArgs": ["--network=host"]}
 FETCH = "GIT_TERMINAL_PROMPT=0 git ls-remote {url}/far.git 2>&1 || echo failed"
 

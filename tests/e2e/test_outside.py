@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from tests.support import certificate
-from tests.support.engine import DEV_IMAGE, MINI_IMAGE
+from tests.support.engine import MINI_IMAGE
 from tests.support.git_http import PASSWORD, USER, GitHttp
 from tests.support.project import Project, ProjectFactory
 
@@ -136,13 +136,13 @@ def test_registries_with_credentials_are_listed_without_them(
 
 
 def test_builds_and_pods_trust_more_certificates(
-    rumpel_project: ProjectFactory, tmp_path: Path
+    rumpel_project: ProjectFactory, dev_image: str, tmp_path: Path
 ) -> None:
     authority, server_file = certificate.make(tmp_path)
     with GitHttp(tmp_path, certificate=server_file) as server:
         url = server.url.replace("://", f"://{USER}:{PASSWORD}@") + "/far.git"
         dockerfile = (
-            f"FROM {DEV_IMAGE} AS first\nUSER dev\n"
+            f"FROM {dev_image} AS first\nUSER dev\n"
             f"RUN git ls-remote {url} >/tmp/seen || echo no >/tmp/seen\n"
             f"FROM \\\n  first\nRUN id -un >>/tmp/seen\nUSER root\n"
         )

@@ -11,7 +11,7 @@ import pytest
 
 from rumpel import names
 from tests.support.engine import MINI_IMAGE, Engine
-from tests.support.far_engine import Dockerd, FarEngine, Podman
+from tests.support.far_engine import Dockerd, FarEngine, Podman, RootlessPodman
 from tests.support.home import Home
 from tests.support.project import Project, ProjectFactory
 from tests.support.sshd import Sshd
@@ -111,10 +111,34 @@ def test_files_are_copied_both_ways(rumpel_project: ProjectFactory, far: Sshd) -
 def test_podman_as_the_local_engine(
     rumpel_project: ProjectFactory, podman: FarEngine | None
 ) -> None:
-    engine, project = needed(podman), rumpel_project()
+    lives_at(needed(podman), rumpel_project())
+
+
+def lives_at(engine: FarEngine, project: Project) -> None:
     project.run("list", env={"DOCKER_HOST": engine.url}).assert_ok()  # starts the daemon
     whole_life(project)
+    (project.root / "in").write_text("there and back\n")
+    project.run("create", "c").assert_ok()
+    project.run("cp", "in", "c:/tmp/in").assert_ok()
+    project.run("cp", "c:/tmp/in", "out").assert_ok()
+    assert (project.root / "out").read_text() == "there and back\n"
+    project.run("delete", "c").assert_ok()
     assert engine.engine.containers() == []
+
+
+@pytest.fixture(scope="module")
+def rootless(near_engine: Engine, mini_image: str) -> Iterator[FarEngine]:
+    if reason := RootlessPodman.missing():
+        pytest.skip(reason)
+    with RootlessPodman() as engine:
+        engine.load(near_engine, mini_image)
+        yield engine
+
+
+def test_podman_of_a_user_without_privileges(
+    rootless: FarEngine, rumpel_project: ProjectFactory
+) -> None:
+    lives_at(rootless, rumpel_project())
 
 
 def wait_until_shown(project: Project, pod: str, command: str, wanted: str) -> None:
@@ -167,20 +191,20 @@ def test_the_far_engine_is_started_again(
 
 @one
 def test_a_far_engine_that_is_stopped_holds_up_nobody(
-    rumpel_project: ProjectFactory, far: Sshd
+    rumpel_project: ProjectFactory, far: Sshd, dockerd: FarEngine
 ) -> None:
+    assert far.far is dockerd
     project = rumpel_project()
     project.run("create", "near").assert_ok()
     project.run("create", "away", "--host", HOST).assert_ok()
-    assert far.far is not None
-    far.far.signal(signal.SIGSTOP)
+    dockerd.signal(signal.SIGSTOP)
     try:
         assert project.inside("near", "echo here") == "here"
         rows = {row["name"]: row for row in project.run("list", "--json").assert_ok().data}
         assert rows["near"]["status"] == "running"
         project.run("stop", "near").assert_ok()
     finally:
-        far.far.signal(signal.SIGCONT)
+        dockerd.signal(signal.SIGCONT)
     assert project.inside("away", "echo here") == "here"
     project.run("delete", "near", "away", "--force").assert_ok()
 

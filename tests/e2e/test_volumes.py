@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.support.engine import DEV_IMAGE, MINI_IMAGE
+from tests.support.engine import MINI_IMAGE
 from tests.support.project import ProjectFactory
 
 DOCKERFILE = f"FROM {MINI_IMAGE}\nRUN mkdir /data /bound && echo given >/data/given\n"
@@ -39,7 +39,7 @@ def test_a_recreate_keeps_what_lies_in_them(rumpel_project: ProjectFactory) -> N
     assert used.isdisjoint(one["Name"] for one in api.volumes()["Volumes"] or ())
 
 
-def test_root_runs_no_program_of_the_user(rumpel_project: ProjectFactory) -> None:
+def test_root_runs_no_program_of_the_user(rumpel_project: ProjectFactory, dev_image: str) -> None:
     """A new volume is given to the user by root, whatever PATH the image has."""
     own = "RUN mkdir /own && chown dev /own\nENV PATH=/own:$PATH\nUSER dev\n"
     for name in ("id", "stat", "ls", "chown"):
@@ -52,7 +52,7 @@ def test_root_runs_no_program_of_the_user(rumpel_project: ProjectFactory) -> Non
         "remoteUser": "dev",
     }
     project = rumpel_project(
-        {".devcontainer/Dockerfile": f"FROM {DEV_IMAGE}\n{own}"}, config=config
+        {".devcontainer/Dockerfile": f"FROM {dev_image}\n{own}"}, config=config
     )
     project.run("create", "p", "--trust").assert_ok()
     assert project.inside("p", "touch /cache/one/mine; ls /own").split() == [

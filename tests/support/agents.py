@@ -15,6 +15,7 @@ import pytest
 
 from rumpel import names
 from tests.support.fake_api import Model, model
+from tests.support.place import Place
 from tests.support.project import Project
 
 DEV = "rumpel-dev:1"
@@ -24,8 +25,10 @@ LOOK_S = 60
 
 
 @pytest.fixture(name="fake")
-def fake_model() -> Iterator[Model]:
-    with model() as server:
+def fake_model(pod_place: Place, dev_image: str) -> Iterator[Model]:
+    """On the loopback of this machine, and on that of the pods that are on their host's network."""
+    assert dev_image == DEV
+    with model() as server, pod_place.shares_port(server.server_port):
         yield server
 
 

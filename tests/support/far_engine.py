@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +26,31 @@ from tests.support.engine import Engine
 START_LIMIT_S, STOP_LIMIT_S = 30.0, 30.0
 OWN_IDENTITY = "mkdir -p {0} && mount --bind {0} /etc/docker && ip link set lo up"
 """An engine's id lies in /etc/docker: two that share it could not be told apart."""
+CLONE_NEWNET = 0x40000000
+AS_USER = """
+cd "$0"
+mkdir -p etc home run root
+cp /etc/passwd /etc/group etc
+echo "far:x:61234:61234::$0/home:/bin/sh" >>etc/passwd
+echo far:x:61234: >>etc/group
+echo far:600000:65536 | tee etc/subuid >etc/subgid
+for file in passwd group subuid subgid; do
+    mount --bind "etc/$file" "/etc/$file"
+done
+for device in fuse,229 net/tun,200; do  # of everybody, as on a machine of users
+    name=${device%,*} own=${device#*,}
+    if [ -e "/dev/$name" ]; then
+        mknod -m 666 "$own" c 10 "$own"
+        mount --bind "$own" "/dev/$name"
+    fi
+done
+chown 61234:61234 . home run root
+export HOME="$0/home" XDG_RUNTIME_DIR="$0/run" PATH="$PATH:/usr/sbin:/sbin"
+unset DBUS_SESSION_BUS_ADDRESS
+cd home
+exec setpriv --reuid 61234 --regid 61234 --clear-groups "$@"
+"""
+"""`$0`: the folder of the engine, which becomes the user's own."""
 WITHOUT_LIMITS = '''#!/usr/bin/python3
 """runc without resource limits: who may not raise them could start no container of Podman's."""
 import json, os, sys
@@ -46,6 +76,11 @@ class FarEngine:
         self.socket = self.folder / "docker.sock"
         self.engine: Engine
         self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def missing(cls) -> str:
+        """What this machine lacks to run it; empty when it can."""
+        return ""
 
     @property
     def url(self) -> str:
@@ -86,6 +121,11 @@ class FarEngine:
 
     def fds(self) -> Sequence[int]:
         return ()
+
+    @contextlib.contextmanager
+    def shares_port(self, port: int) -> Iterator[None]:
+        """What listens on 127.0.0.1 on this machine does so in the engine's network, too."""
+        yield
 
     def load(self, source: Engine, *refs: str) -> None:
         """Images of another engine, under their names."""
@@ -136,7 +176,7 @@ class Dockerd(FarEngine):
         options = [
             *("--data-root", f"{place}/data", "--exec-root", f"{place}/exec"),
             *("--pidfile", f"{place}/pid", "--host", self.url),
-            *("--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"),
+            *("--iptables=false", "--ip-forward=false", "--ip-masq=false"),
         ]
         begin = OWN_IDENTITY.format(place / "etc")
         if self._tls is not None:
@@ -151,6 +191,18 @@ class Dockerd(FarEngine):
     def fds(self) -> Sequence[int]:
         return [] if self._tls is None else [self._listening.fileno()]
 
+    @contextlib.contextmanager
+    def shares_port(self, port: int) -> Iterator[None]:
+        assert self._process is not None
+        with ThreadPoolExecutor(1) as thread:  # a network is a thread's, and this one ends
+            there = thread.submit(_listen_in, self._process.pid, port).result()
+        with there, contextlib.ExitStack() as open_ones:
+            threading.Thread(target=_carry_all, args=(there, port, open_ones), daemon=True).start()
+            try:
+                yield
+            finally:
+                there.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
+
     def close(self) -> None:
         super().close()
         self._listening.close()
@@ -158,6 +210,10 @@ class Dockerd(FarEngine):
 
 class Podman(FarEngine):
     """As root; its containers have no more than this machine may give."""
+
+    @classmethod
+    def missing(cls) -> str:
+        return "" if shutil.which("podman") else "podman is not installed"
 
     def argv(self) -> Sequence[str]:
         runtime = self.folder / "runtime"
@@ -177,6 +233,53 @@ class Podman(FarEngine):
         place = self.folder / "root/overlay"
         if place.exists():
             subprocess.run(["umount", "-l", str(place)], check=False, stderr=subprocess.DEVNULL)
+
+
+class RootlessPodman(Podman):
+    """By a user without privileges, who is in no file of this machine: only its own view has it."""
+
+    @classmethod
+    def missing(cls) -> str:
+        for name, package in (("newuidmap", "uidmap"), ("setpriv", "util-linux")):
+            if shutil.which(name) is None:
+                return f"{package} is not installed"
+        return super().missing()
+
+    def start(self) -> None:
+        self.folder.chmod(0o755)  # what the user runs is in it
+        super().start()
+
+    def argv(self) -> Sequence[str]:
+        podman, *rest = super().argv()
+        argv = [podman, "--storage-driver=overlay", *rest]
+        return ["unshare", "-m", "bash", "-ec", AS_USER, str(self.folder), *argv]
+
+
+def _listen_in(pid: int, port: int) -> socket.socket:
+    """In the network of a process."""
+    here = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).setns(here, CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+    finally:
+        os.close(here)
+    return socket.create_server(("127.0.0.1", port))
+
+
+def _carry_all(there: socket.socket, port: int, open_ones: contextlib.ExitStack) -> None:
+    with contextlib.suppress(OSError):  # it was shut down
+        while True:
+            far = open_ones.enter_context(there.accept()[0])
+            near = open_ones.enter_context(socket.create_connection(("127.0.0.1", port)))
+            for source, sink in ((far, near), (near, far)):
+                threading.Thread(target=_carry, args=(source, sink), daemon=True).start()
+
+
+def _carry(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
 
 
 def _answers(path: Path) -> bool:

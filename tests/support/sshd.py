@@ -9,12 +9,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import asyncssh
 
 from tests.support.engine import Engine
-from tests.support.far_engine import FarEngine
 from tests.support.home import RUN_ID, Home
 
 LABEL = "rumpel.test-sshd"
@@ -37,6 +36,13 @@ START = (
 START_LIMIT_S = 20.0
 
 
+class Far(Protocol):
+    """An engine of its own, e.g. a FarEngine; its socket is docker.sock in `folder`."""
+
+    folder: Path
+    engine: Engine
+
+
 class Sshd:
     """Names for `--host`: `ssh://plain`, `ssh://strict`; root is let in, dev may not use Docker.
 
@@ -50,9 +56,10 @@ class Sshd:
         image: str,
         *,
         engine_socket: str | None = SOCKET,
-        far: FarEngine | None = None,
+        far: Far | None = None,
+        more: str = "",
     ) -> None:
-        """`far`: the engine of its own that it leads to."""
+        """`far`: the engine of its own that it leads to; `more`: lines of its configuration."""
         self.home, self.engine = home, engine
         self._image, self._socket = image, engine_socket
         self.folder = home.path / "home/.ssh"
@@ -60,6 +67,7 @@ class Sshd:
         self.user_key = asyncssh.generate_private_key("ssh-ed25519")
         self.container = ""
         self.far = far
+        self._common = COMMON + more
         self.ports: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -144,9 +152,9 @@ class Sshd:
         public = self.user_key.export_public_key()
         files = {
             "etc/ssh/host_key": (self.host_key.export_private_key(), 0o600, 0),
-            "etc/ssh/plain": (f"{COMMON}Port {PORTS['plain']}\n".encode(), 0o644, 0),
+            "etc/ssh/plain": (f"{self._common}Port {PORTS['plain']}\n".encode(), 0o644, 0),
             "etc/ssh/strict": (
-                f"{COMMON}Port {PORTS['strict']}\nAllowStreamLocalForwarding no\n"
+                f"{self._common}Port {PORTS['strict']}\nAllowStreamLocalForwarding no\n"
                 "PidFile none\n".encode(),
                 0o644,
                 0,
