@@ -24,7 +24,9 @@ from rumpel.adapters.docker_errors import (
 from rumpel.adapters.docker_wire import RECV_BYTES, Endpoint, Wire, dial
 
 MAX_HEAD_BYTES = 65_536
-MAX_BODY_BYTES = 64 << 20
+MAX_BODY_BYTES = 16 << 20
+"""Of an answer that is read as a whole: a list of 5000 containers. Several may be read at once."""
+MAX_ERROR_BYTES = 1 << 20
 MAX_IDLE = 8
 """Idle keep-alive connections kept; more are opened when needed and closed after use."""
 
@@ -129,14 +131,14 @@ class Incoming:
                     yield await self._take(RECV_BYTES)
 
     async def read_all(self, limit: int = MAX_BODY_BYTES) -> bytes:
-        parts = []
-        total = 0
+        if self.status >= 400:
+            limit = min(limit, MAX_ERROR_BYTES)
+        data = bytearray()  # a list would hold an object for each piece, which may be a byte
         async for piece in self.pieces():
-            total += len(piece)
-            if total > limit:
+            data += piece
+            if len(data) > limit:
                 raise ProtocolError(f"Docker sent more than {limit} bytes in one answer")
-            parts.append(piece)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return bytes(data)
 
     async def _fill(self) -> None:
         data = await self._wire.recv()
