@@ -18,7 +18,7 @@ from rumpel.adapters.stream import STDERR
 from rumpel.agents import headless
 from rumpel.agents.headless import Ended, Event, Headless, Usage
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
-from rumpel.errors import CommandFailed, RumpelError, TimedOut
+from rumpel.errors import CommandFailed, HostUnreachable, RumpelError, TimedOut
 from rumpel.tasks import agent_home
 from rumpel.tasks.world import World
 
@@ -93,6 +93,13 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
             what = f"closed its output in pod {inputs.pod} and went on without it"
         raise TimedOut(
             f"{inputs.title} {what}: it was ended",
+            hint=_goes_on(inputs, heard),
+            details={"run": heard.so_far()},
+        ) from error
+    except HostUnreachable as error:
+        heard.close()
+        raise HostUnreachable(
+            f"{inputs.title} was cut off in pod {inputs.pod}: {error.message}",
             hint=_goes_on(inputs, heard),
             details={"run": heard.so_far()},
         ) from error

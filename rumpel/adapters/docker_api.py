@@ -237,6 +237,16 @@ class DockerHost:
             token=token,
         )
 
+    @property
+    def is_near(self) -> bool:
+        """Whether nothing lies between that could be lost while the engine goes on."""
+        return self.http.endpoint.is_near
+
+    @property
+    def losses(self) -> int:
+        """How often the way there was lost, with every stream that was open."""
+        return self.http.endpoint.losses()
+
     async def exec_exit_code(self, exec_id: str, timeout_s: float = 10.0) -> int:
         """Of an exec whose stream has ended. NotFound: its container is gone."""
         return await docker_exec.exit_code(self.http, exec_id, timeout_s)

@@ -189,28 +189,43 @@ async def run(
 ) -> types.Completed:
     """Run to the end. TimedOut or a cancelled caller ends the process and all its children.
 
-    Output beyond `max_output_bytes` is read and dropped; `on_output(kind, data)` sees all of it.
-    `token` marks its processes, for who wants to end them later.
+    So does a lost way to the engine (HostUnreachable), unless it ended by itself and was heard
+    until then. Output beyond `max_output_bytes` is read and dropped; `on_output(kind, data)` sees
+    all of it. `token` marks its processes, for who wants to end them later.
     """
-    token = token or secrets.token_hex(16)
-    environment = {**(env or {}), TOKEN_ENV: token}
-    has_input = input is not None
+    env = {**(env or {}), TOKEN_ENV: (token := token or secrets.token_hex(16))}
+    losses, stdin = http.endpoint.losses(), input is not None
     exec_id = await create(
-        http, container, argv, user=user, env=environment, cwd=cwd, tty=False, stdin=has_input
+        http, container, argv, user=user, env=env, cwd=cwd, tty=False, stdin=stdin
     )
-    # Once it is asked for, it starts: also when nobody waits for the answer any more.
+    # Asked for, it starts: also when nobody waits for the answer any more.
     starting = asyncio.ensure_future(_start(http, exec_id, argv[0], container))
     try:
         stream = await asyncio.shield(starting)
         async with asyncio.timeout(timeout_s):
             out, err, is_cut = await _drain(stream, input, max_output_bytes, on_output)
-    except (TimeoutError, asyncio.CancelledError) as cause:
+        if on_output is None and http.endpoint.losses() != losses:
+            raise TimedOut("not heard to its end")
+        code = await exit_code(http, exec_id)
+    except (TimeoutError, TimedOut, asyncio.CancelledError) as cause:
         await asyncio.shield(_end(http, container, token, user, starting))
-        if isinstance(cause, TimeoutError):
-            raise TimedOut(f"{argv[0]} did not end within {timeout_s:g} s") from cause
+        if isinstance(cause, Exception):
+            raise _why(http, losses, argv[0], timeout_s, cause) from cause
         raise
-    code = await exit_code(http, exec_id)
     return types.Completed(code=code, stdout=out, stderr=err, is_cut=is_cut)
+
+
+def _why(
+    http: HttpClient, losses: int, program: str, timeout_s: float, cause: Exception
+) -> RumpelError:
+    """What kept a process from being heard to its end."""
+    if http.endpoint.losses() != losses:
+        return HostUnreachable(
+            f"the connection to {http.endpoint.url} was lost while {program} ran"
+        )
+    if isinstance(cause, TimedOut):
+        return TimedOut(cause.message)
+    return TimedOut(f"{program} did not end within {timeout_s:g} s")
 
 
 async def _end(

@@ -32,6 +32,13 @@ class Endpoint:
     address: tuple[str, int] | None = None
     ready: Callable[[], Awaitable[None]] | None = None
     """Awaited before each dial: makes the way to a remote engine. Raises HostUnreachable."""
+    losses: Callable[[], int] = int
+    """How often that way, with all that went by it, was lost."""
+
+    @property
+    def is_near(self) -> bool:
+        """Whether nothing lies between that could be lost while the engine goes on."""
+        return self.ready is None and self.address is None
 
     @property
     def docker_url(self) -> str:

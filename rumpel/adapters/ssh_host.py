@@ -49,8 +49,9 @@ class SshWay:
 
     def __init__(self, name: SshName, path: Path) -> None:
         self.name, self.path = name, path
-        self.endpoint = Endpoint(name.url, path=str(path), ready=self.ready)
+        self.endpoint = Endpoint(name.url, path=str(path), ready=self.ready, losses=self.losses)
         self._link: SshLink | None = None
+        self._made = 0
         self._attempt: asyncio.Task[None] | None = None
         self._is_closed = False
 
@@ -67,6 +68,10 @@ class SshWay:
             self._attempt = asyncio.ensure_future(self._connect())
             self._attempt.add_done_callback(_seen)
         await asyncio.shield(self._attempt)
+
+    def losses(self) -> int:
+        is_open = self._link is not None and self._link.is_open
+        return self._made - is_open
 
     async def close(self) -> None:
         self._is_closed = True
@@ -86,6 +91,7 @@ class SshWay:
         try:
             async with asyncio.timeout(ATTEMPT_S):
                 self._link = await library.connect(self.name, self.path)
+                self._made += 1
         except TimeoutError as error:
             raise HostUnreachable(
                 f"{self.name.url} did not answer within {ATTEMPT_S:g} s", hint="try ssh by hand"

@@ -10,7 +10,7 @@ from rumpel import text, ui
 from rumpel.cli import attach, session
 from rumpel.cli.answer import show
 from rumpel.cli.pod_stream import Ended, PodStream
-from rumpel.errors import Conflict, Interrupted, NotFound, RumpelError
+from rumpel.errors import Conflict, HostUnreachable, Interrupted, NotFound, RumpelError
 from rumpel.lean import signal, socket
 
 TYPE_CHECKING = False
@@ -114,6 +114,8 @@ class Job:
         self.stops, self.warnings = stops, list[str]()
         self._connection, self._exec = connection, str(message.get("exec") or "")
         self._explain = explain
+        self.is_cut = False
+        """Whether the stream ended before its time."""
 
     def end_input(self) -> None:
         try:
@@ -128,7 +130,13 @@ class Job:
             raise _Failed(last)
         self.warnings += last.get("warnings") or ()
         words = bytes(self.stream.errors).decode("utf-8", "replace")
-        code = int((last.get("result") or {}).get("exit_code", 0))
+        result = last.get("result") or {}
+        code, lost = int(result.get("exit_code", 0)), text.safe(str(result.get("lost") or ""))
+        if lost and (code or self.is_cut):
+            raise HostUnreachable(
+                f"the connection to {lost} was lost in the middle; nothing was copied",
+                hint="the same again",
+            )
         problem = self._explain(code, words) if code else None
         if problem is not None:
             raise problem
@@ -173,6 +181,7 @@ def _transferred(job: Job, transfer: Callable[[Job], dict[str, object]]) -> dict
     try:
         return transfer(job)
     except Ended:
+        job.is_cut = True
         job.stream.drain()
         job.finish()  # it mostly says why
         raise

@@ -45,6 +45,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
     if state is None or access is None:
         raise NotFound(f"pod {pod.name} has no container", hint=f"rumpel create {pod.name}")
     path = posixpath.join(pod.spec.container.workspace_folder, args["path"])
+    lost = ""
     if state.status != "running":
         if not is_out:
             raise _not_running(app, pod, "nothing can be copied into it")
@@ -64,7 +65,8 @@ async def run(app: App, client: Client) -> dict[str, object]:
         session = await _start(client, host, where, path)
         with app.inside(pod.pod_id):
             code = await terminal.follow(client, session, grace_s=0 if is_out else CLEAN_UP_S)
-    result = {"exit_code": code, "path": path}
+        lost = where.host if session.is_lost else ""
+    result = {"exit_code": code, "path": path, "lost": lost}
     return {"result": result, "warnings": client.warnings, "exit_code": code}
 
 

@@ -59,6 +59,8 @@ async def run(app: App, client: Client) -> dict[str, object]:
     session = await _start(app, client, target, pod, where)
     with app.inside(pod.pod_id):
         code = await terminal.follow(client, session)
+    if session.is_lost:
+        client.warn(f"the connection to {where.host} was lost: some of the output may be missing")
     tell_of_ending(app, client, pod)
     await _catch_up(app, pod)
     app.background.spawn(app.links.refresh_dirty(address(pod.spec)), f"status of {pod.name}")
