@@ -119,7 +119,8 @@ def test_nothing_is_a_line_on_a_terminal_and_headers_in_a_pipe(
 
 
 def test_a_setting_is_told_whole(serve: Serve, terminal: Open) -> None:
-    found = settings.resolve(flags={}, env={"RUMPEL_LABELS": '{"a": "' + "long " * 20 + '"}'})
+    patterns = [f"pattern-{number}" for number in range(20)]
+    found = settings.resolve(flags={}, env={}, repo={"keepIgnored": patterns})
     serve(config=answers({"settings": found.to_json()}))
     shown = terminal("config", "--color", "never")
     assert shown.end() == 0
@@ -130,7 +131,7 @@ def test_a_setting_is_told_whole(serve: Serve, terminal: Open) -> None:
     at = next(number for number, line in enumerate(lines) if line.startswith("defaultImage"))
     meant = " ".join([lines[at].partition("image of")[2], lines[at + 1].strip()])
     assert meant == " pods of a repository without devcontainer.json"
-    assert printed.count("long") >= 20
+    assert all(pattern in printed for pattern in patterns)
 
 
 def test_an_error_is_told_once(serve: Serve, terminal: Open) -> None:
