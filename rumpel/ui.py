@@ -193,8 +193,11 @@ def hint(line: str, room: int | None, *, taken: int) -> list[str]:
     """
     if room is None or text.width(line) + taken <= room:
         return [line]
+    choices = line.split("; ")
+    if len(choices) > 1:
+        return [part for choice in choices for part in hint(choice, room, taken=taken)]
     typed, gap, meaning = line.partition("   ")
-    if not gap and not any(mark in line for mark in ("; ", ", ", "(")):
+    if not gap and not any(mark in line for mark in (", ", "(")):
         return [line]
     from textwrap import wrap
 

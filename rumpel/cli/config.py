@@ -42,7 +42,7 @@ DEVCONTAINER = (
     ("hooks", "commands"),
 )
 """Members of the devcontainer that people want to see, and their names."""
-MAX_VALUE_COLUMNS = 28
+MAX_VALUE_COLUMNS, MIN_LAST_COLUMNS = 28, 12
 DURATIONS = ("hooksTimeout", "keepDeleted", "maxAge", "minDuration")
 """Settings, and parts of one, that are seconds."""
 SHELL = ["/bin/sh", "-c"]
@@ -165,16 +165,19 @@ def _fields(devcontainer: dict[str, Any]) -> None:
         ui.out(f"{nothing}: the default image is used")
         return
     source = str(devcontainer.get("source") or "")
+    room = ui.columns(sys.stdout)
     rows = [
         [
-            f"{source}:{report.get('line') or '-'}",
+            f"{source if room is None else ''}:{report.get('line') or '-'}",
             str(report.get("field")),
             str(report.get("verdict")),
             str(report.get("note") or ""),
         ]
         for report in reports
     ]
-    _table(["WHERE", "FIELD", "VERDICT", "NOTE"], rows)
+    if room is not None:
+        ui.out(f"{text.safe(source)}:LINE")
+    _settings(["WHERE", "FIELD", "VERDICT", "NOTE"], rows)
 
 
 def _settings(headers: list[str], rows: list[list[str]]) -> None:
@@ -186,15 +189,15 @@ def _settings(headers: list[str], rows: list[list[str]]) -> None:
     from itertools import zip_longest
     from textwrap import wrap
 
-    first = max(text.width(row[0]) for row in (headers, *rows))
-    second = min(max(text.width(row[1]) for row in rows), MAX_VALUE_COLUMNS)
-    third = max(room - first - second - 2 * len(text.GAP), len(headers[2]))
-    for row in (headers, *rows):
-        cells = [[row[0]], wrap(text.safe(row[1]), second), wrap(text.safe(row[2]), third)]
+    lines = [[text.safe(cell) for cell in row] for row in (headers, *rows)]
+    widths = [max(map(text.width, cells)) for cells in zip(*lines, strict=True)]
+    widths = [min(width, MAX_VALUE_COLUMNS) for width in widths[:-1]]
+    left = room - sum(widths) - len(widths) * len(text.GAP)
+    widths.append(max(left, MIN_LAST_COLUMNS))
+    for line in lines:
+        cells = [wrap(cell, width) for cell, width in zip(line, widths, strict=True)]
         for parts in zip_longest(*cells, fillvalue=""):
-            shown = [
-                text.pad(part, w) for part, w in zip(parts, (first, second, third), strict=True)
-            ]
+            shown = [text.pad(part, width) for part, width in zip(parts, widths, strict=True)]
             ui.out(text.GAP.join(shown).rstrip())
 
 

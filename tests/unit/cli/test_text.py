@@ -160,5 +160,11 @@ def test_of_a_hint_only_words_are_wrapped() -> None:
         "  forgets the key of",
         "  that host",
     ]
-    words = "set A, or B; or lend your own: x, y"
-    assert shown(words) == ["set A, or B; or lend", "  your own: x, y"]
+    words = "set A, or B, or nothing; or lend your own; now and then: ls   looks"
+    assert shown(words) == [
+        "set A, or B, or",
+        "  nothing",
+        "or lend your own",
+        "now and then: ls",
+        "  looks",
+    ]
