@@ -159,6 +159,10 @@ def test_two_pods_against_each_other(rumpel_project: ProjectFactory) -> None:
     project.run("delete", "--force", "alice", "bob").assert_ok()
 
 
+LOOK = (
+    "git --no-optional-locks status --porcelain; git rev-parse HEAD; ls -l --full-time .git/index"
+)
+"""Without the refresh of the index that a status is otherwise, which moves its time."""
 DIRTY = """
 echo staged >staged.txt && git add staged.txt
 echo 'print(3)' >src/app.py
@@ -174,7 +178,7 @@ def test_uncommitted_files_are_shown_when_asked_for(rumpel_project: ProjectFacto
     clean = review(project, "p", "--include-dirty")
     assert (clean["uncommitted"], paths(clean)) == (0, ["src/app.py"])
     project.inside("p", DIRTY)
-    state = project.inside("p", "git status --porcelain; git rev-parse HEAD; ls -l .git/index")
+    state = project.inside("p", LOOK)
     assert paths(review(project, "p")) == ["src/app.py"]
     data = review(project, "p", "--include-dirty")
     assert data["commit"] == project.repo.published()["p"]
@@ -185,7 +189,7 @@ def test_uncommitted_files_are_shown_when_asked_for(rumpel_project: ProjectFacto
     assert risks(data, "README.md") == {"executable"}
     patch = project.run("review", "p", "--include-dirty", "--patch", "src").assert_ok()
     assert "-print(1)\n+print(3)\n" in patch.stdout
-    after = project.inside("p", "git status --porcelain; git rev-parse HEAD; ls -l .git/index")
+    after = project.inside("p", LOOK)
     assert after == state, "nothing in the pod changes"
     project.inside("p", "git switch -qc other")
     project.run("review", "p", "--include-dirty", "--stat").assert_error(0, "'other'")
