@@ -152,7 +152,7 @@ async def begin(world: World, inputs: Inputs, container_id: str, *, is_new: bool
     host = world.host(inputs.host)
     if is_new:
         copied = await carried.found(inputs.spec, inputs.pod_id, inputs.host)
-        await carried.fill(host, container_id, copied)
+        await carried.put_files(host, container_id, copied, inputs.user)
     await world.links.prepare(address(inputs), access(inputs, container_id))
     await host.start(container_id)
 
@@ -330,8 +330,9 @@ async def make(ctx: Context[World], inputs: Inputs, name: str) -> str:
             await host.create_volume(mount["Source"], mount["VolumeOptions"]["Labels"])
     copied = await carried.found(inputs.spec, inputs.pod_id, inputs.host)
     carried.instead(body, copied)
-    own = [*kept.values(), *(one.volume for one in copied if one.volume)]
+    own = [*kept.values(), *carried.volumes(copied)]
     await _volumes(ctx, inputs, [*inputs.spec.volumes, *own])
+    await carried.fill(ctx, address(inputs), body["Image"], inputs.user, copied)
     return await host.create_container(name, body, platform=inputs.spec.platform)
 
 

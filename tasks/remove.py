@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from rumpel import names
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
+from rumpel.tasks import carried
 from rumpel.tasks.world import PodAddress, World
 
 KIND = "remove"
@@ -44,7 +45,8 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     await world.links.close(pod.pod_id)
     await world.ports.close(pod.pod_id)
     found = await host.containers(world.label_filter("pod", pod_id=pod.pod_id))
-    for state in found:
+    carriers = await host.containers(world.label_filter(carried.KIND, pod_id=pod.pod_id))
+    for state in (*found, *carriers):
         await host.remove(state.id, force=True, volumes=True)
         ctx.fault("removed")
     for volume in await host.volumes(f"{names.LABEL_POD_ID}={pod.pod_id}"):

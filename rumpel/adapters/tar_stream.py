@@ -19,13 +19,15 @@ END = bytes(2 * tarfile.BLOCKSIZE)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Owned by root. A file with `data`, or with what lies at a path; without, a folder (0755)."""
+    """A file with `data`, or with what lies at a path; without, a folder (0755)."""
 
     name: str
     data: bytes | Path | None = None
     mode: int = 0o644
     link: str = ""
     """What a symlink says."""
+    uid: int = 0
+    gid: int = 0
 
 
 async def chunks(entries: Iterable[Entry] | AsyncIterable[Entry]) -> AsyncIterator[bytes]:
@@ -69,6 +71,7 @@ async def _file(entry: Entry, path: Path) -> AsyncIterator[bytes]:
 def _head(entry: Entry, size: int) -> bytes:
     info = tarfile.TarInfo(entry.name)
     info.size, info.mode, info.mtime = size, entry.mode, int(time.time())
+    info.uid, info.gid = entry.uid, entry.gid
     if entry.link:
         info.type, info.linkname, info.mode = tarfile.SYMTYPE, entry.link, 0o777
     elif entry.data is None:

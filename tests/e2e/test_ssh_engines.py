@@ -302,3 +302,66 @@ def test_what_cannot_be_copied_is_named(
     project.run("create", "a", "--host", HOST, "--trust").assert_ok()
     assert project.inside("a", "cat /opt/big/hole; ls -A /opt/big") == "smallhole"
     project.run("delete", "a", "--force").assert_ok()
+
+
+@one
+def test_a_mount_far_away_is_as_it_would_be_here(
+    rumpel_project: ProjectFactory, far: Sshd, tmp_path: Path
+) -> None:
+    """Read-only where it is, instead of what the image has there; the kernel's stays theirs."""
+    keys, setting, data = tmp_path / "keys", tmp_path / "setting", tmp_path / "data"
+    keys.mkdir()
+    data.mkdir()
+    (keys / "id").write_text("secret")
+    (keys / "id").chmod(0o600)
+    (data / "mine").write_text("mine")
+    setting.write_text("one")
+    mounts = [
+        f"type=bind,source={keys},target=/home/dev/.keys,readonly",
+        f"type=bind,source={data},target=/var",
+    ]
+    run_args = ["--network=none", "-v", f"{setting}:/etc/setting:ro", "-v", "/proc/sys:/opt/proc"]
+    config = {"image": MINI_IMAGE, "remoteUser": "dev", "mounts": mounts, "runArgs": run_args}
+    project = rumpel_project(config=config)
+    said = project.run("create", "a", "--host", HOST, "--trust").assert_ok().stderr
+    assert f"/proc/sys is mounted from {HOST}" in said
+    look = "cat ~/.keys/id; ls -A ~/.keys /var; stat -c '%U %a' ~/.keys/id /var/mine /etc/setting"
+    assert project.inside("a", look).split() == [
+        *("secret/home/dev/.keys:", "id", "/var:", "mine"),
+        *("dev", "600", "dev", "644", "dev", "444"),
+    ]
+    tried = project.inside("a", "rm -f ~/.keys/id 2>&1 || true; rm /var/mine; cat ~/.keys/id")
+    assert "Read-only file system" in tried
+    assert tried.endswith("secret")
+    project.run("recreate", "a", "--force", "--trust").assert_ok()
+    assert project.inside("a", "ls -A /var ~/.keys").split() == ["/home/dev/.keys:", "id", "/var:"]
+    project.run("delete", "a", "--force").assert_ok()
+
+
+@one
+def test_a_mount_that_was_filled_by_half(
+    rumpel_project: ProjectFactory, far: Sshd, tmp_path: Path
+) -> None:
+    """By a daemon that was killed: the next begins anew, and a pod that is deleted takes all."""
+    assert far.far is not None
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/tool").write_text("tool")
+    mounts = [f"type=bind,source={tmp_path}/tools,target=/opt/tools"]
+    project = rumpel_project(
+        config={"image": MINI_IMAGE, "mounts": mounts, "runArgs": ["--network=none"]}
+    )
+    create, killed = ("--host", HOST, "--trust"), {"RUMPEL_FAULT": "container.carried:1:kill"}
+    for name in "ab":
+        assert project.run("create", name, *create, env=killed).code != 0
+        project.run("daemon", "stop", "--force")
+        assert len(far.far.engine.containers(f"{names.LABEL_KIND}=carrier")) == 1
+        (tmp_path / "tools/tool").write_text("whole")
+        if name == "a":
+            project.run("create", name, *create).assert_ok()
+            assert project.inside("a", "cat /opt/tools/tool") == "whole"
+            assert far.far.engine.containers(f"{names.LABEL_KIND}=carrier") == []
+            project.run("daemon", "stop").assert_ok()
+    project.run("delete", "a", "b", "--force").assert_ok()
+    assert far.far.engine.containers() == []
+    kinds = [one["Labels"][names.LABEL_KIND] for one in far.far.engine.volumes(names.LABEL_HOME)]
+    assert "volume" not in kinds
