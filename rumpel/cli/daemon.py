@@ -142,6 +142,8 @@ def logs(lines: int, follow: bool, options: Options) -> int:
             return 0
         for words in shown:
             ui.out(words)
+        if not shown and not follow and ui.is_terminal(sys.stdout):
+            ui.err("the log is empty")
         rest = b""
         while follow:
             sys.stdout.flush()

@@ -26,6 +26,7 @@ REFRESH_S = 0.1
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 MARKS = {"ok": "✓", "cached": "=", "failed": "✗", "upstream-failed": "-", "cancelled": "-"}
 STYLES = {"ok": "green", "failed": "red", "running": "cyan", "blocked": "yellow"}
+QUIET_STATES = ("waiting", "cached")
 COUNTED = ("failed", "cancelled", "upstream-failed", "blocked", "cached")
 ERASE_LINE = "\r\033[K"
 
@@ -141,8 +142,9 @@ class Live(Quiet):
             self._has_line = False
 
     def _draw_line(self) -> None:
-        running = self._running()
-        words = name_of(running[-1].message) if running else "waiting for the rumpel daemon"
+        # Between two steps the last one is still the best that can be said.
+        known = self._running() or [s for s in self.steps.values() if s.state not in QUIET_STATES]
+        words = name_of(known[-1].message) if known else "waiting for the rumpel daemon"
         line = f"{self._spin()} {words}"
         ui.write(sys.stderr, ERASE_LINE + text.clip(line, (ui.columns(sys.stderr) or 80) - 1))
         sys.stderr.flush()
@@ -177,7 +179,7 @@ class Live(Quiet):
         return Text("\n").join(lines)
 
     def _visible(self, most: int) -> list[Step]:
-        steps = [s for s in self.steps.values() if s.state not in ("waiting", "cached")]
+        steps = [s for s in self.steps.values() if s.state not in QUIET_STATES]
         if len(steps) <= most:
             return steps
         ended = [s for s in steps if s.state != "running"]

@@ -134,6 +134,24 @@ def test_a_setting_is_told_whole(serve: Serve, terminal: Open) -> None:
     assert all(pattern in printed for pattern in patterns)
 
 
+def test_between_two_steps_the_last_one_is_told(serve: Serve, terminal: Open) -> None:
+    gone_on = threading.Event()
+
+    def create(talk: Talk) -> None:
+        talk.node("container/a", "running", title="Starting container", pod="a")
+        talk.node("container/a", "ok", title="Starting container", pod="a", elapsed_s=0.1)
+        gone_on.wait(20)
+        talk.result([ROW])
+
+    serve(create=create)
+    shown = terminal("create", "a")
+    shown.wait_for("a · Starting container")
+    shown.read(0.3)
+    gone_on.set()
+    assert shown.end() == 0
+    assert b"waiting for the rumpel daemon" not in shown.raw
+
+
 def test_an_error_is_told_once(serve: Serve, terminal: Open) -> None:
     error = CommandFailed("a failed: no such luck").to_json()
 
