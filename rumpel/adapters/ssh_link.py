@@ -55,6 +55,9 @@ class SshLink:
         self._server: asyncio.Server | None = None
         self._carried: set[asyncio.Task[None]] = set()
         self._dialing = asyncio.Lock()
+        self._ways: dict[asyncssh.SSHClientConnection, list[asyncssh.SSHClientConnection]] = {}
+        """Each connection's own jump hosts."""
+        self._streams: dict[asyncssh.SSHClientConnection, int] = {}
         self._hastened: asyncio.Task[None] | None = None
 
     @property
@@ -93,8 +96,10 @@ class SshLink:
         self._hastened = asyncio.ensure_future(_hasten(connection))
 
     async def _connect(self) -> asyncssh.SSHClientConnection:
+        before = len(self._jumps)
         made = await self._reach(self._asked)
         self._connections.append(made)
+        self._ways[made] = self._jumps[before:]
         return made
 
     async def _reach(self, asked: Asked, left: int = MAX_JUMPS) -> asyncssh.SSHClientConnection:
@@ -168,7 +173,7 @@ class SshLink:
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            process = await self._dial()
+            connection, process = await self._dial()
             try:
                 up = asyncio.ensure_future(_copy_up(reader, process))
                 try:
@@ -177,28 +182,52 @@ class SshLink:
                     up.cancel()
             finally:
                 process.close()
+                self._leave(connection)
         except (asyncssh.Error, OSError, RumpelError) as error:
             log.info("%s: %s", self._name.url, error)
         finally:
             writer.close()
 
-    async def _dial(self) -> Any:
+    async def _dial(self) -> tuple[asyncssh.SSHClientConnection, Any]:
         """One process for each stream; sshd allows a connection ten, so there may be several.
 
         One after the other: who comes next takes a place at what was just opened.
         """
         async with self._dialing:
-            return await self._dialed()
+            connection, process = await self._dialed()
+            self._streams[connection] = self._streams.get(connection, 0) + 1
+            self._sweep()
+            return connection, process
 
-    async def _dialed(self) -> Any:
+    async def _dialed(self) -> tuple[asyncssh.SSHClientConnection, Any]:
         for connection in list(self._connections):
             if connection.is_closed() and connection is not self._connections[0]:
-                self._connections.remove(connection)
+                self._forget(connection)
                 continue
             with contextlib.suppress(asyncssh.ChannelOpenError):
-                return await connection.create_process(DIAL, encoding=None)
+                return connection, await connection.create_process(DIAL, encoding=None)
         connection = await self._connect()
-        return await connection.create_process(DIAL, encoding=None)
+        return connection, await connection.create_process(DIAL, encoding=None)
+
+    def _leave(self, connection: asyncssh.SSHClientConnection) -> None:
+        self._streams[connection] -= 1
+        if not self._dialing.locked():  # else somebody may just take a place at it, and sweeps then
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """What was opened for more than ten streams goes with the last of its own."""
+        for connection in self._connections[1:]:
+            if not self._streams.get(connection):
+                self._forget(connection)
+
+    def _forget(self, connection: asyncssh.SSHClientConnection) -> None:
+        self._streams.pop(connection, None)
+        if connection in self._connections:
+            self._connections.remove(connection)
+        for one in (connection, *reversed(self._ways.pop(connection, []))):
+            one.close()
+            if one in self._jumps:
+                self._jumps.remove(one)
 
 
 async def connect(name: SshName, path: Path) -> SshLink:

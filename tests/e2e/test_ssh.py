@@ -41,6 +41,29 @@ def test_the_whole_life_of_a_pod(rumpel_project: ProjectFactory, sshd: Sshd, way
     assert project.containers() == []
 
 
+def test_connections_for_many_streams_go_with_them(
+    rumpel_project: ProjectFactory, sshd: Sshd
+) -> None:
+    """sshd lets one carry ten: the others are there for as long as they are needed."""
+    project = rumpel_project()
+    project.run("create", "a", "--host", "ssh://strict").assert_ok()
+
+    def connections() -> int:
+        count = "grep -ls '^sshd: root@' /proc/[0-9]*/cmdline | wc -l"
+        return int(sshd.engine.exec(sshd.container, "sh", "-c", count).stdout)
+
+    before = connections()
+    project.inside("a", "mkfifo /tmp/go")
+    waits = [project.start("enter", "a", "--", "cat", "/tmp/go") for _ in range(14)]
+    project.wait_until(lambda: connections() > before, "one was not enough")
+    for process in waits:
+        process.terminate()
+        process.wait(30)
+    project.wait_until(lambda: connections() <= before, "they are closed again")
+    assert project.inside("a", "echo on") == "on"
+    project.run("delete", "a", "--force").assert_ok()
+
+
 def _with_env(root: Path) -> str:
     found = json.loads((root / ".devcontainer/devcontainer.json").read_text())
     return json.dumps({**found, "containerEnv": {"NEW": "yes"}})
