@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from rumpel import protocol
+from rumpel import names, protocol
 from rumpel.cache import runs
 from rumpel.cache.records import Attempt
 from rumpel.daemon.app import App
@@ -41,9 +41,10 @@ async def run(app: App, client: Client) -> dict[str, object]:
 
 
 def is_about(node_id: str, pod: Pod) -> bool:
-    """A pod's own, or shared by the pods of its repository."""
-    place = place_of(node_id)
-    return place.repo == pod.spec.repo.repo_id[:REPO_CHARS] and place.pod in (None, pod.name)
+    """A pod's own, or shared by the pods of its repository on the same host."""
+    place, spec = place_of(node_id), pod.spec
+    there = names.host_part(spec.host), spec.repo.repo_id[:REPO_CHARS]
+    return (place.host, place.repo) == there and place.pod in (None, pod.name)
 
 
 async def _known(app: App, pod: Pod) -> set[str]:

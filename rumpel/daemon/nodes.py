@@ -18,6 +18,8 @@ class Place(NamedTuple):
     pod: str | None = None
     """None: shared by the pods of the repository."""
     rest: str = ""
+    host: str = ""
+    """As names.host_part has it."""
 
     @property
     def name(self) -> str:
@@ -28,9 +30,9 @@ class Place(NamedTuple):
 
 
 def place_of(node_id: str) -> Place:
-    kind, _, *parts = node_id.split("/", 4) if "/" in node_id else (node_id, "")
+    kind, host, *parts = node_id.split("/", 4) if "/" in node_id else (node_id, "")
     repo, pod, rest = (*parts, "", "", "")[:3]
-    return Place(kind, repo, pod or None, rest)
+    return Place(kind, repo, pod or None, rest, host)
 
 
 def pick(node_ids: Collection[str], wanted: str, where: str) -> str:

@@ -160,6 +160,8 @@ def test_two_engines_at_once(rumpel_project: ProjectFactory, far: Sshd) -> None:
         assert project.run("list", "-q", "--host", host).assert_ok().stdout.split() == [name]
     assert project.run("list", "-q", "--host", "ssh://nobody").assert_ok().stdout == ""
     project.run("list", "--host", "nobody").assert_error(2, "host")
+    for name in ("near", "away"):  # each host has its own image
+        project.run("logs", name, "image").assert_ok()
     commit = "git commit -q --allow-empty -m work && git rev-parse HEAD"
     for name, other in (("near", "away"), ("away", "near")):
         oid = project.inside(name, commit)

@@ -11,13 +11,13 @@ from rumpel.errors import NotFound, UsageError
 @pytest.mark.parametrize(
     ("node_id", "place"),
     [
-        ("image/local/4f0a", Place("image", "4f0a", None)),
-        ("container/local/4f0a/a", Place("container", "4f0a", "a")),
+        ("image/local/4f0a", Place("image", "4f0a", None, "", "local")),
+        ("container/ssh:me@far:22/4f0a/a", Place("container", "4f0a", "a", "", "ssh:me@far:22")),
         (
             "lifecycle/local/4f0a/a/postCreateCommand",
-            Place("lifecycle", "4f0a", "a", "postCreateCommand"),
+            Place("lifecycle", "4f0a", "a", "postCreateCommand", "local"),
         ),
-        ("port/local/4f0a/a/db:5432", Place("port", "4f0a", "a", "db:5432")),
+        ("port/local/4f0a/a/db:5432", Place("port", "4f0a", "a", "db:5432", "local")),
         ("odd", Place("odd")),
     ],
 )
