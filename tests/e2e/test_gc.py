@@ -129,6 +129,10 @@ def test_volumes_go_when_it_is_known_that_nobody_needs_them(
     finally:
         for name in list(made)[1:]:
             api.remove_volume(f"rumpel-{name}-{value}")
+        mounts = project.docker.inspect(project.container_id("a"))["Mounts"]
+        project.run("delete", "a", "--force").assert_ok()
+        (data,) = [one["Name"] for one in mounts if one["Destination"] == "/data"]
+        api.remove_volume(data)  # it has a name of the user's, so it outlives the pod
 
 
 def test_what_a_lost_database_may_have_known_stays(rumpel_project: ProjectFactory) -> None:
