@@ -55,6 +55,9 @@ class Batches(Protocol):
     async def make(self, key: TaskKey, oid: str | None) -> Ready:
         """The task's pod, made from `oid`; waits until its host has room for it."""
 
+    async def back(self, key: TaskKey, oid: str | None) -> None:
+        """Its host was lost: until that answers again, and the pod runs."""
+
     def seat(
         self, ctx: Context[World], key: TaskKey, *, token: str, folder: str, goes_on: bool
     ) -> AbstractAsyncContextManager[Seated]:

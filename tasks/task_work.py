@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from rumpel.adapters import detached, git, git_join, threads
 from rumpel.adapters.stream import STDERR
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe
-from rumpel.errors import CommandFailed, RumpelError
+from rumpel.errors import CommandFailed, HostUnreachable, RumpelError
 from rumpel.tasks import batching, headless
 from rumpel.tasks.batching import Seated, TaskKey
 from rumpel.tasks.world import World
@@ -69,12 +69,16 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
-    token = _token(inputs)
-    for cut in range(MOST_CUTS):
+    token, cut = _token(inputs), 0
+    while cut < MOST_CUTS:
         try:
             return await _worked(ctx, inputs, token, cut)
         except detached.Cut as error:
             ctx.log(f"{error.message}; it goes on where it was")
+            cut += 1
+        except HostUnreachable as error:  # which is no word about the work
+            ctx.log(f"{error.message}: waiting for it")
+            await batching.of(ctx.world).back(inputs.key, inputs.oid)
     raise CommandFailed(f"it was killed from outside {MOST_CUTS} times")
 
 

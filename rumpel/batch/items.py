@@ -29,6 +29,7 @@ class Item:
     """Empty: it is a command."""
     model: str | None = None
     base: str | None = None
+    host: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     verify: str = ""
@@ -55,6 +56,8 @@ class Concurrency:
     per_host: int = PER_HOST
     total: int | None = None
     agents: Mapping[str, int] = field(default_factory=dict)
+    hosts: Mapping[str, int] = field(default_factory=dict)
+    """Slots of each host of the pool; empty: the host that pods are made on anyway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

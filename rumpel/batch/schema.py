@@ -85,6 +85,7 @@ class CommonModel(Model):
 
     agent: str | None = Field(default=None, description="claude (default), codex, gemini or grok")
     model: Text | None = Field(default=None, description="of the agent")
+    host: Text | None = Field(default=None, description="one of hosts, where its pod is to be")
     base: Text | None = Field(
         default=None, description="commit, branch or tag to start from (HEAD)"
     )
@@ -129,9 +130,19 @@ class ConcurrencyModel(Model):
     )
 
 
+class HostModel(Model):
+    """A host of the pool."""
+
+    host: Text = Field(description="local, or ssh://[user@]host[:port]")
+    slots: int | None = Field(default=None, ge=1, le=MAX_TASKS, description="pods at once")
+
+
 class BatchModel(Model):
     """A batch file."""
 
+    hosts: Annotated[list[Text | HostModel], Field(max_length=100)] = Field(
+        default=[], description="where pods are made, the one with the most room first"
+    )
     name: Annotated[str, AfterValidator(_pod_name)] | None = Field(
         default=None, description="of the batch (that of the file)"
     )

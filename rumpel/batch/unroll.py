@@ -14,18 +14,19 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from rumpel import names, text
+from rumpel.adapters import ssh_name
 from rumpel.batch import schema
 from rumpel.batch.items import PER_HOST, Batch, Concurrency, Item, Limits
 from rumpel.batch.reading import parsed_error
 from rumpel.batch.schema import BatchModel, CommonModel, ConcurrencyModel, TaskModel
 from rumpel.devcontainer.positions import Parsed, Path
-from rumpel.errors import ConfigError
+from rumpel.errors import ConfigError, RumpelError
 
 DEFAULT_AGENT = "claude"
 _REFERENCE = re.compile(r"\$\{matrix\.([^}]*)\}")
 ARMS = frozenset({"int", "str", "float", "bool", "ConcurrencyModel", "[key]"})
 """pydantic names the arms of a union between the keys: those are no place in the file."""
-OVERRIDES = ("agent", "model", "base")
+OVERRIDES = ("agent", "model", "base", "host")
 """Keys of a matrix that are fields of the task."""
 _FIXED = {
     "missing": "is missing",
@@ -49,7 +50,7 @@ def load(parsed: Parsed, *, name: str, read: Read) -> Batch:
         model = BatchModel.model_validate(parsed.value)
     except ValidationError as error:
         raise _wrong(parsed, error) from None
-    concurrency = _concurrency(parsed, model.concurrency)
+    concurrency = _with_hosts(parsed, model, _concurrency(parsed, model.concurrency))
     items: dict[str, Item] = {}
     groups: dict[str, list[str]] = {}
     """Of a task with a matrix, those it became."""
@@ -118,6 +119,28 @@ def _concurrency(parsed: Parsed, given: int | ConcurrencyModel) -> Concurrency:
     )
 
 
+def _with_hosts(parsed: Parsed, model: BatchModel, limits: Concurrency) -> Concurrency:
+    hosts: dict[str, int] = {}
+    for at, one in enumerate(model.hosts):
+        is_short, path = isinstance(one, str), ("hosts", at)
+        given, slots = (one, None) if isinstance(one, str) else (one.host, one.slots)
+        name = host_name(parsed, path if is_short else (*path, "host"), given)
+        if name in hosts:
+            raise parsed_error(parsed, path, f"{name} is there already")
+        hosts[name] = slots or limits.per_host
+    return replace(limits, hosts=hosts)
+
+
+def host_name(parsed: Parsed, path: Path, given: str) -> str:
+    """As pods are known by it."""
+    if given in ("local", "localhost"):
+        return "local"
+    try:
+        return ssh_name.parse(given).url
+    except RumpelError as error:
+        raise parsed_error(parsed, path, error.message) from None
+
+
 def _checked_agent(parsed: Parsed, path: Path, name: str) -> str:
     try:
         return schema.check_agent(name)
@@ -179,6 +202,7 @@ class _Unrolling:
             agent=agent,
             model=self.said("model") if agent else None,
             base=self.said("base"),
+            host=self.host(),
             env=self.env(),
             needs=tuple(self.task.needs),
             verify=self.said("verify") or "",
@@ -199,6 +223,10 @@ class _Unrolling:
     def env(self) -> dict[str, str]:
         every = {**(self.defaults.env or {}), **(self.task.env or {})}
         return {key: self.filled("env", value) for key, value in every.items()}
+
+    def host(self) -> str | None:
+        given = self.said("host")
+        return None if given is None else host_name(self.parsed, (*self.path, "host"), given)
 
     def name(self) -> str:
         """`fix` with a matrix becomes `fix-claude-1`, unless it says where the values go."""

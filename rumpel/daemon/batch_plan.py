@@ -29,7 +29,7 @@ async def plan(app: App, client: Client, where: Target, found: Batch) -> dict[st
     limits = found.concurrency
     return {
         "name": found.name,
-        "host": where.host,
+        "hosts": list(running.pool.load()),
         "concurrency": {
             "total": limits.total,
             "per_host": limits.per_host,

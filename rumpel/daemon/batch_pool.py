@@ -54,6 +54,19 @@ class Pool:
         self._held[task] = host
         return host
 
+    def admit(self, host: str, slots: int) -> None:
+        """A host that was none of the pool has room, too: a pod is there already."""
+        if host not in self._capacity:
+            self._capacity[host] = slots
+
+    def close_host(self, host: str, *, is_closed: bool = True) -> None:
+        """It is away, or back."""
+        if is_closed:
+            self._closed.add(host)
+        else:
+            self._closed.discard(host)
+            self._serve()
+
     def release(self, task: str) -> None:
         """Idempotent."""
         if self._held.pop(task, None) is not None:

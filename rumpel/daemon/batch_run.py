@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rumpel import agents
 from rumpel.batch import order
-from rumpel.daemon import batch_claims, batch_state, create, requests, sign_in, stop
+from rumpel.daemon import batch_claims, batch_pods, batch_state, requests, sign_in
 from rumpel.daemon.batch_client import TaskClient
 from rumpel.daemon.batch_pool import Pool
 from rumpel.daemon.batch_state import State
@@ -26,11 +26,10 @@ from rumpel.daemon.requests import Base
 from rumpel.daemon.times import iso
 from rumpel.engine.events import Event, EventKind
 from rumpel.engine.plan import Verdict
-from rumpel.errors import NotFound, RumpelError
+from rumpel.errors import RumpelError
 from rumpel.graphs import batch as batch_graph
 from rumpel.graphs.batch import Task, node_id
 from rumpel.tasks import task_leave, task_verify, task_work
-from rumpel.tasks.batching import Ready
 from rumpel.tasks.task_verify import env_digest
 from rumpel.tasks.task_work import unfit
 
@@ -70,10 +69,9 @@ class BatchRun:
         """Set at each change, and made anew by who saw it: `news`."""
         self.version = 0
         self._touched: dict[str, int] = {}
-        self.pool = Pool(
-            {asked.where.host: asked.batch.concurrency.per_host}, asked.batch.concurrency.total
-        )
-        self._ranks = {name: at for at, name in enumerate(asked.batch.items)}
+        limits = asked.batch.concurrency
+        self.pool = Pool(limits.hosts or {asked.where.host: limits.per_host}, limits.total)
+        self.ranks = {name: at for at, name in enumerate(asked.batch.items)}
         self._signed: dict[str, sign_in.Once] = {}
         self._passes: set[asyncio.Task[None]] = set()
         self._leaving: set[asyncio.Task[None]] = set()
@@ -91,7 +89,7 @@ class BatchRun:
         app, client = self.app, self.asked.client
         await self.look()
         for name in self.states:
-            self._own_pod(name)
+            batch_pods.own_pod(self, name)
         for name in self.open_agents():
             once = sign_in.Once(app, client, agents.get(name), self.where.settings)
             await once.found()
@@ -99,7 +97,7 @@ class BatchRun:
         first = next(iter(self.batch.items))
         dev = await requests.dev_config(self.where, client, pod=first, pod_id="batch")
         await requests.consented(app.store, self.where, client, dev)
-        await app.host(self.where.host)
+        await batch_pods.reach(self)
         for name, number in self.batch.concurrency.agents.items():
             app.engine.resize(f"agent:{name}", number)
 
@@ -190,29 +188,6 @@ class BatchRun:
 
     # What the steps ask for (`daemon.batches`).
 
-    async def make(self, name: str, oid: str | None) -> Ready:
-        app, state = self.app, self.states[name]
-        pod = self._own_pod(name)
-        hosts = None if pod is None else frozenset({pod.spec.host})
-        host = await self.pool.take(name, self._ranks[name], hosts)
-        state.state, state.host, state.began = batch_state.STARTING, host, time.time()
-        self._touch(name)
-        if state.claim.at == 0.0:
-            state.claim.at = time.time()
-        await self._write(state)
-        client = self.client(name, "create", {"names": (name,)})
-        start = Base(branch=state.claim.branch, oid=oid)
-        outcome = await create.make(app, client, self.where, [name], start=start)
-        for error in outcome.errors.values():
-            raise error
-        made = outcome.pods[name]
-        state.claim.pod_id = made.pod_id
-        await self._write(state)
-        access = app.pods.access(made.spec)
-        if access is None:
-            raise NotFound(f"pod {name!r} has no container")
-        return Ready(host=made.spec.host, pod_id=made.pod_id, container_id=access.container_id)
-
     def pod(self, name: str) -> Pod:
         """Raises NotFound."""
         return self.app.pods.get(self.repo.repo_id, name)
@@ -226,17 +201,6 @@ class BatchRun:
             on_event=functools.partial(self._inner, name),
             cancelled=self.cancelled,
         )
-
-    async def leave(self, name: str) -> None:
-        """Its pod stops; the next one may come, also when it does not."""
-        try:
-            if not self.states[name].item.keep:
-                pod = self.app.pods.find(self.repo.repo_id, name)
-                if pod is not None:
-                    client = self.client(name, "stop", {"names": (name,)})
-                    await stop.stopped(self.app, client, [pod], errors={})
-        finally:
-            self.pool.release(name)
 
     def cancel(self) -> None:
         self.cancelled.set()
@@ -255,7 +219,7 @@ class BatchRun:
         for name in settled:
             if self.states[name].state != batch_state.FAILED:
                 self.states[name].state = batch_state.SKIPPED
-                self._touch(name)
+                self.touch(name)
         graph = self.graph([name for name in names if name not in settled])
         if not graph.nodes:
             return
@@ -283,7 +247,7 @@ class BatchRun:
             state.say(event.text)
         else:
             return
-        self._touch(state.name)
+        self.touch(state.name)
 
     def _ok(self, kind: str, state: State, *, is_cached: bool) -> None:
         if kind == task_work.KIND:
@@ -307,17 +271,17 @@ class BatchRun:
         state = self.states[name]
         may_retry = state.claim.attempt <= state.item.retries and not self.cancelled.is_set()
         if not may_retry or state.error is None or not unfit(state.error):
-            await self.leave(name)
+            await batch_pods.leave(self, name)
             return
         state.claim.attempt += 1
-        await self._write(state)
+        await self.write(state)
         state.again()
         behind = order.behind(self.batch.items, name)
         for other in (self.states[one] for one in behind):
             if other.state == batch_state.SKIPPED:
                 other.state = batch_state.WAITING
-                self._touch(other.name)
-        self._touch(name)
+                self.touch(other.name)
+        self.touch(name)
         self._begin_pass([name, *behind])
 
     # What it is told.
@@ -328,15 +292,15 @@ class BatchRun:
             if said.get("kind") == "usage":
                 state.spend(said)
             state.say(str(message.get("line") or ""))
-            self._touch(name)
+            self.touch(name)
 
     def _inner(self, name: str, event: Event) -> None:
         """A step of its pod."""
         if event.kind in (EventKind.RUNNING, EventKind.LOG) and event.node_id:
             self.states[name].say(event.text or event.title)
-            self._touch(name)
+            self.touch(name)
 
-    def _touch(self, name: str) -> None:
+    def touch(self, name: str) -> None:
         self.version += 1
         self._touched[name] = self.version
         self._tell()
@@ -373,14 +337,7 @@ class BatchRun:
         is_asked = state.name in self.asked.retry or state.state != batch_state.FAILED
         return not is_asked and batch_claims.is_settled(store, repo_id, state.item, state.claim)
 
-    async def _write(self, state: State) -> None:
+    async def write(self, state: State) -> None:
         state.claim.said = batch_claims.work_digest(state.item)
         store, repo_id = self.app.store, self.repo.repo_id
         await batch_claims.write(store, repo_id, self.name, state.name, state.claim)
-
-    def _own_pod(self, name: str) -> Pod | None:
-        """Its pod, if there is one. Raises Conflict when it is somebody else's."""
-        pod = self.app.pods.find(self.repo.repo_id, name)
-        if pod is not None and self.states[name].state != batch_state.DONE:
-            batch_claims.check_own(self.states[name].claim, pod)
-        return pod

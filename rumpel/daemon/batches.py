@@ -30,7 +30,14 @@ class Batches:
         return self.runs.get((repo_id, batch))
 
     async def make(self, key: TaskKey, oid: str | None) -> Ready:
-        return await self._run(key).make(key.task, oid)
+        from rumpel.daemon import batch_pods
+
+        return await batch_pods.make(self._run(key), key.task, oid)
+
+    async def back(self, key: TaskKey, oid: str | None) -> None:
+        from rumpel.daemon import batch_pods
+
+        await batch_pods.back(self._run(key), key.task, oid)
 
     def is_cancelled(self, key: TaskKey) -> bool:
         run = self.find(key.repo_id, key.batch)
@@ -43,7 +50,9 @@ class Batches:
         await self._app.store.kv_set(f"{VERIFIED}{key.repo_id}/{proof}", key.task)
 
     async def leave(self, key: TaskKey) -> None:
-        await self._run(key).leave(key.task)
+        from rumpel.daemon import batch_pods
+
+        await batch_pods.leave(self._run(key), key.task)
 
     async def shell(self, key: TaskKey) -> Seated:
         from rumpel.daemon import batch_seat

@@ -73,6 +73,7 @@ class Outcome:
         self.errors: dict[str, RumpelError] = {}
         self.result: RunResult | None = None
         self.start: Base | None = None
+        self.crowd = 0
         self.is_done = False
         """Not left to the background."""
 
@@ -89,14 +90,21 @@ async def _tell_of_nobody(app: App, client: Client, where: Target) -> None:
 
 
 async def make(
-    app: App, client: Client, where: Target, wanted: list[str], *, start: Base | None = None
+    app: App,
+    client: Client,
+    where: Target,
+    wanted: list[str],
+    *,
+    start: Base | None = None,
+    crowd: int = 0,
 ) -> Outcome:
     """Make or finish the pods named; errors of single pods are in the outcome.
 
-    `start`: what new ones start from, when the request does not say.
+    `start`: what new ones start from, when the request does not say. `crowd`: how many more like
+    these are to come, so that what they share pays.
     """
     outcome = Outcome()
-    outcome.start = start
+    outcome.start, outcome.crowd = start, crowd
     pods = [app.pods.find(where.ref.repo_id, name) for name in wanted]
     await _reach(app, client, where, pods)
     for host in {where.host, *(pod.spec.host for pod in pods if pod is not None)}:
@@ -113,21 +121,28 @@ async def make(
     if client.request.args.get("no_wait"):
         app.background.spawn(realize(app, client, specs, outcome), f"create {wanted[0]}")
     else:
-        # Of these what lies there is used, committed or not.
-        files = (requests.REPO_CONFIG, *(spec.config_file or "" for spec in specs))
-        used = {path for path in files if path and not path.startswith(("/", ".."))}
-        looking = asyncio.ensure_future(git_worktree.uncommitted(where.repo, besides=sorted(used)))
-        try:
-            await realize(app, client, specs, outcome)
-            outcome.is_done = True
-            if outcome.made and (changes := await looking):
-                text = count(changes, "uncommitted change")
-                client.warn(f"{text} of the host: pods have what is committed")
-            if outcome.made:
-                await _tell_of_nobody(app, client, where)
-        finally:
-            looking.cancel()
+        await _realize_here(app, client, where, specs, outcome)
     return outcome
+
+
+async def _realize_here(
+    app: App, client: Client, where: Target, specs: list[PodSpec], outcome: Outcome
+) -> None:
+    """And say what of the host is not in the pods."""
+    # Of these what lies there is used, committed or not.
+    files = (requests.REPO_CONFIG, *(spec.config_file or "" for spec in specs))
+    used = {path for path in files if path and not path.startswith(("/", ".."))}
+    looking = asyncio.ensure_future(git_worktree.uncommitted(where.repo, besides=sorted(used)))
+    try:
+        await realize(app, client, specs, outcome)
+        outcome.is_done = True
+        if outcome.made and (changes := await looking):
+            text = count(changes, "uncommitted change")
+            client.warn(f"{text} of the host: pods have what is committed")
+        if outcome.made:
+            await _tell_of_nobody(app, client, where)
+    finally:
+        looking.cancel()
 
 
 async def _reach(app: App, client: Client, where: Target, pods: list[Pod | None]) -> None:
@@ -156,7 +171,7 @@ async def realize(
     try:
         if text := prebuilds.note(app, specs):
             client.notice(text)
-        graph = await _graph(app, specs, outcome.made, work or {})
+        graph = await _graph(app, specs, outcome, work or {})
         if app.engine.plan(graph).is_fresh:
             await pending.forget(app, specs)
             await forward.settle(app, client, specs)
@@ -181,11 +196,13 @@ async def realize(
     _collect_errors(specs, outcome, outcome.result)
 
 
-async def _graph(app: App, specs: list[PodSpec], made: set[str], work: Mapping[str, Work]) -> Graph:
+async def _graph(
+    app: App, specs: list[PodSpec], outcome: Outcome, work: Mapping[str, Work]
+) -> Graph:
     bases = await requests.bases_of(specs[0])
-    contents = await prebuilds.contents(app, specs, bases)
+    contents = await prebuilds.contents(app, specs, bases, crowd=outcome.crowd)
     graph = Graph("create")
-    owed = pending.add(app, graph, specs, made)
+    owed = pending.add(app, graph, specs, outcome.made)
     graph.merge(create(specs, bases=bases, contents=contents, work={**owed, **work}))
     return graph
 

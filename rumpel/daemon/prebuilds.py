@@ -45,15 +45,20 @@ MIN_LIMIT_S, LIMIT_FACTOR = 300.0, 10.0
 Bases = dict[str, tuple[str, ...]]
 
 
-async def contents(app: App, specs: Sequence[PodSpec], bases: Bases) -> dict[str, Content]:
-    """By pod id, of those that start from a prebuild."""
+async def contents(
+    app: App, specs: Sequence[PodSpec], bases: Bases, *, crowd: int = 0
+) -> dict[str, Content]:
+    """By pod id, of those that start from a prebuild. `crowd`: how many more are to come."""
     fresh = [spec for spec in specs if _may(app, spec)]
     if not fresh:
         return {}
     found = await threads.call(_contents, fresh)
     alike = _largest_group([spec for spec in fresh if spec.pod_id in found], found)
     chosen = {spec.pod_id: found[spec.pod_id] for spec in alike}
-    return chosen if alike and _pays(app, alike, chosen, bases) else {}
+    if not alike:
+        return {}
+    is_many = len(alike) + crowd >= SEVERAL
+    return chosen if is_many or _pays(app, alike, chosen, bases) else {}
 
 
 async def content_again(
@@ -231,7 +236,7 @@ def _pays_again(app: App, spec: PodSpec, found: Content, bases: Bases) -> bool:
 def _pays(app: App, specs: list[PodSpec], chosen: dict[str, Content], bases: Bases) -> bool:
     first = specs[0]
     is_always = first.prebuild is not None and not first.prebuild.least_s
-    if is_always or len(specs) >= SEVERAL:
+    if is_always:
         return True
     seconds, seen = _known(app, first).get(_key(first), (0.0, ()))
     if seconds >= LONG_S or _name(chosen[first.pod_id]) in seen:
