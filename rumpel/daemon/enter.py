@@ -23,7 +23,7 @@ from rumpel.daemon.pods import Pod, find_container
 from rumpel.daemon.requests import Target
 from rumpel.daemon.terminal import Session
 from rumpel.engine.graph import Graph
-from rumpel.errors import NotFound, RumpelError
+from rumpel.errors import HostUnreachable, NotFound, RumpelError, TimedOut
 from rumpel.graphs.create import address
 from rumpel.graphs.resume import resume
 from rumpel.tasks import shell
@@ -199,15 +199,26 @@ def _folder(target: Target, client: Client, root: str) -> str:
 
 
 async def exit_code(app: App, client: Client) -> dict[str, object]:
-    """`exec-exit`: for a client whose daemon was restarted while its command ran."""
+    """`exec-exit`: for a client whose daemon was restarted while its command ran.
+
+    What went to another machine went by that daemon, so it was lost with it.
+    """
     hosts = sorted({LOCAL, *(pod.spec.host for pod in app.pods.all())}, key=LOCAL.__ne__)
     missing: RumpelError | None = None
     for name in hosts:  # it does not say on which one it ran
         try:
             host = await app.host(name)
             code = await host.exec_exit_code(client.request.args["exec"])
+        except TimedOut:
+            if host.is_near:
+                raise
+            raise HostUnreachable(
+                f"the connection to {name} went with the daemon; what ran may go on in the pod",
+                hint="rumpel list",
+            ) from None
         except RumpelError as error:
             missing = missing or error
         else:
-            return {"result": {"exit_code": code}, "warnings": [], "exit_code": code}
+            result = {"exit_code": code, "lost": "" if host.is_near else name}
+            return {"result": result, "warnings": [], "exit_code": code}
     raise missing or NotFound("that command is not known any more")

@@ -143,6 +143,33 @@ def test_a_copy_that_is_cut_in_mid_word(
 
 
 @pytest.mark.one_in(2)
+@pytest.mark.parametrize("way_of_it", ["in", "out"])
+def test_a_copy_whose_daemon_dies(
+    project: Project, far: Sshd, way: ToxicWay, tmp_path: Path, way_of_it: str
+) -> None:
+    """What goes to another machine goes by the daemon, and is lost with it."""
+    project.run("create", "a").assert_ok()
+    (tmp_path / "big").write_bytes(noise(3 * MEBIBYTE))
+    (tmp_path / "back").write_text("old")
+    by_hand(far, "a", "echo old >big; head -c 3000000 /dev/urandom >there")
+    words = ["a:there", str(tmp_path / "back")]
+    words = words if way_of_it == "out" else [str(tmp_path / "big"), "a:big"]
+    before = sum(way.passed.values())
+    way.bytes_per_s = MEBIBYTE
+    process = project.start("cp", *words)
+    project.wait_until(lambda: sum(way.passed.values()) > before + MEBIBYTE, "it is in its middle")
+    way.bytes_per_s = 0
+    project.home.kill_daemon()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 5, said
+    assert b"nothing was copied" in said
+    left = "cat big; ls -A | grep rumpel-cp || true"
+    project.wait_until(lambda: by_hand(far, "a", left) == "old", "the old file, alone")
+    assert (tmp_path / "back").read_text() == "old"
+    project.run("delete", "a", "--force").assert_ok()
+
+
+@pytest.mark.one_in(2)
 def test_a_command_that_is_cut_off(project: Project, far: Sshd, way: ToxicWay) -> None:
     """It is told so, and is not begun anew."""
     project.run("create", "a").assert_ok()
