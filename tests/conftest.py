@@ -74,9 +74,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marks, fixtures = metafunc.definition.iter_markers(), set(metafunc.fixturenames)
     if "rumpel_project" not in fixtures or fixtures & OWN_PLACES:
         return
-    if "here" in {mark.name for mark in marks}:
-        return
-    found = places()
+    found = places({mark.name for mark in marks})
     if found != [LOCAL]:
         chosen = [pytest.param(p, id=pytest.HIDDEN_PARAM if p == LOCAL else p) for p in found]
         metafunc.parametrize("pod_place", chosen, indirect=True, scope="session")

@@ -11,6 +11,8 @@ from rumpel import names
 from rumpel.tasks.container import LABEL_MEMO
 from tests.support.project import Project, ProjectFactory
 
+pytestmark = pytest.mark.near("who has a remote engine could name any repository of this machine")
+
 COMMIT = "git commit -q --allow-empty -m work && git rev-parse HEAD"
 
 

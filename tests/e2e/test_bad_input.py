@@ -127,6 +127,7 @@ def test_host_effects_need_consent(rumpel_project: ProjectFactory) -> None:
     assert project.run("enter", "q", "--", "cat", "/data/x").assert_ok().stdout == "x"
 
 
+@pytest.mark.here("another DOCKER_HOST")
 def test_docker_not_running(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     env = {"DOCKER_HOST": f"unix://{project.home.path}/no.sock"}

@@ -39,6 +39,7 @@ def leftovers(project: Project) -> list[str]:
     return [row["Id"] for row in found]
 
 
+@pytest.mark.near("what is mounted from this machine is copied to another")
 def test_delete_looks_into_it(broken: tuple[Project, str]) -> None:
     project, status = broken
     project.run("enter", "p", "--", "true").assert_code(1)
@@ -54,6 +55,7 @@ def test_delete_looks_into_it(broken: tuple[Project, str]) -> None:
     project.run("delete", "--force", "p").assert_ok()
 
 
+@pytest.mark.near("what is mounted from this machine is copied to another")
 def test_snapshot_holds_its_work(broken: tuple[Project, str]) -> None:
     project, _ = broken
     oid = project.run("snapshot", "p").assert_ok().stdout.strip()

@@ -116,6 +116,7 @@ def test_the_pod_is_killed(project: Project, here: Path, way: str) -> None:
     assert in_pod(project, "find to -type f") == "to/f"
 
 
+@pytest.mark.near("a copy to another machine goes by the daemon (test_ssh_faults)")
 @pytest.mark.parametrize("way", WAYS)
 def test_the_daemon_is_killed(project: Project, here: Path, way: str) -> None:
     """The copy does not need it: its end is asked of the next one."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from rumpel import names
 from tests.support.engine import MINI_IMAGE
 from tests.support.project import Project, ProjectFactory
@@ -33,6 +35,7 @@ def test_all_is_well(rumpel_project: ProjectFactory) -> None:
     assert "nothing to look at" in elsewhere["repository"][0]["text"]
 
 
+@pytest.mark.near("it looks for pods of nobody, which a remote engine cannot give back")
 def test_what_is_wrong_is_found_and_the_hint_helps(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     project.run("create", "a").assert_ok()

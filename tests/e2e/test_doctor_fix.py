@@ -112,6 +112,7 @@ FIXED: dict[str, Callable[[Project], object]] = {
 }
 
 
+@pytest.mark.near("it looks for pods of nobody, which a remote engine cannot give back")
 @pytest.mark.parametrize("code", FIXED)
 def test_what_fix_mends(rumpel_project: ProjectFactory, code: str) -> None:
     project = rumpel_project()

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.engine import MINI_IMAGE
 from tests.support.flaky_engine import flaky_engine
 from tests.support.project import CONFIG_NAMES, DEFAULT_CONFIG, Project, ProjectFactory
@@ -199,6 +201,7 @@ def test_a_port(rumpel_project: ProjectFactory) -> None:
         assert row["state"] == "open"
 
 
+@pytest.mark.here("another DOCKER_HOST")
 async def test_an_engine_that_does_not_answer(
     rumpel_project: ProjectFactory, tmp_path: Path
 ) -> None:

@@ -151,6 +151,7 @@ def test_a_changed_dockerfile_rebuilds_nothing_on_enter(rumpel_project: ProjectF
     assert project.run("enter", "q", "--", "cat", "/etc/which").assert_ok().stdout == "two\n"
 
 
+@pytest.mark.here("its hosts are its own")
 def test_a_pod_remembers_its_host(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     project.run("create", "p").assert_ok()

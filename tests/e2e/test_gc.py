@@ -99,6 +99,7 @@ def test_caches_of_repositories_without_pods_go_with_all(rumpel_project: Project
     assert project.inside("a", "ls /one") == "/one"
 
 
+@pytest.mark.near("a remote engine is looked at while something is known of it")
 def test_volumes_go_when_it_is_known_that_nobody_needs_them(
     rumpel_project: ProjectFactory,
 ) -> None:
@@ -135,6 +136,7 @@ def test_volumes_go_when_it_is_known_that_nobody_needs_them(
         api.remove_volume(data)  # it has a name of the user's, so it outlives the pod
 
 
+@pytest.mark.near("pods of a remote engine do not come back with a lost database")
 def test_what_a_lost_database_may_have_known_stays(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     project.run("create", "a").assert_ok()
@@ -181,6 +183,7 @@ def test_this_machine(rumpel_project: ProjectFactory) -> None:
     assert gc(project)[-1]["items"] == []
 
 
+@pytest.mark.near("it counts the engines")
 def test_the_ledger(rumpel_project: ProjectFactory) -> None:
     project = built(rumpel_project)
     project.run("create", "a", "b").assert_ok()

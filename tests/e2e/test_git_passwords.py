@@ -49,6 +49,7 @@ def uses(project: Project) -> list[dict[str, Any]]:
     return [entry for entry in found if entry["kind"] == "git-password"]
 
 
+@pytest.mark.near("a server on this machine's loopback")
 def test_a_pod_fetches_with_a_password_it_never_keeps(project: Project, server: GitHttp) -> None:
     fetch = FETCH.format(url=server.url)
     assert project.inside("a", fetch).endswith("failed"), "off unless asked"
@@ -105,6 +106,7 @@ def test_a_repository_cannot_switch_it_on(project: Project, server: GitHttp) -> 
     project.run("create", "b").assert_error(2, "not a repository's to set")
 
 
+@pytest.mark.near("a server on this machine's loopback")
 def test_it_is_there_again_after_the_daemon_was(project: Project, server: GitHttp) -> None:
     allow(project, server.url)
     fetch = FETCH.format(url=server.url)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e.test_adopt import lose_the_database
 from tests.support.engine import MINI_IMAGE
 from tests.support.project import Project, ProjectFactory
@@ -16,6 +18,7 @@ def limits(project: Project, pod: str) -> tuple[int, float]:
     return found["Memory"] // MIB, found["NanoCpus"] / 1e9
 
 
+@pytest.mark.near("pods of a remote engine do not come back with a lost database")
 def test_they_stay_with_the_pod(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project({".rumpelpod.json": '{"cpus": 1}'}, config=CONFIG)
     project.run("create", "p", "--memory", "64m").assert_ok()

@@ -371,6 +371,7 @@ def test_an_unborn_and_a_bare_host(rumpel_project: ProjectFactory) -> None:
     project.run("delete", "--force", "p").assert_ok()
 
 
+@pytest.mark.here("a hook runs the docker command")
 def test_a_pod_that_is_stopped_and_one_that_works_on(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     oid = work(project, "p", {"a.txt": "a"})

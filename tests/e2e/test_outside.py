@@ -6,6 +6,8 @@ import json
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from tests.support import certificate
 from tests.support.engine import MINI_IMAGE
 from tests.support.git_http import PASSWORD, USER, GitHttp
@@ -135,6 +137,7 @@ def test_registries_with_credentials_are_listed_without_them(
     assert SECRET not in said.stdout + shown
 
 
+@pytest.mark.near("a server on this machine's loopback")
 def test_builds_and_pods_trust_more_certificates(
     rumpel_project: ProjectFactory, dev_image: str, tmp_path: Path
 ) -> None:

@@ -219,6 +219,7 @@ def test_forward_port(rumpel_project: ProjectFactory) -> None:
     project.run("forward-port", "p:39802").assert_error(4, "stopped", "rumpel enter p")
 
 
+@pytest.mark.near("the network is this machine's")
 def test_a_pod_on_the_network_of_the_host(rumpel_project: ProjectFactory, dev_image: str) -> None:
     """The port of the service is taken by the service itself."""
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.support.project import Project, ProjectFactory
 from tests.support.sweep import COMMIT
 
@@ -104,6 +106,7 @@ def test_a_recreate_before_docker_answered_the_daemon(
     project.run("delete", "--force", "p").assert_ok()
 
 
+@pytest.mark.here("another DOCKER_HOST")
 def test_nobody_waits_for_a_half_replaced_pod_without_docker(
     rumpel_project: ProjectFactory, tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def says(project: Project, pod: str, word: str) -> None:
     assert "PONG" in shown.rpartition(word)[2], shown
 
 
+@pytest.mark.near("a server on this machine's loopback")
 @pytest.mark.timeout(500)
 def test_pods_live_on_across_renewals(project: Project, server: Server) -> None:
     """Of the user's program, of the daemon, and of one that follows a daemon that was killed."""
@@ -214,6 +215,7 @@ def test_a_command_prints_the_key(project: Project, server: Server) -> None:
     said.assert_error(2, "signInCommands is not a repository's to set")
 
 
+@pytest.mark.near("a server on this machine's loopback")
 @pytest.mark.timeout(400)
 @pytest.mark.one_in(2)
 def test_codex_lives_on_a_sign_in_of_chatgpt(

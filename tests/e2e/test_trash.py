@@ -265,6 +265,7 @@ def test_the_entry_is_plain_data(rumpel_project: ProjectFactory) -> None:
     assert json.loads(text)["pod"] == "p"
 
 
+@pytest.mark.here("another DOCKER_HOST")
 @pytest.mark.parametrize("point", ["remove.effect-before", "remove.removed"])
 def test_a_delete_that_was_killed_before_its_end(
     rumpel_project: ProjectFactory, point: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from tests.support.engine import Engine
@@ -55,5 +55,9 @@ class Place:
             yield
 
 
-def places() -> list[str]:
-    return list(ASKED) or [LOCAL]
+def places(marks: Collection[str]) -> list[str]:
+    """Of a test with these marks: all that are asked for, but for those it cannot be at."""
+    found = ASKED or (LOCAL,)
+    if "here" in marks:
+        return [name for name in found if name == LOCAL]
+    return [name for name in found if "near" not in marks or name not in (SSH, SSH_PODMAN)]
