@@ -34,6 +34,12 @@ for folder; do
 done
 """
 
+REGAIN_TIMEOUT_S = 300.0
+REGAIN = """
+owner=$(id -u "$1" 2>/dev/null || echo "$1"):$(id -g "$1" 2>/dev/null || echo 0)
+exec find "$2" -xdev -user 0 -exec chown -h "$owner" {} +
+"""
+
 
 def of_image(spec: ContainerSpec, pod_id: str, declared: Iterable[str]) -> dict[str, str]:
     """Folder -> volume of the pod, for the VOLUMEs of its image that nothing else is mounted at.
@@ -98,6 +104,22 @@ async def give_folders(
         problem = error.message
     if problem is not None:
         log.warning("volumes at %s are not given to %s: %s", ", ".join(folders), user, problem)
+
+
+async def regain(host: DockerHost, container_id: str, folder: str, user: str) -> None:
+    """Podman hands a workspace out as its container's main user's: it is the pod's user's again.
+
+    In a container that was just started. Raises RumpelError.
+    """
+    if host.info.kind != "podman" or user in ("root", "0"):
+        return
+    argv = ["/bin/sh", "-c", REGAIN, "sh", user, folder]
+    done = await host.exec_run(
+        container_id, argv, user="0", env=SYSTEM, cwd="/", timeout_s=REGAIN_TIMEOUT_S
+    )
+    if done.code:
+        said = done.stderr.decode("utf-8", "replace").strip()[-500:]
+        raise RumpelError(f"the workspace cannot be given to {user}: {said}")
 
 
 def volumes(spec: ContainerSpec) -> Iterator[str]:

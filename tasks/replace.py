@@ -20,7 +20,7 @@ from rumpel import names
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import Conflict, HostUnreachable, NameTaken, RumpelError
-from rumpel.tasks import alike, carry, container, prebuilt
+from rumpel.tasks import alike, carry, container, mountpoint, prebuilt
 from rumpel.tasks.prebuilt import Prebuilt
 from rumpel.tasks.world import Access, PodAddress, World
 
@@ -260,6 +260,8 @@ async def _start(ctx: Context[World], inputs: Inputs, new_id: str) -> None:
         raise container.removed_meanwhile(inputs)
     if state.status != "running":
         raise await container.ended_at_once(world, inputs, state)
+    folder = inputs.spec.workspace_folder
+    await mountpoint.regain(world.host(inputs.host), new_id, folder, inputs.user)
 
 
 async def _fitted(

@@ -248,6 +248,20 @@ def test_podman_removes_only_what_is_ours(
     assert kept == ["rumpel-of-another"]
 
 
+@both
+def test_a_workspace_stays_its_users(rumpel_project: ProjectFactory, far: Sshd) -> None:
+    """Podman tells an owner of files that is none: without it git would not look at them."""
+    config = {"image": MINI_IMAGE, "remoteUser": "dev", "runArgs": ["--network=none"]}
+    project = rumpel_project(config=config)
+    project.run("create", "a", "--host", HOST).assert_ok()
+    project.inside("a", "echo dirty > dirty; chmod 600 dirty")
+    project.run("recreate", "a", "--force").assert_ok()
+    assert project.inside("a", "find . ! -user dev; stat -c %a dirty") == "600"
+    oid = project.inside("a", "git add -A && git commit -qm x && git rev-parse HEAD")
+    project.wait_for_ref("a", oid)
+    project.run("delete", "a", "--force").assert_ok()
+
+
 @one
 def test_bind_mounts_of_this_machine_are_copied_once(
     rumpel_project: ProjectFactory, far: Sshd, tmp_path: Path
