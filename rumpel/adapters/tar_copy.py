@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from rumpel.adapters import tar_entries
 from rumpel.errors import Conflict, RumpelError
 
 BLOCK = 512
@@ -248,24 +249,24 @@ class _Reader:
 async def _next(reader: _Reader) -> _Entry | None:
     """The next entry with what extended headers say of it; None at the end."""
     records: dict[bytes, bytes] = {}
-    while True:
+    for left in reversed(range(tar_entries.MAX_EXTENDED)):
         head = await reader.exactly(BLOCK)
         if not head.strip(b"\0"):
             return None
         kind, size = head[156:157], _number(head[124:136])
         if kind not in EXTENDED:
             break
-        if size > MAX_EXTENDED_BYTES:
+        if size > MAX_EXTENDED_BYTES or not left:
             raise RumpelError("the workspace has a file with a name that is too long")
         body = (await reader.exactly(size + -size % BLOCK))[:size]
-        records.update(_records(body) if kind == b"x" else {})
+        records.update(tar_entries.records_of(body) if kind == b"x" else {})
     name = _text(head[:100])
     if head[257:263] == b"ustar\0" and head[345]:
         name = _text(head[345:500]) + b"/" + name
     return _Entry(
         kind=kind,
         path=_clean(records.get(b"path", name)),
-        size=int(records[b"size"]) if b"size" in records else size if kind in (FILE, b"\0") else 0,
+        size=tar_entries.decimal(records, b"size", size if kind in (FILE, b"\0") else 0),
         head=head,
         mtime=_number(head[136:148]),
         link=_link(kind, records.get(b"linkpath", _text(head[157:257]))),
@@ -316,19 +317,6 @@ def _record(key: bytes, value: bytes) -> bytes:
     if len(str(length)) > len(str(size)):
         length += 1
     return b"%d %b=%b\n" % (length, key, value)
-
-
-def _records(body: bytes) -> dict[bytes, bytes]:
-    found = {}
-    while body:
-        length = body.partition(b" ")[0]
-        size = int(length) if length.isdigit() and len(length) < 8 else 0
-        key, eq, value = body[len(length) + 1 : size].partition(b"=")
-        if not size or not eq or value[-1:] != b"\n":
-            raise RumpelError("the engine sent a broken tar")
-        found[key] = value[:-1]
-        body = body[size:]
-    return found
 
 
 def _digest(entry: _Entry) -> hashlib.blake2b:

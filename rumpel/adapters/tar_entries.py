@@ -71,7 +71,7 @@ def read(source: Source) -> Entry | None:
         body = source.exactly(size + -size % BLOCK)
         entry.head.append(body)
         if kind == PAX:
-            records |= _records(body[:size])
+            records |= records_of(body[:size])
         elif kind != PAX_GLOBAL:
             key = b"path" if kind == LONG_NAME else b"linkpath"
             records[key] = body[:size].partition(b"\0")[0]
@@ -109,10 +109,10 @@ def _filled(entry: Entry, head: bytes, records: dict[bytes, bytes]) -> Entry:
     entry.kind = FILE if kind in FILES else kind
     entry.path = clean(name)
     if kind in FILES:
-        entry.size = _decimal(records, b"size", _number(head[124:136]))
+        entry.size = decimal(records, b"size", _number(head[124:136]))
     entry.mode = _number(head[100:108]) & 0o7777
-    entry.uid = _decimal(records, b"uid", _number(head[108:116]))
-    entry.gid = _decimal(records, b"gid", _number(head[116:124]))
+    entry.uid = decimal(records, b"uid", _number(head[108:116]))
+    entry.gid = decimal(records, b"gid", _number(head[116:124]))
     entry.mtime_ns = _time(records.get(b"mtime"), head[136:148])
     if kind in (HARD_LINK, SYMLINK):
         link = records.get(b"linkpath", head[157:257].partition(b"\0")[0])
@@ -153,7 +153,7 @@ def _number(raw: bytes) -> int:
     return value
 
 
-def _decimal(records: dict[bytes, bytes], key: bytes, otherwise: int) -> int:
+def decimal(records: dict[bytes, bytes], key: bytes, otherwise: int) -> int:
     said = records.get(key)
     if said is None:
         return otherwise
@@ -172,7 +172,7 @@ def _time(said: bytes | None, raw: bytes) -> int:
     return min(int(seconds) * SECOND_NS + int(part[:9].ljust(9, b"0")), LATEST_NS)
 
 
-def _records(body: bytes) -> dict[bytes, bytes]:
+def records_of(body: bytes) -> dict[bytes, bytes]:
     """Of a pax header: lines of `length key=value`."""
     found, at = {}, 0
     while at < len(body):
