@@ -115,11 +115,12 @@ async def _worked(ctx: Context[World], inputs: Inputs, token: str, cut: int) -> 
 
 async def _arrived(world: World, inputs: Inputs, seat: Seated, said: dict[str, object]) -> Output:
     pod = seat.address
-    report = await world.links.sync(pod)
+    if not await world.links.catch_up(pod):  # its own branch is not checked out, or was refused
+        report = await world.links.sync(pod)
+        refused = dict(report.rejected).get(pod.pod)
+        if refused is not None:
+            raise CommandFailed(f"its commits were refused: {refused}")
     dirty = await world.links.refresh_dirty(pod)
-    refused = dict(report.rejected).get(pod.pod)
-    if refused is not None:
-        raise CommandFailed(f"its commits were refused: {refused}")
     commit = world.links.branches(pod.pod_id).get(pod.pod)
     tree, commits = None, 0
     if commit is not None:

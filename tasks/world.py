@@ -122,8 +122,11 @@ class Links(Protocol):
     async def sync(self, pod: PodAddress) -> SyncReport:
         """Import everything the pod has now and publish it."""
 
+    async def catch_up(self, pod: PodAddress) -> bool:
+        """Import what moved in the pod just now, if anything did: is its HEAD on the host?"""
+
     async def look(self, pod: PodAddress, access: Access) -> SyncReport:
-        """The same, past the live link, whose other end may be frozen; ends the link."""
+        """As `sync`, past the live link, whose other end may be frozen; ends the link."""
 
     def lacks_files(self, pod_id: str) -> bool:
         """Were the files left to a snapshot that was not put there yet?"""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rumpel.cli.options import Options
 
 OVER = frozenset({"done", "failed", "skipped", "cancelled", "interrupted"})
+KNOWN = OVER | {"waiting"}
+"""What is nothing new when it is told first."""
 HEADERS = ("TASK", "STATE", "AGENT", "COMMITS", "VERIFY", "TOKENS", "COST", "TIME")
 PLAN_HEADERS = ("TASK", "NEEDS", "AGENT", "VERIFY", "LIMITS", "WOULD")
 REFRESH_S = 0.25
@@ -46,7 +48,7 @@ class Told(progress.Quiet):
 
     def moved(self, row: dict[str, Any], *, is_first: bool) -> None:
         is_news = row["state"] in OVER or row["state"] in ("working", "verifying")
-        if self.options.json or self.options.quiet or (is_first and row["state"] == "waiting"):
+        if self.options.json or self.options.quiet or (is_first and row["state"] in KNOWN):
             return
         if is_news:
             self.say(f"{text.safe(str(row['name']))} · {sentence(row)}")

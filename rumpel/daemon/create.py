@@ -128,7 +128,11 @@ async def make(
 async def _realize_here(
     app: App, client: Client, where: Target, specs: list[PodSpec], outcome: Outcome
 ) -> None:
-    """And say what of the host is not in the pods."""
+    """And say what of the host is not in the pods, unless somebody else chose what they have."""
+    if outcome.start is not None:
+        await realize(app, client, specs, outcome)
+        outcome.is_done = True
+        return
     # Of these what lies there is used, committed or not.
     files = (requests.REPO_CONFIG, *(spec.config_file or "" for spec in specs))
     used = {path for path in files if path and not path.startswith(("/", ".."))}

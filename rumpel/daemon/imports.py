@@ -145,11 +145,14 @@ class Imports:
             more=max(0, len(moved) - MAX_BRANCHES) + max(0, len(gone) - MAX_BRANCHES),
         )
 
-    async def catch_up(self, state: PodSync) -> None:
-        """Import unless the pod's HEAD is where the host has it, and nothing was noticed."""
+    async def catch_up(self, state: PodSync) -> bool:
+        """Import unless the pod's HEAD is where the host has it, and nothing was noticed.
+
+        Whether HEAD is where the host has it now.
+        """
         link, pod = state.link, state.pod
         if link is None:
-            return
+            return False
         words = (pod.workspace_folder,)
         answer = (await link.request("head", *words, timeout_s=HEAD_TIMEOUT_S)).split()
         async with state.importing:
@@ -159,6 +162,8 @@ class Imports:
         is_known = not branch or known.get(branch[0]) == oid
         if moved != "0" or not is_known or state.noticed.is_set():
             await self.run(state, is_asked_for=False)
+            known = self._repo(pod.repo).branches.get(pod.pod_id, {})
+        return bool(branch) and known.get(branch[0]) == oid
 
     async def _fetched(self, state: PodSync) -> git_door.Imported:
         """Over the parked upload-pack; one that died meanwhile is replaced."""

@@ -179,11 +179,9 @@ class LinkManager:
             raise HostUnreachable(f"no link into pod {pod.pod!r}")
         return await self.imports.run(state, is_asked_for=True)
 
-    async def catch_up(self, pod: PodAddress) -> None:
-        """Import what moved in the pod just now, if anything did. Raises RumpelError."""
+    async def catch_up(self, pod: PodAddress) -> bool:
         state = self._pods.get(pod.pod_id)
-        if state is not None and state.is_live:
-            await self.imports.catch_up(state)
+        return state is not None and state.is_live and await self.imports.catch_up(state)
 
     async def look(self, pod: PodAddress, access: Access) -> SyncReport:
         await self.close(pod.pod_id)
