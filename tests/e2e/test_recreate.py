@@ -139,7 +139,7 @@ def test_what_fails_leaves_the_pod_as_it_was(rumpel_project: ProjectFactory) -> 
     )
     project.wait_for_ref("p", oid)
     assert len(project.containers("p")) == 1
-    project.run("recreate", "q").assert_error(3, "does not exist")
+    project.run("recreate", "q").assert_error(3, "no pod 'q'")
 
 
 def test_the_smallest_action(rumpel_project: ProjectFactory) -> None:
