@@ -12,6 +12,7 @@ from rumpel.daemon.client import Client
 from rumpel.daemon.nodes import REPO_CHARS, pick, place_of
 from rumpel.daemon.pieces import Piece, Pieces, of_attempt
 from rumpel.daemon.pods import Pod
+from rumpel.graphs.batch import HOST as BATCH
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
@@ -41,10 +42,10 @@ async def run(app: App, client: Client) -> dict[str, object]:
 
 
 def is_about(node_id: str, pod: Pod) -> bool:
-    """A pod's own, or shared by the pods of its repository on the same host."""
+    """A pod's own, also as a task of a batch, or shared by those of its repository and host."""
     place, spec = place_of(node_id), pod.spec
-    there = names.host_part(spec.host), spec.repo.repo_id[:REPO_CHARS]
-    return (place.host, place.repo) == there and place.pod in (None, pod.name)
+    hosts, repo = (names.host_part(spec.host), BATCH), spec.repo.repo_id[:REPO_CHARS]
+    return place.host in hosts and place.repo == repo and place.pod in (None, pod.name)
 
 
 async def _known(app: App, pod: Pod) -> set[str]:
