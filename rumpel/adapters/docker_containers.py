@@ -17,7 +17,7 @@ from rumpel.adapters import threads
 from rumpel.adapters.docker_errors import ProtocolError
 from rumpel.adapters.docker_http import HttpClient, Query, Source, segment
 from rumpel.adapters.docker_stream import DockerStream, frames
-from rumpel.errors import Conflict, HostUnreachable, NotFound, TimedOut
+from rumpel.errors import Conflict, HostUnreachable, NotFound, RumpelError, TimedOut
 
 Json = types.Json
 
@@ -253,7 +253,14 @@ async def create_volume(
 ) -> types.VolumeInfo:
     """Make it, or return the one of that name: engines do not tell the two apart."""
     body = {"Name": name, "Labels": dict(labels), "Driver": driver, "DriverOpts": dict(options)}
-    answer = await http.request("POST", "/volumes/create", body=body, what=f"volume {name}")
+    what = f"volume {name}"
+    try:
+        answer = await http.request("POST", "/volumes/create", body=body, what=what)
+    except RumpelError as error:
+        # Podman, of two that ask at once: by now it is there, and the same again gives it.
+        if "volume already exists" not in error.message:
+            raise
+        answer = await http.request("POST", "/volumes/create", body=body, what=what)
     return types.volume_info(answer.json())
 
 

@@ -10,7 +10,7 @@ from rumpel.cli import grammar
 from rumpel.cli.options import Options
 from rumpel.errors import Bug, Interrupted, RumpelError, UsageError
 
-INTERRUPTED, PIPE_CLOSED = 130, 141
+INTERRUPTED, PIPE_CLOSED, HUNG_UP = 130, 141, 129
 
 
 def run(argv: list[str]) -> int:
@@ -81,6 +81,8 @@ def _fail(options: Options, command: str, problem: RumpelError) -> int:
     try:
         if options.json:
             ui.json_envelope(command, None, warnings=(), error=problem.to_json())
+        elif problem.exit_code == HUNG_UP:
+            pass  # whoever would read it has gone
         elif isinstance(problem, Interrupted):
             ui.err(problem.message)
             if problem.hint:

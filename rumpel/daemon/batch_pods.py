@@ -77,6 +77,7 @@ async def back(run: BatchRun, name: str, oid: str | None) -> None:
     """Its host was lost: until it answers again, and its pod runs."""
     pause_s, host = RECONNECT_S, run.states[name].host
     while True:
+        await asyncio.sleep(pause_s)  # also the first time: it may fail again at once
         try:
             await run.app.host(host)
             await make(run, name, oid)
@@ -84,7 +85,6 @@ async def back(run: BatchRun, name: str, oid: str | None) -> None:
         except HostUnreachable as error:
             run.states[name].say(f"{error.message}: waiting for it")
             run.touch(name)
-            await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, RECONNECT_MOST_S)
 
 
@@ -95,6 +95,7 @@ async def leave(run: BatchRun, name: str) -> None:
             pod = run.app.pods.find(run.repo.repo_id, name)
             if pod is not None:
                 client = run.client(name, "stop", {"names": (name,)})
+                client.cancelled = asyncio.Event()  # this is what a cancelled batch does last
                 await stop.stopped(run.app, client, [pod], errors={})
     finally:
         run.pool.release(name)

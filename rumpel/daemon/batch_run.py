@@ -140,6 +140,8 @@ class BatchRun:
             self._begin_pass(self.batch.items)
             while self._passes or self._leaving:
                 await asyncio.wait(self._passes | self._leaving)
+            ended = [one for one in self.states.values() if one.state == batch_state.CANCELLED]
+            await asyncio.gather(*(batch_pods.leave(self, one.name) for one in ended if one.host))
         finally:
             for state in self.states.values():
                 if state.state in batch_state.OPEN:

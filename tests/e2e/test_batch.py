@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import subprocess
 from typing import Any
 
 from tests.support.project import Project, ProjectFactory
@@ -79,7 +80,7 @@ def test_a_failure_stops_what_needs_it(rumpel_project: ProjectFactory) -> None:
     assert rows["d"]["verify"] == "failed"
 
 
-def test_retry_cancel_and_conflicts(rumpel_project: ProjectFactory) -> None:
+def test_retry_and_conflicts(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     count = "echo x >>/tmp/tries; "
     tasks = [
@@ -144,6 +145,48 @@ def test_a_killed_daemon_repeats_nothing(rumpel_project: ProjectFactory) -> None
     assert len(project.containers()) == 2
     for name in ("a", "b"):
         assert project.inside(name, "cat /tmp/tries") == "x"
+
+
+def test_cancel_wait_and_follow(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    tasks = [
+        made("a"),
+        task("b", "touch /tmp/at-work; echo x >>/tmp/tries; exec sleep 987"),
+        made("c", needs=["b"]),
+    ]
+    project.write({"batch.json": json.dumps({"tasks": tasks})})
+    project.run("batch", "run", "--no-wait", "batch.json").assert_ok()
+    project.wait_until(functools.partial(at_work, project, "b"), "b is at work")
+    project.run("batch", "run", "batch.json", "--no-wait").assert_ok()
+    tasks[0]["command"] = "true"
+    edited = batch(project, "run", tasks=tasks)
+    assert (edited["code"], edited["error"]["code"]) == (4, "conflict")
+    following = project.start("batch", "status", "--follow", stdin=subprocess.DEVNULL)
+    waiting = project.start("batch", "wait")
+    project.wait_until(lambda: _state(project, "a") == "done", "a is done")
+    cancelled = project.run("batch", "cancel").assert_ok()
+    assert ["b", "cancelled"] in [line.split()[:2] for line in cancelled.stdout.splitlines()]
+    assert waiting.wait(timeout=60) == 7
+    assert following.wait(timeout=60) == 0
+    assert _state(project, "a") == "done"
+    assert {row["State"] for row in project.containers()} == {"exited"}
+    assert "sleep 987" not in project.inside("b", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    project.run("batch", "status", "nobody").assert_error(3, "there is no batch 'nobody'")
+    project.run("batch", "run", "gone.yaml").assert_error(3, "gone.yaml cannot be read")
+    project.run("batch", "run", "a.json", "b.json").assert_error(2, "takes one file, not 2")
+
+
+def test_a_pod_of_somebody_else_is_left_alone(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    project.run("create", "a").assert_ok()
+    refused = batch(project, "run", tasks=[made("a")])
+    assert refused["code"] == 4
+    assert "there is a pod a already, and it is not of this batch" in refused["error"]["message"]
+
+
+def _state(project: Project, name: str) -> str:
+    status = json.loads(project.run("batch", "status", "--json").assert_ok().stdout)
+    return states(status)[name]
 
 
 def at_work(project: Project, pod: str) -> bool:

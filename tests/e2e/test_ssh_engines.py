@@ -118,11 +118,11 @@ def lives_at(engine: FarEngine, project: Project) -> None:
     project.run("list", env={"DOCKER_HOST": engine.url}).assert_ok()  # starts the daemon
     whole_life(project)
     (project.root / "in").write_text("there and back\n")
-    project.run("create", "c").assert_ok()
+    project.run("create", "c", "d", "e").assert_ok()
     project.run("cp", "in", "c:/tmp/in").assert_ok()
     project.run("cp", "c:/tmp/in", "out").assert_ok()
     assert (project.root / "out").read_text() == "there and back\n"
-    project.run("delete", "c").assert_ok()
+    project.run("delete", "c", "d", "e").assert_ok()
     assert engine.engine.containers() == []
 
 
