@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rumpel.batch.files import FileIn
+
 PER_HOST = 8
 
 
@@ -34,6 +36,7 @@ class Item:
     needs: tuple[str, ...] = ()
     verify: str = ""
     limits: Limits = Limits()
+    files: tuple[FileIn, ...] = ()
     retries: int = 0
     keep: bool = False
 
@@ -47,6 +50,7 @@ def from_json(said: Mapping[str, Any]) -> Item:
     known = {name: said[name] for name in Item.__dataclass_fields__ if name in said}
     limits = known.get("limits") or {}
     known["limits"] = Limits(**{k: limits.get(k) for k in Limits.__dataclass_fields__})
+    known["files"] = tuple(FileIn(**one) for one in known.get("files") or ())
     known["needs"] = tuple(known.get("needs") or ())
     return Item(**known)
 

@@ -80,6 +80,11 @@ class LimitsModel(Model):
     cost: float | None = Field(default=None, gt=0, description="dollars")
 
 
+class FileModel(Model):
+    source: Text = Field(alias="from", description="file or folder, relative to this file")
+    to: Text | None = Field(default=None, description="in the pod (the same place)")
+
+
 class CommonModel(Model):
     """What a task may say, and `defaults` for all of them."""
 
@@ -97,6 +102,9 @@ class CommonModel(Model):
         default=None, description="a command in the pod; the task is done if it ends with 0"
     )
     limits: LimitsModel | None = None
+    files: list[Text | FileModel] | None = Field(
+        default=None, description="files and folders that the pod gets, e.g. [.env]"
+    )
     retries: int | None = Field(
         default=None, ge=0, le=MAX_RETRIES, description="further tries of one that failed"
     )

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from rumpel import names, text
 from rumpel.adapters import ssh_name
 from rumpel.batch import schema
+from rumpel.batch.files import FileIn, check_target
 from rumpel.batch.items import PER_HOST, Batch, Concurrency, Item, Limits
 from rumpel.batch.reading import parsed_error
 from rumpel.batch.schema import BatchModel, CommonModel, ConcurrencyModel, TaskModel
@@ -42,9 +43,11 @@ _FIXED = {
 
 Read = Callable[[str], str]
 """The text of a file named in the batch file. Raises OSError, ValueError."""
+Files = Callable[[str, str], Iterable[FileIn]]
+"""Those of a file or folder named there, and where they go. Raises OSError, ValueError."""
 
 
-def load(parsed: Parsed, *, name: str, read: Read) -> Batch:
+def load(parsed: Parsed, *, name: str, read: Read, find: Files = lambda *_: ()) -> Batch:
     """`name`: of the batch, when the file says none. Raises ConfigError with file and line."""
     try:
         model = BatchModel.model_validate(parsed.value)
@@ -55,13 +58,14 @@ def load(parsed: Parsed, *, name: str, read: Read) -> Batch:
     groups: dict[str, list[str]] = {}
     """Of a task with a matrix, those it became."""
     for at, task in enumerate(model.tasks):
-        found = _unrolled(parsed, ("tasks", at), task, model.defaults, read)
+        found = _unrolled(parsed, ("tasks", at), task, model.defaults, read=read)
+        files = _files(parsed, ("tasks", at), task, model.defaults, find)
         for item in found:
             if item.name in items:
                 raise parsed_error(
                     parsed, ("tasks", at, "name"), f"there is a task {item.name} already"
                 )
-            items[item.name] = item
+            items[item.name] = replace(item, files=files)
         groups[task.name] = [item.name for item in found]
     places = {
         name: ("tasks", at) for at, task in enumerate(model.tasks) for name in groups[task.name]
@@ -149,7 +153,7 @@ def _checked_agent(parsed: Parsed, path: Path, name: str) -> str:
 
 
 def _unrolled(
-    parsed: Parsed, path: Path, task: TaskModel, defaults: CommonModel, read: Read
+    parsed: Parsed, path: Path, task: TaskModel, defaults: CommonModel, *, read: Read
 ) -> list[Item]:
     given = [
         word for word in ("prompt", "prompt_file", "command") if getattr(task, word) is not None
@@ -173,6 +177,23 @@ def _unrolled(
         chosen = dict(zip(task.matrix, values, strict=True))
         found.append(_Unrolling(parsed, path, task, defaults, chosen).item(prompt or ""))
     return found
+
+
+def _files(
+    parsed: Parsed, path: Path, task: TaskModel, defaults: CommonModel, find: Files
+) -> tuple[FileIn, ...]:
+    is_own = task.files is not None
+    given = task.files if task.files is not None else defaults.files or []
+    found: list[FileIn] = []
+    for at, one in enumerate(given):
+        source, to = (one, None) if isinstance(one, str) else (one.source, one.to)
+        try:
+            found += find(source, check_target(to or source))
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            where: Path = (*path, "files", at) if is_own else ("defaults", "files", at)
+            raise parsed_error(parsed, where, f"{source} cannot be copied: {why}") from None
+    return tuple(found)
 
 
 class _Unrolling:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections import Counter
 from pathlib import Path, PurePath
@@ -304,7 +305,7 @@ async def _read(client: Client) -> Batch:
 
 
 def _load(client: Client) -> Batch:
-    from rumpel.batch import reading, unroll
+    from rumpel.batch import files, reading, unroll
 
     args, folder = client.request.args, Path(client.request.cwd)
     file = args["file"]
@@ -331,7 +332,7 @@ def _load(client: Client) -> Batch:
 
     parsed = reading.read(data, file)
     stem = "batch" if file == "-" else names.slug(PurePath(file).stem, 63)
-    return unroll.load(parsed, name=stem, read=read)
+    return unroll.load(parsed, name=stem, read=read, find=functools.partial(files.listed, folder))
 
 
 ACTIONS = {

@@ -71,4 +71,6 @@ def work_digest(item: Item) -> str:
     """Of everything that makes it another piece of work."""
     limits = (item.limits.time_s, item.limits.turns, item.limits.dollars)
     env = tuple(sorted(item.env.items()))
-    return digest(item.prompt, item.command, item.agent, item.model or "", repr(env), repr(limits))
+    files = [(one.target, one.digest, one.is_executable) for one in item.files]
+    words = (item.prompt, item.command, item.agent, item.model or "")
+    return digest(*words, repr(env), repr(limits), *map(repr, files))

@@ -7,17 +7,21 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rumpel.daemon import batch_claims, batch_state, create, stop
+from rumpel.adapters import threads
+from rumpel.batch import files
+from rumpel.daemon import batch_claims, batch_state, create, sessions, stop
 from rumpel.daemon.requests import Base
-from rumpel.errors import HostUnreachable, NotFound, RumpelError
+from rumpel.errors import CommandFailed, HostUnreachable, NotFound, RumpelError
 from rumpel.tasks.batching import Ready
 
 if TYPE_CHECKING:
+    from rumpel.batch.items import Item
     from rumpel.daemon.batch_run import BatchRun
     from rumpel.daemon.pods import Pod
     from rumpel.daemon.requests import Target
 
 RECONNECT_S, RECONNECT_MOST_S = 1.0, 30.0
+FILES_TIMEOUT_S = 300.0
 
 
 async def reach(run: BatchRun) -> None:
@@ -70,7 +74,26 @@ async def make(run: BatchRun, name: str, oid: str | None) -> Ready:
     access = app.pods.access(made.spec)
     if access is None:
         raise NotFound(f"pod {name!r} has no container")
+    if state.item.files:
+        await _bring(run, state.item, made)
     return Ready(host=made.spec.host, pod_id=made.pod_id, container_id=access.container_id)
+
+
+async def _bring(run: BatchRun, item: Item, pod: Pod) -> None:
+    """Its files, by the pod's own user: again each time, since it may be a new container."""
+    where = sessions.where_of(run.app, pod)
+    data = await threads.call(files.packed, item.files, where.cwd)
+    done = await run.app.world.host(where.host).exec_run(
+        where.container_id,
+        ["tar", "-x", "-o", "-f", "-", "-C", "/"],
+        user=where.user,
+        cwd="/",
+        input=data,
+        timeout_s=FILES_TIMEOUT_S,
+    )
+    if done.code != 0:
+        said = done.stderr.decode("utf-8", "replace").strip()[-300:]
+        raise CommandFailed(f"the files of task {item.name} could not be put into its pod: {said}")
 
 
 async def back(run: BatchRun, name: str, oid: str | None) -> None:

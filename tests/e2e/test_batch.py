@@ -176,6 +176,25 @@ def test_cancel_wait_and_follow(rumpel_project: ProjectFactory) -> None:
     project.run("batch", "run", "a.json", "b.json").assert_error(2, "takes one file, not 2")
 
 
+def test_files_come_along(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project({".gitignore": ".env\ndata\n"})
+    project.write({".env": "A=1\n", "data/x/deep": "deep\n", "data/run": "echo ran\n"})
+    (project.root / "data/run").chmod(0o755)
+    look = "[ -z $(git status --porcelain) ] && cat .env data/x/deep /tmp/other && data/run"
+    tasks = [task("a", look, files=[".env", "data", {"from": ".env", "to": "/tmp/other"}])]
+    done = batch(project, "run", tasks=tasks)
+    assert states(done) == {"a": "done"}, done
+    assert done["data"]["tasks"][0]["text"] == "A=1\ndeep\nA=1\nran"
+    project.write({".env": "A=2\n"})
+    tasks[0]["files"] = [".env", "gone"]
+    refused = batch(project, "run", tasks=tasks)
+    assert (refused["code"], refused["error"]["code"]) == (2, "config")
+    assert "tasks[0].files[1]: gone cannot be copied: No such file" in refused["error"]["message"]
+    tasks[0] = task("a", "cat .env", files=[".env"])
+    again = batch(project, "run", tasks=tasks)
+    assert again["data"]["tasks"][0]["text"] == "A=2"
+
+
 def test_a_pod_of_somebody_else_is_left_alone(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     project.run("create", "a").assert_ok()
