@@ -7,6 +7,7 @@ and after the commands, since of `.git` a pod takes over what can be carried, an
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -95,9 +96,16 @@ async def start(ctx: Context[World], setting: Setting, image_id: str) -> str:
     """Its container id."""
     host = ctx.world.host(setting.host)
     name = f"rumpel-{names.slug(setting.repo.basename)}-prebuild-{ctx.nonce[:8]}-{image_id[7:13]}"
-    box = await host.create_container(
-        name, _body(ctx, setting, image_id), platform=setting.spec.platform
+    body = _body(ctx, setting, image_id)
+    creating = asyncio.ensure_future(
+        host.create_container(name, body, platform=setting.spec.platform)
     )
+    try:
+        box = await asyncio.shield(creating)
+    except asyncio.CancelledError:
+        # The engine makes it all the same: who undoes this has to find it.
+        await asyncio.wait({creating})
+        raise
     ctx.fault("builder-created")
     await host.start(box)
     return box

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rumpel import names
 from rumpel.adapters import git_worktree, threads
 from rumpel.adapters.docker_images import BUILD
-from rumpel.daemon import forward, outside, pending, prebuilds, requests, seeds, spared
+from rumpel.daemon import again, forward, outside, pending, prebuilds, requests, seeds, spared
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.hosts import LOCAL
@@ -180,7 +180,7 @@ async def realize(
             await pending.forget(app, specs)
             await forward.settle(app, client, specs)
             return
-        outcome.result = await app.runner.run(graph, client)
+        outcome.result = await again.run(app, client, graph, {spec.host for spec in specs})
         await faults.reach("create.made")
         await _fill(app, specs)
         await remember(app, specs, outcome.result)

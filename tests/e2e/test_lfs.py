@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,10 @@ def test_new_content_lands_in_the_hosts_store(lfs_project: Project) -> None:
     path = store / "objects" / name[:2] / name[2:4] / name
     # The published ref comes after the content.
     assert large.oid_of(path.read_bytes()) == name
-    assert path.stat().st_mode & 0o777 == 0o644
-    assert path.parent.stat().st_mode & 0o777 == 0o755
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+    assert path.parent.stat().st_mode & 0o777 == 0o777 & ~umask
     assert list((store / "tmp").iterdir()) == []
     look = "git rev-parse -q --verify refs/remotes/rumpelpod/p || true"
     project.wait_until(lambda: project.inside("q", look) == oid, "another pod sees the commit")
