@@ -45,6 +45,8 @@ ACTIONS = {
     "cancel": "end what is at work",
     "report": "what came of it: markdown, html or json",
     "land": "merge what is done, in order, each merged tree verified",
+    "attach": "what a task writes, as it writes it",
+    "schema": "print the JSON Schema of a batch file",
 }
 FORMATS = ("markdown", "html", "json")
 DEFAULT_FILE = "batch.yaml"
@@ -101,6 +103,8 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     file = args.names[0] if args.names else ""
     if args.names[1:] and args.action not in ("retry", "land"):
         raise UsageError(f"batch {args.action} takes one file, not {len(args.names)}")
+    if args.action == "attach":
+        return attach(file, options)
     if args.action == "init":
         return init(file or DEFAULT_FILE, options)
     if not file and args.action in ("check", "run", "retry"):
@@ -119,6 +123,8 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         from rumpel.cli import batch_land
 
         return batch_land.run(options, request, [])
+    if args.action == "schema":
+        return schema(options, request)
     if args.action == "report":
         return report(options, request, str(args.format))
     from rumpel.cli import batch_table
@@ -141,6 +147,27 @@ def report(options: Options, request: dict[str, object], form: str) -> int:
         draw = batch_report.html if form == "html" else batch_report.markdown
         for line in draw(data):
             ui.out(line)
+
+    return show(options, "batch", answer, render)
+
+
+def attach(task: str, options: Options) -> int:
+    """`rumpel logs -f TASK work`."""
+    if not task:
+        raise UsageError("which task?", hint="rumpel batch attach TASK")
+    from rumpel.cli import grammar, logs
+
+    found, passed = grammar.parse("logs", logs, ["-f", task, "work"])
+    return logs.run(found, passed, options)
+
+
+def schema(options: Options, request: dict[str, object]) -> int:
+    answer = session.ask(options, "batch", request)
+
+    def render(data: dict[str, Any]) -> None:
+        import json
+
+        ui.out(json.dumps(data, indent=2))
 
     return show(options, "batch", answer, render)
 

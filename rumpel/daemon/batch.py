@@ -181,6 +181,14 @@ async def land(app: App, client: Client) -> dict[str, object]:
     return {"result": data, "warnings": client.warnings, "exit_code": 0}
 
 
+async def published(app: App, client: Client) -> dict[str, object]:
+    """The JSON Schema of a batch file, for editors."""
+    from rumpel.batch import schema
+
+    data = await threads.call(schema.json_schema)
+    return {"result": data, "warnings": client.warnings, "exit_code": 0}
+
+
 async def prove(app: App, client: Client) -> dict[str, object]:
     """The tree that a merge would give is verified."""
     from rumpel.daemon import batch_land
@@ -345,6 +353,7 @@ ACTIONS = {
     "report": report,
     "land": land,
     "prove": prove,
+    "schema": published,
 }
 
 __all__ = ["RumpelError", "run"]

@@ -76,6 +76,10 @@ def test_a_failure_stops_what_needs_it(rumpel_project: ProjectFactory) -> None:
     assert done["error"]["code"] == "partial"
     rows = {row["name"]: row for row in done["data"]["tasks"]}
     assert "exited with 3" in rows["a"]["error"]["message"]
+    assert "no such luck" in project.run("batch", "attach", "a").assert_ok().stdout
+    project.run("batch", "attach").assert_error(2, "which task?")
+    schema = json.loads(project.run("batch", "schema").assert_ok().stdout)
+    assert schema["properties"]["tasks"]["minItems"] == 1
     assert "no such luck" in rows["a"]["error"]["details"]["tail"]
     assert rows["d"]["verify"] == "failed"
 
