@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
+import time
 from typing import Any
 
 import pytest
@@ -289,8 +290,10 @@ def test_old_images_go(rumpel_project: ProjectFactory) -> None:
         project.run("create", "p").assert_ok()
         if number < 3:
             project.run("delete", "--force", "p").assert_ok()
+    made = time.monotonic()
     newest = tagged(project)
     assert len(newest) == 3
     project.write({".rumpelpod.json": '{"prebuild": {"minDuration": 0, "maxAge": "1s"}}'})
+    project.wait_until(lambda: time.monotonic() > made + 1.0, "the newest is a second old")
     project.run("create", "q").assert_ok()
     assert runs(project, "p", "q") == 2
