@@ -12,7 +12,7 @@ import hashlib
 import time
 from dataclasses import dataclass
 
-from rumpel.adapters import detached, git, git_join, threads
+from rumpel.adapters import detached, git, git_content, threads
 from rumpel.adapters.stream import STDERR
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe
 from rumpel.errors import CommandFailed, HostUnreachable, RumpelError
@@ -25,6 +25,8 @@ TITLE = "Working"
 VERSION = 1
 POLICY = Policy(timeout_s=30 * 86400.0)
 
+ENDS = ("command-failed", "timeout")
+"""Errors of work that came to a bad end: it is not begun again unless somebody says so."""
 MOST_CUTS = 5
 TAIL_BYTES = 4000
 LINE_BYTES = 16 << 10
@@ -125,7 +127,7 @@ async def _arrived(world: World, inputs: Inputs, seat: Seated, said: dict[str, o
     tree, commits = None, 0
     if commit is not None:
         repo = await threads.call(git.reopen, pod.repo.work_tree, pod.repo.common_dir)
-        tree = await git_join.tree_of(repo, commit)
+        tree = await threads.call(git_content.tree_of, repo, commit)
         if inputs.oid is not None:
             commits = (await threads.call(git.ahead_behind, repo, commit, inputs.oid))[0]
     return Output(commit=commit, tree=tree, commits=commits, dirty=dirty, **said)  # type: ignore[arg-type]  # by their names
@@ -189,4 +191,4 @@ class Lines:
 
 def unfit(error: RumpelError) -> bool:
     """The work itself came to a bad end: trying again is a decision."""
-    return error.code in ("command-failed", "timeout")
+    return error.code in ENDS

@@ -32,16 +32,6 @@ async def join(repo: git.Repo, oids: Sequence[str], *, message: str) -> str:
     return whole
 
 
-async def tree_of(repo: git.Repo, oid: str) -> str:
-    """The tree of a commit."""
-    done = await git_run.run(
-        repo.git_dir,
-        *("rev-parse", "--verify", "--end-of-options", f"{oid}^{{tree}}"),
-        timeout_s=TIMEOUT_S,
-    )
-    return _oid(done.stdout)
-
-
 async def _merged(repo: git.Repo, ours: str, theirs: str, *, message: str) -> str:
     done = await git_run.run(
         repo.git_dir,

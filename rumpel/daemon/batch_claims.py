@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 TASK = "batch-task/"
 """`batch-task/<repo>/<batch>/<task>` in the store: what `Claim` has."""
-ENDS = ("command-failed", "timeout")
-"""Errors of work that came to a bad end: it is not begun again unless somebody says so."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +52,7 @@ def is_settled(store: Store, repo_id: str, item: Item, claim: Claim) -> bool:
     if record is None or record.failure is None or record.failure.get("state") != "failed":
         return False
     error = record.failure.get("error") or {}
-    return error.get("code") in ENDS and claim.said == work_digest(item)
+    return error.get("code") in task_work.ENDS and claim.said == work_digest(item)
 
 
 def check_own(claim: Claim, pod: Pod) -> None:

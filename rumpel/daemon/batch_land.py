@@ -10,7 +10,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from rumpel import names
-from rumpel.adapters import git, git_join, threads
+from rumpel.adapters import git, git_content, git_join, threads
 from rumpel.batch import items, order
 from rumpel.daemon import batch_seat, batch_state, enter, requests
 from rumpel.daemon.batch_client import TaskClient
@@ -68,7 +68,7 @@ async def prove(app: App, client: Client, batch: str) -> dict[str, Any]:
         raise NotFound(f"pod {task!r} has no commit")
     repo = await threads.call(git.reopen, where.ref.work_tree, where.ref.common_dir)
     merged = await git_join.join(repo, [head, commit], message=f"Merge {task}")
-    tree = await git_join.tree_of(repo, merged)
+    tree = await threads.call(git_content.tree_of, repo, merged)
     row = {"name": task, "commit": commit, "tree": tree, "by": None}
     if not item.verify:
         return row

@@ -66,7 +66,7 @@ class BatchRun:
         self.cancelled = asyncio.Event()
         self.ended = asyncio.Event()
         self.changed = asyncio.Event()
-        """Set at each change, and made anew by who saw it: `news`."""
+        """Set at each change, and another one from then on."""
         self.version = 0
         self._touched: dict[str, int] = {}
         limits = asked.batch.concurrency
@@ -91,9 +91,7 @@ class BatchRun:
         for name in self.states:
             batch_pods.own_pod(self, name)
         for name in self.open_agents():
-            once = sign_in.Once(app, client, agents.get(name), self.where.settings)
-            await once.found()
-            self._signed[name] = once
+            await self.signed(name).found()
         first = next(iter(self.batch.items))
         dev = await requests.dev_config(self.where, client, pod=first, pod_id="batch")
         await requests.consented(app.store, self.where, client, dev)
@@ -179,7 +177,6 @@ class BatchRun:
             "name": self.name,
             "file": self.asked.file,
             "is_running": not self.ended.is_set(),
-        } | {
             "started_at": iso(self.began),
             "tasks": rows,
         }

@@ -47,7 +47,7 @@ class Script:
         end = time.monotonic() + LIMIT_S
         while not (self.outside / name).exists():
             assert time.monotonic() < end
-            time.sleep(0.01)
+            time.sleep(0.01)  # nothing else tells of a file
 
     @property
     def said(self) -> bytes:
