@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 
 import pytest
@@ -56,6 +57,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart() -> None:
+    # Whoever starts the tests may have ignored a signal (nohup) or keep files to themselves.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    os.umask(0o022)
     guards.forbid_network()
     guards.forbid_blocking_calls()
 

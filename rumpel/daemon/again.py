@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from rumpel.engine.events import NodeState
-from rumpel.engine.plan import Verdict
 from rumpel.errors import RumpelError
 
 if TYPE_CHECKING:
@@ -27,9 +25,16 @@ async def run(app: App, client: Client, graph: Graph, hosts: set[str]) -> RunRes
     for host in hosts & app.snapshots.keys():
         with contextlib.suppress(RumpelError):
             await app.snapshots[host].refresh_images()
-    found = app.engine.plan(graph).nodes.values()
-    was_there = {name for name, state in result.states.items() if state is NodeState.CACHED}
-    if not any(item.verdict is Verdict.RUN for item in found if item.id in was_there):
+    if not any(_is_gone(app, graph, name) for name in result.states):
         return result
     client.notice("an image was removed just now: it is made again")
     return await app.runner.run(graph, client)
+
+
+def _is_gone(app: App, graph: Graph, node_id: str) -> bool:
+    """Whether a node told of an image, now or in an earlier run, that is not there."""
+    record, inputs = app.store.records.get(node_id), graph.nodes[node_id].inputs
+    image_id = ((record.output if record else None) or {}).get("image_id")
+    snapshot = app.snapshots.get(getattr(inputs, "host", ""))
+    is_known = bool(image_id) and snapshot is not None and snapshot.state == "live"
+    return is_known and snapshot is not None and image_id not in snapshot.images

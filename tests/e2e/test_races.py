@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.engine import MINI_IMAGE
 from tests.support.project import Project, ProjectFactory
 from tests.support.sweep import COMMIT
 
@@ -141,3 +142,23 @@ def test_a_fork_of_a_pod_whose_container_goes(
     project.run("fork", "p", "r").assert_error(4, "'p' cannot be forked", "rumpel create p ")
     assert "r" not in project.run("list", "-q").assert_ok().stdout.split()
     project.run("delete", "--force", "p", "q").assert_ok()
+
+
+def test_an_image_that_goes_while_a_pod_is_made_of_it(
+    rumpel_project: ProjectFactory, tmp_path: Path
+) -> None:
+    """By another state folder of the same engine, or by a person."""
+    dockerfile = f"FROM {MINI_IMAGE}\nRUN echo {tmp_path} >/made-for\n"
+    config = {"build": {"dockerfile": "Dockerfile"}, "runArgs": ["--network=none"]}
+    project = rumpel_project({".devcontainer/Dockerfile": dockerfile}, config=config)
+    held, label = Held(project, tmp_path, "seed.effect-before"), str(project.home.label)
+    creating = project.start("create", "p")
+    held.reached("seed.effect-before")
+    tags = [tag for one in project.docker.images(label) for tag in one["RepoTags"] or ()]
+    (tooled,) = [tag for tag in tags if tag.startswith("rumpel/tools:")]
+    project.docker.api.remove_image(tooled, force=True)
+    held.go("seed.effect-before")
+    code, text = ended(creating)
+    assert (code, text.count("an image was removed just now: it is made again")) == (0, 1), text
+    assert project.inside("p", "cat /made-for") == str(tmp_path)
+    project.run("delete", "p").assert_ok()
