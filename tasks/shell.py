@@ -7,19 +7,23 @@ container's, then what the user's shell profile makes of it (userEnvProbe), then
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_exec import TOKEN_ENV
+from rumpel.adapters.pod_link import Ask
 from rumpel.adapters.stream import STDERR, Stream
 from rumpel.devcontainer.variables import running_stage
-from rumpel.errors import TimedOut
+from rumpel.errors import RumpelError, TimedOut
 from rumpel.tasks.world import World
 
 PROBE_TIMEOUT_S = 10.0
 MAX_ENV_BYTES = 1 << 20
+MARKS = 3
+"""In what PROBE_SCRIPT prints."""
 MAX_LINE_BYTES = 16 << 10
 SHELL_FLAGS = {
     "loginInteractiveShell": "-lic",
@@ -54,6 +58,8 @@ class Where:
     cwd: str
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
     """What the container was not created with and yet is part of its environment."""
+    ask: Ask | None = field(default=None, compare=False, repr=False)
+    """The pod's link, when it is at hand and leads into what an exec would (`Links.near`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +166,7 @@ async def _probe(host: DockerHost, where: Where, flags: str) -> Profile:
     """Source: spec, userEnvProbe. A profile that hangs costs 10 s once, then goes without."""
     mark = f"rumpel-{secrets.token_hex(8)}"
     try:
-        raw = await _read_marked(host, where, mark, flags)
+        raw = await _asked(host, where, mark, flags) or await _read_marked(host, where, mark, flags)
     except TimedOut:
         raw = await _read_marked(host, where, mark, "")
     fields = raw.split(mark.encode() + b"\0")
@@ -178,6 +184,23 @@ async def _probe(host: DockerHost, where: Where, flags: str) -> Profile:
     return Profile(shell or "/bin/sh", env)
 
 
+async def _asked(host: DockerHost, where: Where, mark: str, flags: str) -> bytes | None:
+    """The same over the pod's link, without an exec; None: that takes one. Raises TimedOut."""
+    if where.ask is None or where.env:
+        return None
+    token = secrets.token_hex(8)
+    words = (where.cwd, PROBE_SCRIPT, mark, flags, f"{TOKEN_ENV}={token}")
+    try:
+        answer = await where.ask("probe", *words, timeout_s=PROBE_TIMEOUT_S)
+        raw = base64.b64decode(answer, validate=True)
+    except TimedOut:
+        await host.kill_tree(where.container_id, token, user=where.user)
+        raise
+    except (RumpelError, ValueError):
+        return None
+    return raw if raw.count(f"{mark}\0".encode()) == MARKS else None
+
+
 async def _read_marked(host: DockerHost, where: Where, mark: str, flags: str) -> bytes:
     token = secrets.token_hex(8)
     stream = await host.exec_stream(
@@ -193,7 +216,7 @@ async def _read_marked(host: DockerHost, where: Where, mark: str, flags: str) ->
     end = mark.encode() + b"\0"
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
-            while raw.count(end) < 3 and len(raw) < MAX_ENV_BYTES:
+            while raw.count(end) < MARKS and len(raw) < MAX_ENV_BYTES:
                 frame = await stream.read()
                 if frame is None:
                     break

@@ -151,6 +151,7 @@ async def _command(ctx: Context[World], seat: Seated, *, token: str, folder: str
         program,
         timeout_s=seat.timeout_s,
         on_output=lines.take,
+        ask=where.ask,
     )
     lines.close()
     if code != 0:

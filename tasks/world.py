@@ -18,6 +18,7 @@ from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.adapters.docker_types import ContainerDetail, ContainerState
 from rumpel.adapters.git import Head
 from rumpel.adapters.git_trash import Deleted, DeletedModule, Snapshot
+from rumpel.adapters.pod_link import Ask
 from rumpel.engine.operation import OK, Probe, changed, gone, unknown
 from rumpel.errors import HostUnreachable
 from rumpel.model import PortSpec, RepoRef
@@ -109,6 +110,9 @@ class Links(Protocol):
         """Make the link live (idempotent)."""
 
     async def request(self, pod_id: str, verb: str, *args: str, timeout_s: float) -> str: ...
+
+    def near(self, pod: PodAddress, container_id: str) -> Ask | None:
+        """What a process of this user can be started with, in place of an exec."""
 
     async def set_up(self, pod: PodAddress, setup: Setup) -> str:
         """Make the workspace; answers the oid of the pod's branch, `-` when unborn."""

@@ -8,11 +8,13 @@ a connection lost, hears it from its beginning, and never starts it again.
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_exec import TOKEN_ENV
+from rumpel.adapters.pod_link import Ask
 from rumpel.adapters.stream import STDERR, STDOUT, Stream
 from rumpel.errors import RumpelError, TimedOut
 from rumpel.resources import resource_text
@@ -20,6 +22,10 @@ from rumpel.resources import resource_text
 NO_ROOM, INPUT_CUT = 97, 98
 READ_TIMEOUT_S = 300.0
 MAX_TAIL_BYTES = 8192
+SOON_S = 3.0
+"""Until then nobody hears what is printed."""
+NOT_SHOWN = ("-", "=")
+"""Of stdout, in the answer of a link: there is none, or too much for it."""
 
 
 class Cut(RumpelError):
@@ -50,31 +56,23 @@ async def run(
     *,
     timeout_s: float,
     on_output: Callable[[int, bytes], None],
+    ask: Ask | None = None,
 ) -> int:
     """Start it, or find what was started with this folder; its exit code.
 
     `on_output` hears stdout from the beginning, then the last of stderr. Who is cancelled leaves
-    it running. Raises Cut, TimedOut (all of it is ended then), HostUnreachable.
+    it running. `ask`: a link that is at hand; what ends soon then needs no exec. Raises Cut,
+    TimedOut (all of it is ended then), HostUnreachable.
     """
     heard = _Heard(on_output)
-    stream = await host.exec_stream(
-        container,
-        _script(program),
-        user=program.user,
-        cwd=program.cwd,
-        env={**program.env, TOKEN_ENV: program.token},
-    )
     try:
         async with asyncio.timeout(timeout_s):
-            await _fed(stream, program.input, heard)
+            if not await _is_soon(ask, program, heard):
+                await _by_exec(host, container, program, heard)
     except TimeoutError as error:
         await host.kill_tree(container, program.token, user=program.user)
         raise TimedOut(f"{program.argv[0]} did not end within {timeout_s:g} s") from error
-    finally:
-        await stream.close()
-    if heard.end is None:
-        raise _unread(await host.exec_exit_code(stream.exec_id), heard.tail)
-    size, code = heard.end
+    size, code = heard.end or (0, None)
     if heard.size < size:
         await _rest(host, container, program, heard)
     if heard.tail:
@@ -84,10 +82,44 @@ async def run(
     return code
 
 
-def _script(program: Program) -> list[str]:
+async def _is_soon(ask: Ask | None, program: Program, heard: _Heard) -> bool:
+    """Begun over the link, and ended before an exec is worth it, which hears it from its start."""
+    if ask is None or program.input:
+        return False
+    env = [f"{name}={value}" for name, value in _env(program).items()]
+    words = (program.cwd, program.folder, *env, *_script(program, shows="no"))
+    try:
+        answer = await ask("task", *words, timeout_s=SOON_S)
+        said, _, out = answer.partition(" ")
+        heard.take(STDERR, base64.b64decode(said, validate=True))
+        if heard.end is not None and out not in NOT_SHOWN:
+            heard.take(STDOUT, base64.b64decode(out, validate=True))
+    except (RumpelError, ValueError):  # an exec finds what was begun
+        return False
+    return heard.end is not None
+
+
+async def _by_exec(host: DockerHost, container: str, program: Program, heard: _Heard) -> None:
+    heard.forget()
+    stream = await host.exec_stream(
+        container, _script(program), user=program.user, cwd=program.cwd, env=_env(program)
+    )
+    try:
+        await _fed(stream, program.input, heard)
+    finally:
+        await stream.close()
+    if heard.end is None:
+        raise _unread(await host.exec_exit_code(stream.exec_id), heard.tail)
+
+
+def _env(program: Program) -> dict[str, str]:
+    return {**program.env, TOKEN_ENV: program.token}
+
+
+def _script(program: Program, *, shows: str = "yes") -> list[str]:
     size = str(len(program.input))
     script = resource_text("pod_task.sh")
-    return ["/bin/sh", "-c", script, "rumpel", program.folder, size, *program.argv]
+    return ["/bin/sh", "-c", script, "rumpel", program.folder, size, shows, *program.argv]
 
 
 class _Heard:
@@ -96,6 +128,10 @@ class _Heard:
     def __init__(self, on_output: Callable[[int, bytes], None]) -> None:
         self._on_output = on_output
         self.size = 0
+        self._stderr = b""
+
+    def forget(self) -> None:
+        """What ended badly before stdout was heard is no end."""
         self._stderr = b""
 
     def take(self, stream: int, data: bytes) -> None:

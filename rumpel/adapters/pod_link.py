@@ -16,6 +16,7 @@ import secrets
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from rumpel import names
 from rumpel.adapters.stream import STDOUT, Stream
@@ -35,8 +36,16 @@ MORE = "more"
 """Answer of a verb that takes MORE_PROGRAM, because the pod has submodules."""
 MORE_VERBS = ("large", "loose", "modules")
 MORE_PROGRAM = resource_text("pod_modules.sh")
+NEAR_VERBS = ("probe", "task", "pack")
+NEAR_PROGRAM = resource_text("pod_near.sh")
 
 _QUOTED_NEWLINE = "'\"$rp_nl\"'"
+
+
+class Ask(Protocol):
+    """`PodLink.request` of a link through the main process, which runs as the pod's user."""
+
+    async def __call__(self, verb: str, *args: str, timeout_s: float) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +180,11 @@ class PodLink:
         HostUnreachable when the link is or gets closed.
         """
         words = " ".join(quote(arg) for arg in args)
-        more = f"{quote(MORE_PROGRAM)} {verb}"
+        is_near = verb in NEAR_VERBS
+        more = f"{quote(NEAR_PROGRAM if is_near else MORE_PROGRAM)} {verb}"
         try:
             async with asyncio.timeout(timeout_s):
-                if verb not in MORE_VERBS:
+                if verb not in MORE_VERBS and not is_near:
                     answer = await self._ask(lambda seq: f"rp_{verb} {seq} {words}\n.\n")
                     if answer != MORE:
                         return answer

@@ -20,10 +20,10 @@ from rumpel.adapters import git, git_door, git_refs, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.git_limits import Limits, Refused
 from rumpel.adapters.git_trash import DeletedModule
-from rumpel.adapters.pod_link import PodLink
+from rumpel.adapters.pod_link import Ask, PodLink
 from rumpel.adapters.stream import Stream
 from rumpel.cache.store import Store
-from rumpel.daemon import notify, setups
+from rumpel.daemon import near, notify, setups
 from rumpel.daemon.agent_states import AgentStates
 from rumpel.daemon.background import Background
 from rumpel.daemon.bare import Bare
@@ -33,7 +33,7 @@ from rumpel.daemon.gateways import Gateways
 from rumpel.daemon.imports import Imports, Pace
 from rumpel.daemon.large_files import LargeFiles
 from rumpel.daemon.modules import Modules
-from rumpel.daemon.parking import Parking, upload_packs
+from rumpel.daemon.parking import Parking
 from rumpel.daemon.peers import Peers
 from rumpel.daemon.podsync import PodSync
 from rumpel.daemon.repos import RepoSync
@@ -49,7 +49,6 @@ SETUP_TIMEOUT_S = 1500.0
 LOOK_EVERY_S = 300.0
 RETRY_MAX_S = 30.0
 FIRST_RETRY_S = 0.5
-NEW_PATIENCE_S = 5.0
 
 
 class LinkManager:
@@ -131,6 +130,9 @@ class LinkManager:
         if state is None or state.link is None or not state.link.is_open:
             raise HostUnreachable("no link into the pod")
         return await state.link.request(verb, *args, timeout_s=timeout_s)
+
+    def near(self, pod: PodAddress, container_id: str) -> Ask | None:
+        return near.ask(self._host(pod.host), self._pods.get(pod.pod_id), container_id)
 
     async def set_up(self, pod: PodAddress, setup: Setup) -> str:
         state = self._pods.get(pod.pod_id)
@@ -327,12 +329,6 @@ class LinkManager:
         if link is not None:
             await link.close()
 
-    async def _let_others_be_made(self) -> None:
-        """An import's exec costs as much as a third of a pod; a batch of creates comes first."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(NEW_PATIENCE_S):
-                await self._idle.wait()
-
     async def _import_loop(self, state: PodSync) -> None:
         """Import after each notice; reconnect while the container runs."""
         wait_s, pace = FIRST_RETRY_S, Pace()
@@ -344,7 +340,7 @@ class LinkManager:
                 await self._parking.park(state)
                 await self._wait(state)
                 if state.noticed.is_set() and state.is_new:
-                    await self._let_others_be_made()
+                    await self._parking.let_others_be_made()
                     state.is_new = False
                 if state.noticed.is_set():
                     await asyncio.sleep(pace.rest_s())
@@ -380,7 +376,8 @@ class LinkManager:
                     future.cancel()
 
     async def _upload_pack(self, state: PodSync, git_dir: str = ".git") -> Stream:
-        return await upload_packs(self._host(state.pod.host), state, git_dir)
+        host = self._host(state.pod.host)
+        return await near.upload_pack(host, state, git_dir, is_idle=self._idle.is_set())
 
     def _pushed(self, repo_id: str, host_name: str) -> None:
         """New host branches lie behind `host`: the running pods fetch them."""

@@ -6,6 +6,7 @@ Parked when no graph runs, one at a time: an exec costs as much as a third of a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,6 +20,7 @@ UPLOAD_PACKS = 'while git upload-pack --strict "$1" && read -r go; do :; done'
 """It ends with its input: a git that finds no request there answers 0, too."""
 MOST_READY = 8
 """Pods whose import is begun; what sleeps takes 5 MB each."""
+NEW_PATIENCE_S = 5.0
 LIVELY_S = 900.0
 """So long after its last import a pod is worth it."""
 
@@ -57,6 +59,12 @@ class Parking:
             for one in list(self._pods.values()):
                 if one.ready is not None and not self._is_lively(one):
                     await self._imports.unready(one)
+
+    async def let_others_be_made(self) -> None:
+        """An import's exec costs as much as a third of a pod; a batch of creates comes first."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(NEW_PATIENCE_S):
+                await self._idle.wait()
 
     async def _open(self, state: PodSync) -> None:
         async with self._one:

@@ -20,6 +20,7 @@ from rumpel.agents.model import Agent, Platform
 from rumpel.daemon.app import App
 from rumpel.daemon.pods import Pod
 from rumpel.errors import NotFound, RumpelError, TimedOut
+from rumpel.graphs.create import address
 from rumpel.tasks import agent_home, multiplexer
 from rumpel.tasks.shell import Where
 
@@ -58,6 +59,7 @@ def where_of(app: App, pod: Pod) -> Where:
         container_id=access.container_id,
         user=access.user,
         cwd=pod.spec.container.workspace_folder,
+        ask=app.links.near(address(pod.spec), access.container_id),
     )
 
 

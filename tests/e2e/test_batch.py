@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 import json
 import subprocess
+import time
 from typing import Any
+
+import pytest
 
 from tests.support.project import Project, ProjectFactory
 
@@ -216,3 +219,22 @@ def at_work(project: Project, pod: str) -> bool:
     if [row["State"] for row in project.containers(pod)] != ["running"]:
         return False
     return project.exec(pod, "test", "-e", "/tmp/at-work", check=False).code == 0
+
+
+@pytest.mark.near("a link through the main process, which not every engine has")
+def test_what_ends_soon_needs_no_exec(rumpel_project: ProjectFactory) -> None:
+    """One costs as much as a third of a pod."""
+    project, begun = rumpel_project(), int(time.time())
+    long = task("long", f"sleep 5; echo late; echo x >x; {COMMIT.format('x')}")
+    done = batch(project, "run", tasks=[made("a"), made("b"), made("c"), long])
+    assert states(done) == dict.fromkeys(("a", "b", "c", "long"), "done")
+    said = project.run("logs", "long", "work").assert_ok().stdout
+    assert said.count("late") == 1, said
+    label = str(project.home.label)
+    filters = {"label": label, "event": "exec_create"}
+    events = project.docker.api.events(
+        since=begun, until=int(time.time()) + 1, filters=filters, decode=True
+    )
+    execs = [event["Action"] for event in events]
+    assert not [action for action in execs if "getent passwd" in action]
+    assert 1 <= sum("$dir/alive" in action for action in execs) < 4, "most machines: only `long`"

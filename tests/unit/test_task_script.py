@@ -28,6 +28,7 @@ class Script:
             "rumpel",
             str(self.folder),
             str(size),
+            "yes",
         ]
         return subprocess.Popen(
             [*argv, "sh", "-c", program],
