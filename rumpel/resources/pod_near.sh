@@ -19,8 +19,9 @@ rp_probe() {
             exec env -i "$@" "$more" /bin/sh -c "$p" sh "$a" "$b"' sh "$3" "$4" "$5" "$6" \
             <"/proc/$$/environ" >"$rp_file" 2>/dev/null
     )
-    rp_packed "$rp_file" || rp_err 'no answer'
+    rp_packed "$rp_file" || rp_out=''
     rm -f "$rp_file"
+    [ -n "$rp_out" ] || rp_err 'no answer'
     rp_ok "$rp_out"
 }
 
