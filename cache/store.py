@@ -65,6 +65,8 @@ class Store:
         self.log = EventLog(now, self._writer.nudge)
         self._records: dict[str, Record] = {}
         self._pods: dict[str, PodRow] = {}
+        self._alive: tuple[PodRow, ...] | None = None
+        """Of `pods`, until one of them changes."""
         self._trust: dict[tuple[str, str], TrustRow] = {}
         self._kv: dict[str, Any] = {}
         self._intents: dict[int, Intent] = {}
@@ -85,6 +87,7 @@ class Store:
         mirror = await self._writer.submit(load)
         self._records.update(mirror.records)
         self._pods.update(mirror.pods)
+        self._alive = None
         self._trust.update(mirror.trust)
         self._kv.update(mirror.kv)
         self._intents.update(mirror.intents)
@@ -271,14 +274,16 @@ class Store:
 
     def pods(self) -> tuple[PodRow, ...]:
         """All pods that are not deleted, oldest first."""
-        alive = (pod for pod in self._pods.values() if pod.deleted_at is None)
-        return tuple(sorted(alive, key=lambda pod: (pod.created_at, pod.pod_id)))
+        if self._alive is None:
+            alive = (pod for pod in self._pods.values() if pod.deleted_at is None)
+            self._alive = tuple(sorted(alive, key=lambda pod: (pod.created_at, pod.pod_id)))
+        return self._alive
 
     def pod(self, pod_id: str) -> PodRow | None:
         return self._pods.get(pod_id)
 
     async def put_pod(self, pod: PodRow) -> None:
-        self._pods[pod.pod_id] = pod
+        self._pods[pod.pod_id], self._alive = pod, None
         definition = encode(pod.definition)
         row = (pod.pod_id, pod.repo_id, pod.name, pod.host, definition)
         await self._execute((PUT_POD, (*row, pod.created_at, pod.deleted_at)))
@@ -286,6 +291,7 @@ class Store:
     async def delete_pod(self, pod_id: str) -> None:
         """The row goes; to keep it as deleted, put it with `deleted_at`."""
         if self._pods.pop(pod_id, None):
+            self._alive = None
             await self._execute(("DELETE FROM pod WHERE pod_id=?", (pod_id,)))
 
     def trusted(self, repo_id: str, digest: str) -> TrustRow | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rumpel.engine.operation import Context
-from rumpel.errors import Bug
+from rumpel.errors import Bug, RumpelError
 from rumpel.tasks.headless import Inputs as Headless
 from rumpel.tasks.shell import Where
 from rumpel.tasks.world import PodAddress, World
@@ -55,7 +55,7 @@ class Batches(Protocol):
     async def make(self, key: TaskKey, oid: str | None) -> Ready:
         """The task's pod, made from `oid`; waits until its host has room for it."""
 
-    async def back(self, key: TaskKey, oid: str | None) -> None:
+    async def back(self, key: TaskKey, oid: str | None, problem: RumpelError) -> None:
         """Its host was lost: until that answers again, and the pod runs."""
 
     def seat(

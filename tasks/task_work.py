@@ -80,7 +80,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
             cut += 1
         except HostUnreachable as error:  # which is no word about the work
             ctx.log(f"{error.message}: waiting for it")
-            await batching.of(ctx.world).back(inputs.key, inputs.oid)
+            await batching.of(ctx.world).back(inputs.key, inputs.oid, error)
     raise CommandFailed(f"it was killed from outside {MOST_CUTS} times")
 
 

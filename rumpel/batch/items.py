@@ -9,6 +9,7 @@ from typing import Any
 from rumpel.batch.files import FileIn
 
 PER_HOST = 8
+MAX_TASKS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

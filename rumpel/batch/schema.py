@@ -12,9 +12,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from rumpel import agents, names
+from rumpel.batch.items import MAX_TASKS
 from rumpel.errors import UsageError
 
-MAX_TASKS = 1000
 MAX_RETRIES = 10
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 MAX_S = 7 * 86400

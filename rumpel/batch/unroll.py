@@ -17,7 +17,7 @@ from rumpel import names, text
 from rumpel.adapters import ssh_name
 from rumpel.batch import schema
 from rumpel.batch.files import FileIn, check_target
-from rumpel.batch.items import PER_HOST, Batch, Concurrency, Item, Limits
+from rumpel.batch.items import MAX_TASKS, PER_HOST, Batch, Concurrency, Item, Limits
 from rumpel.batch.reading import parsed_error
 from rumpel.batch.schema import BatchModel, CommonModel, ConcurrencyModel, TaskModel
 from rumpel.devcontainer.positions import Parsed, Path
@@ -113,8 +113,8 @@ def _fields(loc: tuple[str | int, ...]) -> Iterable[str]:
 
 def _concurrency(parsed: Parsed, given: int | ConcurrencyModel) -> Concurrency:
     if isinstance(given, int):
-        if not 1 <= given <= schema.MAX_TASKS:
-            raise parsed_error(parsed, ("concurrency",), f"must be from 1 to {schema.MAX_TASKS}")
+        if not 1 <= given <= MAX_TASKS:
+            raise parsed_error(parsed, ("concurrency",), f"must be from 1 to {MAX_TASKS}")
         return Concurrency(per_host=given, total=given)
     for agent in given.agents:
         _checked_agent(parsed, ("concurrency", "agents", agent), agent)

@@ -31,6 +31,8 @@ class Claim:
     at: float = 0.0
     """Since when a pod of its name is its own; 0: it has none yet."""
     pod_id: str = ""
+    is_left: bool = True
+    """Nothing of it is to be done in its pod any more: that was stopped, or is to be kept."""
     said: str = ""
     """Digest of what it was told to do."""
 
@@ -47,7 +49,11 @@ async def write(store: Store, repo_id: str, batch: str, task: str, claim: Claim)
 
 
 def is_settled(store: Store, repo_id: str, item: Item, claim: Claim) -> bool:
-    """Its work came to a bad end, and what it says is what it said then."""
+    """Its work came to a bad end, and what it says is what it said then; and there was somebody
+    to decide that it is not tried again.
+    """
+    if not claim.is_left:
+        return False
     record = store.records.get(node_id(task_work.KIND, repo_id, item.name))
     if record is None or record.failure is None or record.failure.get("state") != "failed":
         return False

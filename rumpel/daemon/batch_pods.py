@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rumpel.adapters import threads
 from rumpel.batch import files
 from rumpel.daemon import batch_claims, batch_state, create, sessions, stop
+from rumpel.daemon.batch_pool import Wish
 from rumpel.daemon.requests import Base
 from rumpel.errors import CommandFailed, HostUnreachable, NotFound, RumpelError
 from rumpel.tasks.batching import Ready
@@ -20,48 +21,52 @@ if TYPE_CHECKING:
     from rumpel.daemon.pods import Pod
     from rumpel.daemon.requests import Target
 
-RECONNECT_S, RECONNECT_MOST_S = 1.0, 30.0
 FILES_TIMEOUT_S = 300.0
 
 
-async def reach(run: BatchRun) -> None:
-    """The hosts that answer get the tasks. Raises HostUnreachable when none does."""
-    hosts = list(run.pool.load())
-    tries = await asyncio.gather(*map(run.app.host, hosts), return_exceptions=True)
-    problems = [one for one in tries if isinstance(one, BaseException)]
-    if len(problems) == len(hosts):
-        raise problems[0]
-    for host, problem in zip(hosts, tries, strict=True):
-        if isinstance(problem, BaseException):
-            if not isinstance(problem, RumpelError):
-                raise problem
-            run.pool.close_host(host)
-            run.app.background.spawn(_reopen(run, host), f"host {host} of batch {run.name}")
-            run.asked.client.warn(f"{problem.message}: it gets no tasks")
-
-
-async def _reopen(run: BatchRun, host: str) -> None:
-    while not run.ended.is_set():
-        await asyncio.sleep(RECONNECT_MOST_S)
-        try:
-            await run.app.host(host)
-        except HostUnreachable:
-            continue
-        run.pool.close_host(host, is_closed=False)
-        return
-
-
 async def make(run: BatchRun, name: str, oid: str | None) -> Ready:
-    app, state = run.app, run.states[name]
-    pod = own_pod(run, name)
-    wanted = state.item.host if pod is None else pod.spec.host
-    hosts = None if wanted is None else frozenset({wanted})
+    """Its pod, running, once there is room for it; and its host, when that is away."""
+    while True:
+        pod = own_pod(run, name)
+        host = await _room(run, name, pod)
+        try:
+            return await _made(run, name, oid, host)
+        except HostUnreachable as error:
+            run.hosts.lost(host, error)
+            if own_pod(run, name) is None:  # nothing is there: another host will do
+                run.pool.release(name)
+                run.states[name].state = batch_state.QUEUED
+                continue
+            run.states[name].say(f"{error.message}: waiting for it")
+            run.touch(name)
+            await run.hosts.back(host)
+
+
+async def _room(run: BatchRun, name: str, pod: Pod | None) -> str:
+    """The host it gets room on."""
+    item = run.states[name].item
+    wanted = item.host if pod is None else pod.spec.host
     if wanted is not None:
         run.pool.admit(wanted, run.batch.concurrency.per_host)
-    host = await run.pool.take(name, run.ranks[name], hosts)
+    hosts = None if wanted is None else frozenset({wanted})
+    wish = Wish(agent=item.agent, hosts=hosts, is_new=pod is None)
+    return await run.pool.take(name, run.ranks[name], wish)
+
+
+def hold(run: BatchRun) -> None:
+    """Whoever was there when the last daemon ended is so still, and has its room."""
+    for name, state in run.states.items():
+        pod = None if state.claim.is_left else run.app.pods.find(run.repo.repo_id, name)
+        if pod is not None:
+            run.pool.admit(pod.spec.host, run.batch.concurrency.per_host)
+            run.pool.hold(name, pod.spec.host, state.item.agent)
+
+
+async def _made(run: BatchRun, name: str, oid: str | None, host: str) -> Ready:
+    app, state = run.app, run.states[name]
     state.state, state.host, state.began = batch_state.STARTING, host, time.time()
     run.touch(name)
-    state.claim.at = state.claim.at or time.time()
+    state.claim.at, state.claim.is_left = state.claim.at or time.time(), False
     await run.write(state)
     client = run.client(name, "create", {"names": (name,)})
     start, where = Base(branch=state.claim.branch, oid=oid), _at(run, host)
@@ -96,19 +101,17 @@ async def _bring(run: BatchRun, item: Item, pod: Pod) -> None:
         raise CommandFailed(f"the files of task {item.name} could not be put into its pod: {said}")
 
 
-async def back(run: BatchRun, name: str, oid: str | None) -> None:
+async def back(run: BatchRun, name: str, oid: str | None, problem: RumpelError) -> None:
     """Its host was lost: until it answers again, and its pod runs."""
-    pause_s, host = RECONNECT_S, run.states[name].host
-    while True:
-        await asyncio.sleep(pause_s)  # also the first time: it may fail again at once
-        try:
-            await run.app.host(host)
-            await make(run, name, oid)
-            return
-        except HostUnreachable as error:
-            run.states[name].say(f"{error.message}: waiting for it")
-            run.touch(name)
-            pause_s = min(2 * pause_s, RECONNECT_MOST_S)
+    state = run.states[name]
+    run.hosts.lost(state.host, problem)
+    before = state.state
+    state.say(f"{problem.message}: waiting for it")
+    run.touch(name)
+    await run.hosts.back(state.host)
+    await make(run, name, oid)
+    state.state = before
+    run.touch(name)
 
 
 async def leave(run: BatchRun, name: str) -> None:
@@ -120,6 +123,8 @@ async def leave(run: BatchRun, name: str) -> None:
                 client = run.client(name, "stop", {"names": (name,)})
                 client.cancelled = asyncio.Event()  # this is what a cancelled batch does last
                 await stop.stopped(run.app, client, [pod], errors={})
+        run.states[name].claim.is_left = True
+        await run.write(run.states[name])
     finally:
         run.pool.release(name)
 

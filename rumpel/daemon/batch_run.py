@@ -10,14 +10,16 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rumpel import agents
 from rumpel.batch import order
+from rumpel.batch.items import MAX_TASKS
 from rumpel.daemon import batch_claims, batch_pods, batch_state, requests, sign_in
 from rumpel.daemon.batch_client import TaskClient
+from rumpel.daemon.batch_hosts import BatchHosts
 from rumpel.daemon.batch_pool import Pool
 from rumpel.daemon.batch_state import State
 from rumpel.daemon.nodes import place_of
@@ -70,11 +72,18 @@ class BatchRun:
         self.version = 0
         self._touched: dict[str, int] = {}
         limits = asked.batch.concurrency
-        self.pool = Pool(limits.hosts or {asked.where.host: limits.per_host}, limits.total)
+        self.pool = Pool(
+            limits.hosts or {asked.where.host: limits.per_host}, limits.total, limits.agents
+        )
+        self.hosts = BatchHosts(self)
         self.ranks = {name: at for at, name in enumerate(asked.batch.items)}
         self._signed: dict[str, sign_in.Once] = {}
         self._passes: set[asyncio.Task[None]] = set()
         self._leaving: set[asyncio.Task[None]] = set()
+        self._failures: set[tuple[str, int]] = set()
+        """(task, try)."""
+        self._left: set[str] = set()
+        """Tasks that have nothing to do in their pods, which ran when this began."""
         self.began = time.time()
 
     @property
@@ -95,9 +104,17 @@ class BatchRun:
         first = next(iter(self.batch.items))
         dev = await requests.dev_config(self.where, client, pod=first, pod_id="batch")
         await requests.consented(app.store, self.where, client, dev)
-        await batch_pods.reach(self)
-        for name, number in self.batch.concurrency.agents.items():
-            app.engine.resize(f"agent:{name}", number)
+        await self.hosts.reach()
+        self._limit_agents()
+        batch_pods.hold(self)
+
+    def _limit_agents(self) -> None:
+        """As the file says; an agent that it says nothing of, as other batches do that run."""
+        limits, runs = self.batch.concurrency.agents, self.app.batches.runs.values()
+        others = any(one is not self and not one.ended.is_set() for one in runs)
+        for name in {state.item.agent for state in self.states.values()}:
+            if name and (name in limits or not others):
+                self.app.engine.resize(f"agent:{name}", limits.get(name, MAX_TASKS))
 
     async def look(self) -> None:
         """What is known of each task. Raises NotFound for a base that is not there."""
@@ -135,6 +152,9 @@ class BatchRun:
     async def run(self) -> None:
         """To its end; never raises for what becomes of a task."""
         try:
+            for state in self.states.values():
+                if state.state == batch_state.DONE:
+                    self._leave_if_there(state)
             self._begin_pass(self.batch.items)
             while self._passes or self._leaving:
                 await asyncio.wait(self._passes | self._leaving)
@@ -219,16 +239,22 @@ class BatchRun:
             if self.states[name].state != batch_state.FAILED:
                 self.states[name].state = batch_state.SKIPPED
                 self.touch(name)
+            self._leave_if_there(self.states[name])
         graph = self.graph([name for name in names if name not in settled])
         if not graph.nodes:
             return
         handle = self.app.engine.open_run()
-        await self.app.runner.follow(graph, handle, emit=self._hear)
+        tries = {name: state.claim.attempt for name, state in self.states.items()}
+        hear = functools.partial(self._hear, tries)
+        await self.app.runner.follow(graph, handle, emit=hear)
 
-    def _hear(self, event: Event) -> None:
+    def _hear(self, tries: Mapping[str, int], event: Event) -> None:
+        """`tries`: which try of each task the pass is about. Several have a task that is needed
+        by what each is for, and each tells how it ended: it has failed once all the same.
+        """
         place = place_of(event.node_id)
         state = self.states.get(place.pod or "")
-        if state is None:
+        if state is None or tries[state.name] != state.claim.attempt:
             return
         kind, is_open = event.kind, state.state in batch_state.OPEN
         if kind is EventKind.RUNNING:
@@ -239,6 +265,7 @@ class BatchRun:
             self._failed(place.kind, state, event.error)
         elif kind is EventKind.UPSTREAM_FAILED and is_open:
             state.state = batch_state.SKIPPED
+            self._leave_if_there(state)
         elif kind is EventKind.CANCELLED and is_open:
             by_user = self.cancelled.is_set()
             state.state = batch_state.CANCELLED if by_user else batch_state.INTERRUPTED
@@ -252,6 +279,7 @@ class BatchRun:
         if kind == task_work.KIND:
             record = self.app.store.records[self._id(kind, state.name)]
             state.worked(record.output or {}, record.updated_at if is_cached else None)
+            self.pool.worked(state.name)
         if kind == task_verify.KIND:
             state.verify = "passed"
         if kind == (task_verify.KIND if state.item.verify else task_work.KIND):
@@ -262,16 +290,31 @@ class BatchRun:
             log.warning("batch %s: pod %s: %s", self.name, state.name, error.message)
             return
         state.failed(kind, error)
-        leaving = self.app.background.spawn(self._after_failure(state.name), "end of a task")
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
+        this = (state.name, state.claim.attempt)
+        if not self._may_retry(state):
+            self._later(batch_pods.leave(self, state.name))
+        elif this not in self._failures:
+            self._failures.add(this)
+            self._later(self._again(state.name))
 
-    async def _after_failure(self, name: str) -> None:
+    def _leave_if_there(self, state: State) -> None:
+        """The last daemon did not come to it."""
+        if not state.claim.is_left and state.name not in self._left:
+            self._left.add(state.name)
+            self._later(batch_pods.leave(self, state.name))
+
+    def _may_retry(self, state: State) -> bool:
+        is_left = state.claim.attempt <= state.item.retries and not self.cancelled.is_set()
+        return is_left and state.error is not None and unfit(state.error)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        """The batch ends after it."""
+        task = self.app.background.spawn(work, "end of a task")
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _again(self, name: str) -> None:
         state = self.states[name]
-        may_retry = state.claim.attempt <= state.item.retries and not self.cancelled.is_set()
-        if not may_retry or state.error is None or not unfit(state.error):
-            await batch_pods.leave(self, name)
-            return
         state.claim.attempt += 1
         await self.write(state)
         state.again()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
-from rumpel.errors import Interrupted
+from rumpel.errors import Interrupted, RumpelError
 
 if TYPE_CHECKING:
     from rumpel.daemon.app import App
@@ -34,10 +34,10 @@ class Batches:
 
         return await batch_pods.make(self._run(key), key.task, oid)
 
-    async def back(self, key: TaskKey, oid: str | None) -> None:
+    async def back(self, key: TaskKey, oid: str | None, problem: RumpelError) -> None:
         from rumpel.daemon import batch_pods
 
-        await batch_pods.back(self._run(key), key.task, oid)
+        await batch_pods.back(self._run(key), key.task, oid, problem)
 
     def is_cancelled(self, key: TaskKey) -> bool:
         run = self.find(key.repo_id, key.batch)

@@ -215,8 +215,8 @@ async def _specs(
     app: App, client: Client, where: Target, wanted: list[str], outcome: Outcome
 ) -> list[PodSpec]:
     """Specs of all pods; new ones are announced in the database before anything is made."""
-    known_ids = {pod.name: pod.pod_id for pod in app.pods.of_repo(where.ref.repo_id)}
-    ids = {name: known_ids.get(name) or new_pod_id() for name in wanted}
+    there = {name: app.pods.find(where.ref.repo_id, name) for name in wanted}
+    ids = {name: pod.pod_id if pod else new_pod_id() for name, pod in there.items()}
     devs: dict[str, DevConfig] = {}
     for name in wanted:
         devs[name] = await requests.dev_config(where, client, pod=name, pod_id=ids[name])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rumpel.engine import faults
 from rumpel.engine.boundary import attempt, bug
+from rumpel.engine.durations import Usual
 from rumpel.engine.events import EventKind, NodeState
 from rumpel.engine.flight import Flight, Outcome
 from rumpel.engine.pilot import CANCELLED, Pilot
@@ -60,6 +61,7 @@ class Engine:
         self._watchers: list[Callable[[Event], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.is_closed = False
+        self.usual = Usual(store.records)
         self._slots = Slots(slots or {})
         self._pilot = Pilot(
             store=store,

@@ -311,7 +311,9 @@ class GraphRun:
     def rank(self, node: Node) -> Rank:
         """Interactive first, then what has the longest way to go behind it."""
         if self._remaining is None:
-            self._remaining = remaining_s(self.graph, self._engine.store.records)
+            self._remaining = remaining_s(
+                self.graph, self._engine.store.records, self._engine.usual
+            )
         return (0.0 if self._wishes.is_interactive else 1.0, -self._remaining[node.id])
 
     def _begin_no_more(self) -> None:

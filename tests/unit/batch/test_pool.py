@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rumpel.daemon.batch_pool import Pool
+from rumpel.daemon.batch_pool import AWAY, LOW, Pool, Wish
 
 
 @given(
@@ -63,8 +63,50 @@ async def test_it_spreads_and_keeps_the_order() -> None:
 async def test_a_pod_that_is_there_waits_for_its_host() -> None:
     pool = Pool({"a": 1, "b": 1})
     assert await pool.take("t0", 0) == "a"
-    waiting = asyncio.ensure_future(pool.take("t1", 1, frozenset({"a"})))
+    waiting = asyncio.ensure_future(pool.take("t1", 1, Wish(hosts=frozenset({"a"}))))
     await asyncio.sleep(0)
     assert not waiting.done()
     pool.release("t0")
     assert await waiting == "a"
+
+
+async def test_no_room_for_those_who_would_only_wait_for_their_agent() -> None:
+    """Eight of one agent, of which two may be at work, leave room for another agent's."""
+    pool = Pool({"a": 4}, agents={"claude": 2})
+    claude, codex = Wish(agent="claude"), Wish(agent="codex")
+    taking = {f"t{n}": asyncio.ensure_future(pool.take(f"t{n}", n, claude)) for n in range(8)}
+    taking["x"] = asyncio.ensure_future(pool.take("x", 8, codex))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert [name for name, one in taking.items() if one.done()] == ["t0", "t1", "t2", "x"]
+    pool.release("x")
+    await asyncio.sleep(0)
+    assert not taking["t3"].done(), "one ahead is enough"
+    pool.worked("t0")
+    pool.worked("t0")
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert taking["t3"].done()
+    assert not taking["t4"].done()
+    for one in taking.values():
+        one.cancel()
+
+
+async def test_a_host_that_is_low_takes_nothing_new() -> None:
+    pool = Pool({"a": 2, "b": 2})
+    pool.close_host("a", LOW, "1 MB free")
+    assert [await pool.take(f"t{n}", n) for n in range(2)] == ["b", "b"]
+    here = frozenset({"a"})
+    assert await pool.take("t2", 2, Wish(hosts=here, is_new=False)) == "a"
+    new = asyncio.ensure_future(pool.take("t3", 3))
+    await asyncio.sleep(0)
+    assert not new.done()
+    assert pool.closed() == {"a": "1 MB free"}
+    pool.close_host("a", AWAY, "gone")
+    pool.open_host("a", LOW)
+    await asyncio.sleep(0)
+    assert not new.done(), "nobody new gets to one that is away"
+    pool.open_host("a", AWAY)
+    assert await new == "a"
+    pool.hold("t9", "a")
+    assert pool.load() == {"a": 3, "b": 2}, "who is there already has room"
