@@ -119,7 +119,7 @@ class LinkManager:
             except BaseException:  # also when cancelled: a live link that tells nothing is worse
                 await link.close()
                 raise
-            state.link = link
+            state.link, state.is_main = link, access.as_main
             if access.is_set_up:
                 self._peers.linked(pod, self.repo(pod.repo), is_new=False)
         if state.loop is None or state.loop.done():
@@ -192,6 +192,7 @@ class LinkManager:
             if self.modules.of(pod.pod_id):  # the pod has to say which of them there are
                 stream = await self._open_stream(pod, replace(access, as_main=False))
                 state.link = await PodLink.open(stream, state.noticed.set)
+                state.is_main = False
             return await self.imports.run(state, is_asked_for=True)
         finally:
             await self.close(pod.pod_id)

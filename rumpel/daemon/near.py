@@ -18,9 +18,8 @@ def ask(host: DockerHost, state: PodSync | None, container_id: str) -> Ask | Non
     """None when it takes an exec."""
     if state is None or state.link is None or not state.link.is_open:
         return None
-    access = state.access
-    is_main = access.as_main and host.info.kind != "podman"
-    return state.link.request if is_main and access.container_id == container_id else None
+    is_main = state.is_main and host.info.kind != "podman"
+    return state.link.request if is_main and state.access.container_id == container_id else None
 
 
 async def upload_pack(

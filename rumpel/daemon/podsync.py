@@ -20,6 +20,8 @@ class PodSync:
     def __init__(self, pod: PodAddress, access: Access) -> None:
         self.pod, self.access = pod, access
         self.link: PodLink | None = None
+        self.is_main = False
+        """`link` leads to the main process, so that what is begun over it outlives the link."""
         self.parked: Stream | None = None
         self.pending: Stream | None = None
         self.ready: ReadyImport | None = None
