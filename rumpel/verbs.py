@@ -99,6 +99,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "names": (NAMES, ()),
         "follow": (BOOL, False),
         "no_wait": (BOOL, False),
+        "tree": (STR, ""),
         **MAKING,
     },
     "seat": {"name": (STR, ""), **MAKING},

@@ -48,10 +48,16 @@ async def _merged(repo: git.Repo, ours: str, theirs: str, *, message: str) -> st
             f"the commits it needs are in conflict: {listed}",
             details={"conflicts": files, "ours": ours, "theirs": theirs},
         )
-    times = [await threads.call(git.commit_time, repo, oid) for oid in (ours, theirs)]
+    return await commit(repo, tree, (ours, theirs), message=message)
+
+
+async def commit(repo: git.Repo, tree: str, parents: Sequence[str], *, message: str) -> str:
+    """Of a tree that is there; the same for the same parents."""
+    times = [await threads.call(git.commit_time, repo, oid) for oid in parents]
+    words = [word for oid in parents for word in ("-p", oid)]
     made = await git_run.run(
         repo.git_dir,
-        *("commit-tree", "-p", ours, "-p", theirs, "-m", message, tree),
+        *("commit-tree", *words, "-m", message, tree),
         timeout_s=TIMEOUT_S,
         env=git_run.isolated_env() | _identity(int(max(times))),
     )
@@ -70,6 +76,10 @@ def _identity(at: int) -> dict[str, str]:
 
 def _oid(said: bytes) -> str:
     found = said.decode("ascii", "replace").strip()
-    if len(found) not in (40, 64) or not set(found) <= set("0123456789abcdef"):
+    if not is_oid(found):
         raise RumpelError("git answered with something that is no object's name")
     return found
+
+
+def is_oid(word: str) -> bool:
+    return len(word) in (40, 64) and set(word) <= set("0123456789abcdef")

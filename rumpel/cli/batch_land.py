@@ -8,7 +8,7 @@ from rumpel import text, ui
 from rumpel.cli import merge_run, merge_words, session
 from rumpel.cli.answer import Answer, show
 from rumpel.cli.interrupt import Interrupts
-from rumpel.errors import Interrupted, RumpelError
+from rumpel.errors import Conflict, Interrupted, RumpelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,18 +17,22 @@ if TYPE_CHECKING:
     from rumpel.cli.options import Options
 
 
-def run(options: Options, request: dict[str, object], words: list[str]) -> int:
+WORDS = ("-q", "--commit", "--no-squash")
+"""Each merge is whole before the next one, whatever the user's git is configured to do."""
+
+
+def run(options: Options, request: dict[str, object]) -> int:
     """Stops at the first task that cannot be merged; the merges before it stay."""
     answer = session.ask(options, "batch", {**request, "action": "land"})
     if answer.error:
         return show(options, "batch", answer)
     data: dict[str, Any] = {**answer.data, "landed": []}
     message: dict[str, Any] = {"result": data, "warnings": answer.warnings}
-    for left in data["left"]:
-        message["warnings"].append(f"{left['name']} is {left['state']}: it is left out")
+    message["warnings"] += [remark for left in data["left"] for remark in _left_out(left)]
     try:
         for task in data["tasks"]:
-            data["landed"].append(_land(options, request, task, words))
+            message["warnings"] += _remarks(task)
+            data["landed"].append(_land(options, request, task))
             if not options.json and not options.quiet:
                 _tell(data["landed"][-1])
     except Interrupted:
@@ -39,27 +43,66 @@ def run(options: Options, request: dict[str, object], words: list[str]) -> int:
     return show(options, "batch", Answer(message), lambda found: render(found, options))
 
 
-def _land(
-    options: Options, request: dict[str, object], task: dict[str, Any], words: list[str]
-) -> dict[str, Any]:
+def _left_out(task: dict[str, Any]) -> list[str]:
+    needs = f" needs {task['needs']}, which" if task["needs"] else ""
+    return [f"{task['name']}{needs} is {task['state']}: it is left out"]
+
+
+def _remarks(task: dict[str, Any]) -> list[str]:
+    name, dirty = str(task["name"]), int(task["dirty"] or 0)
+    found = [f"{name} has later commits, left out: rumpel merge {name}"] if task["moved"] else []
+    files = text.count(dirty, "file")
+    return [*found, f"{name} has {files} not committed: left out"] if dirty else found
+
+
+def _land(options: Options, request: dict[str, object], task: dict[str, Any]) -> dict[str, Any]:
+    """What was verified, and nothing later. Raises RumpelError; nothing is changed then."""
     name = str(task["name"])
-    answer = session.ask(options, "merge", {"name": name, "branch": None})
-    if answer.error:
-        raise failed(answer.error)
-    facts = {**answer.data, "commit": task["commit"]}  # what was verified, and nothing later
-    merge = merge_run.Merge(facts, merge_words.Words(words), is_quiet=True)
+    facts = {"name": name, "commit": task["commit"], "base_commit": task["base"]}
+    facts |= {"shown": f"rumpelpod/{name}", "ref": f"refs/remotes/rumpelpod/{name}"}
+    merge = merge_run.Merge(facts, merge_words.Words(list(WORDS)), is_quiet=True)
     row = {"name": name, "commit": task["commit"], "by": None, **merge.state()}
     if merge.is_merged:
         return row
     merge.prepare(may_run_hooks=False)
-    if merge.head is not None and task["verify"]:
-        prove = {**request, "action": "prove", "names": [name], "text": merge.head}
-        with Interrupts(look="rumpel batch status") as interrupts:
-            proof = session.ask(options, "batch", prove, interrupts=interrupts)
-        if proof.error:
-            raise failed(proof.error)
-        row["by"] = proof.data["by"]
-    return {**row, **merge.run()}
+    tree = merge.result() if task["verify"] else None
+    if tree is not None:
+        row["by"] = _proven(options, request, name, head=str(merge.head), tree=tree)
+    if not merge.is_where_it_was():
+        raise Conflict(
+            f"{merge.into} moved while the tree was verified; nothing was merged",
+            hint="rumpel batch land   goes on",
+        )
+    return {**row, **_merged(merge, tree)}
+
+
+def _proven(
+    options: Options, request: dict[str, object], name: str, *, head: str, tree: str
+) -> str:
+    """For which task the very tree was verified."""
+    prove = {**request, "action": "prove", "names": [name], "text": head, "tree": tree}
+    with Interrupts(look="rumpel batch status") as interrupts:
+        proof = session.ask(options, "batch", prove, interrupts=interrupts)
+    if proof.error:
+        raise failed(proof.error)
+    return str(proof.data["by"])
+
+
+def _merged(merge: merge_run.Merge, tree: str | None) -> dict[str, Any]:
+    try:
+        done = merge.run()
+    except RumpelError as error:
+        if merge.git.says("rev-parse", "-q", "--verify", "MERGE_HEAD"):  # a hook ended it
+            merge.git.ask("merge", "--abort")
+            error.message = f"{error.message}; it was undone"
+            error.hint = None
+        raise
+    if tree is not None and merge.git.line("rev-parse", "HEAD^{tree}") != tree:
+        raise Conflict(
+            "it was merged, but a hook changed what was verified",
+            hint="git show   to see it; rumpel batch land   goes on",
+        )
+    return done
 
 
 def failed(said: dict[str, Any]) -> RumpelError:

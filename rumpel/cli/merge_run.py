@@ -88,6 +88,20 @@ class Merge:
         self._try()
         return [*remarks, remark] if remark else remarks
 
+    def result(self) -> str | None:
+        """The tree that `run` will give; it is in the repository then. None: an unborn branch."""
+        if self._tree is not None or self.head is None:
+            return self._tree
+        if self._contains(self.theirs, self.head):
+            return self.git.line("rev-parse", "-q", "--verify", f"{self.theirs}^{{tree}}")
+        return self._attempt([*self._configured(), *self.words.strategy], {}).tree
+
+    def is_where_it_was(self) -> bool:
+        """HEAD, since we looked first."""
+        now = self.git.line("rev-parse", "-q", "--verify", "HEAD^{commit}")
+        branch = self.git.line("symbolic-ref", "-q", "--short", "HEAD")
+        return (now, branch) == (self.head, self.branch)
+
     def run(self) -> dict[str, Any]:
         """Raises Conflict, CommandFailed. Answers what has become of it."""
         with ExitStack() as stack:
@@ -96,7 +110,7 @@ class Merge:
             env = {"GIT_REFLOG_ACTION": f"merge {self.shown}", **more}
             argv = ["merge", *options, self.theirs]
             code, said = self.git.attached(argv, env=env, is_quiet=self.is_quiet)
-        if self.is_quiet:
+        if self.is_quiet and not code:  # else it is in the error
             sys.stderr.write("".join(f"{line}\n" for line in text.safe_lines(said)))
         if code:
             raise self._failed(code, said)

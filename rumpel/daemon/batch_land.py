@@ -9,8 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from rumpel import names
-from rumpel.adapters import git, git_content, git_join, threads
+from rumpel.adapters import git, git_join, threads
 from rumpel.batch import items, order
 from rumpel.daemon import batch_seat, batch_state, enter, requests
 from rumpel.daemon.batch_client import TaskClient
@@ -32,18 +31,24 @@ def landing(app: App, repo_id: str, row: dict[str, Any], chosen: frozenset[str])
     if unknown:
         raise NotFound(f"there is no task {unknown[0]!r} in batch {row['name']}")
     wanted = order.ordered(found, chosen or None)
-    left = {name for name in wanted if states[name]["state"] != batch_state.DONE}
+    left = dict[str, str | None]()
+    """With the task that it needs, where that is why."""
     for name in wanted:
-        if not left.isdisjoint(found[name].needs):
-            left.add(name)
+        if states[name]["state"] != batch_state.DONE:
+            left[name] = None
+        elif behind := next((need for need in found[name].needs if need in left), None):
+            left[name] = behind
     return {
         "name": row["name"],
         "tasks": [
-            {"name": name, "commit": states[name]["commit"], "verify": bool(found[name].verify)}
+            _task(app, repo_id, found[name], states[name])
             for name in wanted
             if name not in left and states[name]["commits"]
         ],
-        "left": [{"name": name, "state": states[name]["state"]} for name in wanted if name in left],
+        "left": [
+            {"name": name, "needs": need, "state": states[need or name]["state"]}
+            for name, need in left.items()
+        ],
     }
 
 
@@ -54,31 +59,45 @@ def known(app: App, repo_id: str, batch: str) -> list[Item]:
     return [items.from_json(said) for said in noted["items"]]
 
 
-async def prove(app: App, client: Client, batch: str) -> dict[str, Any]:
-    """`names` is the task, `text` the commit it is merged into. Raises CommandFailed."""
+def _task(app: App, repo_id: str, item: Item, state: dict[str, Any]) -> dict[str, Any]:
+    """Its pod may be gone: the commit is on the host."""
+    pod = app.pods.find(repo_id, item.name)
+    tip = None if pod is None else app.links.branches(pod.pod_id).get(pod.name)
+    return {
+        "name": item.name,
+        "commit": state["commit"],
+        "base": state["base"] if pod is None else pod.spec.base_oid,
+        "verify": bool(item.verify),
+        "dirty": state["dirty"],
+        "moved": tip is not None and tip != state["commit"],
+    }
+
+
+async def prove(app: App, client: Client, row: dict[str, Any]) -> dict[str, Any]:
+    """`names` is the task, `text` the commit it is merged into, `tree` what that will give.
+
+    Raises CommandFailed.
+    """
     where = await requests.lenient(client)
-    (task,) = client.request.args["names"] or ("",)
-    head = client.request.args["text"]
-    item = next((one for one in known(app, where.ref.repo_id, batch) if one.name == task), None)
+    args, repo_id, batch = client.request.args, where.ref.repo_id, str(row["name"])
+    (task,) = args["names"] or ("",)
+    item = next((one for one in known(app, repo_id, batch) if one.name == task), None)
     if item is None:
         raise UsageError(f"there is no task {task!r} in batch {batch}")
-    pod = app.pods.get(where.ref.repo_id, names.check_pod_name(task))
-    commit = app.links.branches(pod.pod_id).get(pod.name)
-    if commit is None:
-        raise NotFound(f"pod {task!r} has no commit")
-    repo = await threads.call(git.reopen, where.ref.work_tree, where.ref.common_dir)
-    merged = await git_join.join(repo, [head, commit], message=f"Merge {task}")
-    tree = await threads.call(git_content.tree_of, repo, merged)
-    row = {"name": task, "commit": commit, "tree": tree, "by": None}
-    if not item.verify:
-        return row
-    proof = task_verify.proof(tree, item.verify, item.env)
-    key = TaskKey(repo_id=where.ref.repo_id, batch=batch, task=task)
+    if not all(map(git_join.is_oid, (args["text"], args["tree"]))):
+        raise UsageError("a proof is of a commit and a tree")
+    key = TaskKey(repo_id=repo_id, batch=batch, task=task)
+    proof = task_verify.proof(args["tree"], item.verify, item.env)
     by = app.batches.verified(key, proof)
-    if not by:
+    if item.verify and not by:
+        repo = await threads.call(git.reopen, where.ref.work_tree, where.ref.common_dir)
+        commit = next(str(one["commit"]) for one in row["tasks"] if one["name"] == task)
+        merged = await git_join.commit(
+            repo, args["tree"], (args["text"], commit), message=f"Merge {task}"
+        )
         await _prove(app, client, item, merged)
         await app.batches.note_verified(key, proof)
-    return {**row, "by": by or task}
+    return {"name": task, "tree": args["tree"], "by": by or task}
 
 
 async def _prove(app: App, client: Client, item: Item, merged: str) -> None:
@@ -107,6 +126,7 @@ async def _prove(app: App, client: Client, item: Item, merged: str) -> None:
     if code != 0:
         raise CommandFailed(
             f"verify of task {item.name} exited with {code} on the merged tree",
-            hint=f"rumpel enter {item.name}   to put it right; rumpel batch land   goes on",
+            hint=f"rumpel enter {item.name}, put it right and commit; rumpel merge {item.name}; "
+            "rumpel batch land   goes on",
             details={"exit_code": code, "tail": "\n".join(said[-30:])},
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from typing import Any
 
-from tests.e2e.test_batch import batch, made, starts, states, task
+from tests.e2e.test_batch import COMMIT, at_work, batch, made, starts, states, task
 from tests.support.project import Project, ProjectFactory
 
 
@@ -107,7 +108,8 @@ def test_reports(rumpel_project: ProjectFactory) -> None:
     said = project.run("batch", "report").assert_ok().stdout
     assert said.startswith("# Batch batch\n\n2 of 3 tasks done, 1 failed · 1 commit")
     assert "| b | done | command | 1 | passed |" in said
-    assert "> <script>alert(1)</script> | " in said
+    assert "```text\n<script>alert(1)</script> | " in said, "no Markdown"
+    assert said.rstrip().endswith("```text\n<b>no</b>\n```")
     assert "\x1b" not in said
     page = project.run("batch", "report", "--format", "html").assert_ok().stdout
     assert page == project.run("batch", "report", "--format", "html").assert_ok().stdout
@@ -122,3 +124,63 @@ def test_reports(rumpel_project: ProjectFactory) -> None:
         *("start", "pod", "work", "verify", "leave")
     ]
     assert starts(project) == before
+
+
+def test_land_goes_on_when_pods_are_gone(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    tasks = [made("a", verify="test -f a")]
+    batch(project, "run", tasks=tasks)
+    assert landed(project)["code"] == 0
+    project.run("prune", "-f").assert_ok()
+    assert project.containers() == []
+    done = batch(project, "run", tasks=[*tasks, made("b", needs=["a"], verify="test -f b")])
+    assert states(done) == {"a": "done", "b": "done"}
+    found = landed(project)
+    assert found["code"] == 0, found
+    rows = {row["name"]: row["outcome"] for row in found["data"]["landed"]}
+    assert rows == {"a": "up to date", "b": "fast-forwarded"}
+
+
+def test_land_takes_what_was_verified(rumpel_project: ProjectFactory) -> None:
+    """Not what came later in the pod; and the tree that git gives, however it merges."""
+    project = rumpel_project({"f": "1\n2\n3\n"})
+    change = f"echo pod >f && {COMMIT.format('a')}"
+    tasks = [task("a", change, verify="test ! -e later && grep -q pod f")]
+    batch(project, "run", tasks=tasks)
+    project.inside("a", f"touch later; {COMMIT.format('later')}")
+    project.commit("here", {"f": "here\n"})
+    project.git("config", "branch.main.mergeOptions", "-X theirs --no-commit")
+    found = landed(project)
+    assert found["code"] == 0, found
+    assert [(row["outcome"], row["by"]) for row in found["data"]["landed"]] == [("merged", "a")]
+    assert found["warnings"] == ["a has later commits, left out: rumpel merge a"]
+    assert (project.root / "f").read_text() == "pod\n"
+    assert not (project.root / "later").exists()
+    assert project.git("status", "--porcelain", "-uno") == ""
+
+
+def test_land_leaves_no_merge_half_done(rumpel_project: ProjectFactory) -> None:
+    """A hook's veto is undone; and where the user went on meanwhile, nothing is merged."""
+    project = rumpel_project()
+    slow = "[ -e a ] || exit 0; touch /tmp/at-work; while [ ! -e /tmp/go ]; do sleep 0.1; done"
+    tasks = [made("a"), made("b", verify=slow)]
+    batch(project, "run", tasks=tasks)
+    assert [row["outcome"] for row in landed(project, "a")["data"]["landed"]] == ["fast-forwarded"]
+    landing = project.start("batch", "land", "batch.json", "b")
+    project.wait_until(functools.partial(at_work, project, "b"), "b is verified")
+    project.git("checkout", "-q", "-b", "other")
+    project.exec("b", "touch", "/tmp/go")
+    assert landing.wait(timeout=60) == 4
+    assert not (project.root / "b").exists()
+
+    project.git("checkout", "-q", "main")
+    hook = project.root / ".git/hooks/commit-msg"
+    hook.write_text("#!/bin/sh\necho not with me >&2; exit 1\n")
+    hook.chmod(0o755)
+    head = project.git("rev-parse", "HEAD")
+    refused = landed(project, "b")
+    assert "not with me" in refused["error"]["details"]["tail"]
+    assert "it was undone" in refused["error"]["message"]
+    assert project.git("rev-parse", "HEAD") == head
+    assert not (project.root / ".git/MERGE_HEAD").exists()
+    assert project.git("status", "--porcelain", "-uno") == ""
