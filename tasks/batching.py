@@ -47,6 +47,8 @@ class Seated:
     """None: it is a command."""
     argv: tuple[str, ...] = ()
     timeout_s: float = 0.0
+    """What is left of `limit_s`: a daemon that is started again goes on counting."""
+    limit_s: float = 0.0
 
 
 class Batches(Protocol):

@@ -12,10 +12,11 @@ import hashlib
 import time
 from dataclasses import dataclass
 
+from rumpel import text as words
 from rumpel.adapters import detached, git, git_content, threads
 from rumpel.adapters.stream import STDERR
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe
-from rumpel.errors import CommandFailed, HostUnreachable, RumpelError
+from rumpel.errors import CommandFailed, HostUnreachable, RumpelError, TimedOut
 from rumpel.tasks import batching, headless
 from rumpel.tasks.batching import Seated, TaskKey
 from rumpel.tasks.world import World
@@ -96,8 +97,8 @@ async def undo(ctx: Context[World], inputs: Inputs) -> None:
 def _token(inputs: Inputs) -> str:
     """The same for each daemon that asks for this very work."""
     key = inputs.key
-    words = (key.repo_id, key.batch, key.task, inputs.digest, inputs.oid, inputs.attempt)
-    return hashlib.blake2b(repr(words).encode(), digest_size=12).hexdigest()
+    facts = (key.repo_id, key.batch, key.task, inputs.digest, inputs.oid, inputs.attempt)
+    return hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()
 
 
 async def _worked(ctx: Context[World], inputs: Inputs, token: str, cut: int) -> Output:
@@ -145,17 +146,26 @@ async def _command(ctx: Context[World], seat: Seated, *, token: str, folder: str
         cwd=where.cwd,
         env=seat.env,
     )
-    code = await detached.run(
-        ctx.world.host(where.host),
-        where.container_id,
-        program,
-        timeout_s=seat.timeout_s,
-        on_output=lines.take,
-        ask=where.ask,
-    )
+    pod = seat.address.pod
+    try:
+        code = await detached.run(
+            ctx.world.host(where.host),
+            where.container_id,
+            program,
+            timeout_s=seat.timeout_s,
+            on_output=lines.take,
+            ask=where.ask,
+        )
+    except TimedOut as error:
+        lines.close()
+        raise TimedOut(
+            f"the command of task {pod} did not end within {words.duration(seat.limit_s)}:"
+            " it was ended",
+            hint="limits: {time: ...} in the batch file gives it more",
+            details={"tail": lines.tail},
+        ) from error
     lines.close()
     if code != 0:
-        pod = seat.address.pod
         raise CommandFailed(
             f"the command of task {pod} exited with {code}",
             hint=f"rumpel logs {pod} work",

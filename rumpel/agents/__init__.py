@@ -22,6 +22,12 @@ def title(name: str) -> str:
     return "the built-in agent" if name == BUILTIN else get(name).title
 
 
+def limits(name: str) -> frozenset[str]:
+    """Which of `turns` and `dollars` it keeps when it is run without a terminal; "": no agent."""
+    found = AGENTS.get(name)
+    return found.headless.limits if found is not None and found.headless else frozenset()
+
+
 def get(name: str) -> Agent:
     """Raises UsageError naming those there are."""
     try:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import posixpath
+import re
+import stat
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -35,11 +38,38 @@ def listed(folder: Path, given: str, target: str) -> Iterator[FileIn]:
     if not path.is_dir():
         yield _file(path, target)
         return
-    found = sorted(one for one in path.rglob("*") if one.is_file() and not one.is_symlink())
-    if len(found) > MAX_FILES:
-        raise ValueError(f"there are more than {MAX_FILES} files in it")
-    for one in found:
+    found, size = list[Path](), 0
+    for one in path.rglob("*"):
+        about = one.lstat()
+        if stat.S_ISREG(about.st_mode):
+            found.append(one)
+            size += about.st_size
+        if len(found) > MAX_FILES:
+            raise ValueError(f"there are more than {MAX_FILES} files in it")
+        if size > MAX_BYTES:
+            raise ValueError(f"it is larger than {MAX_BYTES >> 20} MiB")
+    for one in sorted(found):
         yield _file(one, posixpath.join(target, one.relative_to(path).as_posix()))
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Of a regular file: a device or a pipe could give bytes for ever, or never one.
+
+    Raises OSError, ValueError.
+    """
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no regular file")
+        data = file.read(most + 1)
+    if len(data) > most:
+        size = f"{most >> 20} MiB" if most >= 1 << 20 else f"{most >> 10} KiB"
+        raise ValueError(f"it is larger than {size}")
+    return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """For a writer of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def check_target(target: str) -> str:
@@ -55,12 +85,15 @@ def check_target(target: str) -> str:
 def packed(files: Iterable[FileIn], workspace: str) -> bytes:
     """A tar with absolute targets, to be unpacked at `/` by the pod's user.
 
-    Raises Conflict when a file is not what it was when the batch file was read, OSError.
+    Raises Conflict when a file is not what it was when the batch file was read.
     """
     buffer, size = io.BytesIO(), 0
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for one in files:
-            data = Path(one.source).read_bytes()
+            try:
+                data = read_bytes(Path(one.source), MAX_BYTES)
+            except (OSError, ValueError) as error:
+                raise Conflict(f"{one.source} cannot be read any more: {error}") from error
             size += len(data)
             if _digest(data) != one.digest:
                 raise Conflict(f"{one.source} was changed meanwhile", hint="run the batch again")
@@ -72,10 +105,21 @@ def packed(files: Iterable[FileIn], workspace: str) -> bytes:
     return buffer.getvalue()
 
 
+def ignored(files: Iterable[FileIn]) -> str:
+    """Lines for git's `info/exclude`: what a task was lent is not to be in its commits.
+
+    Those below the workspace, but for names that no line can hold.
+    """
+    targets = [one.target for one in files if not one.target.startswith("/")]
+    return "".join(f"/{_escaped(name)}\n" for name in targets if "\n" not in name)
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r"([\\*?\[ ])", r"\\\1", name)
+
+
 def _file(path: Path, target: str) -> FileIn:
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path.name} is larger than {MAX_BYTES >> 20} MiB")
-    data = path.read_bytes()
+    data = read_bytes(path, MAX_BYTES)
     return FileIn(
         source=str(path.resolve()),
         target=target,

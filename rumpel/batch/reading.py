@@ -174,7 +174,7 @@ class _Yaml:
             case yaml.SequenceNode():
                 return [self.value(item, (*path, at)) for at, item in enumerate(node.value)]
             case yaml.ScalarNode(tag=tag) if tag in _SCALARS:
-                return self.loader.construct_object(node)
+                return _as_written(self.loader.construct_object(node), node.value)
             case yaml.ScalarNode(tag="tag:yaml.org,2002:timestamp", value=value):
                 return value
         raise self.wrong(node, f"the tag {node.tag} has no meaning here")
@@ -195,6 +195,24 @@ class _Yaml:
     def wrong(self, node: yaml.Node, why: str) -> ConfigError:
         mark = node.start_mark
         return positioned(self.filename, mark.line + 1, mark.column + 1, why)
+
+
+class _Int(int):
+    """Where a text is wanted it is what was `written`: the 007 of YAML is not 7."""
+
+    written: str
+
+
+class _Float(float):
+    written: str
+
+
+def _as_written(value: Any, text: str) -> Any:
+    if type(value) not in (int, float):
+        return value
+    found = _Int(value) if isinstance(value, int) else _Float(value)
+    found.written = text
+    return found
 
 
 _SCALARS = frozenset(

@@ -48,6 +48,13 @@ def _agent(given: str) -> str:
 def _not_blank(given: str) -> str:
     if not given.strip():
         raise ValueError("must not be empty")
+    return _no_zero(given)
+
+
+def _no_zero(given: str) -> str:
+    """No program can be given one."""
+    if "\0" in given:
+        raise ValueError("must not have a zero byte in it")
     return given
 
 
@@ -59,13 +66,19 @@ def _variables(given: dict[str, str]) -> dict[str, str]:
 
 
 def _text(given: Any) -> Any:
-    """A number in YAML that was meant as a text: `env: {PORT: 80}`, `model: 4`."""
-    return str(given) if isinstance(given, int | float) and not isinstance(given, bool) else given
+    """A number that was meant as a text: `env: {PORT: 80}`. As it was written: 1.10 is not 1.1."""
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        return str(getattr(given, "written", given))
+    return given
 
 
-Text = Annotated[str, BeforeValidator(_text), AfterValidator(_not_blank)]
-Seconds = Annotated[int, BeforeValidator(_seconds)]
-Scalar = str | int | float | bool
+_AS_TEXT = BeforeValidator(_text, json_schema_input_type=str | int | float)
+Text = Annotated[str, _AS_TEXT, AfterValidator(_not_blank)]
+Name = Annotated[str, _AS_TEXT]
+Seconds = Annotated[int, BeforeValidator(_seconds, json_schema_input_type=int | str)]
+Scalar = Annotated[
+    str | bool, BeforeValidator(_text, json_schema_input_type=str | int | float | bool)
+]
 
 
 class Model(BaseModel):
@@ -77,7 +90,7 @@ class LimitsModel(Model):
 
     time: Seconds | None = Field(default=None, description="of the agent or command: 90s, 30m, 2h")
     turns: int | None = Field(default=None, gt=0, le=100_000, description="answers of the model")
-    cost: float | None = Field(default=None, gt=0, description="dollars")
+    cost: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="dollars")
 
 
 class FileModel(Model):
@@ -95,7 +108,7 @@ class CommonModel(Model):
         default=None, description="commit, branch or tag to start from (HEAD)"
     )
     env: Annotated[
-        dict[str, Annotated[str, BeforeValidator(_text)]] | None,
+        dict[str, Annotated[str, _AS_TEXT, AfterValidator(_no_zero)]] | None,
         AfterValidator(lambda v: v and _variables(v)),
     ] = Field(default=None, description="variables of the agent or command, and of verify")
     verify: Text | None = Field(
@@ -114,13 +127,13 @@ class CommonModel(Model):
 
 
 class TaskModel(CommonModel):
-    name: str = Field(description=names.POD_NAME_RULE + "; also the name of its pod")
+    name: Name = Field(description=names.POD_NAME_RULE + "; also the name of its pod")
     prompt: Text | None = Field(default=None, description="what the agent is to do")
     prompt_file: Text | None = Field(
         default=None, description="or a file with it, relative to this one"
     )
     command: Text | None = Field(default=None, description="or a command, without an agent")
-    needs: list[str] = Field(default=[], description="tasks whose commits it starts from")
+    needs: list[Name] = Field(default=[], description="tasks whose commits it starts from")
     matrix: dict[str, Annotated[list[Scalar], Field(min_length=1, max_length=100)]] = Field(
         default={}, description="one task for each combination; ${matrix.KEY} in texts"
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from rumpel import names, text
+from rumpel import agents, names, text
 from rumpel.adapters import ssh_name
 from rumpel.batch import schema
 from rumpel.batch.files import FileIn, check_target
@@ -33,12 +33,21 @@ _FIXED = {
     "missing": "is missing",
     "extra_forbidden": "there is no such field",
     "string_type": "must be a text",
-    "int_type": "must be a number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a number",
     "bool_type": "must be true or false",
     "list_type": "must be a list",
     "dict_type": "must be an object",
     "model_type": "must be an object",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "must not be empty",
+    "too_long": "must not have more than {max_length}",
 }
+_OF_AGENTS = {"agent": "agent", "model": "model", "turns": "limits.turns", "cost": "limits.cost"}
 
 
 Read = Callable[[str], str]
@@ -54,6 +63,8 @@ def load(parsed: Parsed, *, name: str, read: Read, find: Files = lambda *_: ()) 
     except ValidationError as error:
         raise _wrong(parsed, error) from None
     concurrency = _with_hosts(parsed, model, _concurrency(parsed, model.concurrency))
+    if model.defaults.agent is not None:
+        _checked_agent(parsed, ("defaults", "agent"), model.defaults.agent)
     items: dict[str, Item] = {}
     groups: dict[str, list[str]] = {}
     """Of a task with a matrix, those it became."""
@@ -83,7 +94,9 @@ def _wrong(parsed: Parsed, error: ValidationError) -> ConfigError:
     first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     path: Path = tuple(part for part in first["loc"] if part not in ARMS)
     kind, said = first["type"], str(first["msg"])
-    reason = _FIXED.get(kind) or said.removeprefix("Value error, ")
+    reason = _FIXED.get(kind, said.removeprefix("Value error, "))
+    reason = reason.format(**first.get("ctx", {})) if kind in _FIXED else reason
+    reason += _better(path, kind, first["input"])
     key = kind == "extra_forbidden"
     if kind == "missing":
         path, missing = (
@@ -96,6 +109,15 @@ def _wrong(parsed: Parsed, error: ValidationError) -> ConfigError:
         reason += f", did you mean {close!r}?" if close else ""
         path = (*path[:-1], str(first["loc"][-1])) if path[-1:] != (first["loc"][-1],) else path
     return parsed_error(parsed, path, reason[:1].lower() + reason[1:], key=key)
+
+
+def _better(path: Path, kind: str, given: Any) -> str:
+    """How it is written instead, where that is a common mistake."""
+    if kind == "string_type" and isinstance(given, bool):
+        return ": put it in quotes"
+    if kind == "model_type" and path[-1:] == ("limits",):
+        return " such as {time: 30m, cost: 2}"
+    return ", in [ ]" if kind == "list_type" and isinstance(given, str) else ""
 
 
 def _fields(loc: tuple[str | int, ...]) -> Iterable[str]:
@@ -142,7 +164,8 @@ def host_name(parsed: Parsed, path: Path, given: str) -> str:
     try:
         return ssh_name.parse(given).url
     except RumpelError as error:
-        raise parsed_error(parsed, path, error.message) from None
+        said = f"{error.message}; say local or ssh://[user@]host[:port]"
+        raise parsed_error(parsed, path, said) from None
 
 
 def _checked_agent(parsed: Parsed, path: Path, name: str) -> str:
@@ -163,6 +186,8 @@ def _unrolled(
         raise parsed_error(
             parsed, path, f"needs one of prompt, prompt_file and command, and has {said}"
         )
+    if task.command is not None:
+        _check_command(parsed, path, task)
     prompt = task.prompt
     if task.prompt_file is not None:
         try:
@@ -177,6 +202,20 @@ def _unrolled(
         chosen = dict(zip(task.matrix, values, strict=True))
         found.append(_Unrolling(parsed, path, task, defaults, chosen).item(prompt or ""))
     return found
+
+
+def _check_command(parsed: Parsed, path: Path, task: TaskModel) -> None:
+    """What it says of an agent would be of no use: a mistake. (In `defaults` it is for others.)"""
+    limits = task.limits or schema.LimitsModel()
+    said = {"agent": task.agent, "model": task.model, "turns": limits.turns, "cost": limits.cost}
+    for key, field in _OF_AGENTS.items():
+        if said[key] is not None:
+            where = (*path, *field.split("."))
+        elif key in task.matrix:
+            where = (*path, "matrix", key)
+        else:
+            continue
+        raise parsed_error(parsed, where, "is of agents, and this task is a command", key=True)
 
 
 def _files(
@@ -212,7 +251,6 @@ class _Unrolling:
 
     def item(self, prompt: str) -> Item:
         command = self.filled("command", self.task.command or "")
-        limits = self.task.limits or self.defaults.limits or schema.LimitsModel()
         agent = "" if command else self.said("agent") or DEFAULT_AGENT
         if agent:
             _checked_agent(self.parsed, (*self.path, "agent"), agent)
@@ -227,7 +265,7 @@ class _Unrolling:
             env=self.env(),
             needs=tuple(self.task.needs),
             verify=self.said("verify") or "",
-            limits=Limits(time_s=limits.time, turns=limits.turns, dollars=limits.cost),
+            limits=self.limits(agent),
             retries=next(
                 (one for one in (self.task.retries, self.defaults.retries) if one is not None), 0
             ),
@@ -240,6 +278,19 @@ class _Unrolling:
         value = getattr(self.task, key)
         value = getattr(self.defaults, key) if value is None else value
         return None if value is None else self.filled(key, value)
+
+    def limits(self, agent: str) -> Limits:
+        """Of what is said for many tasks, that which this one's agent can keep."""
+        given = self.task.limits or self.defaults.limits or schema.LimitsModel()
+        found = Limits(time_s=given.time, turns=given.turns, dollars=given.cost)
+        for field, key in (("turns", "turns"), ("dollars", "cost")):
+            if getattr(found, field) is None or field in agents.limits(agent):
+                continue
+            if agent and self.task.limits is not None and "agent" not in self.words:
+                reason = f"{agents.title(agent)} cannot be limited in that"
+                raise parsed_error(self.parsed, (*self.path, "limits", key), reason, key=True)
+            found = replace(found, **{field: None})
+        return found
 
     def env(self) -> dict[str, str]:
         every = {**(self.defaults.env or {}), **(self.task.env or {})}

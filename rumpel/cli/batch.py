@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rumpel import text, ui
+from rumpel import client, text, ui
 from rumpel.cli import session
 from rumpel.cli.answer import Answer, show
 from rumpel.cli.interrupt import Interrupts
@@ -63,7 +63,10 @@ tasks:
   - name: login           # also the name of its pod and branch
     prompt: Fix the login.
   - name: docs
-    prompt_file: prompts/docs.md
+    agent: codex          # not as in defaults
+    prompt: |             # or prompt_file: prompts/docs.md
+      Document every function of the login.
+      Keep to the style of the others.
   - name: release
     needs: [login, docs]  # starts from what they committed, merged
     command: make release-notes && git commit -qam "Release notes"
@@ -87,7 +90,6 @@ def add_arguments(parser: Declared) -> None:
     parser.add_argument(
         "--format",
         choices=FORMATS,
-        default="markdown",
         metavar="FORMAT",
         help=f"report: {text.listing(FORMATS, 'or')} (markdown)",
     )
@@ -99,10 +101,13 @@ def add_arguments(parser: Declared) -> None:
     )
 
 
+OF_ACTIONS = {"follow": ("status",), "no_wait": ("run", "retry"), "format": ("report",)}
+"""Options that are of no use to the others."""
+
+
 def run(args: Arguments, passed: list[str], options: Options) -> int:
+    _check(args)
     file = args.names[0] if args.names else ""
-    if args.names[1:] and args.action not in ("retry", "land"):
-        raise UsageError(f"batch {args.action} takes one file, not {len(args.names)}")
     if args.action == "attach":
         return attach(file, options)
     if args.action == "init":
@@ -122,19 +127,36 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     if args.action == "land":
         from rumpel.cli import batch_land
 
-        return batch_land.run(options, request, [])
+        return batch_land.run(options, request)
     if args.action == "schema":
         return schema(options, request)
     if args.action == "report":
-        return report(options, request, str(args.format))
+        return report(options, request, args.format or FORMATS[0])
+    return _followed(options, request)
+
+
+def _check(args: Arguments) -> None:
+    """Raises UsageError for words that would be of no use."""
+    for name, actions in OF_ACTIONS.items():
+        if getattr(args, name) not in (False, None) and args.action not in actions:
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(f"{flag} is for batch {text.listing(actions, 'and')}")
+    if args.names[1:] and args.action not in ("retry", "land"):
+        raise UsageError(f"batch {args.action} takes one file, not {len(args.names)}")
+
+
+def _followed(options: Options, request: dict[str, object]) -> int:
     from rumpel.cli import batch_table
 
     shown = batch_table.start(options)
-    with Interrupts(look="rumpel batch status --follow") as interrupts:
-        answer = session.ask(options, "batch", request, interrupts=interrupts, follower=shown)
-    if args.action == "check":
-        return show(options, "batch", answer, lambda data: batch_table.render_plan(data, options))
-    return show(options, "batch", answer, lambda data: batch_table.render(data, options))
+    try:
+        with Interrupts(look="rumpel batch status --follow") as interrupts:
+            answer = session.ask(options, "batch", request, interrupts=interrupts, follower=shown)
+    except client.DaemonGone as error:
+        error.hint = "rumpel batch run FILE   goes on; agents are at work meanwhile"
+        raise
+    draw = batch_table.render_plan if request["action"] == "check" else batch_table.render
+    return show(options, "batch", answer, lambda data: draw(data, options))
 
 
 def report(options: Options, request: dict[str, object], form: str) -> int:

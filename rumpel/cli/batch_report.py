@@ -5,6 +5,8 @@ No network, no script; the same data give the same bytes. Foreign text is made s
 
 from __future__ import annotations
 
+import re
+
 from rumpel import text
 from rumpel.cli.render_html import escaped, places
 
@@ -89,18 +91,25 @@ def markdown(data: Row) -> list[str]:
             continue
         lines += ["", f"## {_cell(task['name'])}", ""]
         if error:
-            lines += [f"**{task['state']}**: {_cell(error.get('message') or '')}", ""]
+            lines.append(f"**{task['state']}**: {_cell(error.get('message') or '')}")
+            said = str((error.get("details") or {}).get("tail") or said).strip()
         if said:
-            lines += _quoted(said)
+            lines += [*([""] if error else []), *_as_it_is(said)]
     return lines
 
 
-def _quoted(said: str) -> list[str]:
-    return [f"> {line}".rstrip() for line in text.safe_lines(said[:MAX_TEXT_CHARS])]
+def _as_it_is(said: str) -> list[str]:
+    """No Markdown: a pod could have a reader's browser fetch a picture from anywhere."""
+    lines = list(text.safe_lines(said[:MAX_TEXT_CHARS]))
+    longest = max((len(found) for line in lines for found in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [f"{fence}text", *lines, fence]
 
 
 def _cell(value: object) -> str:
-    return text.safe(str(value)).replace("|", "\\|").replace("\n", " ")
+    """Of a line, also in a table."""
+    words = text.safe(str(value)).replace("\n", " ")
+    return "".join(f"\\{char}" if char in "\\`[<|" else char for char in words)
 
 
 def _cells(task: Row) -> list[str]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 OVER = frozenset({"done", "failed", "skipped", "cancelled", "interrupted"})
 KNOWN = OVER | {"waiting"}
 """What is nothing new when it is told first."""
+STOPPED = frozenset({"cancelled", "interrupted"})
+WOULD = {"settled": "stays failed"}
 HEADERS = ("TASK", "STATE", "AGENT", "COMMITS", "VERIFY", "TOKENS", "COST", "TIME")
 PLAN_HEADERS = ("TASK", "NEEDS", "AGENT", "VERIFY", "LIMITS", "WOULD")
 REFRESH_S = 0.25
@@ -43,11 +45,17 @@ class Told(progress.Quiet):
         for row in message.get("tasks") or ():
             before = self.rows.get(str(row["name"]))
             self.rows[str(row["name"])] = row
+            if before is not None and before["attempt"] < row["attempt"]:
+                self.again(row)
             if before is None or before["state"] != row["state"]:
                 self.moved(row, is_first=before is None)
 
+    def again(self, row: dict[str, Any]) -> None:
+        if not self.options.json and not self.options.quiet:
+            self.say(f"{text.safe(str(row['name']))} · failed, try {row['attempt']}")
+
     def moved(self, row: dict[str, Any], *, is_first: bool) -> None:
-        is_news = row["state"] in OVER or row["state"] in ("working", "verifying")
+        is_news = row["state"] in OVER or row["state"] in ("starting", "working", "verifying")
         if self.options.json or self.options.quiet or (is_first and row["state"] in KNOWN):
             return
         if is_news:
@@ -65,8 +73,11 @@ class Live(Told):
         self.began = time.monotonic()
         self._live: Any = None
 
-    def moved(self, row: dict[str, Any], *, is_first: bool) -> None:
+    def again(self, row: dict[str, Any]) -> None:
         """All of it is in the table."""
+
+    def moved(self, row: dict[str, Any], *, is_first: bool) -> None:
+        """The same."""
 
     def event(self, message: dict[str, Any]) -> None:
         super().event(message)
@@ -159,11 +170,18 @@ def sentence(row: dict[str, Any]) -> str:
     state = str(row["state"])
     if state == "done":
         commits = text.count(int(row.get("commits") or 0), "commit")
-        return f"done, {commits}" + (", verified" if row.get("verify") == "passed" else "")
+        verified = ", verified" if row.get("verify") == "passed" else ""
+        return f"done, {commits}{verified}{left(row)}"
     if state == "failed":
         error = row.get("error") or {}
         return f"failed: {text.safe(str(error.get('message') or 'unknown'))}"
     return state
+
+
+def left(row: dict[str, Any]) -> str:
+    """What it forgot to commit: nobody gets that by a merge."""
+    dirty = int(row.get("dirty") or 0)
+    return f", {text.count(dirty, 'file')} not committed" if dirty else ""
 
 
 def summary(rows: list[dict[str, Any]]) -> str:
@@ -190,8 +208,10 @@ def render(data: dict[str, Any], options: Options) -> None:
     spent = f" · ${cost:.2f}" if cost else ""
     ui.err(f"{text.safe(str(data['name']))}: {summary(rows)}{spent}{end}")
     for row in rows:
-        if row["state"] == "failed":
+        if row["state"] == "failed" or left(row):
             ui.err(text.safe(f"{row['name']} · {sentence(row)}"))
+    if not data["is_running"] and any(row["state"] in STOPPED for row in rows):
+        ui.err(f"next: rumpel batch run {text.safe(str(data['file']))}   goes on")
 
 
 def render_plan(data: dict[str, Any], options: Options) -> None:
@@ -210,7 +230,7 @@ def render_plan(data: dict[str, Any], options: Options) -> None:
                 task["agent"] or "command",
                 (task["verify"].splitlines() or ["-"])[0],
                 " ".join(said) or "-",
-                task["would"],
+                WOULD.get(task["would"], task["would"]),
             ]
         )
     if options.quiet:
@@ -224,3 +244,5 @@ def render_plan(data: dict[str, Any], options: Options) -> None:
         f"{text.safe(str(data['name']))}: {text.count(len(would), 'task')}, "
         f"{would.count('run')} to run, {at_once} at once"
     )
+    if "settled" in would:
+        ui.err("next: rumpel batch retry   for those that failed")

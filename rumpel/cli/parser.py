@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from rumpel import text
 from rumpel.cli import options as global_options
 from rumpel.cli.commands import PASSES_ARGUMENTS
 from rumpel.cli.plain import SUPPRESS, Arguments
@@ -40,6 +41,15 @@ class Parser(argparse.ArgumentParser):
         if how.get("nargs") == "*":
             how.setdefault("default", [])  # else it is named as missing with what really is
         return super().add_argument(*flags, **how)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Argparse lists what there is in a line without end."""
+        if action.choices is not None and value not in action.choices:
+            known = [str(choice) for choice in action.choices]
+            close = text.suggestion(str(value), known)
+            guess = f", did you mean {close!r}?" if close else f": {', '.join(known)}"
+            reason = f"there is no '{text.safe(str(value))}'{guess}"
+            raise argparse.ArgumentError(action, reason)
 
     def print_help(self, file: object = None) -> NoReturn:
         raise HelpAsked(self.format_help())

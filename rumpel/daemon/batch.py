@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from collections import Counter
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from rumpel import names, text
 from rumpel.adapters import threads
-from rumpel.daemon import batch_claims, batch_state, requests
+from rumpel.daemon import batch_claims, batch_file, batch_state, requests
 from rumpel.daemon.batch_run import Asked, BatchRun
 from rumpel.daemon.batch_state import State
 from rumpel.daemon.times import iso
@@ -20,10 +19,10 @@ from rumpel.errors import Conflict, NotFound, Partial, RumpelError, UsageError
 if TYPE_CHECKING:
     from rumpel.batch.items import Batch
     from rumpel.daemon.app import App
+    from rumpel.daemon.batch_file import Given
     from rumpel.daemon.client import Client
     from rumpel.daemon.requests import Target
 
-MAX_PROMPT_BYTES = 1 << 20
 TELL_EVERY_S = 0.1
 """Changes that come closer are told together."""
 ENDS = {
@@ -46,40 +45,40 @@ async def check(app: App, client: Client) -> dict[str, object]:
     from rumpel.daemon import batch_plan
 
     where = await requests.target(client)
-    found = await _read(client)
-    data = await batch_plan.plan(app, client, where, found)
+    found = await batch_file.read(client, where)
+    data = await batch_plan.plan(app, client, where, found.batch)
     return {"result": data, "warnings": client.warnings, "exit_code": 0}
 
 
 async def begin(app: App, client: Client) -> dict[str, object]:
     """Run the tasks of a file, as far as they are not done, and follow them to the end."""
     where = await requests.target(client)
-    found = await _read(client)
+    found = await batch_file.read(client, where)
     return await _begin(app, client, where, found, retry=frozenset())
 
 
 async def retry(app: App, client: Client) -> dict[str, object]:
     """Those that failed, or those named, are tried again; and what needs them."""
     where = await requests.target(client)
-    found = await _read(client)
-    wanted = set(client.request.args["names"])
-    unknown = sorted(wanted - set(found.items))
+    found = await batch_file.read(client, where)
+    batch, wanted = found.batch, set(client.request.args["names"])
+    unknown = sorted(wanted - set(batch.items))
     if unknown:
-        close = text.suggestion(unknown[0], found.items)
+        close = text.suggestion(unknown[0], batch.items)
         guess = f", did you mean {close!r}?" if close else ""
-        raise NotFound(f"there is no task {unknown[0]!r} in batch {found.name}{guess}")
-    repo_id = where.ref.repo_id
-    states = _known(app, repo_id, found)
+        raise NotFound(f"there is no task {unknown[0]!r} in batch {batch.name}{guess}")
+    states = _known(app, where.ref.repo_id, batch)
     failed = {name for name, state in states.items() if state.state == batch_state.FAILED}
     chosen = wanted or failed
     if not chosen:
-        client.warn("no task of it has failed")
+        client.warn("no task of it has failed: what is not done goes on")
     return await _begin(app, client, where, found, retry=frozenset(chosen))
 
 
 async def _begin(
-    app: App, client: Client, where: Target, found: Batch, *, retry: frozenset[str]
+    app: App, client: Client, where: Target, given: Given, *, retry: frozenset[str]
 ) -> dict[str, object]:
+    found = given.batch
     key = (where.ref.repo_id, found.name)
     running = app.batches.runs.get(key)
     if running is not None and not running.ended.is_set():
@@ -91,7 +90,9 @@ async def _begin(
         client.warn("it was running already")
     else:
         file = client.request.args["file"]
-        asked = Asked(batch=found, file=file, client=client, where=where, retry=retry)
+        asked = Asked(
+            batch=found, file=file, client=client, where=where, retry=retry, effects=given.effects
+        )
         running = BatchRun(app, asked)
         app.batches.runs[key] = running
         try:
@@ -194,7 +195,8 @@ async def prove(app: App, client: Client) -> dict[str, object]:
     from rumpel.daemon import batch_land
 
     where = await requests.lenient(client)
-    data = await batch_land.prove(app, client, _named(app, client, where))
+    row = row_of(app, where.ref.repo_id, _named(app, client, where))
+    data = await batch_land.prove(app, client, row)
     return {"result": data, "warnings": client.warnings, "exit_code": 0}
 
 
@@ -305,42 +307,6 @@ def _next(row: dict[str, Any], bad: dict[str, int]) -> str:
         return f"rumpel batch run {row['file']}   goes on"
     step = "verify" if failed["verify"] == "failed" else "work"
     return f"rumpel logs {failed['name']} {step}; rumpel batch retry {row['file']}   tries again"
-
-
-async def _read(client: Client) -> Batch:
-    """Raises ConfigError with file and line."""
-    return await threads.call(_load, client)
-
-
-def _load(client: Client) -> Batch:
-    from rumpel.batch import files, reading, unroll
-
-    args, folder = client.request.args, Path(client.request.cwd)
-    file = args["file"]
-    if not file:
-        raise UsageError("which file?", hint="rumpel batch run FILE, or - to read it from stdin")
-    path = folder / file
-    if file == "-":
-        data = args["text"].encode("utf-8", "surrogateescape")
-    else:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise NotFound(
-                f"{file} cannot be read: {error.strerror}",
-                hint="rumpel batch init   writes an example",
-            ) from error
-        folder = path.parent
-
-    def read(name: str) -> str:
-        found = (folder / name).read_bytes()
-        if len(found) > MAX_PROMPT_BYTES:
-            raise ValueError(f"it is longer than {MAX_PROMPT_BYTES >> 10} KiB")
-        return found.decode("utf-8")
-
-    parsed = reading.read(data, file)
-    stem = "batch" if file == "-" else names.slug(PurePath(file).stem, 63)
-    return unroll.load(parsed, name=stem, read=read, find=functools.partial(files.listed, folder))
 
 
 ACTIONS = {

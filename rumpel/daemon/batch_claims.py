@@ -35,6 +35,9 @@ class Claim:
     """Nothing of it is to be done in its pod any more: that was stopped, or is to be kept."""
     said: str = ""
     """Digest of what it was told to do."""
+    clock: str = ""
+    clock_at: float = 0.0
+    """Its work in this folder of the pod was begun then."""
 
 
 def read(store: Store, repo_id: str, batch: str, task: str) -> Claim:

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from rumpel.daemon.requests import Target
 
 FILES_TIMEOUT_S = 300.0
+# Lines on stdin that are not in `info/exclude` yet.
+IGNORE = """
+list=$(git rev-parse --git-path info/exclude) && mkdir -p "${list%/*}" && : >>"$list" || exit 1
+while IFS= read -r line; do
+    grep -qxF -e "$line" "$list" || printf '%s\\n' "$line" >>"$list" || exit 1
+done
+"""
 
 
 async def make(run: BatchRun, name: str, oid: str | None) -> Ready:
@@ -88,17 +95,20 @@ async def _bring(run: BatchRun, item: Item, pod: Pod) -> None:
     """Its files, by the pod's own user: again each time, since it may be a new container."""
     where = sessions.where_of(run.app, pod)
     data = await threads.call(files.packed, item.files, where.cwd)
-    done = await run.app.world.host(where.host).exec_run(
-        where.container_id,
-        ["tar", "-x", "-o", "-f", "-", "-C", "/"],
-        user=where.user,
-        cwd="/",
-        input=data,
-        timeout_s=FILES_TIMEOUT_S,
-    )
-    if done.code != 0:
-        said = done.stderr.decode("utf-8", "replace").strip()[-300:]
-        raise CommandFailed(f"the files of task {item.name} could not be put into its pod: {said}")
+    lines = files.ignored(item.files).encode("utf-8", "surrogateescape")
+    unpack = ["tar", "-x", "-o", "-f", "-", "-C", "/"]
+    for argv, said in ((["sh", "-c", IGNORE], lines), (unpack, data)):
+        done = await run.app.world.host(where.host).exec_run(
+            where.container_id,
+            argv,
+            user=where.user,
+            cwd=where.cwd,
+            input=said,
+            timeout_s=FILES_TIMEOUT_S,
+        )
+        if done.code != 0:
+            why = done.stderr.decode("utf-8", "replace").strip()[-300:]
+            raise CommandFailed(f"task {item.name} could not be given its files: {why}")
 
 
 async def back(run: BatchRun, name: str, oid: str | None, problem: RumpelError) -> None:

@@ -36,10 +36,11 @@ from rumpel.tasks.task_verify import env_digest
 from rumpel.tasks.task_work import unfit
 
 if TYPE_CHECKING:
-    from rumpel.batch.items import Batch
+    from rumpel.batch.items import Batch, Item
     from rumpel.daemon.app import App
     from rumpel.daemon.client import Client
     from rumpel.daemon.requests import Target
+    from rumpel.devcontainer.consent import Effect
     from rumpel.engine.graph import Graph
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,17 @@ class Asked:
     where: Target
     retry: frozenset[str] = frozenset()
     """Tasks that failed, to be tried again."""
+    effects: tuple[Effect, ...] = ()
+    """Of the file, on this machine: to be agreed to."""
+
+
+async def _base(where: Target, item: Item) -> Base:
+    """Raises NotFound, naming the task."""
+    try:
+        return await requests.base(where, item.base)
+    except RumpelError as error:
+        error.message = f"task {item.name}: {error.message}"
+        raise
 
 
 class BatchRun:
@@ -96,6 +108,9 @@ class BatchRun:
         Raises RumpelError.
         """
         app, client = self.app, self.asked.client
+        await requests.agreed(app.store, self.where, client, self.asked.effects)
+        if not self.batch.concurrency.hosts:
+            await requests.consented_host(app.store, self.where, client, may_ask=True)
         await self.look()
         for name in self.states:
             batch_pods.own_pod(self, name)
@@ -125,7 +140,7 @@ class BatchRun:
             claim = batch_claims.read(app.store, self.repo.repo_id, self.name, item.name)
             if claim.at == 0.0:
                 if item.base is not None and item.base not in bases:
-                    bases[item.base] = await requests.base(self.where, item.base)
+                    bases[item.base] = await _base(self.where, item)
                 own = start if item.base is None else bases[item.base]
                 claim.base, claim.branch = own.oid, own.branch
             if item.name in self.asked.retry:

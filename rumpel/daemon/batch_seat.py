@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from rumpel.daemon.client import Client
     from rumpel.daemon.pods import Pod
 
+LAST_LOOK_S = 5.0
+"""For work whose time was over before this daemon began: it may have come to its end."""
 GO_ON = "Go on with your task: the machine you work on was restarted in between."
 
 
@@ -35,10 +38,13 @@ async def seat(
 ) -> AsyncIterator[Seated]:
     """`tasks.batching.Batches.seat`."""
     pod, item = run.pod(task), run.states[task].item
+    limit_s = float(item.limits.time_s or headless.MOST_S)
+    timeout_s = await _left(run, task, folder, limit_s)
     if not item.agent:
         seat = await shell_of(app, run, task)
+        argv = ("/bin/sh", "-c", item.command)
         with app.inside(pod.pod_id):
-            yield replace(seat, argv=("/bin/sh", "-c", item.command))
+            yield replace(seat, argv=argv, timeout_s=timeout_s, limit_s=limit_s)
         return
     async with AsyncExitStack() as stack:
         work = await _work(app, run, pod, stack, token=token, goes_on=goes_on)
@@ -51,9 +57,18 @@ async def seat(
                 address=address(pod.spec),
                 where=work.where,
                 env=inputs.env,
-                agent=inputs,
-                timeout_s=inputs.timeout_s,
+                agent=replace(inputs, timeout_s=timeout_s),
             )
+
+
+async def _left(run: BatchRun, task: str, folder: str, limit_s: float) -> float:
+    """Of the seconds it may take since its work in `folder` was begun, by whichever daemon."""
+    state, now = run.states[task], time.time()
+    if state.claim.clock != folder:
+        state.claim.clock, state.claim.clock_at = folder, now
+        await run.write(state)
+    gone_s = max(0.0, now - state.claim.clock_at)
+    return max(limit_s - gone_s, LAST_LOOK_S)
 
 
 async def _work(
@@ -125,5 +140,4 @@ async def shell_in(app: App, client: Client, settings: Settings, pod: Pod, item:
         where=where,
         env={**env, **item.env},
         agent=None,
-        timeout_s=float(item.limits.time_s or headless.MOST_S),
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rumpel.daemon.times import iso
+from rumpel.daemon.times import iso_ms
 from rumpel.errors import Interrupted, RumpelError
 from rumpel.graphs.batch import node_id
 from rumpel.tasks import task_pod, task_verify, task_work
@@ -54,7 +54,7 @@ class State:
         return self.item.name
 
     def began_step(self, kind: str) -> None:
-        self.state = BEGUN.get(kind, self.state)
+        self.state, self.said = BEGUN.get(kind, self.state), ""
         if kind != task_pod.KIND:  # which waits for room, first
             self.began = self.began or time.time()
 
@@ -111,8 +111,8 @@ class State:
             "cost_usd": work.get("cost_usd"),
             "tokens_in": work.get("tokens_in", self.tokens_in),
             "tokens_out": work.get("tokens_out", self.tokens_out),
-            "started_at": iso(self.began) if self.began else None,
-            "ended_at": iso(self.ended) if self.ended else None,
+            "started_at": iso_ms(self.began) if self.began else None,
+            "ended_at": iso_ms(self.ended) if self.ended else None,
             "duration_s": work.get("duration_s"),
             "text": work.get("text"),
             "said": self.said or None,

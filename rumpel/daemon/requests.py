@@ -181,25 +181,26 @@ async def consented(
     may_ask: bool = True,
 ) -> None:
     """Raises NotTrusted with the list when what touches the host was not agreed to."""
-    await _consented(store, where, client, dev.effects, may_ask=may_ask)
+    await agreed(store, where, client, dev.effects, may_ask=may_ask)
 
 
 async def consented_host(store: Store, where: Target, client: Client, *, may_ask: bool) -> str:
     """The host for new pods. Before anybody goes there: a repository may have named it."""
     host = where.host
     if host != LOCAL and where.settings.origins["host"] == settings_module.REPO_FILE:
-        await _consented(store, where, client, [consent.remote_host(host)], may_ask=may_ask)
+        await agreed(store, where, client, [consent.remote_host(host)], may_ask=may_ask)
     return host
 
 
-async def _consented(
+async def agreed(
     store: Store,
     where: Target,
     client: Client,
     wanted: Iterable[consent.Effect],
     *,
-    may_ask: bool,
+    may_ask: bool = True,
 ) -> None:
+    """As `consented`, of these."""
     granted_keys: list[str] = store.kv_get(f"trust/{where.ref.repo_id}", [])
     effects = consent.missing(wanted, granted_keys)
     if not effects:

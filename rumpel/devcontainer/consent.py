@@ -76,6 +76,11 @@ def remote_host(host: str) -> Effect:
     return Effect("host", host, f"sends your commits to {host} and makes pods there")
 
 
+def taken(path: str) -> Effect:
+    """A file or folder, without symbolic links, that its batch gives to pods."""
+    return Effect("batch-file", path, f"copies {path} of the host into pods")
+
+
 def missing(effects: Iterable[Effect], granted: Collection[str]) -> tuple[Effect, ...]:
     """Effects whose `key` was not granted."""
     return tuple(effect for effect in effects if effect.key not in granted)

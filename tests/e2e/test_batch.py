@@ -6,6 +6,7 @@ import functools
 import json
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -200,6 +201,68 @@ def test_files_come_along(rumpel_project: ProjectFactory) -> None:
     tasks[0] = task("a", "cat .env", files=[".env"])
     again = batch(project, "run", tasks=tasks)
     assert again["data"]["tasks"][0]["text"] == "A=2"
+
+
+def test_what_is_lent_is_not_committed(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    project.write({"secret": "s\n", "more/a b*": "t\n"})
+    tasks = [
+        task("a", f"cat secret more/*; echo x >own; {COMMIT.format('a')}", files=["secret", "more"])
+    ]
+    done = batch(project, "run", tasks=tasks)
+    assert states(done) == {"a": "done"}, done
+    assert done["data"]["tasks"][0]["text"] == "s\nt"
+    assert project.git("diff", "--name-only", "HEAD", "rumpelpod/a") == "own"
+
+
+def test_a_file_of_the_repository_asks_before_it_touches_the_host(
+    rumpel_project: ProjectFactory, tmp_path: Path
+) -> None:
+    """Whoever wrote it need not be its user."""
+    project = rumpel_project()
+    (tmp_path / "key").write_text("private\n")
+    (project.root / "link").symlink_to(tmp_path / "key")
+    hosts = {"hosts": ["local", "ssh://evil.invalid"]}
+    for tasks, more in (
+        ([task("a", "cat key", files=[{"from": str(tmp_path), "to": "."}])], {}),
+        ([task("a", "cat link", files=["link"])], {}),
+        ([task("a", "true", files=[{"from": ".git/config", "to": "c"}])], {}),
+        ([{"name": "a", "prompt_file": "link"}], {}),
+        ([task("a", "true")], hosts),
+    ):
+        refused = batch(project, "run", tasks=tasks, **more)
+        assert (refused["code"], refused["error"]["code"]) == (4, "not-trusted"), refused
+        assert project.containers() == []
+    tasks = [task("a", "cat link", files=["link"])]
+    assert states(batch(project, "run", "--trust", tasks=tasks)) == {"a": "done"}
+    assert states(batch(project, "retry", tasks=tasks)) == {"a": "done"}, "agreed to once"
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps({"tasks": [task("b", "cat key", files=["key"])]}))
+    assert "done" in project.run("batch", "run", str(own)).assert_ok().stdout, "a file of one's own"
+
+
+def test_limits_and_what_is_not_committed(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    tasks = [
+        task("slow", "echo so far; sleep 8; touch /tmp/at-work; sleep 987", limits={"time": "12s"}),
+        task("untidy", "touch left-over"),
+        task("flaky", "echo x >>/tmp/n; [ $(wc -l </tmp/n) -gt 1 ]", retries=1),
+    ]
+    project.write({"batch.json": json.dumps({"tasks": tasks})})
+    running = project.start("batch", "run", "batch.json")
+    project.wait_until(functools.partial(at_work, project, "slow"), "8 of its 12 s are over")
+    began = time.monotonic()
+    project.home.kill_daemon()
+    assert running.wait(timeout=60) == 1
+    done = project.run("batch", "run", "batch.json", timeout=120)
+    assert time.monotonic() - began < 11, "a daemon that begins again goes on counting"
+    assert done.code == 7
+    said = done.stderr
+    assert "the command of task slow did not end within 12.0 s: it was ended" in said
+    assert "untidy · done, 0 commits, 1 file not committed" in said
+    status = json.loads(project.run("batch", "status", "--json").assert_ok().stdout)
+    slow = status["data"]["tasks"][0]
+    assert slow["error"]["details"]["tail"] == "so far"
 
 
 def test_a_pod_of_somebody_else_is_left_alone(rumpel_project: ProjectFactory) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rumpel.batch import items, order, reading, schema, unroll
+from rumpel.batch import files, items, order, reading, schema, unroll
 from rumpel.batch.items import Batch, Limits
 from rumpel.errors import ConfigError, UsageError
 
@@ -115,6 +116,24 @@ def test_each_format_says_the_same(text: str, filename: str) -> None:
         ("a: !!python/object:os.system x", "has no meaning here"),
         ("x: &a [1]\ny: *a\ntasks: 3", "x: there is no such field"),
         ("just a text", "must be an object with a list of tasks"),
+        ("tasks: [{name: a, command: true}]", "command: must be a text: put it in quotes"),
+        ("tasks: [{name: a, command: x, limits: 30m}]", "must be an object such as {time: 30m"),
+        ("tasks: [{name: a, prompt: x, limits: {cost: $2}}]", "limits.cost: must be a number"),
+        ("tasks: [{name: a, prompt: x, limits: {cost: .inf}}]", "limits.cost: must be a number"),
+        ("tasks: [{name: a, prompt: x, limits: {turns: 0}}]", "limits.turns: must be more than 0"),
+        ("tasks: [{name: a, command: x, matrix: {v: []}}]", "matrix.v: must not be empty"),
+        ("tasks: [{name: a, command: x, needs: b}]", "needs: must be a list, in [ ]"),
+        ('tasks: [{name: a, command: "x\\0y"}]', "must not have a zero byte"),
+        ('tasks: [{name: a, command: x, env: {A: "x\\0y"}}]', "must not have a zero byte"),
+        ("tasks: [{name: a, command: x, model: m}]", "model: is of agents, and this task is a"),
+        ("tasks: [{name: a, command: x, limits: {turns: 3}}]", "turns: is of agents"),
+        ("tasks: [{name: a, command: x, matrix: {agent: [codex]}}]", "matrix.agent: is of agents"),
+        ("defaults: {agent: b}\ntasks: [{name: a, command: x}]", "defaults.agent: there is no ag"),
+        (
+            "tasks: [{name: a, prompt: x, agent: codex, limits: {cost: 2}}]",
+            "x.yaml:1:53: tasks[0].limits.cost: Codex cannot be limited in that",
+        ),
+        ("tasks: [{name: a, command: x, host: build}]", "say local or ssh://[user@]host[:port]"),
     ],
 )
 def test_complaints(text: str, said: str) -> None:
@@ -147,6 +166,44 @@ def test_lines_of_toml_and_jsonl() -> None:
         load('{"name": "a", "prompt": "x"}\n{"name": ', "x.jsonl")
     with pytest.raises(UsageError, match=r"x\.ini: its format is not known"):
         load("", "x.ini")
+
+
+def test_numbers_are_texts_as_they_were_written() -> None:
+    found = load(
+        "tasks:\n- {name: 007, command: x, env: {A: 010, B: 1e3, C: 1.10}, limits: {time: 030}}\n"
+        "- {name: v, prompt: x, matrix: {model: [1.10, 1.2]}, needs: [007]}\n"
+    )
+    assert list(found.items) == ["007", "v-1-10", "v-1-2"]
+    assert found.items["007"].env == {"A": "010", "B": "1e3", "C": "1.10"}
+    assert found.items["007"].limits.time_s == 24
+    assert found.items["v-1-10"].model == "1.10"
+
+
+def test_limits_of_all_are_kept_by_those_who_can() -> None:
+    found = load(
+        "defaults: {limits: {time: 1m, cost: 2, turns: 3}}\n"
+        "tasks: [{name: a, prompt: x}, {name: b, prompt: x, agent: codex}, {name: c, command: x}]"
+    )
+    limits = [item.limits for item in found.items.values()]
+    assert limits[0] == Limits(time_s=60, dollars=2, turns=3)
+    assert limits[1] == limits[2] == Limits(time_s=60)
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    """A pipe would be waited for, a device has no end."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(ValueError, match="no regular file"):
+            files.read_bytes(path, 100)
+    (tmp_path / "big").write_bytes(b"x" * 3000)
+    with pytest.raises(ValueError, match="larger than 2 KiB"):
+        files.read_bytes(tmp_path / "big", 2048)
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a[b] *").write_text("x")
+    (tmp_path / "d/link").symlink_to("/etc/passwd")
+    found = list(files.listed(tmp_path, "d", "d"))
+    assert [one.target for one in found] == ["d/a[b] *"]
+    assert files.ignored(found) == "/d/a\\[b]\\ \\*\n"
 
 
 def test_a_matrix() -> None:

@@ -1,0 +1,124 @@
+"""A batch file as it was asked for: read, with all that it names, and what that needs consent for.
+
+The file may be a repository's own, so be somebody else's: what it takes from outside of the
+repository, and the machines it sends commits to, are agreed to as with its devcontainer.json.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from rumpel import names
+from rumpel.adapters import threads
+from rumpel.daemon.hosts import LOCAL
+from rumpel.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from rumpel.batch.files import FileIn
+    from rumpel.batch.items import Batch
+    from rumpel.daemon.client import Client
+    from rumpel.daemon.requests import Target
+    from rumpel.devcontainer.consent import Effect
+
+STDIN = "-"
+MAX_PROMPT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    batch: Batch
+    effects: tuple[Effect, ...] = ()
+    """To be agreed to before any of it runs."""
+
+
+async def read(client: Client, where: Target) -> Given:
+    """Raises ConfigError with file and line, NotFound, UsageError."""
+    return await threads.call(_load, client, where)
+
+
+def _load(client: Client, where: Target) -> Given:
+    from rumpel.batch import reading, unroll
+
+    args = client.request.args
+    file = args["file"]
+    if not file:
+        raise UsageError("which file?", hint="rumpel batch run FILE, or - to read it from stdin")
+    path = Path(client.request.cwd) / file
+    if file == STDIN:
+        folder, data = path.parent, args["text"].encode("utf-8", "surrogateescape")
+    else:
+        folder, data = path.parent, _bytes(path, file, reading.MAX_BYTES)
+    taken = _Taken(folder)
+    parsed = reading.read(data, file)
+    stem = "batch" if file == STDIN else names.slug(PurePath(file).stem, 63)
+    batch = unroll.load(parsed, name=stem, read=taken.text, find=taken.files)
+    is_its_own = file != STDIN and _is_in(os.path.realpath(path), where)
+    return Given(batch=batch, effects=_effects(batch, taken.paths, where) if is_its_own else ())
+
+
+def _bytes(path: Path, shown: str, most: int) -> bytes:
+    from rumpel.batch import files
+
+    try:
+        return files.read_bytes(path, most)
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"{shown} cannot be read: {error.strerror}",
+            hint="rumpel batch init   writes an example",
+        ) from error
+    except OSError as error:
+        raise NotFound(f"{shown} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{shown} cannot be read: {error}") from error
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What the file names beside itself."""
+
+    folder: Path
+    paths: set[str] = field(default_factory=set)
+    """Without symbolic links."""
+
+    def text(self, name: str) -> str:
+        from rumpel.batch import files
+
+        found = files.read_bytes(self._path(name), MAX_PROMPT_BYTES)
+        return found.decode("utf-8")
+
+    def files(self, given: str, target: str) -> Iterable[FileIn]:
+        from rumpel.batch import files
+
+        self._path(given)
+        return files.listed(self.folder, given, target)
+
+    def _path(self, name: str) -> Path:
+        self.paths.add(os.path.realpath(self.folder / name))
+        return self.folder / name
+
+
+def _effects(batch: Batch, taken: Iterable[str], where: Target) -> tuple[Effect, ...]:
+    from rumpel.devcontainer import consent
+
+    hosts = {*batch.concurrency.hosts, *(item.host for item in batch.items.values())}
+    return (
+        *(consent.taken(path) for path in sorted(taken) if not _is_in(path, where)),
+        *(
+            consent.remote_host(host)
+            for host in sorted(host for host in hosts if host)
+            if host not in (LOCAL, where.host)
+        ),
+    )
+
+
+def _is_in(path: str, where: Target) -> bool:
+    """In a work tree of the repository: git's own folder is the user's, too."""
+    for root in {where.root, where.repo.work_tree}:
+        inner = PurePath(path)
+        if inner.is_relative_to(os.path.realpath(root)):
+            return ".git" not in inner.relative_to(os.path.realpath(root)).parts
+    return False
