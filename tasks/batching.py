@@ -61,9 +61,19 @@ class Batches(Protocol):
         """Its host was lost: until that answers again, and the pod runs."""
 
     def seat(
-        self, ctx: Context[World], key: TaskKey, *, token: str, folder: str, goes_on: bool
+        self,
+        ctx: Context[World],
+        key: TaskKey,
+        *,
+        token: str,
+        folder: str,
+        goes_on: bool,
+        is_anew: bool = False,
     ) -> AbstractAsyncContextManager[Seated]:
-        """The task may begin; nobody else's agent begins in its pod meanwhile."""
+        """The task may begin; nobody else's agent begins in its pod meanwhile.
+
+        `is_anew`: the agent is installed, whatever is known.
+        """
 
     async def shell(self, key: TaskKey) -> Seated:
         """To run something else in its pod."""

@@ -103,6 +103,10 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
             hint=_goes_on(inputs, heard),
             details={"run": heard.so_far()},
         ) from error
+    except detached.Cut as error:
+        heard.close()
+        error.details["run"] = heard.so_far()
+        raise
     heard.close()
     ctx.fault("ended")
     return _judged(inputs, heard, code)

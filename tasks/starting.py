@@ -25,8 +25,8 @@ class Inputs:
     task: str
     base: str | None
     """Its base; None in a repository without commits. Not used when it needs others."""
-    needs: tuple[str, ...] = ()
-    """Commits, in the order of the file."""
+    needs: tuple[str | None, ...] = ()
+    """Commits, in the order of the file; None of one that began with none and made none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +43,13 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
-    if not inputs.needs:
+    needs = [oid for oid in inputs.needs if oid is not None]
+    if not needs:
         return Output(oid=inputs.base)
     where = inputs.repo.work_tree, inputs.repo.common_dir
     repo = await threads.call(git.reopen, *where)
     message = f"Merge what {inputs.task} needs"
-    return Output(oid=await git_join.join(repo, inputs.needs, message=message))
+    return Output(oid=await git_join.join(repo, needs, message=message))
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:

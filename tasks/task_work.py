@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from rumpel import text as words
 from rumpel.adapters import detached, git, git_content, threads
 from rumpel.adapters.stream import STDERR
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe
 from rumpel.errors import CommandFailed, HostUnreachable, RumpelError, TimedOut
-from rumpel.tasks import batching, headless
+from rumpel.tasks import agent_home, batching, headless
 from rumpel.tasks.batching import Seated, TaskKey
 from rumpel.tasks.world import World
 
@@ -29,6 +31,9 @@ POLICY = Policy(timeout_s=30 * 86400.0)
 ENDS = ("command-failed", "timeout")
 """Errors of work that came to a bad end: it is not begun again unless somebody says so."""
 MOST_CUTS = 5
+ADDED = ("turns", "cost_usd", "tokens_in", "tokens_cached", "tokens_out", "duration_s")
+Said = dict[str, Any]
+"""As `headless.Output`, as far as it is known."""
 TAIL_BYTES = 4000
 LINE_BYTES = 16 << 10
 FOLDER = ".git/rumpel/tasks"
@@ -72,13 +77,18 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
-    token, cut = _token(inputs), 0
-    while cut < MOST_CUTS:
+    token, parts, is_anew = _token(inputs), list[Said](), False
+    while len(parts) < MOST_CUTS:
         try:
-            return await _worked(ctx, inputs, token, cut)
+            return await _worked(ctx, inputs, token, parts=parts, is_anew=is_anew)
         except detached.Cut as error:
             ctx.log(f"{error.message}; it goes on where it was")
-            cut += 1
+            parts.append(dict(error.details.get("run") or {}))  # type: ignore[call-overload]  # ours
+        except agent_home.NotInstalled as error:  # the record says it is there, and it is not
+            if is_anew:
+                raise
+            ctx.log(f"{error.message}: it is installed again")
+            is_anew = True
         except HostUnreachable as error:  # which is no word about the work
             ctx.log(f"{error.message}: waiting for it")
             await batching.of(ctx.world).back(inputs.key, inputs.oid, error)
@@ -101,19 +111,42 @@ def _token(inputs: Inputs) -> str:
     return hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()
 
 
-async def _worked(ctx: Context[World], inputs: Inputs, token: str, cut: int) -> Output:
-    folder = f"{FOLDER}/{token}-{cut}"
-    batches = batching.of(ctx.world)
-    async with batches.seat(ctx, inputs.key, token=token, folder=folder, goes_on=cut > 0) as seat:
+async def _worked(
+    ctx: Context[World], inputs: Inputs, token: str, *, parts: list[Said], is_anew: bool
+) -> Output:
+    """`parts`: what the ones took that were cut before."""
+    folder, goes_on = f"{FOLDER}/{token}-{len(parts)}", bool(parts)
+    seats = batching.of(ctx.world).seat(
+        ctx, inputs.key, token=token, folder=folder, goes_on=goes_on, is_anew=is_anew
+    )
+    async with seats as seat:
         if seat.agent is None:
             began = time.monotonic()
             text = await _command(ctx, seat, token=token, folder=folder)
             said = {"text": text, "duration_s": round(time.monotonic() - began, 3)}
         else:
-            done = await headless.run(ctx, seat.agent)
+            try:
+                done = await headless.run(ctx, seat.agent)
+            except detached.Cut:
+                raise
+            except RumpelError as error:
+                if isinstance(run := error.details.get("run"), dict):
+                    error.details["run"] = _whole(run, parts)
+                raise
             said = {name: getattr(done, name) for name in headless.Output.__dataclass_fields__}
+            said = _whole(said, parts)
         ctx.fault("worked")
         return await _arrived(ctx.world, inputs, seat, said)
+
+
+def _whole(said: Said, parts: Iterable[Said]) -> Said:
+    """With what the parts of it took. What one is not known of is not made up."""
+    found = dict(said)
+    for part in parts:
+        for name in ADDED:
+            if part.get(name) is not None and found.get(name) is not None:
+                found[name] += part[name]
+    return found
 
 
 async def _arrived(world: World, inputs: Inputs, seat: Seated, said: dict[str, object]) -> Output:

@@ -14,6 +14,8 @@ from rumpel.errors import CommandFailed, RumpelError
 
 TIMEOUT_S = 120.0
 MOST_NAMED = 20
+NO_SUCH_OPTION = 129
+"""How git ends when it does not know an option."""
 
 
 async def join(repo: git.Repo, oids: Sequence[str], *, message: str) -> str:
@@ -38,8 +40,13 @@ async def _merged(repo: git.Repo, ours: str, theirs: str, *, message: str) -> st
         *("merge-tree", "--write-tree", "--name-only", "--no-messages", "-z"),
         *("--allow-unrelated-histories", ours, theirs),
         timeout_s=TIMEOUT_S,
-        codes=(0, 1),
+        codes=(0, 1, NO_SUCH_OPTION),
     )
+    if done.code == NO_SUCH_OPTION:
+        raise RumpelError(
+            "to merge what a task needs takes git 2.38 or newer on this machine",
+            hint="git --version",
+        )
     tree, *names = os.fsdecode(done.stdout).split("\0")
     if done.code == 1:
         files = sorted({name for name in names if name})

@@ -98,6 +98,7 @@ async def _begin(
         try:
             await running.prepare()
         except BaseException:
+            running.ended.set()  # others follow it already
             del app.batches.runs[key]
             raise
         await _note(app, running)

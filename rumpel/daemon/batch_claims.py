@@ -6,7 +6,7 @@ commit a task starts, how often it was tried, which pod is its own.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from rumpel.errors import Conflict
@@ -35,6 +35,12 @@ class Claim:
     """Nothing of it is to be done in its pod any more: that was stopped, or is to be kept."""
     said: str = ""
     """Digest of what it was told to do."""
+    wanted: str | None = None
+    """Its base as the file names it: another one is another start."""
+    start: str = ""
+    """What its pod has of what it needs: a commit; empty: what the pod was made from."""
+    spent: dict[str, float] = field(default_factory=dict)
+    """By tries before this one: dollars, tokens and seconds, as far as they were told."""
     clock: str = ""
     clock_at: float = 0.0
     """Its work in this folder of the pod was begun then."""

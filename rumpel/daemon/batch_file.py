@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 from rumpel import names
 from rumpel.adapters import threads
+from rumpel.daemon import requests
 from rumpel.daemon.hosts import LOCAL
-from rumpel.errors import NotFound, UsageError
+from rumpel.errors import NotFound, RumpelError, UsageError
 
 if TYPE_CHECKING:
     from rumpel.batch.files import FileIn
-    from rumpel.batch.items import Batch
+    from rumpel.batch.items import Batch, Item
     from rumpel.daemon.client import Client
-    from rumpel.daemon.requests import Target
+    from rumpel.daemon.requests import Base, Target
     from rumpel.devcontainer.consent import Effect
 
 STDIN = "-"
@@ -38,6 +39,15 @@ class Given:
 async def read(client: Client, where: Target) -> Given:
     """Raises ConfigError with file and line, NotFound, UsageError."""
     return await threads.call(_load, client, where)
+
+
+async def base(where: Target, item: Item) -> Base:
+    """That it names. Raises NotFound, naming the task."""
+    try:
+        return await requests.base(where, item.base)
+    except RumpelError as error:
+        error.message = f"task {item.name}: {error.message}"
+        raise
 
 
 def _load(client: Client, where: Target) -> Given:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rumpel.adapters import threads
 from rumpel.batch import files
-from rumpel.daemon import batch_claims, batch_state, create, sessions, stop
+from rumpel.daemon import batch_base, batch_claims, batch_state, create, sessions, stop
 from rumpel.daemon.batch_pool import Wish
 from rumpel.daemon.requests import Base
 from rumpel.errors import CommandFailed, HostUnreachable, NotFound, RumpelError
@@ -86,6 +86,7 @@ async def _made(run: BatchRun, name: str, oid: str | None, host: str) -> Ready:
     access = app.pods.access(made.spec)
     if access is None:
         raise NotFound(f"pod {name!r} has no container")
+    await batch_base.catch_up(run, name, oid, made)
     if state.item.files:
         await _bring(run, state.item, made)
     return Ready(host=made.spec.host, pod_id=made.pod_id, container_id=access.container_id)

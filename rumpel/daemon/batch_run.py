@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rumpel import agents
 from rumpel.batch import order
 from rumpel.batch.items import MAX_TASKS
-from rumpel.daemon import batch_claims, batch_pods, batch_state, requests, sign_in
+from rumpel.daemon import batch_claims, batch_file, batch_pods, batch_state, requests, sign_in
 from rumpel.daemon.batch_client import TaskClient
 from rumpel.daemon.batch_hosts import BatchHosts
 from rumpel.daemon.batch_pool import Pool
@@ -36,7 +36,8 @@ from rumpel.tasks.task_verify import env_digest
 from rumpel.tasks.task_work import unfit
 
 if TYPE_CHECKING:
-    from rumpel.batch.items import Batch, Item
+    from rumpel.batch.items import Batch
+    from rumpel.cache.records import Record
     from rumpel.daemon.app import App
     from rumpel.daemon.client import Client
     from rumpel.daemon.requests import Target
@@ -58,15 +59,6 @@ class Asked:
     """Tasks that failed, to be tried again."""
     effects: tuple[Effect, ...] = ()
     """Of the file, on this machine: to be agreed to."""
-
-
-async def _base(where: Target, item: Item) -> Base:
-    """Raises NotFound, naming the task."""
-    try:
-        return await requests.base(where, item.base)
-    except RumpelError as error:
-        error.message = f"task {item.name}: {error.message}"
-        raise
 
 
 class BatchRun:
@@ -138,11 +130,11 @@ class BatchRun:
         bases: dict[str, Base] = {}
         for item in self.batch.items.values():
             claim = batch_claims.read(app.store, self.repo.repo_id, self.name, item.name)
-            if claim.at == 0.0:
+            if claim.at == 0.0 or claim.wanted != item.base:
                 if item.base is not None and item.base not in bases:
-                    bases[item.base] = await _base(self.where, item)
+                    bases[item.base] = await batch_file.base(self.where, item)
                 own = start if item.base is None else bases[item.base]
-                claim.base, claim.branch = own.oid, own.branch
+                claim.base, claim.branch, claim.wanted = own.oid, own.branch, item.base
             if item.name in self.asked.retry:
                 claim.attempt += 1
             self.states[item.name] = State(item=item, claim=claim)
@@ -170,7 +162,8 @@ class BatchRun:
             for state in self.states.values():
                 if state.state == batch_state.DONE:
                     self._leave_if_there(state)
-            self._begin_pass(self.batch.items)
+            if not self.cancelled.is_set():  # while somebody was asked
+                self._begin_pass(self.batch.items)
             while self._passes or self._leaving:
                 await asyncio.wait(self._passes | self._leaving)
             ended = [one for one in self.states.values() if one.state == batch_state.CANCELLED]
@@ -184,16 +177,20 @@ class BatchRun:
 
     def graph(self, names: Iterable[str] | None = None) -> Graph:
         """Of these tasks, with those that are done without their pods."""
-        chosen = order.ordered(self.batch.items, names)
-        tasks = [self._task(self.states[name]) for name in chosen]
-        return batch_graph.batch(self.repo, self.name, tasks, done=self.done(chosen))
+        tasks = self._tasks(names)
+        return batch_graph.batch(self.repo, self.name, tasks, done=self._done(tasks))
 
-    def done(self, names: Iterable[str] | None = None) -> set[str]:
+    def done(self) -> set[str]:
         """Those whose work and verification hold."""
-        chosen = order.ordered(self.batch.items, names)
-        tasks = [self._task(self.states[name]) for name in chosen]
-        plan = self.app.engine.plan(batch_graph.batch(self.repo, self.name, tasks, done=chosen))
-        return {name for name in chosen if plan.nodes[self._last(name)].verdict is Verdict.FRESH}
+        return self._done(self._tasks(None))
+
+    def _done(self, tasks: list[Task]) -> set[str]:
+        names = [task.name for task in tasks]
+        plan = self.app.engine.plan(batch_graph.batch(self.repo, self.name, tasks, done=names))
+        return {name for name in names if plan.nodes[self._last(name)].verdict is Verdict.FRESH}
+
+    def _tasks(self, names: Iterable[str] | None) -> list[Task]:
+        return [self._task(self.states[name]) for name in order.ordered(self.batch.items, names)]
 
     def settled(self) -> set[str]:
         """Those that failed, are not to be tried again, and say what they said then; with theirs:
@@ -225,6 +222,9 @@ class BatchRun:
     def pod(self, name: str) -> Pod:
         """Raises NotFound."""
         return self.app.pods.get(self.repo.repo_id, name)
+
+    def record(self, kind: str, name: str) -> Record | None:
+        return self.app.store.records.get(self._id(kind, name))
 
     def client(self, name: str, verb: str, args: Mapping[str, Any]) -> TaskClient:
         return TaskClient(

@@ -7,16 +7,17 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rumpel import agents
-from rumpel.daemon import agent_start, at_work, headless, lent, sessions
+from rumpel.daemon import agent_start, at_work, batch_base, headless, lent, sessions
 from rumpel.daemon import agents as agents_verb
 from rumpel.daemon.agent_start import Start
 from rumpel.daemon.agent_states import DONE, FAILED, WORKING
+from rumpel.daemon.batch_state import SPENT
 from rumpel.errors import RumpelError
 from rumpel.graphs.create import address
-from rumpel.tasks import shell, task_work
+from rumpel.tasks import shell, task_verify, task_work
 from rumpel.tasks.batching import Seated
 
 if TYPE_CHECKING:
@@ -24,17 +25,36 @@ if TYPE_CHECKING:
     from rumpel.config import Settings
     from rumpel.daemon.app import App
     from rumpel.daemon.batch_run import BatchRun
+    from rumpel.daemon.batch_state import State
     from rumpel.daemon.client import Client
     from rumpel.daemon.pods import Pod
 
 LAST_LOOK_S = 5.0
 """For work whose time was over before this daemon began: it may have come to its end."""
+MOST_TAIL_CHARS = 4000
+AGAIN = """
+
+You worked on this task before: see `git log`. It is not done, since this command fails:
+
+{verify}
+
+It printed at the end:
+
+{tail}
+"""
 GO_ON = "Go on with your task: the machine you work on was restarted in between."
 
 
 @contextlib.asynccontextmanager
 async def seat(
-    app: App, run: BatchRun, task: str, *, token: str, folder: str, goes_on: bool
+    app: App,
+    run: BatchRun,
+    task: str,
+    *,
+    token: str,
+    folder: str,
+    goes_on: bool,
+    is_anew: bool = False,
 ) -> AsyncIterator[Seated]:
     """`tasks.batching.Batches.seat`."""
     pod, item = run.pod(task), run.states[task].item
@@ -48,7 +68,7 @@ async def seat(
         return
     async with AsyncExitStack() as stack:
         work = await _work(app, run, pod, stack, token=token, goes_on=goes_on)
-        version = await agent_start.installed(work.begin, work.found.platform, is_anew=False)
+        version = await agent_start.installed(work.begin, work.found.platform, is_anew=is_anew)
         inputs = await headless.inputs_of(
             work, version, folder=f"{work.where.cwd}/{folder}", env=item.env
         )
@@ -64,6 +84,9 @@ async def seat(
 async def _left(run: BatchRun, task: str, folder: str, limit_s: float) -> float:
     """Of the seconds it may take since its work in `folder` was begun, by whichever daemon."""
     state, now = run.states[task], time.time()
+    if batch_base.token_of(state.claim.clock) != batch_base.token_of(folder):
+        await batch_base.end_work(run, task, run.pod(task))
+        _count(run, state)
     if state.claim.clock != folder:
         state.claim.clock, state.claim.clock_at = folder, now
         await run.write(state)
@@ -74,6 +97,7 @@ async def _left(run: BatchRun, task: str, folder: str, limit_s: float) -> float:
 async def _work(
     app: App, run: BatchRun, pod: Pod, stack: AsyncExitStack, *, token: str, goes_on: bool
 ) -> headless.Work:
+    run.states[pod.name].unspend()  # it is heard from its beginning
     item = run.states[pod.name].item
     agent, where = agents.get(item.agent), sessions.where_of(app, pod)
     args = {
@@ -81,7 +105,7 @@ async def _work(
         "agent": agent.name,
         "argv": ("--model", item.model) if item.model else (),
         "continue": goes_on,
-        "prompt": GO_ON if goes_on else item.prompt,
+        "prompt": GO_ON if goes_on else item.prompt + _why_again(run, item),
         "turns": item.limits.turns,
         "dollars": None if item.limits.dollars is None else f"{item.limits.dollars:g}",
         "timeout_s": item.limits.time_s,
@@ -105,6 +129,33 @@ async def _work(
         signed=await run.signed(agent.name).lent(pod),
         before={},
     )
+
+
+def _count(run: BatchRun, state: State) -> None:
+    """What the try before this one took, in money too, does not get lost with its record."""
+    record = run.record(task_work.KIND, state.name)
+    if record is None or not state.claim.clock:
+        return
+    said: Any = record.output or {}
+    if record.failure is not None:
+        said = ((record.failure.get("error") or {}).get("details") or {}).get("run") or {}
+    spent = state.claim.spent
+    for name in SPENT:
+        if said.get(name) is not None:
+            spent[name] = spent.get(name, 0) + said[name]
+
+
+def _why_again(run: BatchRun, item: Item) -> str:
+    """For one whose last work did not pass: else it would do the same."""
+    work, verify = run.record(task_work.KIND, item.name), run.record(task_verify.KIND, item.name)
+    if work is None or verify is None or work.failure is not None or verify.failure is None:
+        return ""
+    failure = verify.failure
+    if failure.get("state") != "failed" or float(failure.get("at") or 0) < work.updated_at:
+        return ""
+    error = failure.get("error") or {}
+    tail = str((error.get("details") or {}).get("tail") or error.get("message") or "")
+    return AGAIN.format(verify=item.verify.strip(), tail=tail[-MOST_TAIL_CHARS:])
 
 
 @contextlib.asynccontextmanager

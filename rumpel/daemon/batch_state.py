@@ -25,6 +25,8 @@ OPEN = frozenset({WAITING, QUEUED, STARTING, WORKING, VERIFYING})
 BATCH = "batch/"
 """`batch/<repo>/<batch>` in the store: when it was begun and with which tasks (`daemon.batch`)."""
 MAX_SAID_CHARS = 200
+SPENT = ("cost_usd", "tokens_in", "tokens_out", "duration_s")
+"""What tries before the last one took is added to."""
 BEGUN = {task_pod.KIND: QUEUED, task_work.KIND: WORKING, task_verify.KIND: VERIFYING}
 
 
@@ -86,10 +88,19 @@ class State:
         if lines:
             self.said = lines[-1].strip()[:MAX_SAID_CHARS]
 
+    def unspend(self) -> None:
+        self.tokens_in = self.tokens_out = 0
+
     def spend(self, said: Mapping[str, Any]) -> None:
         """Tokens, as the agent tells of them."""
         self.tokens_in += int(said.get("input") or 0)
         self.tokens_out += int(said.get("output") or 0)
+
+    def _spent(self, name: str, now: float | None = None) -> float | None:
+        """By all tries."""
+        before, last = self.claim.spent.get(name), self.work.get(name, now)
+        known = [one for one in (before, last) if one is not None]
+        return round(sum(known), 6) if known else None
 
     def row(self) -> dict[str, Any]:
         item, work = self.item, self.work
@@ -108,12 +119,12 @@ class State:
             "dirty": work.get("dirty"),
             "verify": self.verify or None,
             "turns": work.get("turns"),
-            "cost_usd": work.get("cost_usd"),
-            "tokens_in": work.get("tokens_in", self.tokens_in),
-            "tokens_out": work.get("tokens_out", self.tokens_out),
+            "cost_usd": self._spent("cost_usd"),
+            "tokens_in": self._spent("tokens_in", self.tokens_in),
+            "tokens_out": self._spent("tokens_out", self.tokens_out),
             "started_at": iso_ms(self.began) if self.began else None,
             "ended_at": iso_ms(self.ended) if self.ended else None,
-            "duration_s": work.get("duration_s"),
+            "duration_s": self._spent("duration_s"),
             "text": work.get("text"),
             "said": self.said or None,
             "error": error,

@@ -60,12 +60,25 @@ class Batches:
         return await batch_seat.shell_of(self._app, self._run(key), key.task)
 
     def seat(
-        self, ctx: Context[World], key: TaskKey, *, token: str, folder: str, goes_on: bool
+        self,
+        ctx: Context[World],
+        key: TaskKey,
+        *,
+        token: str,
+        folder: str,
+        goes_on: bool,
+        is_anew: bool = False,
     ) -> AbstractAsyncContextManager[Seated]:
         from rumpel.daemon import batch_seat
 
         return batch_seat.seat(
-            self._app, self._run(key), key.task, token=token, folder=folder, goes_on=goes_on
+            self._app,
+            self._run(key),
+            key.task,
+            token=token,
+            folder=folder,
+            goes_on=goes_on,
+            is_anew=is_anew,
         )
 
     def _run(self, key: TaskKey) -> BatchRun:

@@ -392,5 +392,6 @@ class LinkManager:
 
     async def _fetch(self, state: PodSync) -> None:
         if state.is_live:
-            folder = state.pod.workspace_folder
-            await self.request(state.pod.pod_id, "fetch", folder, timeout_s=REQUEST_TIMEOUT_S)
+            folder, pod_id = state.pod.workspace_folder, state.pod.pod_id
+            with contextlib.suppress(*() if state.access.is_set_up else (RumpelError,)):
+                await self.request(pod_id, "fetch", folder, timeout_s=REQUEST_TIMEOUT_S)

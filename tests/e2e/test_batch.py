@@ -301,3 +301,43 @@ def test_what_ends_soon_needs_no_exec(rumpel_project: ProjectFactory) -> None:
     execs = [event["Action"] for event in events]
     assert not [action for action in execs if "getent passwd" in action]
     assert 1 <= sum("$dir/alive" in action for action in execs) < 4, "most machines: only `long`"
+
+
+def test_what_is_needed_was_done_anew(rumpel_project: ProjectFactory) -> None:
+    """A pod that is there gets the new commits before its task is done anew."""
+    project = rumpel_project()
+    again = "echo x >>d-{0}; git add -A; git commit -qm {0}"
+    tasks = [made("a"), task("c", again.format("c"), needs=["a"])]
+    batch(project, "run", tasks=tasks)
+    tasks[0] = task("a", "echo 2 >a && echo a >c-s && git add -A && git commit -qm again")
+    done = batch(project, "run", tasks=tasks)
+    assert states(done) == {"a": "done", "c": "done"}, done
+    project.git("merge-base", "--is-ancestor", "rumpelpod/a", "rumpelpod/c")
+    assert project.git("show", "rumpelpod/c:a") == "2"
+
+    tasks[0] = task("a", "echo other >d-c && git add -A && git commit -qm conflict")
+    done = batch(project, "run", tasks=tasks)
+    assert states(done) == {"a": "done", "c": "failed"}
+    error = done["data"]["tasks"][1]["error"]
+    assert (error["code"], error["details"]["conflicts"]) == ("conflict", ["d-c"])
+    assert project.inside("c", "git status --porcelain; ls .git | grep MERGE_ || true") == ""
+    project.run("delete", "--force", "c").assert_ok()
+    assert states(batch(project, "retry", tasks=tasks)) == {"a": "done", "c": "done"}
+
+    project.commit("new", {"newer": "x\n"})
+    tasks[0] = task("a", "test -e newer", base="main")
+    assert states(batch(project, "run", tasks=tasks))["a"] == "done"
+    project.git("merge-base", "--is-ancestor", "main", "rumpelpod/a")
+
+
+def test_older_work_is_ended_before_the_new_one_begins(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    tasks = [task("a", "touch /tmp/at-work; exec sleep 987")]
+    project.write({"batch.json": json.dumps({"tasks": tasks})})
+    project.run("batch", "run", "--no-wait", "batch.json").assert_ok()
+    project.wait_until(functools.partial(at_work, project, "a"), "a is at work")
+    project.home.kill_daemon()
+    look = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
+    done = batch(project, "run", tasks=[task("a", look)])
+    assert states(done) == {"a": "done"}
+    assert "sleep 987" not in done["data"]["tasks"][0]["text"]

@@ -81,3 +81,29 @@ def test_the_page_of_the_readme(project: Project) -> None:
     assert "3 done" in project.run(*again).assert_ok().stderr
     assert "3 of 3 tasks done" in project.run(*report).assert_ok().stdout
     assert "0 tasks merged now" in project.run(*land).assert_ok().stderr, "they committed nothing"
+
+
+@pytest.mark.timeout(400)
+def test_another_try_is_told_why(project: Project, fake: Model) -> None:
+    verify = "echo because of this; test -e /tmp/tried || { touch /tmp/tried; false; }"
+    tasks = [{"name": "a", "prompt": "Say it.", "verify": verify, "retries": 1}]
+    project.write({"batch.json": json.dumps({"tasks": tasks})})
+    done = project.run("batch", "run", "--trust", "batch.json", timeout=300).assert_ok()
+    assert "a · failed, try 2" in done.stderr
+    first, second = (json.dumps(body["messages"]) for _, body in fake.asked if body.get("messages"))
+    assert "because of this" not in first
+    assert "It printed at the end:\\n\\nbecause of this" in second
+    (row,) = json.loads(project.run("batch", "status", "--json").stdout)["data"]["tasks"]
+    assert (row["attempt"], row["tokens_in"]) == (2, 200), "both tries are counted"
+
+
+@pytest.mark.timeout(400)
+def test_an_agent_that_is_not_there_any_more_is_installed_again(project: Project) -> None:
+    tasks = [{"name": "a", "prompt": "Say it."}]
+    project.write({"batch.json": json.dumps({"tasks": tasks})})
+    project.run("batch", "run", "--trust", "batch.json", timeout=300).assert_ok()
+    project.run("delete", "--force", "a").assert_ok()
+    (volume,) = project.docker.volumes(str(project.home.label), "rumpel.kind=agents")
+    project.docker.api.remove_volume(volume["Name"])
+    tasks.append({"name": "b", "prompt": "Say it, too."})
+    assert states(batch(project, "run", tasks=tasks)) == {"a": "done", "b": "done"}

@@ -203,6 +203,12 @@ def test_an_agent_does_a_task(project: Project, case: Case, fake: Model) -> None
 
 @pytest.mark.timeout(400)
 @pytest.mark.one_in(3)
+def test_an_agent_does_a_task_of_a_batch(project: Project, case: Case) -> None:
+    agents.does_a_batch(project, case.name)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.one_in(3)
 def test_a_service_that_does_not_do_well(project: Project, case: Case, fake: Model) -> None:
     run, failed = ("run", "a", "--agent", case.name, "-p"), f"{case.title} failed in pod a: "
     refused = project.run(*run, "please-fail: 400", "--trust", timeout=300)

@@ -36,3 +36,9 @@ def test_codex_does_a_task(project: Project, fake: Model) -> None:
     project.run(*run, "please-fail: 400").assert_error(6, "Codex failed in pod a: no such luck")
     project.run(*run, "x", "--max-cost", "1").assert_error(2, "Codex has no limit in dollars")
     agents.keeps_no_secret(project, "a", KEY)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.one_in(2)
+def test_codex_does_a_task_of_a_batch(project: Project) -> None:
+    agents.does_a_batch(project, "codex")

@@ -73,3 +73,20 @@ def keeps_no_secret(project: Project, pod: str, key: str) -> None:
     places = (names.AGENT_HOME_PATH, "/workspaces", "/tmp", "/home", "/root", "/etc", "/var")
     found = project.exec(pod, "grep", "-rlF", key, *places, check=False)
     assert found.stdout == ""
+
+
+def does_a_batch(project: Project, agent: str) -> None:
+    """A task and one that needs it; the limits of all are kept by those who can."""
+    commit = "please-run: echo {0} >{0} && git add {0} && git commit -qm {0}"
+    tasks = [
+        {"name": "a", "prompt": commit.format("a")},
+        {"name": "b", "prompt": commit.format("b"), "needs": ["a"], "verify": "test -f a -a -f b"},
+    ]
+    defaults = {"agent": agent, "limits": {"time": "5m", "cost": 2, "turns": 9}}
+    project.write({"batch.json": json.dumps({"defaults": defaults, "tasks": tasks})})
+    done = project.run("batch", "run", "--trust", "--json", "batch.json", timeout=350).assert_ok()
+    rows = done.data["tasks"]
+    assert [(row["state"], row["text"], row["agent"]) for row in rows] == [
+        ("done", "DONE", agent)
+    ] * 2
+    assert (rows[1]["verify"], rows[1]["tokens_in"], rows[1]["commits"]) == ("passed", 200, 1)
