@@ -158,6 +158,7 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "format": (STR, "tree"),
         "history": (BOOL, False),
         "follow": (BOOL, False),
+        "batch": (BOOL, False),
     },
     "config": {"origin": (BOOL, False), "check": (BOOL, False), "config": (STR, None)},
     "doctor": {"fix": (BOOL, False)},

@@ -34,6 +34,8 @@ class Ready:
     host: str
     pod_id: str
     container_id: str
+    waited_s: float = 0.0
+    """For room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

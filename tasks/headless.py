@@ -33,6 +33,10 @@ ENDING_S = 60.0
 TAIL_BYTES = 4000
 
 
+class UsedUp(CommandFailed):
+    """All that it was allowed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     host: str
@@ -54,6 +58,8 @@ class Inputs:
     way: Headless
     tell: Callable[[Event], None] = field(repr=False, compare=False)
     """Whoever asked hears each event at once, but for the end."""
+    tokens: int | None = None
+    """So many, read and written, and it is ended."""
     folder: str = ""
     """It goes on without us, and is found by this again (`adapters.detached`)."""
 
@@ -103,6 +109,11 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
             hint=_goes_on(inputs, heard),
             details={"run": heard.so_far()},
         ) from error
+    except UsedUp as error:
+        await undo(ctx, inputs)
+        heard.close()
+        error.hint, error.details["run"] = _goes_on(inputs, heard), heard.so_far()
+        raise
     except detached.Cut as error:
         heard.close()
         error.details["run"] = heard.so_far()
@@ -177,6 +188,7 @@ class Heard:
         self._lines, self._pieces = headless.Lines(), headless.Pieces()
         self._began = time.monotonic()
         self._usage: dict[str, Usage] = {}
+        self._is_over = False
         self._last = ""
         self._session = ""
         self.end: Ended | None = None
@@ -226,6 +238,16 @@ class Heard:
             "duration_s": round(self.seconds(), 3),
         }
 
+    def _check(self) -> None:
+        """Raises UsedUp, once."""
+        most, spent = self._inputs.tokens, sum(u.input + u.output for u in self._usage.values())
+        if most is not None and spent > most and not self._is_over:
+            self._is_over = True
+            raise UsedUp(
+                f"{self._inputs.title} used more than {most} tokens in pod {self._inputs.pod}:"
+                " it was ended"
+            )
+
     def _line(self, line: bytes) -> None:
         for said in self._inputs.way.events(line):
             for event in self._pieces.take(said):
@@ -239,6 +261,7 @@ class Heard:
                 self._last = said
             case headless.Spent(of=of, usage=usage) if of in self._usage or len(self._usage) < 9999:
                 self._usage[of] = usage
+                self._check()
             case Ended():
                 self.end = event
         line = headless.shown(event)

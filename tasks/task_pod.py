@@ -31,6 +31,8 @@ class Output:
     host: str
     pod_id: str
     container_id: str
+    waited_s: float = 0.0
+    """For room on a host: that is no time of its own."""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -43,7 +45,12 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     made = await batching.of(ctx.world).make(inputs.key, inputs.oid)
-    return Output(host=made.host, pod_id=made.pod_id, container_id=made.container_id)
+    return Output(
+        host=made.host,
+        pod_id=made.pod_id,
+        container_id=made.container_id,
+        waited_s=made.waited_s,
+    )
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:

@@ -7,16 +7,17 @@ tree with nothing but the commit.
 
 from __future__ import annotations
 
-import hashlib
-import json
+import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from rumpel import text
+from rumpel.cache.fingerprint import digest
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe
-from rumpel.errors import CommandFailed, HostUnreachable
+from rumpel.errors import CommandFailed, HostUnreachable, TimedOut
 from rumpel.tasks import batching, shell
-from rumpel.tasks.batching import TaskKey
+from rumpel.tasks.batching import Seated, TaskKey
 from rumpel.tasks.task_work import Lines
 from rumpel.tasks.world import World
 
@@ -24,7 +25,7 @@ KIND = "verify"
 TITLE = "Verifying"
 VERSION = 1
 LIMIT_S = 3600.0
-POLICY = Policy(timeout_s=LIMIT_S)
+POLICY = Policy(timeout_s=LIMIT_S + 60.0)
 """No slot: who verifies has the room of a pod, and of those there are so many on each host."""
 
 # $1: the commit, $2: the command.
@@ -72,33 +73,58 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
 
 async def _verified(ctx: Context[World], inputs: Inputs) -> Output:
     batches = batching.of(ctx.world)
-    known = digest(str(inputs.tree), inputs.command, inputs.env_digest)
+    known = _known_by(inputs.tree, inputs.command, inputs.env_digest)
     if by := batches.verified(inputs.key, known):
         ctx.log(f"the same tree was verified for task {by}")
         return Output(tree=inputs.tree, by=by)
     seat = await batches.shell(inputs.key)
-    argv: tuple[str, ...] = ("sh", "-c", inputs.command)
-    if inputs.dirty and inputs.commit is not None:
-        ctx.log(f"{inputs.dirty} files are not committed: verified is the commit, apart from them")
-        argv = ("sh", "-c", APART, "sh", inputs.commit, inputs.command)
-    lines = Lines(ctx)
-    code = await shell.run(
-        ctx.world,
-        seat.where,
-        argv,
-        env=seat.env,
-        on_line=lambda line: lines.take(1, line.encode() + b"\n"),
-        token=secrets.token_hex(8),
-    )
-    if code != 0:
-        pod = inputs.key.task
-        raise CommandFailed(
-            f"verify of task {pod} exited with {code}: {inputs.command.splitlines()[0]}",
-            hint=f"rumpel logs {pod} verify",
-            details={"exit_code": code, "tail": lines.tail},
-        )
+    apart = inputs.commit if inputs.dirty else None
+    if apart is not None:
+        files = text.count(inputs.dirty, "file")
+        ctx.log(f"{files} not committed: verified is the commit, apart from them")
+    pod = inputs.key.task
+    try:
+        await passes(ctx.world, seat, inputs.command, apart=apart, log=ctx.log)
+    except CommandFailed as error:
+        error.message = f"verify of task {pod} {error.message}: {first_line(inputs.command)}"
+        error.hint = f"rumpel logs {pod} verify"
+        raise
     await batches.note_verified(inputs.key, known)
     return Output(tree=inputs.tree, by="")
+
+
+async def passes(
+    world: World,
+    seat: Seated,
+    command: str,
+    *,
+    apart: str | None,
+    log: Callable[[str], None],
+) -> None:
+    """`apart`: a commit, in a work tree of its own; else in the workspace as it is.
+
+    Raises CommandFailed (`exited with 1`) with the last it printed, TimedOut.
+    """
+    argv = ("sh", "-c", command) if apart is None else ("sh", "-c", APART, "sh", apart, command)
+    lines = Lines(log)
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            code = await shell.run(
+                world,
+                seat.where,
+                argv,
+                env=seat.env,
+                on_line=lambda line: lines.take(1, line.encode() + b"\n"),
+                token=secrets.token_hex(8),
+            )
+    except TimeoutError as error:
+        raise TimedOut(f"{first_line(command)} did not end within {LIMIT_S:g} s") from error
+    if code != 0:
+        raise CommandFailed(f"exited with {code}", details={"exit_code": code, "tail": lines.tail})
+
+
+def first_line(command: str) -> str:
+    return command.strip().splitlines()[0]
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:
@@ -107,12 +133,12 @@ async def undo(ctx: Context[World], inputs: Inputs) -> None:
 
 def proof(tree: str, command: str, env: Mapping[str, str]) -> str:
     """By what a verified tree is known."""
-    return digest(tree, command, env_digest(env))
+    return _known_by(tree, command, env_digest(env))
+
+
+def _known_by(tree: str | None, command: str, env_digest: str) -> str:
+    return digest([tree, command, env_digest])
 
 
 def env_digest(env: Mapping[str, str]) -> str:
-    return digest(*(f"{key}={value}" for key, value in sorted(env.items())))
-
-
-def digest(*words: str) -> str:
-    return hashlib.blake2b(json.dumps(words).encode(), digest_size=16).hexdigest()
+    return digest([f"{key}={value}" for key, value in sorted(env.items())])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,7 +169,7 @@ async def _arrived(world: World, inputs: Inputs, seat: Seated, said: dict[str, o
 
 async def _command(ctx: Context[World], seat: Seated, *, token: str, folder: str) -> str:
     """The last of what it printed. Raises CommandFailed."""
-    lines = Lines(ctx)
+    lines = Lines(ctx.log)
     where = seat.where
     program = detached.Program(
         argv=seat.argv,
@@ -210,8 +210,8 @@ async def _command(ctx: Context[World], seat: Seated, *, token: str, folder: str
 class Lines:
     """What a command prints: into the log of the step, line by line, and the last of it."""
 
-    def __init__(self, ctx: Context[World]) -> None:
-        self._ctx = ctx
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
         self._open = b""
         self._tail = b""
 
@@ -219,13 +219,13 @@ class Lines:
         self._tail = (self._tail + data)[-TAIL_BYTES:]
         *whole, self._open = (self._open + data).split(b"\n")
         for line in whole:
-            self._ctx.log(line[:LINE_BYTES].decode("utf-8", "replace"))
+            self._log(line[:LINE_BYTES].decode("utf-8", "replace"))
         if len(self._open) > LINE_BYTES or stream == STDERR:
             self.close()
 
     def close(self) -> None:
         if self._open:
-            self._ctx.log(self._open[:LINE_BYTES].decode("utf-8", "replace"))
+            self._log(self._open[:LINE_BYTES].decode("utf-8", "replace"))
             self._open = b""
 
     @property

@@ -23,7 +23,7 @@ def title(name: str) -> str:
 
 
 def limits(name: str) -> frozenset[str]:
-    """Which of `turns` and `dollars` it keeps when it is run without a terminal; "": no agent."""
+    """Which of `turns`, `dollars` and `tokens` it is kept to without a terminal; "": no agent."""
     found = AGENTS.get(name)
     return found.headless.limits if found is not None and found.headless else frozenset()
 

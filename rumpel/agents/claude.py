@@ -113,6 +113,6 @@ CLAUDE = Agent(
         argv=_headless_argv,
         events=claude_events.events,
         conversations="projects/*/*.jsonl",
-        limits=frozenset({"turns", "dollars"}),
+        limits=frozenset({"turns", "dollars", "tokens"}),
     ),
 )

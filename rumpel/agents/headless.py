@@ -131,7 +131,7 @@ class Headless:
     conversations: str
     """What it keeps of them: a pattern of files, below its home and without blanks."""
     limits: frozenset[str] = frozenset()
-    """Which of `turns` and `dollars` it keeps by itself."""
+    """Which of `turns` and `dollars` it keeps by itself; `tokens`: it tells of them as it works."""
     env: Mapping[str, str] = field(default_factory=dict)
     """On top of its own."""
 

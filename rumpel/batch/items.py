@@ -14,11 +14,12 @@ MAX_TASKS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """None: no limit of its own. Seconds, turns of the model, dollars."""
+    """None: no limit of its own. Seconds, turns of the model, tokens, dollars."""
 
     time_s: int | None = None
     turns: int | None = None
     dollars: float | None = None
+    tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

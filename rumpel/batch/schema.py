@@ -90,6 +90,7 @@ class LimitsModel(Model):
 
     time: Seconds | None = Field(default=None, description="of the agent or command: 90s, 30m, 2h")
     turns: int | None = Field(default=None, gt=0, le=100_000, description="answers of the model")
+    tokens: int | None = Field(default=None, gt=0, description="read and written")
     cost: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="dollars")
 
 

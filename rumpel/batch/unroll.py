@@ -47,7 +47,9 @@ _FIXED = {
     "too_short": "must not be empty",
     "too_long": "must not have more than {max_length}",
 }
-_OF_AGENTS = {"agent": "agent", "model": "model", "turns": "limits.turns", "cost": "limits.cost"}
+_OF_AGENTS = {"agent": "agent", "model": "model"} | {
+    key: f"limits.{key}" for key in ("turns", "tokens", "cost")
+}
 
 
 Read = Callable[[str], str]
@@ -207,7 +209,7 @@ def _unrolled(
 def _check_command(parsed: Parsed, path: Path, task: TaskModel) -> None:
     """What it says of an agent would be of no use: a mistake. (In `defaults` it is for others.)"""
     limits = task.limits or schema.LimitsModel()
-    said = {"agent": task.agent, "model": task.model, "turns": limits.turns, "cost": limits.cost}
+    said = {"agent": task.agent, "model": task.model, **limits.model_dump()}
     for key, field in _OF_AGENTS.items():
         if said[key] is not None:
             where = (*path, *field.split("."))
@@ -282,8 +284,10 @@ class _Unrolling:
     def limits(self, agent: str) -> Limits:
         """Of what is said for many tasks, that which this one's agent can keep."""
         given = self.task.limits or self.defaults.limits or schema.LimitsModel()
-        found = Limits(time_s=given.time, turns=given.turns, dollars=given.cost)
-        for field, key in (("turns", "turns"), ("dollars", "cost")):
+        found = Limits(
+            time_s=given.time, turns=given.turns, dollars=given.cost, tokens=given.tokens
+        )
+        for field, key in (("turns", "turns"), ("tokens", "tokens"), ("dollars", "cost")):
             if getattr(found, field) is None or field in agents.limits(agent):
                 continue
             if agent and self.task.limits is not None and "agent" not in self.words:

@@ -45,6 +45,7 @@ ACTIONS = {
     "cancel": "end what is at work",
     "report": "what came of it: markdown, html or json",
     "land": "merge what is done, in order, each merged tree verified",
+    "list": "the batches of this repository",
     "attach": "what a task writes, as it writes it",
     "schema": "print the JSON Schema of a batch file",
 }
@@ -128,6 +129,8 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
         from rumpel.cli import batch_land
 
         return batch_land.run(options, request)
+    if args.action == "list":
+        return listed(options, request)
     if args.action == "schema":
         return schema(options, request)
     if args.action == "report":
@@ -141,6 +144,8 @@ def _check(args: Arguments) -> None:
         if getattr(args, name) not in (False, None) and args.action not in actions:
             flag = "--" + name.replace("_", "-")
             raise UsageError(f"{flag} is for batch {text.listing(actions, 'and')}")
+    if args.names and args.action in ("list", "schema"):
+        raise UsageError(f"batch {args.action} takes no file")
     if args.names[1:] and args.action not in ("retry", "land"):
         raise UsageError(f"batch {args.action} takes one file, not {len(args.names)}")
 
@@ -149,9 +154,16 @@ def _followed(options: Options, request: dict[str, object]) -> int:
     from rumpel.cli import batch_table
 
     shown = batch_table.start(options)
+    works = request["action"] in ("run", "retry", "cancel")
     try:
         with Interrupts(look="rumpel batch status --follow") as interrupts:
-            answer = session.ask(options, "batch", request, interrupts=interrupts, follower=shown)
+            answer = session.ask(
+                options,
+                "batch",
+                request,
+                interrupts=interrupts if works else None,  # who looks on ends nothing
+                follower=shown,
+            )
     except client.DaemonGone as error:
         error.hint = "rumpel batch run FILE   goes on; agents are at work meanwhile"
         raise
@@ -171,6 +183,13 @@ def report(options: Options, request: dict[str, object], form: str) -> int:
             ui.out(line)
 
     return show(options, "batch", answer, render)
+
+
+def listed(options: Options, request: dict[str, object]) -> int:
+    from rumpel.cli import batch_table
+
+    answer = session.ask(options, "batch", request)
+    return show(options, "batch", answer, lambda rows: batch_table.render_list(rows, options))
 
 
 def attach(task: str, options: Options) -> int:

@@ -20,6 +20,7 @@ KNOWN = OVER | {"waiting"}
 STOPPED = frozenset({"cancelled", "interrupted"})
 WOULD = {"settled": "stays failed"}
 HEADERS = ("TASK", "STATE", "AGENT", "COMMITS", "VERIFY", "TOKENS", "COST", "TIME")
+LIST_HEADERS = ("BATCH", "STATE", "TASKS", "BEGUN", "FILE")
 PLAN_HEADERS = ("TASK", "NEEDS", "AGENT", "VERIFY", "LIMITS", "WOULD")
 REFRESH_S = 0.25
 ROOM = 4
@@ -214,6 +215,25 @@ def render(data: dict[str, Any], options: Options) -> None:
         ui.err(f"next: rumpel batch run {text.safe(str(data['file']))}   goes on")
 
 
+def render_list(rows: list[dict[str, Any]], options: Options) -> None:
+    if options.quiet:
+        for row in rows:
+            ui.out(row["name"])
+        return
+    lines = []
+    for row in rows:
+        states = [{"state": state} for state, count in row["counts"].items() for _ in range(count)]
+        began = text.unix_time(str(row["started_at"]))
+        ago = "-" if began is None else text.ago(time.time() - began)
+        is_over = "ended" if row["ended_at"] else "interrupted"
+        state = "running" if row["is_running"] else is_over
+        lines.append([row["name"], state, summary(states), ago, str(row["file"])])
+    for line in text.table(LIST_HEADERS, lines, columns=ui.columns(sys.stdout)):
+        ui.out(line)
+    if not rows:
+        ui.notice("no batch was run in this repository")
+
+
 def render_plan(data: dict[str, Any], options: Options) -> None:
     rows = []
     for task in data["tasks"]:
@@ -221,6 +241,7 @@ def render_plan(data: dict[str, Any], options: Options) -> None:
         said = [
             *([text.duration(float(limits["time_s"]))] if limits["time_s"] else []),
             *([text.count(int(limits["turns"]), "turn")] if limits["turns"] else []),
+            *([f"{_thousands(int(limits['tokens']))} tokens"] if limits["tokens"] else []),
             *([f"${limits['dollars']:g}"] if limits["dollars"] else []),
         ]
         rows.append(

@@ -24,6 +24,8 @@ SHELLS = ("bash", "zsh", "fish")
 HOST_NAMES = "hosts"
 PODS, TRASH, BRANCHES, FILES, NOTHING = "@pods", "@trash", "@branches", "@files", ""
 HOSTS = "@hosts"
+BATCHES = "@batches"
+"""A file, a batch that was run, or the pod of a task."""
 EITHER = "@either"
 """`POD:` or a file."""
 """What belongs in a place; anything else are the words themselves."""
@@ -42,6 +44,7 @@ BY_METAVAR = {
 BY_PLACE = {
     ("undelete", "name"): TRASH,
     ("create", "names"): NOTHING,
+    ("batch", "names"): BATCHES,
     ("cp", "source"): EITHER,
     ("cp", "target"): EITHER,
     ("help", "topic"): " ".join((*COMMANDS, "agents", "exit-codes", "environment")),
@@ -89,7 +92,7 @@ _rumpel() {
 %(cases)s
     esac
     case $word in -*) kind=$options ;; esac
-    case $kind in '' | @files | @either) ;; *) compopt +o default 2>/dev/null ;; esac
+    case $kind in '' | @files | @either | @batches) ;; *) compopt +o default 2>/dev/null ;; esac
     case $kind in
     @files) return ;;
     @hosts) kind=$(rumpel completions hosts 2>/dev/null) ;;
@@ -98,6 +101,7 @@ _rumpel() {
         _rumpel_runs || return
         case $kind in
         @trash) kind=$(rumpel undelete -q 2>/dev/null) ;;
+        @batches) kind=$(rumpel batch list -q 2>/dev/null; rumpel list -q 2>/dev/null) ;;
         *)
             case $kind in @pods: | @either) suffix=: && compopt -o nospace 2>/dev/null ;; esac
             kind=$(rumpel list -q 2>/dev/null) ;;
@@ -229,6 +233,7 @@ FISH_KINDS = {
     f"{PODS}:": "(__rumpel_ask list | string replace -r '$' ':')",
     EITHER: "(__rumpel_ask list | string replace -r '$' ':')",
     TRASH: "(__rumpel_ask undelete)",
+    BATCHES: "(__rumpel_ask batch list; __rumpel_ask list)",
     BRANCHES: "(__rumpel_branches)",
     HOSTS: "(__rumpel_hosts)",
 }
@@ -260,7 +265,7 @@ def _fish_value(kind: str) -> str:
 def _fish_place(condition: str, kind: str) -> list[str]:
     if kind == NOTHING:
         return []
-    offers = ["-F"] if kind in (FILES, EITHER) else []
+    offers = ["-F"] if kind in (FILES, EITHER, BATCHES) else []
     if kind != FILES:
         offers.append(f"-a '{_quoted(FISH_KINDS.get(kind, kind))}'")
     return [f"complete -c rumpel -n '{condition}' {what}" for what in offers]

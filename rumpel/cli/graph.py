@@ -30,6 +30,7 @@ EXAMPLES = (
     ("rumpel graph --critical-path", "the steps that take longest"),
     ("rumpel graph --format html > graph.html", "a picture with times"),
     ("rumpel graph a --format svg > graph.svg", "one for a page"),
+    ("rumpel graph --batch", "the steps of the tasks of a batch"),
     ("rumpel graph a --format doit > dodo.py", "the same graph for doit"),
 )
 FORMATS = ("tree", "dot", "mermaid", "html", "svg", "json", "doit")
@@ -42,6 +43,9 @@ VERBS = (
 def add_arguments(parser: Declared) -> None:
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="a pod (a unique beginning will do)"
+    )
+    parser.add_argument(
+        "--batch", action="store_true", help="NAME is a batch (without: the last one)"
     )
     parser.add_argument("--why", metavar="NODE", help="explain one step")
     parser.add_argument(
@@ -79,7 +83,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     options.json = options.json or args.format == "json"
     # The daemon gives the whole graph: what a step needs is part of the explanation.
     request = {"name": args.name, "plan": args.plan, "format": args.format}
-    request["history"] = args.history
+    request |= {"history": args.history, "batch": args.batch}
     if args.follow:
         return watch(args, request, options)
     answer = session.ask(options, "graph", request)

@@ -45,7 +45,7 @@ async def check(app: App, client: Client) -> dict[str, object]:
     from rumpel.daemon import batch_plan
 
     where = await requests.target(client)
-    found = await batch_file.read(client, where)
+    found = await batch_file.read(app, client, where)
     data = await batch_plan.plan(app, client, where, found.batch)
     return {"result": data, "warnings": client.warnings, "exit_code": 0}
 
@@ -53,14 +53,14 @@ async def check(app: App, client: Client) -> dict[str, object]:
 async def begin(app: App, client: Client) -> dict[str, object]:
     """Run the tasks of a file, as far as they are not done, and follow them to the end."""
     where = await requests.target(client)
-    found = await batch_file.read(client, where)
+    found = await batch_file.read(app, client, where)
     return await _begin(app, client, where, found, retry=frozenset())
 
 
 async def retry(app: App, client: Client) -> dict[str, object]:
     """Those that failed, or those named, are tried again; and what needs them."""
     where = await requests.target(client)
-    found = await batch_file.read(client, where)
+    found = await batch_file.read(app, client, where)
     batch, wanted = found.batch, set(client.request.args["names"])
     unknown = sorted(wanted - set(batch.items))
     if unknown:
@@ -89,9 +89,14 @@ async def _begin(
             )
         client.warn("it was running already")
     else:
-        file = client.request.args["file"]
         asked = Asked(
-            batch=found, file=file, client=client, where=where, retry=retry, effects=given.effects
+            batch=found,
+            file=given.file,
+            cwd=given.cwd,
+            client=client,
+            where=where,
+            retry=retry,
+            effects=given.effects,
         )
         running = BatchRun(app, asked)
         app.batches.runs[key] = running
@@ -120,7 +125,7 @@ async def _note(app: App, running: BatchRun, *, ended: float | None = None) -> N
         key,
         {
             "file": running.asked.file,
-            "cwd": running.asked.client.request.cwd,
+            "cwd": running.asked.cwd,
             "began": running.began,
             "ended": ended,
             "items": [item.to_json() for item in running.batch.items.values()],
@@ -183,6 +188,15 @@ async def land(app: App, client: Client) -> dict[str, object]:
     return {"result": data, "warnings": client.warnings, "exit_code": 0}
 
 
+async def every(app: App, client: Client) -> dict[str, object]:
+    """The batches of this repository."""
+    from rumpel.daemon import batch_list
+
+    where = await requests.lenient(client)
+    data = batch_list.rows(app, where.ref.repo_id, row_of)
+    return {"result": data, "warnings": client.warnings, "exit_code": 0}
+
+
 async def published(app: App, client: Client) -> dict[str, object]:
     """The JSON Schema of a batch file, for editors."""
     from rumpel.batch import schema
@@ -238,13 +252,14 @@ def _known(app: App, repo_id: str, found: Batch) -> dict[str, State]:
 
 def _named(app: App, client: Client, where: Target) -> str:
     """The batch that was named, by name or file; else the one begun last. Raises NotFound."""
-    wanted = client.request.args["file"]
-    prefix = f"{batch_state.BATCH}{where.ref.repo_id}/"
-    known = {
-        key.removeprefix(prefix): value
-        for key, value in app.store.kv.items()
-        if key.startswith(prefix)
-    }
+    return named(app, where.ref.repo_id, client.request.args["file"])
+
+
+def named(app: App, repo_id: str, wanted: str) -> str:
+    """The same, of any request."""
+    from rumpel.daemon import batch_list
+
+    known = batch_list.known(app, repo_id)
     if wanted:
         name = wanted if wanted in known else names.slug(PurePath(wanted).stem, 63)
         name = next((one for one, noted in known.items() if noted["file"] == wanted), name)
@@ -255,7 +270,7 @@ def _named(app: App, client: Client, where: Target) -> str:
         raise NotFound(f"there is no batch {wanted!r} of this repository{guess}")
     if not known:
         raise NotFound("no batch was run in this repository", hint="rumpel batch run FILE")
-    return max(known, key=lambda name: known[name]["began"])
+    return next(iter(known))
 
 
 async def _follow(client: Client, running: BatchRun) -> None:
@@ -311,6 +326,7 @@ def _next(row: dict[str, Any], bad: dict[str, int]) -> str:
 
 
 ACTIONS = {
+    "list": every,
     "check": check,
     "run": begin,
     "status": status,

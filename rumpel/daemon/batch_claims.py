@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING
 
+from rumpel.cache.fingerprint import digest
 from rumpel.errors import Conflict
 from rumpel.graphs.batch import node_id
 from rumpel.tasks import task_work
-from rumpel.tasks.task_verify import digest
 
 if TYPE_CHECKING:
     from rumpel.batch.items import Item
@@ -82,8 +82,10 @@ def check_own(claim: Claim, pod: Pod) -> None:
 
 def work_digest(item: Item) -> str:
     """Of everything that makes it another piece of work."""
+    limits: tuple[float | None, ...]
     limits = (item.limits.time_s, item.limits.turns, item.limits.dollars)
+    limits += () if item.limits.tokens is None else (item.limits.tokens,)
     env = tuple(sorted(item.env.items()))
     files = [(one.target, one.digest, one.is_executable) for one in item.files]
     words = (item.prompt, item.command, item.agent, item.model or "")
-    return digest(*words, repr(env), repr(limits), *map(repr, files))
+    return digest([*words, repr(env), repr(limits), *map(repr, files)])

@@ -10,17 +10,19 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rumpel import names
 from rumpel.adapters import threads
 from rumpel.daemon import requests
+from rumpel.daemon.batch_state import BATCH
 from rumpel.daemon.hosts import LOCAL
 from rumpel.errors import NotFound, RumpelError, UsageError
 
 if TYPE_CHECKING:
     from rumpel.batch.files import FileIn
     from rumpel.batch.items import Batch, Item
+    from rumpel.daemon.app import App
     from rumpel.daemon.client import Client
     from rumpel.daemon.requests import Base, Target
     from rumpel.devcontainer.consent import Effect
@@ -32,13 +34,17 @@ MAX_PROMPT_BYTES = 1 << 20
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
     batch: Batch
+    file: str
+    cwd: str
+    """`file` is from there."""
     effects: tuple[Effect, ...] = ()
     """To be agreed to before any of it runs."""
 
 
-async def read(client: Client, where: Target) -> Given:
+async def read(app: App, client: Client, where: Target) -> Given:
     """Raises ConfigError with file and line, NotFound, UsageError."""
-    return await threads.call(_load, client, where)
+    noted = app.store.kv_get(f"{BATCH}{where.ref.repo_id}/{client.request.args['file']}")
+    return await threads.call(_load, client, where, noted)
 
 
 async def base(where: Target, item: Item) -> Base:
@@ -50,14 +56,18 @@ async def base(where: Target, item: Item) -> Base:
         raise
 
 
-def _load(client: Client, where: Target) -> Given:
+def _load(client: Client, where: Target, noted: dict[str, Any] | None) -> Given:
+    """`noted`: of a batch that has the name that was given."""
     from rumpel.batch import reading, unroll
 
     args = client.request.args
     file = args["file"]
     if not file:
         raise UsageError("which file?", hint="rumpel batch run FILE, or - to read it from stdin")
-    path = Path(client.request.cwd) / file
+    cwd = client.request.cwd
+    if noted is not None and noted["file"] != STDIN and not os.path.lexists(Path(cwd) / file):
+        cwd, file = str(noted["cwd"]), str(noted["file"])
+    path = Path(cwd) / file
     if file == STDIN:
         folder, data = path.parent, args["text"].encode("utf-8", "surrogateescape")
     else:
@@ -67,7 +77,8 @@ def _load(client: Client, where: Target) -> Given:
     stem = "batch" if file == STDIN else names.slug(PurePath(file).stem, 63)
     batch = unroll.load(parsed, name=stem, read=taken.text, find=taken.files)
     is_its_own = file != STDIN and _is_in(os.path.realpath(path), where)
-    return Given(batch=batch, effects=_effects(batch, taken.paths, where) if is_its_own else ())
+    effects = _effects(batch, taken.paths, where) if is_its_own else ()
+    return Given(batch=batch, file=file, cwd=cwd, effects=effects)
 
 
 def _bytes(path: Path, shown: str, most: int) -> bytes:

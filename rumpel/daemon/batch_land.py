@@ -6,7 +6,7 @@ verified here, in the pod of the task, unless the same tree was.
 
 from __future__ import annotations
 
-import secrets
+import logging
 from typing import TYPE_CHECKING, Any
 
 from rumpel.adapters import git, git_join, threads
@@ -14,13 +14,15 @@ from rumpel.batch import items, order
 from rumpel.daemon import batch_seat, batch_state, enter, requests
 from rumpel.daemon.batch_client import TaskClient
 from rumpel.errors import CommandFailed, NotFound, UsageError
-from rumpel.tasks import shell, task_verify
+from rumpel.tasks import task_verify
 from rumpel.tasks.batching import TaskKey
 
 if TYPE_CHECKING:
     from rumpel.batch.items import Item
     from rumpel.daemon.app import App
     from rumpel.daemon.client import Client
+
+log = logging.getLogger(__name__)
 
 
 def landing(app: App, repo_id: str, row: dict[str, Any], chosen: frozenset[str]) -> dict[str, Any]:
@@ -114,19 +116,12 @@ async def _prove(app: App, client: Client, item: Item, merged: str) -> None:
     pod = await enter.ready(app, stand_in, where)
     await app.links.repo(pod.spec.repo).ensure(pod.spec.host, merged, {})
     seat = await batch_seat.shell_in(app, stand_in, where.settings, pod, item)
-    said: list[str] = []
-    code = await shell.run(
-        app.world,
-        seat.where,
-        ("sh", "-c", task_verify.APART, "sh", merged, item.verify),
-        env=seat.env,
-        on_line=said.append,
-        token=secrets.token_hex(8),
-    )
-    if code != 0:
-        raise CommandFailed(
-            f"verify of task {item.name} exited with {code} on the merged tree",
-            hint=f"rumpel enter {item.name}, put it right and commit; rumpel merge {item.name}; "
-            "rumpel batch land   goes on",
-            details={"exit_code": code, "tail": "\n".join(said[-30:])},
+    try:
+        await task_verify.passes(app.world, seat, item.verify, apart=merged, log=log.debug)
+    except CommandFailed as error:
+        error.message = f"verify of task {item.name} {error.message} on the merged tree"
+        error.hint = (
+            f"rumpel enter {item.name}, put it right and commit; rumpel merge {item.name}; "
+            "rumpel batch land   goes on"
         )
+        raise

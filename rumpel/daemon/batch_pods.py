@@ -33,11 +33,14 @@ done
 
 async def make(run: BatchRun, name: str, oid: str | None) -> Ready:
     """Its pod, running, once there is room for it; and its host, when that is away."""
+    asked_at = time.time()
     while True:
         pod = own_pod(run, name)
         host = await _room(run, name, pod)
         try:
-            return await _made(run, name, oid, host)
+            ready = await _made(run, name, oid, host)
+            waited_s = max(0.0, run.states[name].began - asked_at)
+            return replace(ready, waited_s=round(waited_s, 3))
         except HostUnreachable as error:
             run.hosts.lost(host, error)
             if own_pod(run, name) is None:  # nothing is there: another host will do

@@ -41,7 +41,8 @@ def _steps(app: App, repo_id: str, task: str) -> list[dict[str, Any]]:
         ended = float(failure.get("at") or record.updated_at)
         if record.output is None and not failure:
             continue
-        took = record.elapsed_s
+        waited = float((record.output or {}).get("waited_s") or 0.0) if not failure else 0.0
+        took = max(0.0, record.elapsed_s - waited)
         found.append(
             {
                 "kind": kind,

@@ -55,6 +55,7 @@ class Asked:
     file: str
     client: Client
     where: Target
+    cwd: str = ""  # of `file`
     retry: frozenset[str] = frozenset()
     """Tasks that failed, to be tried again."""
     effects: tuple[Effect, ...] = ()
@@ -126,14 +127,13 @@ class BatchRun:
     async def look(self) -> None:
         """What is known of each task. Raises NotFound for a base that is not there."""
         app = self.app
-        start = await requests.base(self.where, None)
-        bases: dict[str, Base] = {}
+        bases: dict[str | None, Base] = {None: await requests.base(self.where, None)}
         for item in self.batch.items.values():
             claim = batch_claims.read(app.store, self.repo.repo_id, self.name, item.name)
             if claim.at == 0.0 or claim.wanted != item.base:
-                if item.base is not None and item.base not in bases:
+                if item.base not in bases:
                     bases[item.base] = await batch_file.base(self.where, item)
-                own = start if item.base is None else bases[item.base]
+                own = bases[item.base]
                 claim.base, claim.branch, claim.wanted = own.oid, own.branch, item.base
             if item.name in self.asked.retry:
                 claim.attempt += 1

@@ -77,7 +77,7 @@ async def seat(
                 address=address(pod.spec),
                 where=work.where,
                 env=inputs.env,
-                agent=replace(inputs, timeout_s=timeout_s),
+                agent=replace(inputs, timeout_s=timeout_s, tokens=item.limits.tokens),
             )
 
 

@@ -24,7 +24,7 @@ FAILED, SKIPPED, CANCELLED, INTERRUPTED = "failed", "skipped", "cancelled", "int
 OPEN = frozenset({WAITING, QUEUED, STARTING, WORKING, VERIFYING})
 BATCH = "batch/"
 """`batch/<repo>/<batch>` in the store: when it was begun and with which tasks (`daemon.batch`)."""
-MAX_SAID_CHARS = 200
+MAX_SAID_CHARS, MOST_TEXT_CHARS = 200, 4000
 SPENT = ("cost_usd", "tokens_in", "tokens_out", "duration_s")
 """What tries before the last one took is added to."""
 BEGUN = {task_pod.KIND: QUEUED, task_work.KIND: WORKING, task_verify.KIND: VERIFYING}
@@ -125,10 +125,17 @@ class State:
             "started_at": iso_ms(self.began) if self.began else None,
             "ended_at": iso_ms(self.ended) if self.ended else None,
             "duration_s": self._spent("duration_s"),
-            "text": work.get("text"),
+            "text": _clipped(work.get("text")),
             "said": self.said or None,
             "error": error,
         }
+
+
+def _clipped(said: str | None) -> str | None:
+    """A thousand of them are one line to a client."""
+    if said is None or len(said) <= MOST_TEXT_CHARS:
+        return said
+    return f"{said[:MOST_TEXT_CHARS]} …"
 
 
 def judge(store: Store, repo_id: str, state: State) -> None:
@@ -138,6 +145,7 @@ def judge(store: Store, repo_id: str, state: State) -> None:
     records = store.records
     work = records.get(node_id(task_work.KIND, repo_id, state.name))
     verify = records.get(node_id(task_verify.KIND, repo_id, state.name))
+    state.began = _began(records.get(node_id(task_pod.KIND, repo_id, state.name)))
     if work is None or state.claim.at == 0.0:
         state.state = WAITING if state.claim.at == 0.0 else INTERRUPTED
         return
@@ -157,6 +165,13 @@ def judge(store: Store, repo_id: str, state: State) -> None:
         else:
             state.verify = "passed"
             state.ended = verify.updated_at
+
+
+def _began(pod: Record | None) -> float:
+    """When its pod was made or started, without waiting for room; 0: not known."""
+    if pod is None or pod.output is None:
+        return 0.0
+    return pod.updated_at - pod.elapsed_s + float(pod.output.get("waited_s") or 0.0)
 
 
 def _failed(state: State, record: Record) -> None:

@@ -46,6 +46,9 @@ async def run(app: App, client: Client) -> dict[str, object]:
     read = requests.target if args["plan"] in (*MAKING, "undelete") else requests.lenient
     where = await read(client)
     verb = args["plan"] or "create"
+    if args["batch"] and (args["plan"] or args["follow"]):
+        hint = "rumpel batch check FILE; rumpel batch status --follow"
+        raise UsageError("--plan and --follow are for pods", hint=hint)
     if verb not in PLANS:
         raise UsageError(f"no plan for {verb!r}", hint=f"one of {', '.join(PLANS)}")
     try:
@@ -54,12 +57,16 @@ async def run(app: App, client: Client) -> dict[str, object]:
     except RumpelError as error:
         client.warn(f"{error.message}: what needs it is unknown")
     else:
-        await app.by_hand.look(pod.spec for pod in _looked_at(app, where, args["name"]))
+        looked_at = [] if args["batch"] else _looked_at(app, where, args["name"])
+        await app.by_hand.look(pod.spec for pod in looked_at)
     if args["follow"]:
         told = await _followed(app, client, where, args["name"])
         if told is not None:
             return {"result": told, "warnings": client.warnings, "exit_code": 0}
-    graph = await _graph(app, client, where, args["name"], verb)
+    if args["batch"]:
+        graph = await _of_batch(app, client, where, args["name"] or "")
+    else:
+        graph = await _graph(app, client, where, args["name"], verb)
     plan = app.engine.plan(graph)
     data = describe(app, plan)
     if verb not in MAKING:
@@ -77,7 +84,9 @@ async def run(app: App, client: Client) -> dict[str, object]:
 
 async def _hosts(app: App, client: Client, where: Target, name: str | None) -> set[str]:
     """Of the pods it is about; of a draft the one where it would be made."""
-    pods = _looked_at(app, where, name)
+    pods = _looked_at(app, where, None if client.request.args["batch"] else name)
+    if not pods and client.request.args["batch"]:
+        return set()
     if not pods:
         return {await requests.consented_host(app.store, where, client, may_ask=False)}
     return {pod.spec.host for pod in pods}
@@ -127,6 +136,13 @@ def _of_pods(plan: Plan) -> list[str]:
     """What several pods share is in the runs of others, too: those are not asked for."""
     nodes = plan.graph.nodes
     return [node_id for node_id in plan.nodes if nodes[node_id].pod] or [*plan.nodes]
+
+
+async def _of_batch(app: App, client: Client, where: Target, name: str) -> Graph:
+    from rumpel.daemon import batch, batch_list
+
+    found = batch.named(app, where.ref.repo_id, name)
+    return await batch_list.graph(app, client, where, found)
 
 
 async def _graph(app: App, client: Client, where: Target, name: str | None, verb: str) -> Graph:

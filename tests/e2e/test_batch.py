@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from tests.support.project import Project, ProjectFactory
@@ -86,6 +87,79 @@ def test_a_failure_stops_what_needs_it(rumpel_project: ProjectFactory) -> None:
     assert schema["properties"]["tasks"]["minItems"] == 1
     assert "no such luck" in rows["a"]["error"]["details"]["tail"]
     assert rows["d"]["verify"] == "failed"
+
+
+def test_batches_are_listed_and_shown_as_graphs(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    assert "no batch was run" in project.run("batch", "list").assert_ok().stderr
+    project.run("graph", "--batch").assert_error(3, "no batch was run in this repository")
+    batch(project, "run", tasks=[made("a", verify="true"), made("b", needs=["a"]), task("c", "x")])
+    project.write({"other.json": json.dumps({"tasks": [made("z")]})})
+    project.run("batch", "run", "other.json").assert_ok()
+    assert project.run("batch", "list", "-q").assert_ok().stdout.split() == ["other", "batch"]
+    lines = project.run("batch", "list").assert_ok().stdout.splitlines()
+    assert lines[1].split()[:4] == ["other", "ended", "1", "done"]
+    assert "2 done, 1 failed" in lines[2]
+    rows = project.run("batch", "list", "--json").assert_ok().data
+    assert [(row["name"], row["file"], row["tasks"]) for row in rows] == [
+        ("other", "other.json", 1),
+        ("batch", "batch.json", 3),
+    ]
+    project.run("batch", "list", "x").assert_error(2, "takes no file")
+    data = project.run("graph", "--batch", "batch", "--json").assert_ok().data
+    found = {(node["kind"], node["pod"]): node["state"] for node in data["nodes"]}
+    assert found["verify", "a"] == found["work", "b"] == "cached"
+    assert found["work", "c"] == "failed"
+    tree = project.run("graph", "--batch", "batch").assert_ok().stdout
+    assert "verify a" in tree
+    assert "FAILED" in tree.upper()
+    assert "graph" in project.run("graph", "--batch", "--format", "dot").assert_ok().stdout
+    project.run("graph", "--batch", "--plan", "stop").assert_error(2, "are for pods")
+    project.run("graph", "--batch", "nobody").assert_error(3, "there is no batch 'nobody'")
+
+
+def test_who_looks_on_ends_nothing(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    tasks = [task("b", "touch /tmp/at-work; while [ ! -e /tmp/go ]; do sleep 0.1; done")]
+    project.write({"batch.json": json.dumps({"tasks": tasks})})
+    project.run("batch", "run", "--no-wait", "batch.json").assert_ok()
+    project.wait_until(functools.partial(at_work, project, "b"), "b is at work")
+    shown = project.spawn("batch", "status", "--follow")
+    shown.expect("working")
+    shown.sendintr()
+    shown.sendintr()
+    shown.expect(pexpect.EOF)
+    shown.close()
+    assert shown.exitstatus == 130
+    assert _state(project, "b") == "working"
+    project.exec("b", "touch", "/tmp/go")
+    project.run("batch", "wait").assert_ok()
+    (project.root / "sub").mkdir()
+    again = project.run("batch", "run", "batch", cwd=project.root / "sub").assert_ok()
+    assert "1 done" in again.stderr, "by its name, from anywhere"
+
+
+def test_names_of_files_are_a_pods(rumpel_project: ProjectFactory) -> None:
+    """Nothing of them gets to a terminal or a page as it is."""
+    project = rumpel_project()
+    name = r"$(printf '\033[31m<b>\377\nx')"
+    write = f'echo {{0}} >"{name}" && {COMMIT}'
+    tasks = [
+        task("l", write.format("l")),
+        task("r", write.format("r")),
+        made("m", needs=["l", "r"]),
+    ]
+    project.write({"batch.json": json.dumps({"tasks": tasks})})
+    done = project.run("batch", "run", "batch.json")
+    assert done.code == 7
+    assert "m · failed: the commits it needs are in conflict: " in done.stderr
+    page = project.run("batch", "report", "--format", "html").assert_ok().stdout
+    said = project.run("batch", "report").assert_ok().stdout
+    assert "\x1b" not in done.stderr + page + said
+    assert "<b>" not in page
+    assert r"\<b>" in said
+    conflict = project.run("batch", "land", "--json")
+    assert (conflict.code, json.loads(conflict.stdout)["error"]["code"]) == (4, "conflict")
 
 
 def test_retry_and_conflicts(rumpel_project: ProjectFactory) -> None:

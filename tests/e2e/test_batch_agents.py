@@ -84,6 +84,20 @@ def test_the_page_of_the_readme(project: Project) -> None:
 
 
 @pytest.mark.timeout(400)
+def test_an_agent_that_used_up_its_tokens_is_ended(project: Project) -> None:
+    tasks = [
+        {"name": "a", "prompt": f"{RUN}sleep 987", "limits": {"tokens": 50}},
+        {"name": "b", "prompt": "Say it.", "limits": {"tokens": 5000}},
+    ]
+    project.write({"batch.json": json.dumps({"tasks": tasks})})
+    done = project.run("batch", "run", "--trust", "batch.json", timeout=300)
+    assert "Claude Code used more than 50 tokens in pod a: it was ended" in done.stderr
+    status = json.loads(project.run("batch", "status", "--json").stdout)
+    assert states(status) == {"a": "failed", "b": "done"}
+    assert status["data"]["tasks"][0]["tokens_in"] > 0
+
+
+@pytest.mark.timeout(400)
 def test_another_try_is_told_why(project: Project, fake: Model) -> None:
     verify = "echo because of this; test -e /tmp/tried || { touch /tmp/tried; false; }"
     tasks = [{"name": "a", "prompt": "Say it.", "verify": verify, "retries": 1}]

@@ -59,6 +59,8 @@ def test_pods_are_asked_of_a_running_daemon_only(monkeypatch: pytest.MonkeyPatch
     ("line", "words"),
     [
         ("graph --plan de", ["delete"]),
+        ("batch li", ["list"]),
+        ("batch land ", ["alice", "bob", "alice", "bob"]),
         ("graph --format m", ["mermaid"]),
         ("graph --why cl", ["clone"]),
         ("list --color n", ["never"]),
