@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from rumpel.adapters import (
     docker_exec,
     docker_identity,
     docker_images,
+    podman_archive,
     threads,
 )
 from rumpel.adapters import docker_types as types
@@ -169,6 +171,9 @@ class DockerHost:
         self, container: str, path: str
     ) -> contextlib.AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """What lies at `path` of a container that does not run, as a tar."""
+        if self.info.kind == "podman":
+            get = functools.partial(docker_containers.get_archive, self.http, container)
+            return podman_archive.read(get, path)
         return docker_containers.get_archive(self.http, container, path)
 
     async def put_archive(

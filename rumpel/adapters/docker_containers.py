@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -190,7 +190,10 @@ async def inspect_or_none(http: HttpClient, container: str) -> types.ContainerDe
 
 @contextlib.asynccontextmanager
 async def get_archive(
-    http: HttpClient, container: str, path: str
+    http: HttpClient,
+    container: str,
+    path: str,
+    on_head: Callable[[Mapping[str, str]], None] | None = None,
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """What lies at `path`, in volumes too, as a tar in lexical order; mtimes in whole seconds.
 
@@ -203,6 +206,7 @@ async def get_archive(
         query={"path": path},
         head_timeout_s=ARCHIVE_TIMEOUT_S,
         what=f"{path} in {_named(container)}",
+        on_head=on_head,
     ) as pieces:
         yield pieces
 

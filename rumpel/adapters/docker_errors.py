@@ -15,7 +15,9 @@ from rumpel.errors import Conflict, HostUnreachable, NameTaken, NotFound, Rumpel
 MAX_MESSAGE = 2_000
 """Characters of an engine's message that are kept."""
 
-_NAME_IN_USE = re.compile(r'name "?/?([^"]*)"? is already in use')
+_NAME_IN_USE = re.compile(r'name "?/?([^" ]*)"?(?: is)? already in use')
+_CONFLICTS = ("container state improper", "that name is already in use")
+"""What Podman says at the end, with status 500, where Docker says 409."""
 
 
 class ProtocolError(HostUnreachable):
@@ -68,7 +70,7 @@ def check_status(status: int, body: bytes, what: str) -> None:
     details = {"status": status, "engine": text}
     if status == 404:
         raise NotFound(subject, details=details)
-    if status == 409:
+    if status == 409 or text.endswith(_CONFLICTS):
         if found := _NAME_IN_USE.search(text):
             raise NameTaken(f"the container name {found[1]} is taken", details=details)
         raise Conflict(subject, details=details)

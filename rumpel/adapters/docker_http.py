@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -242,20 +242,21 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         head_timeout_s: float = 30.0,
         what: str = "",
+        on_head: Callable[[Mapping[str, str]], None] | None = None,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """A call whose answer is read piece by piece; leaving the block hangs up.
 
-        There is no deadline on the body: the caller sets one where it knows what to expect.
+        No deadline on the body: the caller sets one. `on_head` hears the headers, of errors, too.
         """
-        head, payload = self._encode(
-            method, path, query=query, body=None, source=source, headers=headers
-        )
+        head, payload = self._encode(method, path, query=query, source=source, headers=headers)
         try:
             async with asyncio.timeout(head_timeout_s):
                 wire, incoming = await self._send(head, payload, is_retryable=method == "GET")
         except (OSError, EOFError) as err:
             raise unreachable(self.endpoint.url, err, head_timeout_s) from err
         with contextlib.closing(wire):
+            if on_head is not None:
+                on_head(incoming.headers)
             if incoming.status >= 400:
                 async with asyncio.timeout(head_timeout_s):
                     check_status(incoming.status, await incoming.read_all(), what)
@@ -313,7 +314,7 @@ class HttpClient:
         path: str,
         *,
         query: Query | None,
-        body: object,
+        body: object = None,
         source: Source | None,
         headers: Mapping[str, str] | None,
     ) -> tuple[bytes, Source]:

@@ -75,7 +75,7 @@ async def images(http: HttpClient, labels: Sequence[str] = ()) -> dict[str, tupl
     answer = await http.request("GET", "/images/json", query=query)
     rows = types.rows(answer.json(), "images")
     found = [row for row in rows if types.carries(row, labels)]
-    return {types.image_id(row.get("Id")): types.texts(row, "RepoTags") for row in found}
+    return {types.image_id(row.get("Id")): types.image_tags(row) for row in found}
 
 
 async def tag(http: HttpClient, image_id: str, ref: str) -> None:

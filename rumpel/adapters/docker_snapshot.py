@@ -93,7 +93,12 @@ class HostSnapshot:
         if ref in self._images:
             return ref
         name = ref if ":" in ref.rpartition("/")[2] else f"{ref}:latest"
-        return self._tags.get(name)
+        found = self._tags.get(name)
+        if (
+            found is None and self.host.info.kind == "podman"
+        ):  # so it calls what was loaded or built
+            found = self._tags.get(f"localhost/{name}")
+        return found
 
     def on_change(self, listener: OnChange) -> None:
         """Call `listener` after each change; it must be quick and must not raise."""

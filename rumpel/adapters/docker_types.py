@@ -197,6 +197,12 @@ def image_id(value: Json) -> str:
     raise ProtocolError("Docker sent an image id that is none")
 
 
+def image_tags(row: Mapping[str, Json]) -> tuple[str, ...]:
+    """As Docker writes them: Podman puts the registry before those that name none."""
+    found = [tag for tag in texts(row, "RepoTags") if tag != "<none>:<none>"]
+    return tuple(tag.removeprefix("docker.io/").removeprefix("library/") for tag in found)
+
+
 def carries(row: Mapping[str, Json], wanted: Sequence[str]) -> bool:
     """Whether a row of a list has every one of the labels (`key` or `key=value`).
 
@@ -245,7 +251,7 @@ def image_info(data: Json) -> ImageInfo:
     config = table(top, "Config")
     return ImageInfo(
         id=image_id(top.get("Id")),
-        tags=texts(top, "RepoTags"),
+        tags=image_tags(top),
         user=text(config, "User"),
         env=texts(config, "Env"),
         entrypoint=texts(config, "Entrypoint"),

@@ -101,11 +101,11 @@ class Copy:
 
     async def pieces(self, source: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         """The tar to pass on. Raises RumpelError for what is none."""
-        reader = _Reader(source)
-        while (entry := await _next(reader)) is not None:
+        reader = Reader(source)
+        while (entry := await next_entry(reader)) is not None:
             padding = -entry.size % BLOCK
             if entry.path == b"":
-                self.root = _owner(entry.head)
+                self.root = owner_of(entry.head)
                 continue
             if not self._takes(entry):
                 await reader.drop(entry.size + padding)
@@ -186,7 +186,7 @@ class Copy:
         return [*_extended(records), _sealed(head)]
 
     def _own(self, entry: _Entry) -> None:
-        if self.owners is not None and _owner(entry.head) == self.owners.before:
+        if self.owners is not None and owner_of(entry.head) == self.owners.before:
             entry.head = _with_owner(entry.head, self.owners.now)
 
     def _remember(self, entry: _Entry, digest: bytes) -> None:
@@ -213,7 +213,7 @@ async def drain(source: AsyncIterator[bytes]) -> None:
         pass
 
 
-class _Reader:
+class Reader:
     """Cuts the pieces of a stream where the tar needs it."""
 
     def __init__(self, source: AsyncIterator[bytes]) -> None:
@@ -246,14 +246,14 @@ class _Reader:
         return piece
 
 
-async def _next(reader: _Reader) -> _Entry | None:
+async def next_entry(reader: Reader) -> _Entry | None:
     """The next entry with what extended headers say of it; None at the end."""
     records: dict[bytes, bytes] = {}
     for left in reversed(range(tar_entries.MAX_EXTENDED)):
         head = await reader.exactly(BLOCK)
         if not head.strip(b"\0"):
             return None
-        kind, size = head[156:157], _number(head[124:136])
+        kind, size = head[156:157], number(head[124:136])
         if kind not in EXTENDED:
             break
         if size > MAX_EXTENDED_BYTES or not left:
@@ -268,7 +268,7 @@ async def _next(reader: _Reader) -> _Entry | None:
         path=_clean(records.get(b"path", name)),
         size=tar_entries.decimal(records, b"size", size if kind in (FILE, b"\0") else 0),
         head=head,
-        mtime=_number(head[136:148]),
+        mtime=number(head[136:148]),
         link=_link(kind, records.get(b"linkpath", _text(head[157:257]))),
         records=records,
     )
@@ -321,15 +321,15 @@ def _record(key: bytes, value: bytes) -> bytes:
 
 def _digest(entry: _Entry) -> hashlib.blake2b:
     """Of everything but the content, which follows. A hard link has its target's mode."""
-    mode = _number(entry.head[100:108]) & 0o7777
+    mode = number(entry.head[100:108]) & 0o7777
     kind = FILE if entry.kind == b"\0" else entry.kind
-    owner = _owner(entry.head)
+    owner = owner_of(entry.head)
     said = b"%b %o %d %d %d %d %b" % (kind, mode, *owner, entry.size, entry.mtime, entry.link)
     return hashlib.blake2b(said, digest_size=16)
 
 
-def _owner(head: bytes) -> tuple[int, int]:
-    return _number(head[108:116]), _number(head[116:124])
+def owner_of(head: bytes) -> tuple[int, int]:
+    return number(head[108:116]), number(head[116:124])
 
 
 def _with_owner(head: bytes, owner: tuple[int, int]) -> bytes:
@@ -348,7 +348,7 @@ def _text(raw: bytes) -> bytes:
     return raw.partition(b"\0")[0]
 
 
-def _number(raw: bytes) -> int:
+def number(raw: bytes) -> int:
     """Octal, or base 256 when the first bit is set."""
     if raw[0] & 0x80:
         return int.from_bytes(bytes([raw[0] & 0x7F]) + raw[1:], "big")

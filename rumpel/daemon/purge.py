@@ -136,15 +136,10 @@ async def _images(host: DockerHost, label: str) -> dict[str, list[str]]:
     found, of_kinds = await host.images(label), set(await host.images([label, names.LABEL_KIND]))
     for kind in filter(None, IMAGE_KINDS):
         of_kinds -= set(await host.images([label, f"{names.LABEL_KIND}={kind}"]))
-    named = {
-        image_id: [tag for tag in tags if tag != "<none>:<none>"]
-        for image_id, tags in found.items()
-        if image_id not in of_kinds
-    }
     return {
-        image_id: tags
-        for image_id, tags in named.items()
-        if all(tag.startswith(OWN_NAMES) for tag in tags)
+        image_id: list(tags)
+        for image_id, tags in found.items()
+        if image_id not in of_kinds and all(tag.startswith(OWN_NAMES) for tag in tags)
     }
 
 

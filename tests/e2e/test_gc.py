@@ -83,8 +83,7 @@ def test_caches_of_repositories_without_pods_go_with_all(rumpel_project: Project
     project.run("delete", "a").assert_ok()
     assert items(gc(project), "image") == [], "the next pod starts from it"
     assert project.home.label is not None
-    listed = project.docker.api.images(filters={"label": project.home.label})
-    made = {image["RepoTags"][0]: image["Id"] for image in listed}
+    made = project.docker.tags(project.home.label)
     (base,) = [tag for tag in made if tag.startswith("rumpel/repo:")]
     project.docker.api.tag(base, f"mine-{os.getpid()}", "1")
     try:

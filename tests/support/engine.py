@@ -63,6 +63,14 @@ class Engine:
         found: list[dict[str, Any]] = self.api.images(all=True, filters={"label": list(labels)})
         return found
 
+    def tags(self, *labels: str) -> dict[str, str]:
+        """Name -> id of every image with these labels, the name as Docker writes it."""
+        return {
+            tag.removeprefix("docker.io/"): image["Id"]
+            for image in self.images(*labels)
+            for tag in image["RepoTags"] or ()
+        }
+
     def networks(self, *labels: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.api.networks(filters={"label": list(labels)})
         return found
