@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rumpel.adapters.docker_api import DockerHost
@@ -24,15 +24,6 @@ PASSAGES = 4
 """Each one more takes along what the last one saw too late."""
 GIT = ("git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false")
 IGNORED = ("ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory")
-# The mtimes with their nanoseconds, where there is somebody to tell them; behind a zero what git
-# ignores, whole folders as one. One exec: each costs as much as all that is done in it.
-LOOK = """
-cd "$1" || exit
-TZ=UTC0 find . -path ./.git/objects -prune -o -exec stat -c '%Y %y %n' {} + 2>/dev/null
-printf '\\0'
-shift
-exec "$@"
-"""
 REMOVE = 'cd "$1" && xargs -0 rm -f --'
 REMOVE_FOLDERS = 'cd "$1" && xargs -0 rmdir -- 2>/dev/null; :'
 
@@ -49,16 +40,6 @@ class Place:
     container_id: str
     folder: str
     user: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What a workspace told while it ran."""
-
-    ignored: frozenset[bytes] = frozenset()
-    """What git ignores, whole folders as one."""
-    times: Mapping[bytes, tuple[int, int]] = field(default_factory=dict)
-    """The mtimes with their nanoseconds; empty where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,15 +71,15 @@ async def ignored(place: Place) -> frozenset[bytes]:
 
 async def listed(place: Place, argv: list[str]) -> frozenset[bytes]:
     """Paths that a command of git prints in a workspace that runs. Raises RumpelError."""
-    return _paths(await told(place, argv))
+    return paths_in(await told(place, argv))
 
 
 async def told(place: Place, argv: list[str], *, input: bytes | None = None) -> bytes:
     """What a command of git, or one like it, prints there. Raises RumpelError."""
-    return _said(await _run(place, argv, input=input))
+    return said_by(await ask(place, argv, input=input))
 
 
-async def _run(place: Place, argv: list[str], *, input: bytes | None = None) -> Completed:
+async def ask(place: Place, argv: list[str], *, input: bytes | None = None) -> Completed:
     return await place.host.exec_run(
         place.container_id,
         argv,
@@ -111,35 +92,15 @@ async def _run(place: Place, argv: list[str], *, input: bytes | None = None) -> 
     )
 
 
-def _said(done: Completed) -> bytes:
+def said_by(done: Completed) -> bytes:
     if done.code or done.is_cut:
         said = " ".join(done.stderr.decode("utf-8", "replace").split())[-500:]
         raise RumpelError(f"git does not tell the files of the pod: {said}")
     return done.stdout
 
 
-def _paths(listed: bytes) -> frozenset[bytes]:
+def paths_in(listed: bytes) -> frozenset[bytes]:
     return frozenset(item.rstrip(b"/") for item in listed.split(b"\0") if item)
-
-
-async def look(place: Place) -> Seen:
-    """What can only be asked while it runs."""
-    done = await _run(place, ["/bin/sh", "-c", LOOK, "sh", place.folder, *GIT, *IGNORED])
-    if done.is_cut:  # so many files: their nanoseconds are not worth it
-        return Seen(ignored=await ignored(place))
-    stamps, _, listed = _said(done).partition(b"\0")
-    return Seen(ignored=_paths(listed), times=_times(stamps))
-
-
-def _times(stamps: bytes) -> dict[bytes, tuple[int, int]]:
-    found = {}
-    for line in stamps.split(b"\n"):
-        fields = line.split(b" ", 4)
-        if len(fields) == 5 and fields[0].isdigit() and b"." in fields[2]:
-            fraction = fields[2].partition(b".")[2]
-            if len(fraction) == 9 and fraction.isdigit():
-                found[fields[4].removeprefix(b"./")] = (int(fields[0]), int(fraction))
-    return found
 
 
 def choice(
@@ -321,11 +282,16 @@ async def ignored_of(place: Place, paths: frozenset[bytes]) -> frozenset[bytes]:
 
 
 async def _remove(place: Place, script: str, paths: list[bytes]) -> None:
+    argv = ["/bin/sh", "-c", script, "sh", place.folder]
+    await as_root(place, argv, paths, "removed: the pod does not have it")
+
+
+async def as_root(place: Place, argv: list[str], paths: list[bytes], what: str) -> None:
     if not paths:
         return
     done = await place.host.exec_run(
         place.container_id,
-        ["/bin/sh", "-c", script, "sh", place.folder],
+        argv,
         user="0",
         cwd="/",
         input=b"".join(b"./%b\0" % path for path in paths),
@@ -333,7 +299,7 @@ async def _remove(place: Place, script: str, paths: list[bytes]) -> None:
     )
     if done.code:
         said = " ".join(done.stderr.decode("utf-8", "replace").split())[-500:]
-        raise RumpelError(f"what the pod does not have could not be removed: {said}")
+        raise RumpelError(f"{len(paths)} files could not be {what}: {said}")
 
 
 def _repositories(carried: Carried) -> frozenset[bytes]:

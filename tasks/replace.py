@@ -21,7 +21,9 @@ from rumpel.adapters.docker_types import ContainerState
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import Conflict, HostUnreachable, NameTaken, RumpelError
 from rumpel.tasks import alike, carry, container, mountpoint, prebuilt
+from rumpel.tasks import seen as seen_by
 from rumpel.tasks.prebuilt import Prebuilt
+from rumpel.tasks.seen import Seen
 from rumpel.tasks.world import Access, PodAddress, World
 
 KIND = "replace"
@@ -79,7 +81,7 @@ class Way:
     """What the new one starts from; None = the plain image."""
     may_skip: bool = True
     """Ignored files stay behind already when the workspace is carried over."""
-    seen: carry.Seen | None = None
+    seen: Seen | None = None
     """What the old one told before it was stopped, if it was asked."""
     mixed: str = ""
 
@@ -221,11 +223,11 @@ async def _replace(
     new = replace(place, container_id=new_id, folder=inputs.spec.workspace_folder, user=inputs.user)
     carried, same = None, frozenset[bytes]()
     if access.is_set_up:
-        carried, same = await _carry(inputs, place, new, seen or carry.Seen(), made=way.made)
+        carried, same = await _carry(inputs, place, new, seen or Seen(), made=way.made)
     ctx.fault("carried")
     if carried is None and way.made is not None:
         return Way(made=None, seen=seen)
-    await _start(ctx, inputs, new_id)
+    await _start(ctx, inputs, new, carried, seen)
     left: Mapping[bytes, int] | None = {}
     has_moved = False
     if carried is not None and way.made is not None:
@@ -244,24 +246,30 @@ async def _replace(
     return replace(_output(new_id, inputs, carried, left), has_moved=has_moved, mixed=way.mixed)
 
 
-def _plainly(ctx: Context[World], seen: carry.Seen | None, error: RumpelError) -> Way:
+def _plainly(ctx: Context[World], seen: Seen | None, error: RumpelError) -> Way:
     """From the plain image, and why."""
     ctx.log(f"not from a prebuild: {error.message}")
     mixed = error.message if isinstance(error, carry.Mixed) else ""
     return Way(made=None, seen=seen, mixed=mixed)
 
 
-async def _start(ctx: Context[World], inputs: Inputs, new_id: str) -> None:
+async def _start(
+    ctx: Context[World],
+    inputs: Inputs,
+    new: carry.Place,
+    carried: carry.Carried | None,
+    seen: Seen | None,
+) -> None:
     world = ctx.world
-    await container.begin(world, inputs, new_id, is_new=True)
+    await container.begin(world, inputs, new.container_id, is_new=True)
     ctx.fault("started")
-    state = await world.started(inputs.host, new_id)
+    state = await world.started(inputs.host, new.container_id)
     if state is None:
         raise container.removed_meanwhile(inputs)
     if state.status != "running":
         raise await container.ended_at_once(world, inputs, state)
-    folder = inputs.spec.workspace_folder
-    await mountpoint.regain(world.host(inputs.host), new_id, folder, inputs.user)
+    await mountpoint.regain(new.host, new.container_id, new.folder, inputs.user)
+    await seen_by.give_back(new, carried, seen)
 
 
 async def _fitted(
@@ -341,10 +349,10 @@ async def _both(one: Awaitable[A], other: Awaitable[B]) -> tuple[A, B]:
 
 async def _halt(
     ctx: Context[World], inputs: Inputs, old: ContainerState, place: carry.Place | None
-) -> carry.Seen | None:
+) -> Seen | None:
     """Nothing runs in it any more; its link would only hear of it. First it is asked, if it can."""
     world, host = ctx.world, ctx.world.host(inputs.host)
-    seen = None if place is None else await carry.look(place)
+    seen = None if place is None else await seen_by.look(place)
     if old.status == "paused":
         await host.unpause(old.id)
     await world.links.close(inputs.pod_id)
@@ -359,7 +367,7 @@ async def _carry(
     inputs: Inputs,
     old: carry.Place,
     new: carry.Place,
-    seen: carry.Seen,
+    seen: Seen,
     *,
     made: Prebuilt | None,
 ) -> tuple[carry.Carried | None, frozenset[bytes]]:

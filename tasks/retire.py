@@ -43,7 +43,8 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     aside = await replace.swap(ctx.world, inputs.address, inputs.container_id)
-    await ctx.world.looked(inputs.address.host, inputs.container_id)
+    for name in (*aside, inputs.container_id):  # two of one name could not be told apart
+        await ctx.world.looked(inputs.address.host, name)
     return Output(aside=aside)
 
 

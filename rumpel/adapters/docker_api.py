@@ -315,7 +315,8 @@ class DockerHost:
 
     async def commit(self, container: str, ref: str, config: Mapping[str, Json]) -> str:
         """An image of what a container wrote (see docker_images.commit)."""
-        return await docker_images.commit(self.http, container, ref, config)
+        is_podman = self.info.kind == "podman"
+        return await docker_images.commit(self.http, container, ref, config, is_podman=is_podman)
 
     async def remove_image(self, ref: str, *, force: bool = False) -> bool:
         return await docker_images.remove(self.http, ref, force=force)

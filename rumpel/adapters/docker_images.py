@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import tempfile
 from collections import deque
@@ -88,22 +89,37 @@ async def tag(http: HttpClient, image_id: str, ref: str) -> None:
     )
 
 
-async def commit(http: HttpClient, container: str, ref: str, config: Mapping[str, Json]) -> str:
+async def commit(
+    http: HttpClient, container: str, ref: str, config: Mapping[str, Json], *, is_podman: bool
+) -> str:
     """An image of what a container wrote, tagged `ref` unless that is empty; returns its id.
 
     What `config` leaves empty comes from the container: its environment, user, labels. What lies
     in volumes and on tmpfs is not in it, and times are cut to seconds.
     """
     repository, _, name = ref.rpartition(":")
+    query: Query = {"container": container, "repo": repository, "tag": name, "pause": False}
     answer = await http.request(
         "POST",
         "/commit",
-        query={"container": container, "repo": repository, "tag": name, "pause": False},
+        query={**query, "changes": _instructions(config)} if is_podman else query,
         body=config,
         timeout_s=COMMIT_TIMEOUT_S,
         what=f"container {container[:12]}",
     )
     return types.image_id(types.mapping(answer.json(), "a new image").get("Id"))
+
+
+def _instructions(config: Mapping[str, Json]) -> str:
+    """Podman reads nothing but these: of a configuration it would take what is the container's."""
+    labels: Mapping[str, str] = config.get("Labels", {})
+    lines = [f"LABEL {json.dumps(key)}={_quoted(value)}" for key, value in labels.items()]
+    lists = [key for key in ("Entrypoint", "Cmd") if key in config]
+    return "\n".join([*lines, *(f"{key.upper()} {json.dumps(config[key])}" for key in lists)])
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'
 
 
 async def remove(http: HttpClient, ref: str, *, force: bool, prune: bool = True) -> bool:

@@ -23,7 +23,7 @@ from rumpel.daemon.pods import Pod, find_container
 from rumpel.daemon.requests import Target
 from rumpel.daemon.terminal import Session
 from rumpel.engine.graph import Graph
-from rumpel.errors import HostUnreachable, NotFound, RumpelError, TimedOut
+from rumpel.errors import Conflict, HostUnreachable, NotFound, RumpelError, TimedOut
 from rumpel.graphs.create import address
 from rumpel.graphs.resume import resume
 from rumpel.tasks import shell
@@ -41,7 +41,12 @@ IMPORT_WAIT_S = 5.0
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
-    target = await requests.lenient(client)
+    return await _enter(app, client, await requests.lenient(client))
+
+
+async def _enter(
+    app: App, client: Client, target: Target, *, may_have_stopped: bool = True
+) -> dict[str, object]:
     pod = await ready(app, client, target)
     access = app.pods.access(pod.spec)
     if access is None:
@@ -55,8 +60,13 @@ async def run(app: App, client: Client) -> dict[str, object]:
         cwd=pod.spec.container.workspace_folder,
     )
     app.background.spawn(app.links.repo(pod.spec.repo).check(), "published branches")
-    await _post_attach(app, client, target, pod, where)
-    session = await _start(app, client, target, pod, where)
+    try:
+        await _post_attach(app, client, target, pod, where)
+        session = await _start(app, client, target, pod, where)
+    except Conflict:
+        if may_have_stopped and await _has_stopped(app, where):
+            return await _enter(app, client, target, may_have_stopped=False)
+        raise
     with app.inside(pod.pod_id):
         code = await terminal.follow(client, session)
     if session.is_lost:
@@ -65,6 +75,13 @@ async def run(app: App, client: Client) -> dict[str, object]:
     await _catch_up(app, pod)
     app.background.spawn(app.links.refresh_dirty(address(pod.spec)), f"status of {pod.name}")
     return {"result": {"exit_code": code}, "warnings": client.warnings, "exit_code": code}
+
+
+async def _has_stopped(app: App, where: shell.Where) -> bool:
+    """By hand, just now: the engine's news of it had not come when it was to be entered."""
+    await app.world.looked(where.host, where.container_id)
+    state = app.snapshots[where.host].containers.get(where.container_id)
+    return state is None or state.status != "running"
 
 
 def tell_of_ending(app: App, client: Client, pod: Pod) -> None:

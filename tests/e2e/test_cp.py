@@ -231,7 +231,8 @@ def test_the_engine_touches_no_running_pod(
     assert archive_calls(project, begun) == []
     project.run("stop", "a").assert_ok()
     project.run("cp", "a:src", f"{home_folder}/again").assert_ok()
-    assert archive_calls(project, begun) == ["archive-path"]
+    noted = [] if project.docker.is_podman else ["archive-path"]  # Podman notes none
+    assert archive_calls(project, begun) == noted
     assert project.run("cp", "-L", "a:src", f"{home_folder}/more").code == 4
 
 
@@ -368,11 +369,14 @@ def test_a_stopped_pod_is_read_and_not_written(
     project.run("create", "a").assert_ok()
     source_in(home_folder)
     project.run("cp", f"{home_folder}/src", "a:").assert_ok()
+    project.inside("a", "ln -s sub src/link")
     project.run("stop", "a").assert_ok()
     for number, source in enumerate(("src", "src/.", "src/f")):
         target = home_folder / f"back{number}"
         project.run("cp", f"a:{source}", str(target)).assert_ok()
         assert (target / "f" if number < 2 else target).read_text() == "new"
+    project.run("cp", "a:src/link", str(home_folder / "link")).assert_ok()
+    assert (home_folder / "link").readlink() == Path("sub")
     assert project.run("cp", "a:nothing", str(home_folder)).code == 3
     done = project.run("cp", f"{home_folder}/f", "a:", "--json")
     assert done.code == 4

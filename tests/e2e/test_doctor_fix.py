@@ -203,10 +203,18 @@ def test_what_only_the_user_mends(rumpel_project: ProjectFactory) -> None:
     assert codes(rows(project)) == set()
 
 
+def another_way(project: Project) -> str:
+    """To the same engine, as an address: its socket by another name."""
+    place = project.home.env.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    link = project.home.path / "other.sock"
+    link.symlink_to(place.removeprefix("unix://"))
+    return f"unix://{link}"
+
+
 def test_docker_elsewhere(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     project.run("create", "a").assert_ok()
-    other = {"DOCKER_HOST": "unix:///var/run/docker.sock"}
+    other = {"DOCKER_HOST": another_way(project)}
     assert codes(rows(project, env=other)) == {"docker-address"}
     mended = rows(project, "--fix", env=other)
     assert [one["state"] for one in mended if one["code"] == "docker-address"] == ["fixed"]

@@ -198,7 +198,8 @@ def test_the_ledger(rumpel_project: ProjectFactory) -> None:
     assert 2_000_000 <= sizes["a"] < 2_500_000
     assert sizes["b"] < 500_000
     image = row["pods"][0]["image_bytes"]
-    assert image <= row["image_bytes"] < 1.5 * image, "two pods, one image"
+    # Podman counts what it notes down of an image in, too; layers have none of that.
+    assert 0.99 * image < row["image_bytes"] < 1.5 * image, "two pods, one image"
     shown = project.run("gc", "-n").assert_ok().stdout.splitlines()
     assert shown[0].split() == ["POD", "FILES", "VOLUMES", "IMAGE", "REPOSITORY"]
     assert shown[1].startswith("a ")

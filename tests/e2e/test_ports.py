@@ -166,7 +166,7 @@ def stalled_and_killed(project: Project, port: int) -> None:
         with pytest.raises(TimeoutError):
             send_until_full(stalled)
         assert ask(port) == b"HELLO\nend 6"
-        project.docker.api.kill(project.container_id("a"))
+        project.docker.kill(project.container_id("a"))
         stalled.settimeout(20)
         with pytest.raises(ConnectionError):  # what was cut off must not look complete
             read_to_the_end(stalled)

@@ -250,9 +250,8 @@ def test_another_user_owns_the_workspace(rumpel_project: ProjectFactory) -> None
     configure(project, image=None, build=build, remoteUser="bob")
     project.run("recreate", "p").assert_ok()
     after = exact(project, "p")
-    owners = {name: (item[2], item[3]) for name, item in after.items()}
-    assert owners["mine" if "mine" in after else "2"] == (1002, 1002)
-    assert owners["roots"] == (0, 0)
+    owned = ["stat", "-c", "%u:%g", f"{FOLDER}/2", f"{FOLDER}/roots"]
+    assert project.exec("p", *owned).stdout.split() == ["1002:1002", "0:0"]
     assert {name: item[6] for name, item in before.items() if item[0] == b"0"} == {
         name: item[6] for name, item in after.items() if item[0] == b"0"
     }

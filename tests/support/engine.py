@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,18 @@ class Engine:
 
     def close(self) -> None:
         self.api.close()
+
+    @functools.cached_property
+    def is_podman(self) -> bool:
+        return any("Podman" in part["Name"] for part in self.api.version().get("Components", ()))
+
+    def kill(self, container: str) -> None:
+        """Podman then waits for an exec that nobody reads to end, in vain, and answers with 500."""
+        try:
+            self.api.kill(container)
+        except APIError:
+            if self.inspect(container)["State"]["Running"]:
+                raise
 
     def has_image(self, ref: str) -> bool:
         try:
