@@ -31,6 +31,8 @@ if [ ! -d "$dir/begun" ]; then
         rm -f "$in"
     fi
     exec 9>&-
+else
+    cat >/dev/null # Podman breaks off what is said by one that ends with its input unread
 fi
 tail=''
 if [ -e "$dir/code" ]; then

@@ -60,7 +60,7 @@ def test_tasks_are_spread_and_need_each_other(rumpel_project: ProjectFactory) ->
 
 @pytest.mark.timeout(300)
 def test_a_lost_host_is_waited_for(
-    rumpel_project: ProjectFactory, home: Home, docker_engine: Engine, sshd_image: str
+    rumpel_project: ProjectFactory, home: Home, near_engine: Engine, sshd_image: str
 ) -> None:
     """Its container ends with its engine, and the command is begun again: nobody knows how far it
     came. A task elsewhere goes on meanwhile.
@@ -72,8 +72,8 @@ def test_a_lost_host_is_waited_for(
         made("b", host="local"),
     ]
     project.write({"batch.json": json.dumps({"tasks": tasks, "hosts": ["local", HOST]})})
-    with Dockerd() as engine, Sshd(home, docker_engine, sshd_image, far=engine):
-        engine.load(docker_engine, MINI_IMAGE)
+    with Dockerd() as engine, Sshd(home, near_engine, sshd_image, far=engine):
+        engine.load(near_engine, MINI_IMAGE)
         running = project.start("batch", "run", "batch.json")
         is_so = functools.partial(_is, project)
         project.wait_until(lambda: is_so("a", "working"), "a is at work", timeout_s=SECONDS)

@@ -66,6 +66,18 @@ def test_once(tmp_path: Path) -> None:
     assert not list(script.folder.glob("in*")), "what it was given is not kept"
 
 
+def test_who_comes_later_is_listened_to(tmp_path: Path) -> None:
+    """As long as what it was given is not read, an engine may break off what is said."""
+    script = Script(tmp_path)
+    script.run("echo out")
+    with script.start("echo again", 1) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"x" * (1 << 20))  # more than a pipe holds
+        process.stdin.close()
+        assert process.stdout.read() == b"out\n"
+
+
 def test_a_part_of_the_input_begins_nothing(tmp_path: Path) -> None:
     script = Script(tmp_path)
     script.run("echo x >>tries", b"hel", size=5)
