@@ -26,6 +26,7 @@ START_TIMEOUT_S = 120.0
 REMOVE_TIMEOUT_S = 120.0
 LOOK_TIMEOUT_S = 5.0
 ARCHIVE_TIMEOUT_S = 600.0
+LIST_TRIES = 10
 FILE_CHUNK_BYTES = 1 << 20
 
 
@@ -177,7 +178,14 @@ async def look(
 
 async def _rows(http: HttpClient, filters: Mapping[str, Json]) -> list[Mapping[str, Json]]:
     query: Query = {"all": True, "filters": filters}
-    answer = await http.request("GET", "/containers/json", query=query)
+    for left in reversed(range(LIST_TRIES)):
+        try:
+            answer = await http.request("GET", "/containers/json", query=query)
+        except NotFound:  # Podman, when one goes while it lists them
+            if not left:
+                raise
+        else:
+            break
     return types.rows(answer.json(), "a list of containers")
 
 

@@ -18,6 +18,8 @@ MAX_MESSAGE = 2_000
 _NAME_IN_USE = re.compile(r'name "?/?([^" ]*)"?(?: is)? already in use')
 _CONFLICTS = ("container state improper", "that name is already in use")
 """What Podman says at the end, with status 500, where Docker says 409."""
+_GONE = "no such container"
+"""The same, and 404: of one that went while it was asked for, or while all were listed."""
 
 
 class ProtocolError(HostUnreachable):
@@ -68,7 +70,7 @@ def check_status(status: int, body: bytes, what: str) -> None:
     text = engine_message(body) or f"status {status}"
     subject = f"{what}: {text}" if what else text
     details = {"status": status, "engine": text}
-    if status == 404:
+    if status == 404 or text.endswith(_GONE):
         raise NotFound(subject, details=details)
     if status == 409 or text.endswith(_CONFLICTS):
         if found := _NAME_IN_USE.search(text):

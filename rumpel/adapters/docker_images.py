@@ -111,15 +111,14 @@ async def commit(
 
 
 def _instructions(config: Mapping[str, Json]) -> str:
-    """Podman reads nothing but these: of a configuration it would take what is the container's."""
+    """Podman reads nothing but these: of a configuration it would take what is the container's.
+
+    It takes a label to the end of its line, with all quotes and backslashes.
+    """
     labels: Mapping[str, str] = config.get("Labels", {})
-    lines = [f"LABEL {json.dumps(key)}={_quoted(value)}" for key, value in labels.items()]
+    lines = [f"LABEL {key}={value}" for key, value in labels.items()]
     lists = [key for key in ("Entrypoint", "Cmd") if key in config]
     return "\n".join([*lines, *(f"{key.upper()} {json.dumps(config[key])}" for key in lists)])
-
-
-def _quoted(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'
 
 
 async def remove(http: HttpClient, ref: str, *, force: bool, prune: bool = True) -> bool:

@@ -51,6 +51,8 @@ async def run(app: App, client: Client) -> dict[str, object]:
             raise _not_running(app, pod, "nothing can be copied into it")
         if args["follow"]:
             raise _not_running(app, pod, "no link in it is followed")
+        if args["archive"] and host.info.kind == "podman":
+            raise _not_running(app, pod, "Podman does not tell the owners of its files")
         try:
             code = await _from_archive(client, host, state.id, path)
         except NotFound:

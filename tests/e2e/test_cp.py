@@ -378,6 +378,8 @@ def test_a_stopped_pod_is_read_and_not_written(
     project.run("cp", "a:src/link", str(home_folder / "link")).assert_ok()
     assert (home_folder / "link").readlink() == Path("sub")
     assert project.run("cp", "a:nothing", str(home_folder)).code == 3
+    owned = project.run("cp", "-a", "a:src", str(home_folder / "owned"))
+    assert owned.code == (4 if project.docker.is_podman else 0), "Podman tells no owners"
     done = project.run("cp", f"{home_folder}/f", "a:", "--json")
     assert done.code == 4
     assert "rumpel enter a -- true" in json.loads(done.stdout)["error"]["hint"]

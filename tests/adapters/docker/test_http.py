@@ -194,6 +194,7 @@ async def test_a_body_that_never_ends_is_left_at_will(tmp_path: Path) -> None:
     ("status", "message", "kind"),
     [
         (404, "No such container: abc", NotFound),
+        (500, "container abc does not exist in database: no such container", NotFound),
         (409, 'Conflict. The container name "/abc" is already in use by container "1"', NameTaken),
         (409, 'the container name "abc" is already in use by 1. You have to remove', NameTaken),
         (
