@@ -72,7 +72,8 @@ async def image(http: HttpClient, ref: str) -> types.ImageInfo | None:
 
 async def images(http: HttpClient, labels: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
     """The ids of all images and the tags of each."""
-    query: Query = {"filters": {"label": list(labels)}} if labels else {}
+    # By one label, then by all: Podman finds none that has two.
+    query: Query = {"filters": {"label": list(labels[:1])}} if labels else {}
     answer = await http.request("GET", "/images/json", query=query)
     rows = types.rows(answer.json(), "images")
     found = [row for row in rows if types.carries(row, labels)]

@@ -206,7 +206,7 @@ def image_tags(row: Mapping[str, Json]) -> tuple[str, ...]:
 def carries(row: Mapping[str, Json], wanted: Sequence[str]) -> bool:
     """Whether a row of a list has every one of the labels (`key` or `key=value`).
 
-    Docker filters for all that are asked for, Podman's volumes and images for any of them.
+    Docker filters for all that are asked for, Podman's volumes for any of them.
     """
     return has(labels(row), wanted)
 

@@ -33,9 +33,8 @@ def broken(rumpel_project: ProjectFactory, tmp_path: Path) -> tuple[Project, str
 
 
 def leftovers(project: Project) -> list[str]:
-    label = {"label": [str(project.home.label), "rumpel.kind=stand-in"]}
-    found = project.docker.api.containers(all=True, filters=label)
-    found += project.docker.api.images(filters=label)
+    labels = str(project.home.label), "rumpel.kind=stand-in"
+    found = project.docker.containers(*labels) + project.docker.images(*labels, steps=False)
     return [row["Id"] for row in found]
 
 

@@ -218,7 +218,7 @@ def test_docker_elsewhere(rumpel_project: ProjectFactory) -> None:
     assert codes(rows(project, env=other)) == {"docker-address"}
     mended = rows(project, "--fix", env=other)
     assert [one["state"] for one in mended if one["code"] == "docker-address"] == ["fixed"]
-    assert codes(rows(project, env=other)) == set()
+    project.wait_until(lambda: codes(rows(project, env=other)) == set(), "it is connected")
 
 
 def test_docker_that_is_not_there(rumpel_project: ProjectFactory) -> None:

@@ -49,9 +49,7 @@ def ours(project: Project, kind: str) -> list[str]:
 
 def images(project: Project) -> list[dict[str, Any]]:
     """Without those that are only the layers of another one."""
-    found: list[dict[str, Any]]
-    found = project.docker.api.images(filters={"label": ours(project, "prebuilt")})
-    return found
+    return project.docker.images(*ours(project, "prebuilt"), steps=False)
 
 
 def tagged(project: Project) -> list[str]:

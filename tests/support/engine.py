@@ -72,15 +72,17 @@ class Engine:
         found = self.api.volumes(filters={"label": list(labels)})["Volumes"]
         return found or []
 
-    def images(self, *labels: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.api.images(all=True, filters={"label": list(labels)})
-        return found
+    def images(self, *labels: str, steps: bool = True) -> list[dict[str, Any]]:
+        """`steps`: also those that are only the layers of another one."""
+        listed = self.api.images(all=steps, filters={"label": list(labels[:1])})
+        pairs = dict(label.split("=", 1) for label in labels)  # Podman finds none that has two
+        return [row for row in listed if pairs.items() <= (row["Labels"] or {}).items()]
 
     def tags(self, *labels: str) -> dict[str, str]:
         """Name -> id of every image with these labels, the name as Docker writes it."""
         return {
             tag.removeprefix("docker.io/"): image["Id"]
-            for image in self.images(*labels)
+            for image in self.images(*labels, steps=False)
             for tag in image["RepoTags"] or ()
         }
 
