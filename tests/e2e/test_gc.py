@@ -29,8 +29,10 @@ def dockerfile(mark: str) -> str:
 
 
 def own_images(project: Project) -> set[str]:
+    """With the steps to them; Podman keeps those, which later builds may have in common."""
     assert project.home.label is not None
-    return {image["Id"] for image in project.docker.images(project.home.label)}
+    found = project.docker.images(project.home.label, steps=not project.docker.is_podman)
+    return {image["Id"] for image in found}
 
 
 def gc(project: Project, *args: str) -> list[dict[str, Any]]:
