@@ -57,6 +57,8 @@ class State:
 
     def began_step(self, kind: str) -> None:
         self.state, self.said = BEGUN.get(kind, self.state), ""
+        if kind == task_work.KIND:
+            self.verify = ""  # that was of the work before
         if kind != task_pod.KIND:  # which waits for room, first
             self.began = self.began or time.time()
 

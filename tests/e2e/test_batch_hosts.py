@@ -50,7 +50,7 @@ def test_tasks_are_spread_and_need_each_other(rumpel_project: ProjectFactory) ->
         made("here", needs=["t0", "t1"], host="local", verify="test -f t0 && test -f t1"),
         made("there", needs=["here"], host=HOST, verify="test -f here && test -f t0"),
     ]
-    done = batch(project, "run", tasks=tasks, hosts=["local", HOST], concurrency=4)
+    done = batch(project, "run", "--trust", tasks=tasks, hosts=["local", HOST], concurrency=4)
     assert set(states(done).values()) == {"done"}, done
     spread = Counter(row["host"] for row in rows(done) if row["name"].startswith("t"))
     hosts = {row["name"]: row["host"] for row in rows(done)}
@@ -74,7 +74,7 @@ def test_a_lost_host_is_waited_for(
     project.write({"batch.json": json.dumps({"tasks": tasks, "hosts": ["local", HOST]})})
     with Dockerd() as engine, Sshd(home, near_engine, sshd_image, far=engine):
         engine.load(near_engine, MINI_IMAGE)
-        running = project.start("batch", "run", "batch.json")
+        running = project.start("batch", "run", "--trust", "batch.json")
         is_so = functools.partial(_is, project)
         project.wait_until(lambda: is_so("a", "working"), "a is at work", timeout_s=SECONDS)
         engine.stop()
