@@ -57,8 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart() -> None:
-    # Whoever starts the tests may have ignored a signal (nohup) or keep files to themselves.
+    # Whoever starts the tests may have signals ignored (nohup, `&`) or keep files to themselves.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     os.umask(0o022)
     guards.forbid_network()
     guards.forbid_blocking_calls()
