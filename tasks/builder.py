@@ -131,9 +131,11 @@ def _body(ctx: Context[World], setting: Setting, image_id: str) -> dict[str, Any
         **ctx.world.labels(KIND, ctx.node_id, ctx.nonce),
         names.LABEL_REPO: setting.repo.repo_id,
     }
+    # Podman keeps a name that was given in the environment of the image, and so of all its pods.
+    is_podman = ctx.world.host(setting.host).info.kind == "podman"
     return {
         "Image": image_id,
-        "Hostname": "prebuild",
+        "Hostname": "" if is_podman else "prebuild",
         "Entrypoint": ["/bin/sh", "-c", GATEWAY_LOOP],
         "Cmd": [],
         "Labels": labels,

@@ -85,6 +85,7 @@ def test_an_image_of_a_container(podman: FarEngine, rumpel_project: ProjectFacto
     base = podman.engine.api.inspect_image(MINI_IMAGE)["Config"]
     for key in ("Cmd", "Entrypoint"):
         assert (kept.get(key) or []) == (base.get(key) or [])
+    assert not [one for one in kept["Env"] if one.startswith("HOSTNAME=")], "the builder's"
     project.run("delete", "a", "b", "--force").assert_ok()
     rows = project.run("gc", "--all", "--json").assert_ok().data
     gone = {item["id"] for row in rows for item in row["items"] if item["kind"] == "image"}

@@ -69,8 +69,10 @@ class Engine:
 
     def volumes(self, *labels: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] | None
-        found = self.api.volumes(filters={"label": list(labels)})["Volumes"]
-        return found or []
+        found = self.api.volumes(filters={"label": list(labels[:1])})["Volumes"]
+        pairs = dict(label.split("=", 1) for label in labels if "=" in label)
+        # Podman names those that have any of them.
+        return [row for row in found or [] if pairs.items() <= (row["Labels"] or {}).items()]
 
     def images(self, *labels: str, steps: bool = True) -> list[dict[str, Any]]:
         """`steps`: also those that are only the layers of another one."""
