@@ -68,7 +68,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
             return await _verified(ctx, inputs)
         except HostUnreachable as error:  # which is no word about the commit
             ctx.log(f"{error.message}: waiting for it")
-            await batching.of(ctx.world).back(inputs.key, inputs.commit, error)
+            await batching.of(ctx.world).back(inputs.key, None, error)
 
 
 async def _verified(ctx: Context[World], inputs: Inputs) -> Output:

@@ -101,7 +101,7 @@ class Quarantine:
         found = git_run.isolated_env()
         if borrow:
             folders = [self.lender, str(self.store)] if self.is_split else [self.lender]
-            found["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = ":".join(map(_quoted, folders))
+            found["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = ":".join(map(quoted, folders))
         else:
             found["GIT_OBJECT_DIRECTORY"] = str(self.store)
         return found
@@ -225,7 +225,7 @@ def _write(repo: git.Repo, path: Path, haves: Mapping[str, str]) -> None:
     (path / "HEAD").write_text("ref: refs/none\n")
 
 
-def _quoted(folder: str) -> str:
+def quoted(folder: str) -> str:
     """As git reads it in a list: C-quoted, for a path may have a colon."""
     escaped = folder.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from rumpel.adapters import git, git_run, threads
+from rumpel.adapters import git, git_quarantine, git_run, threads
 from rumpel.errors import RumpelError
 
 log = logging.getLogger(__name__)
@@ -129,6 +131,29 @@ async def seems_clean(repo: git.Repo, tips: list[str], index: Path) -> bool:
 
 async def _pack(repo: git.Repo, scratch: Path, *options: str, wanted: list[str]) -> None:
     """No search for new deltas (window 0): those that exist are reused, the rest is small."""
+    env = await threads.call(_there, repo, scratch)
+    try:
+        await _packed(repo, scratch, *options, wanted=wanted, env=git_run.own_env() | env)
+    finally:
+        if env:
+            await threads.call(shutil.rmtree, env["GIT_OBJECT_DIRECTORY"], ignore_errors=True)
+
+
+def _there(repo: git.Repo, scratch: Path) -> dict[str, str]:
+    """git writes a pack among the objects and moves it to its place, which is no way from one
+    file system to another: then it gets a folder for objects beside that.
+    """
+    if scratch.stat().st_dev == Path(repo.objects_dir).stat().st_dev:
+        return {}
+    return {
+        "GIT_OBJECT_DIRECTORY": tempfile.mkdtemp(dir=scratch.parent, prefix="objects-"),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": git_quarantine.quoted(repo.objects_dir),
+    }
+
+
+async def _packed(
+    repo: git.Repo, scratch: Path, *options: str, wanted: list[str], env: dict[str, str]
+) -> None:
     await git_run.run(
         repo.git_dir,
         "-c",
@@ -141,7 +166,7 @@ async def _pack(repo: git.Repo, scratch: Path, *options: str, wanted: list[str])
         str(scratch / "pack"),
         input="".join(f"{oid}\n" for oid in wanted).encode(),
         timeout_s=TIMEOUT_S,
-        env=git_run.own_env(),
+        env=env,
     )
 
 

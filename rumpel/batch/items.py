@@ -58,12 +58,28 @@ def from_json(said: Mapping[str, Any]) -> Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostRule:
+    """Bytes that are to be free on a host, or it gets no new tasks."""
+
+    min_disk: int = 2 << 30
+    min_memory: int = 256 << 20
+    move_s: float | None = None
+    """Tasks of one that is away for so long go on elsewhere; None: they wait for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Concurrency:
     per_host: int = PER_HOST
     total: int | None = None
     agents: Mapping[str, int] = field(default_factory=dict)
     hosts: Mapping[str, int] = field(default_factory=dict)
     """Slots of each host of the pool; empty: the host that pods are made on anyway."""
+    rule: HostRule = HostRule()
+    rules: Mapping[str, HostRule] = field(default_factory=dict)
+    """Of hosts that have one of their own."""
+
+    def rule_of(self, host: str) -> HostRule:
+        return self.rules.get(host, self.rule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from rumpel import agents, names
 from rumpel.batch.items import MAX_TASKS
+from rumpel.config_values import SIZE, size_bytes
 from rumpel.errors import UsageError
 
 MAX_RETRIES = 10
@@ -72,6 +73,17 @@ def _text(given: Any) -> Any:
     return given
 
 
+def _size(given: Any) -> Any:
+    """`500m`, `2g`, or bytes. Raises ValueError."""
+    if isinstance(given, bool) or not SIZE.fullmatch(str(given)):
+        raise ValueError("must be a size such as 500m or 2g")
+    return size_bytes(str(given))
+
+
+def _move(given: Any) -> Any:
+    return _seconds("5m") if given is True else None if given is False else _seconds(given)
+
+
 _AS_TEXT = BeforeValidator(_text, json_schema_input_type=str | int | float)
 Text = Annotated[str, _AS_TEXT, AfterValidator(_not_blank)]
 Name = Annotated[str, _AS_TEXT]
@@ -79,6 +91,10 @@ Seconds = Annotated[int, BeforeValidator(_seconds, json_schema_input_type=int | 
 Scalar = Annotated[
     str | bool, BeforeValidator(_text, json_schema_input_type=str | int | float | bool)
 ]
+Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=int | str)]
+Move = Annotated[int | None, BeforeValidator(_move, json_schema_input_type=bool | int | str)]
+MIN_DISK = "free bytes on the host's disk below which it gets no new tasks, e.g. 10g (2g)"
+MIN_MEMORY = "the same of its memory (256m)"
 
 
 class Model(BaseModel):
@@ -147,6 +163,8 @@ class ConcurrencyModel(Model):
     per_host: int | None = Field(
         default=None, ge=1, le=MAX_TASKS, description="pods at once on a host (8)"
     )
+    min_disk: Size | None = Field(default=None, ge=0, description=MIN_DISK)
+    min_memory: Size | None = Field(default=None, ge=0, description=MIN_MEMORY)
     agents: dict[str, Annotated[int, Field(ge=1, le=MAX_TASKS)]] = Field(
         default={}, description="at once of an agent: {claude: 4}"
     )
@@ -157,6 +175,12 @@ class HostModel(Model):
 
     host: Text = Field(description="local, or ssh://[user@]host[:port]")
     slots: int | None = Field(default=None, ge=1, le=MAX_TASKS, description="pods at once")
+    min_disk: Size | None = Field(default=None, ge=0, description=MIN_DISK)
+    min_memory: Size | None = Field(default=None, ge=0, description=MIN_MEMORY)
+    move: Move = Field(
+        default=None,
+        description="its tasks go on elsewhere once it was away for so long (true: 5m)",
+    )
 
 
 class BatchModel(Model):

@@ -14,18 +14,19 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from rumpel import agents, names, text
-from rumpel.adapters import ssh_name
-from rumpel.batch import schema
+from rumpel.batch import pool, schema
 from rumpel.batch.files import FileIn, check_target
-from rumpel.batch.items import MAX_TASKS, PER_HOST, Batch, Concurrency, Item, Limits
+from rumpel.batch.items import Batch, Item, Limits
 from rumpel.batch.reading import parsed_error
-from rumpel.batch.schema import BatchModel, CommonModel, ConcurrencyModel, TaskModel
+from rumpel.batch.schema import BatchModel, CommonModel, ConcurrencyModel, HostModel, TaskModel
 from rumpel.devcontainer.positions import Parsed, Path
-from rumpel.errors import ConfigError, RumpelError
+from rumpel.errors import ConfigError
 
 DEFAULT_AGENT = "claude"
 _REFERENCE = re.compile(r"\$\{matrix\.([^}]*)\}")
-ARMS = frozenset({"int", "str", "float", "bool", "ConcurrencyModel", "[key]"})
+ARMS = frozenset(
+    {"int", "str", "float", "bool", "ConcurrencyModel", "HostModel", "FileModel", "[key]"}
+)
 """pydantic names the arms of a union between the keys: those are no place in the file."""
 OVERRIDES = ("agent", "model", "base", "host")
 """Keys of a matrix that are fields of the task."""
@@ -64,9 +65,9 @@ def load(parsed: Parsed, *, name: str, read: Read, find: Files = lambda *_: ()) 
         model = BatchModel.model_validate(parsed.value)
     except ValidationError as error:
         raise _wrong(parsed, error) from None
-    concurrency = _with_hosts(parsed, model, _concurrency(parsed, model.concurrency))
+    concurrency = pool.with_hosts(parsed, model, pool.concurrency(parsed, model.concurrency))
     if model.defaults.agent is not None:
-        _checked_agent(parsed, ("defaults", "agent"), model.defaults.agent)
+        pool.checked_agent(parsed, ("defaults", "agent"), model.defaults.agent)
     items: dict[str, Item] = {}
     groups: dict[str, list[str]] = {}
     """Of a task with a matrix, those it became."""
@@ -92,9 +93,15 @@ def load(parsed: Parsed, *, name: str, read: Read, find: Files = lambda *_: ()) 
 
 def _wrong(parsed: Parsed, error: ValidationError) -> ConfigError:
     """The first complaint, in our words, at its place in the file."""
-    found = error.errors(include_url=False)
+    every = error.errors(include_url=False)
+    # Of what may be a text or an object, an object was meant.
+    found = [
+        one
+        for one in every
+        if one["type"] not in ("string_type", "int_type") or not isinstance(one["input"], dict)
+    ] or every
     first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
-    path: Path = tuple(part for part in first["loc"] if part not in ARMS)
+    path: Path = tuple(part for part in first["loc"] if part not in ARMS and not _is_arm(part))
     kind, said = first["type"], str(first["msg"])
     reason = _FIXED.get(kind, said.removeprefix("Value error, "))
     reason = reason.format(**first.get("ctx", {})) if kind in _FIXED else reason
@@ -122,10 +129,16 @@ def _better(path: Path, kind: str, given: Any) -> str:
     return ", in [ ]" if kind == "list_type" and isinstance(given, str) else ""
 
 
+def _is_arm(part: str | int) -> bool:
+    return isinstance(part, str) and part.startswith("function-")
+
+
 def _fields(loc: tuple[str | int, ...]) -> Iterable[str]:
     model: type[BaseModel] = BatchModel
     if "limits" in loc[:-1]:
         model = schema.LimitsModel
+    elif "HostModel" in loc[:-1]:
+        model = HostModel
     elif "concurrency" in loc[:-1]:
         model = ConcurrencyModel
     elif loc[0] == "tasks":
@@ -133,48 +146,6 @@ def _fields(loc: tuple[str | int, ...]) -> Iterable[str]:
     elif loc[0] == "defaults" and len(loc) > 1:
         model = CommonModel
     return model.model_fields
-
-
-def _concurrency(parsed: Parsed, given: int | ConcurrencyModel) -> Concurrency:
-    if isinstance(given, int):
-        if not 1 <= given <= MAX_TASKS:
-            raise parsed_error(parsed, ("concurrency",), f"must be from 1 to {MAX_TASKS}")
-        return Concurrency(per_host=given, total=given)
-    for agent in given.agents:
-        _checked_agent(parsed, ("concurrency", "agents", agent), agent)
-    return Concurrency(
-        per_host=given.per_host or given.total or PER_HOST, total=given.total, agents=given.agents
-    )
-
-
-def _with_hosts(parsed: Parsed, model: BatchModel, limits: Concurrency) -> Concurrency:
-    hosts: dict[str, int] = {}
-    for at, one in enumerate(model.hosts):
-        is_short, path = isinstance(one, str), ("hosts", at)
-        given, slots = (one, None) if isinstance(one, str) else (one.host, one.slots)
-        name = host_name(parsed, path if is_short else (*path, "host"), given)
-        if name in hosts:
-            raise parsed_error(parsed, path, f"{name} is there already")
-        hosts[name] = slots or limits.per_host
-    return replace(limits, hosts=hosts)
-
-
-def host_name(parsed: Parsed, path: Path, given: str) -> str:
-    """As pods are known by it."""
-    if given in ("local", "localhost"):
-        return "local"
-    try:
-        return ssh_name.parse(given).url
-    except RumpelError as error:
-        said = f"{error.message}; say local or ssh://[user@]host[:port]"
-        raise parsed_error(parsed, path, said) from None
-
-
-def _checked_agent(parsed: Parsed, path: Path, name: str) -> str:
-    try:
-        return schema.check_agent(name)
-    except ValueError as error:
-        raise parsed_error(parsed, path, str(error)) from None
 
 
 def _unrolled(
@@ -255,7 +226,7 @@ class _Unrolling:
         command = self.filled("command", self.task.command or "")
         agent = "" if command else self.said("agent") or DEFAULT_AGENT
         if agent:
-            _checked_agent(self.parsed, (*self.path, "agent"), agent)
+            pool.checked_agent(self.parsed, (*self.path, "agent"), agent)
         return Item(
             name=self.name(),
             prompt="" if command else self.filled("prompt", prompt),
@@ -302,7 +273,7 @@ class _Unrolling:
 
     def host(self) -> str | None:
         given = self.said("host")
-        return None if given is None else host_name(self.parsed, (*self.path, "host"), given)
+        return None if given is None else pool.host_name(self.parsed, (*self.path, "host"), given)
 
     def name(self) -> str:
         """`fix` with a matrix becomes `fix-claude-1`, unless it says where the values go."""

@@ -208,7 +208,15 @@ def render(data: dict[str, Any], options: Options) -> None:
     end = " · goes on" if data["is_running"] else ""
     spent = f" · ${cost:.2f}" if cost else ""
     ui.err(f"{text.safe(str(data['name']))}: {summary(rows)}{spent}{end}")
+    tell_hosts(data["hosts"])
     for row in rows:
+        for old in row.get("left") or ():
+            ui.err(
+                text.safe(
+                    f"{row['name']} · goes on in pod {row['pod']}: {old['host']} was lost, "
+                    f"pod {old['pod']} is kept as it was there"
+                )
+            )
         if row["state"] == "failed" or left(row):
             ui.err(text.safe(f"{row['name']} · {sentence(row)}"))
     if not data["is_running"] and any(row["state"] in STOPPED for row in rows):
@@ -267,3 +275,15 @@ def render_plan(data: dict[str, Any], options: Options) -> None:
     )
     if "settled" in would:
         ui.err("next: rumpel batch retry   for those that failed")
+    tell_hosts(data["room"], is_plan=True)
+
+
+def tell_hosts(hosts: list[dict[str, Any]], *, is_plan: bool = False) -> None:
+    """Those that get no tasks; and in a plan, of which it is not known how much room they have."""
+    for one in hosts:
+        if not one["gets_tasks"]:
+            ui.err(text.safe(f"{one['host']} gets no tasks: {one['why']}"))
+            if one["free_disk"] is not None and "of disk free" in str(one["why"]):
+                ui.err("rumpel gc   shows what can go; tasks go on by themselves after that")
+        elif is_plan and one["free_disk"] is None:
+            ui.err(text.safe(f"{one['host']}: how much room it has is not known yet"))

@@ -17,7 +17,17 @@ from rumpel import names, paths
 from rumpel.adapters import git
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.cache.store import Store
-from rumpel.daemon import adopt, at_work, lent, limits, prebuilds, replacing, seeds, trash
+from rumpel.daemon import (
+    adopt,
+    at_work,
+    batch_move,
+    lent,
+    limits,
+    prebuilds,
+    replacing,
+    seeds,
+    trash,
+)
 from rumpel.daemon.background import Background
 from rumpel.daemon.batches import Batches
 from rumpel.daemon.by_hand import ByHandLook
@@ -232,6 +242,7 @@ class App:
         await prebuilds.sweep(self, host)
         await stand_in.sweep(self.world, host)
         await seeds.sweep(self, host)
+        await batch_move.settle(self, host)
 
     async def _link_up(self, host: str) -> None:
         seen: set[str] = set()
@@ -326,10 +337,7 @@ class App:
         await self.engines.close()
 
     def _host(self, name: str) -> DockerHost:
-        found = self.hosts.get(name)
-        if found is None:
-            raise HostUnreachable(f"no connection to the Docker engine of host {name!r}")
-        return found
+        return self.world.host(name)
 
     def _image_of(self, host: str, container_id: str) -> str:
         state = self.snapshots[host].containers.get(container_id)

@@ -237,6 +237,7 @@ def row_of(app: App, repo_id: str, name: str) -> dict[str, Any]:
         "file": noted["file"],
         "is_running": False,
         "started_at": iso(noted["began"]),
+        "hosts": [],
         "tasks": tasks,
     }
 

@@ -68,7 +68,7 @@ async def _merge(run: BatchRun, name: str, oid: str, pod: Pod) -> None:
     message = f"Merge what {name} starts from"
     done = await run.app.world.host(where.host).exec_run(
         where.container_id,
-        ["sh", "-c", MERGE, "sh", oid, name, message],
+        ["sh", "-c", MERGE, "sh", oid, pod.name, message],
         user=where.user,
         cwd=where.cwd,
         timeout_s=MERGE_TIMEOUT_S,

@@ -33,6 +33,10 @@ class Claim:
     pod_id: str = ""
     is_left: bool = True
     """Nothing of it is to be done in its pod any more: that was stopped, or is to be kept."""
+    pod: str = ""
+    """The name of its pod, if that is not the task's own: it was moved."""
+    left: list[list[str]] = field(default_factory=list)
+    """(pod, host) that it had before, and that were lost."""
     said: str = ""
     """Digest of what it was told to do."""
     wanted: str | None = None

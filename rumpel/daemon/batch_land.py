@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rumpel.adapters import git, git_join, threads
 from rumpel.batch import items, order
-from rumpel.daemon import batch_seat, batch_state, enter, requests
+from rumpel.daemon import batch_claims, batch_seat, batch_state, enter, requests
 from rumpel.daemon.batch_client import TaskClient
 from rumpel.errors import CommandFailed, NotFound, UsageError
 from rumpel.tasks import task_verify
@@ -63,7 +63,7 @@ def known(app: App, repo_id: str, batch: str) -> list[Item]:
 
 def _task(app: App, repo_id: str, item: Item, state: dict[str, Any]) -> dict[str, Any]:
     """Its pod may be gone: the commit is on the host."""
-    pod = app.pods.find(repo_id, item.name)
+    pod = app.pods.find(repo_id, str(state["pod"]))
     tip = None if pod is None else app.links.branches(pod.pod_id).get(pod.name)
     return {
         "name": item.name,
@@ -97,25 +97,26 @@ async def prove(app: App, client: Client, row: dict[str, Any]) -> dict[str, Any]
         merged = await git_join.commit(
             repo, args["tree"], (args["text"], commit), message=f"Merge {task}"
         )
-        await _prove(app, client, item, merged)
+        pod = batch_claims.read(app.store, repo_id, batch, task).pod or task
+        await _prove(app, client, item, merged, pod=pod)
         await app.batches.note_verified(key, proof)
     return {"name": task, "tree": args["tree"], "by": by or task}
 
 
-async def _prove(app: App, client: Client, item: Item, merged: str) -> None:
+async def _prove(app: App, client: Client, item: Item, merged: str, *, pod: str) -> None:
     """In another work tree of the pod: what lies in its own is another commit."""
     where = await requests.lenient(client)
     stand_in = TaskClient(
         client,
         "enter",
-        {"name": item.name},
+        {"name": pod},
         hear=client.send,
         on_event=client.on_event,
         cancelled=client.cancelled,
     )
-    pod = await enter.ready(app, stand_in, where)
-    await app.links.repo(pod.spec.repo).ensure(pod.spec.host, merged, {})
-    seat = await batch_seat.shell_in(app, stand_in, where.settings, pod, item)
+    own = await enter.ready(app, stand_in, where)
+    await app.links.repo(own.spec.repo).ensure(own.spec.host, merged, {})
+    seat = await batch_seat.shell_in(app, stand_in, where.settings, own, item)
     try:
         await task_verify.passes(app.world, seat, item.verify, apart=merged, log=log.debug)
     except CommandFailed as error:

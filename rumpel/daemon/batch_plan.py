@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rumpel.batch import order
+from rumpel.daemon.batch_pool import AWAY
 from rumpel.daemon.batch_run import Asked, BatchRun
+from rumpel.errors import RumpelError
 
 if TYPE_CHECKING:
     from rumpel.batch.items import Batch
     from rumpel.daemon.app import App
     from rumpel.daemon.client import Client
     from rumpel.daemon.requests import Target
+
+REACH_S = 5.0
 
 
 async def plan(app: App, client: Client, where: Target, found: Batch) -> dict[str, Any]:
@@ -30,6 +36,7 @@ async def plan(app: App, client: Client, where: Target, found: Batch) -> dict[st
     return {
         "name": found.name,
         "hosts": list(running.pool.load()),
+        "room": await _room(app, running),
         "concurrency": {
             "total": limits.total,
             "per_host": limits.per_host,
@@ -37,3 +44,25 @@ async def plan(app: App, client: Client, where: Target, found: Batch) -> dict[st
         },
         "tasks": tasks,
     }
+
+
+async def _room(app: App, running: BatchRun) -> list[dict[str, Any]]:
+    """Of the hosts that answer soon; what is not known is told as that."""
+    hosts = list(running.pool.load())
+    for host, why in zip(hosts, await asyncio.gather(*map(partial(_why, app), hosts)), strict=True):
+        if why:
+            running.pool.close_host(host, AWAY, why)
+    await running.hosts.look()
+    return running.hosts.rows()
+
+
+async def _why(app: App, host: str) -> str:
+    """It cannot be reached; empty when it can."""
+    try:
+        async with asyncio.timeout(REACH_S):
+            await app.host(host)
+    except TimeoutError:
+        return f"{host} has not answered yet"
+    except RumpelError as error:
+        return error.message
+    return ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rumpel.adapters import threads
 from rumpel.batch import files
-from rumpel.daemon import batch_base, batch_claims, batch_state, create, sessions, stop
+from rumpel.daemon import batch_base, batch_claims, batch_move, batch_state, create, sessions, stop
 from rumpel.daemon.batch_pool import Wish
 from rumpel.daemon.requests import Base
 from rumpel.errors import CommandFailed, HostUnreachable, NotFound, RumpelError
@@ -36,6 +36,9 @@ async def make(run: BatchRun, name: str, oid: str | None) -> Ready:
     asked_at = time.time()
     while True:
         pod = own_pod(run, name)
+        if pod is not None and run.hosts.why(pod.spec.host) is not None:
+            oid = await _until_back(run, name, oid, run.hosts.why(pod.spec.host))
+            continue
         host = await _room(run, name, pod)
         try:
             ready = await _made(run, name, oid, host)
@@ -47,9 +50,23 @@ async def make(run: BatchRun, name: str, oid: str | None) -> Ready:
                 run.pool.release(name)
                 run.states[name].state = batch_state.QUEUED
                 continue
-            run.states[name].say(f"{error.message}: waiting for it")
-            run.touch(name)
-            await run.hosts.back(host)
+            oid = await _until_back(run, name, oid, error)
+
+
+async def _until_back(
+    run: BatchRun, name: str, oid: str | None, problem: RumpelError | None
+) -> str | None:
+    """Of its pod's host; or its pod is let go. What the next one starts from."""
+    pod = own_pod(run, name)
+    if pod is None:
+        return oid
+    if problem is not None:
+        run.states[name].say(f"{problem.message}: waiting for it")
+        run.touch(name)
+    may_move = run.states[name].item.host is None
+    if await run.hosts.back(pod.spec.host, may_move=may_move):
+        return oid
+    return await batch_move.move(run, name, pod, oid)
 
 
 async def _room(run: BatchRun, name: str, pod: Pod | None) -> str:
@@ -66,7 +83,7 @@ async def _room(run: BatchRun, name: str, pod: Pod | None) -> str:
 def hold(run: BatchRun) -> None:
     """Whoever was there when the last daemon ended is so still, and has its room."""
     for name, state in run.states.items():
-        pod = None if state.claim.is_left else run.app.pods.find(run.repo.repo_id, name)
+        pod = None if state.claim.is_left else run.app.pods.find(run.repo.repo_id, state.pod)
         if pod is not None:
             run.pool.admit(pod.spec.host, run.batch.concurrency.per_host)
             run.pool.hold(name, pod.spec.host, state.item.agent)
@@ -78,12 +95,12 @@ async def _made(run: BatchRun, name: str, oid: str | None, host: str) -> Ready:
     run.touch(name)
     state.claim.at, state.claim.is_left = state.claim.at or time.time(), False
     await run.write(state)
-    client = run.client(name, "create", {"names": (name,)})
+    client = run.client(name, "create", {"names": (state.pod,)})
     start, where = Base(branch=state.claim.branch, oid=oid), _at(run, host)
-    outcome = await create.make(app, client, where, [name], start=start, crowd=_crowd(run))
+    outcome = await create.make(app, client, where, [state.pod], start=start, crowd=_crowd(run))
     for error in outcome.errors.values():
         raise error
-    made = outcome.pods[name]
+    made = outcome.pods[state.pod]
     state.claim.pod_id = made.pod_id
     await run.write(state)
     access = app.pods.access(made.spec)
@@ -122,7 +139,6 @@ async def back(run: BatchRun, name: str, oid: str | None, problem: RumpelError) 
     before = state.state
     state.say(f"{problem.message}: waiting for it")
     run.touch(name)
-    await run.hosts.back(state.host)
     await make(run, name, oid)
     state.state = before
     run.touch(name)
@@ -132,9 +148,9 @@ async def leave(run: BatchRun, name: str) -> None:
     """Its pod stops; the next one may come, also when it does not."""
     try:
         if not run.states[name].item.keep:
-            pod = run.app.pods.find(run.repo.repo_id, name)
+            pod = run.app.pods.find(run.repo.repo_id, run.states[name].pod)
             if pod is not None:
-                client = run.client(name, "stop", {"names": (name,)})
+                client = run.client(name, "stop", {"names": (pod.name,)})
                 client.cancelled = asyncio.Event()  # this is what a cancelled batch does last
                 await stop.stopped(run.app, client, [pod], errors={})
         run.states[name].claim.is_left = True
@@ -160,7 +176,7 @@ def _crowd(run: BatchRun) -> int:
 
 def own_pod(run: BatchRun, name: str) -> Pod | None:
     """Its pod, if there is one. Raises Conflict when it is somebody else's."""
-    pod = run.app.pods.find(run.repo.repo_id, name)
+    pod = run.app.pods.find(run.repo.repo_id, run.states[name].pod)
     if pod is not None and run.states[name].state != batch_state.DONE:
         batch_claims.check_own(run.states[name].claim, pod)
     return pod

@@ -68,6 +68,12 @@ class Pool:
         """Hosts that get no tasks -> why."""
         return {host: "; ".join(whys.values()) for host, whys in self._closed.items() if whys}
 
+    def slots(self, host: str) -> int:
+        return self._capacity[host]
+
+    def is_away(self, host: str) -> bool:
+        return AWAY in self._closed.get(host, {})
+
     def is_waited_for(self) -> bool:
         return bool(self._queues)
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from rumpel import agents
 from rumpel.batch import order
-from rumpel.batch.items import MAX_TASKS
 from rumpel.daemon import batch_claims, batch_file, batch_pods, batch_state, requests, sign_in
 from rumpel.daemon.batch_client import TaskClient
 from rumpel.daemon.batch_hosts import BatchHosts
@@ -87,8 +86,7 @@ class BatchRun:
         self._leaving: set[asyncio.Task[None]] = set()
         self._failures: set[tuple[str, int]] = set()
         """(task, try)."""
-        self._left: set[str] = set()
-        """Tasks that have nothing to do in their pods, which ran when this began."""
+        self._left: set[str] = set()  # what an earlier daemon did not come to leave
         self.began = time.time()
 
     @property
@@ -113,16 +111,8 @@ class BatchRun:
         dev = await requests.dev_config(self.where, client, pod=first, pod_id="batch")
         await requests.consented(app.store, self.where, client, dev)
         await self.hosts.reach()
-        self._limit_agents()
+        self.hosts.limit_agents()
         batch_pods.hold(self)
-
-    def _limit_agents(self) -> None:
-        """As the file says; an agent that it says nothing of, as other batches do that run."""
-        limits, runs = self.batch.concurrency.agents, self.app.batches.runs.values()
-        others = any(one is not self and not one.ended.is_set() for one in runs)
-        for name in {state.item.agent for state in self.states.values()}:
-            if name and (name in limits or not others):
-                self.app.engine.resize(f"agent:{name}", limits.get(name, MAX_TASKS))
 
     async def look(self) -> None:
         """What is known of each task. Raises NotFound for a base that is not there."""
@@ -158,6 +148,7 @@ class BatchRun:
 
     async def run(self) -> None:
         """To its end; never raises for what becomes of a task."""
+        watching = self.app.background.spawn(self.hosts.watch(), f"hosts of {self.name}")
         try:
             for state in self.states.values():
                 if state.state == batch_state.DONE:
@@ -168,7 +159,10 @@ class BatchRun:
                 await asyncio.wait(self._passes | self._leaving)
             ended = [one for one in self.states.values() if one.state == batch_state.CANCELLED]
             await asyncio.gather(*(batch_pods.leave(self, one.name) for one in ended if one.host))
+            if any(state.state == batch_state.FAILED for state in self.states.values()):
+                await self.hosts.look()  # a full disk may be why
         finally:
+            watching.cancel()
             for state in self.states.values():
                 if state.state in batch_state.OPEN:
                     state.state = batch_state.INTERRUPTED
@@ -210,6 +204,7 @@ class BatchRun:
             "file": self.asked.file,
             "is_running": not self.ended.is_set(),
             "started_at": iso(self.began),
+            "hosts": self.hosts.rows(),
             "tasks": rows,
         }
 
@@ -221,7 +216,7 @@ class BatchRun:
 
     def pod(self, name: str) -> Pod:
         """Raises NotFound."""
-        return self.app.pods.get(self.repo.repo_id, name)
+        return self.app.pods.get(self.repo.repo_id, self.states[name].pod)
 
     def record(self, kind: str, name: str) -> Record | None:
         return self.app.store.records.get(self._id(kind, name))

@@ -67,7 +67,7 @@ async def seat(
             yield replace(seat, argv=argv, timeout_s=timeout_s, limit_s=limit_s)
         return
     async with AsyncExitStack() as stack:
-        work = await _work(app, run, pod, stack, token=token, goes_on=goes_on)
+        work = await _work(app, run, task, stack, token=token, goes_on=goes_on)
         version = await agent_start.installed(work.begin, work.found.platform, is_anew=is_anew)
         inputs = await headless.inputs_of(
             work, version, folder=f"{work.where.cwd}/{folder}", env=item.env
@@ -95,10 +95,10 @@ async def _left(run: BatchRun, task: str, folder: str, limit_s: float) -> float:
 
 
 async def _work(
-    app: App, run: BatchRun, pod: Pod, stack: AsyncExitStack, *, token: str, goes_on: bool
+    app: App, run: BatchRun, task: str, stack: AsyncExitStack, *, token: str, goes_on: bool
 ) -> headless.Work:
-    run.states[pod.name].unspend()  # it is heard from its beginning
-    item = run.states[pod.name].item
+    pod, item = run.pod(task), run.states[task].item
+    run.states[task].unspend()  # it is heard from its beginning
     agent, where = agents.get(item.agent), sessions.where_of(app, pod)
     args = {
         "name": pod.name,
@@ -111,7 +111,7 @@ async def _work(
         "timeout_s": item.limits.time_s,
     }
     way = headless.way_of(agent, args)
-    client = run.client(pod.name, "run", args)
+    client = run.client(task, "run", args)
     await agents_verb.give_home(app, pod, where)
     stack.callback(app.lending.ended, pod.pod_id, agent.name)
     stack.enter_context(app.lending.starting(pod.pod_id, agent.name))
@@ -174,7 +174,7 @@ async def _telling(app: App, pod: Pod, agent: str) -> AsyncIterator[None]:
 
 async def shell_of(app: App, run: BatchRun, task: str) -> Seated:
     """A command with the environment of a shell in the pod."""
-    client = run.client(task, "enter", {"name": task})
+    client = run.client(task, "enter", {"name": run.states[task].pod})
     item = run.states[task].item
     return await shell_in(app, client, run.where.settings, run.pod(task), item)
 

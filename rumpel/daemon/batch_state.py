@@ -55,6 +55,11 @@ class State:
     def name(self) -> str:
         return self.item.name
 
+    @property
+    def pod(self) -> str:
+        """The name of its pod."""
+        return self.claim.pod or self.item.name
+
     def began_step(self, kind: str) -> None:
         self.state, self.said = BEGUN.get(kind, self.state), ""
         if kind == task_work.KIND:
@@ -113,6 +118,8 @@ class State:
             "agent": item.agent or None,
             "model": item.model,
             "host": self.host or None,
+            "pod": self.claim.pod or item.name,
+            "left": [{"pod": pod, "host": host} for pod, host in self.claim.left],
             "needs": list(item.needs),
             "base": self.claim.base,
             "attempt": self.claim.attempt,

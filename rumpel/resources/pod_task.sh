@@ -18,6 +18,9 @@ if [ ! -d "$dir/begun" ]; then
         [ "$(wc -c <"$in")" -eq "$size" ] || { rm -f "$in"; exit 98; }
     fi
     : >>"$dir/out" && : >>"$dir/err" || exit 97
+    # The exit code has its room from the start: a program that fills the disk is not begun again.
+    end=$dir/code.$$
+    echo '       ' >"$end" || exit 97
     # Held by whoever watches over the program: a reader hears its end, however it came.
     exec 9<>"$dir/alive"
     if mkdir "$dir/begun" 2>/dev/null; then
@@ -25,10 +28,11 @@ if [ ! -d "$dir/begun" ]; then
             exec <"$in" && [ "$size" = 0 ] || rm -f "$in"
             umask "$mask"
             "$@" >>"$dir/out" 2>>"$dir/err" 9>&-
-            echo $? >"$dir/code.new" && mv "$dir/code.new" "$dir/code"
+            echo "$?   " 1<>"$end" && mv "$end" "$dir/code"
         ) >/dev/null 2>&1 &
-    elif [ "$size" -gt 0 ]; then
-        rm -f "$in"
+    else
+        rm -f "$end"
+        [ "$size" = 0 ] || rm -f "$in"
     fi
     exec 9>&-
 else

@@ -89,3 +89,78 @@ def test_a_lost_host_is_waited_for(
 def _is(project: Project, name: str, state: str) -> bool:
     said = project.run("batch", "status", "--json")
     return said.code == 0 and states(json.loads(said.stdout))[name] == state
+
+
+@pytest.mark.timeout(300)
+def test_a_task_of_a_lost_host_moves_if_it_may(
+    rumpel_project: ProjectFactory,
+    home: Home,
+    docker_engine: Engine,
+    sshd_image: str,
+    dockerd: FarEngine,
+) -> None:
+    """It goes on from the last of its commits that came. The old pod is kept, and stopped when its
+    host is back: what it committed meanwhile comes then.
+    """
+    project = rumpel_project()
+    begun = f"echo one >one && {COMMIT.format('one')} && touch /tmp/at-work && sleep 8 &&"
+    script = (
+        f"if [ -e one ]; then echo two >two && {COMMIT.format('two')}; "
+        f"else {begun} echo late >late && {COMMIT.format('late')} && sleep 600; fi"
+    )
+    file = {"tasks": [task("a", script)], "hosts": [{"host": HOST, "move": "3s"}, "local"]}
+    project.write({"batch.json": json.dumps(file)})
+    with Sshd(home, docker_engine, sshd_image, far=dockerd) as far:
+        running = project.start("batch", "run", "batch.json")
+        project.wait_until(lambda: _subject(project, "a") == "one", "a has begun")
+        far.stop()
+        assert running.wait(timeout=SECONDS) == 0
+        (row,) = rows(status(project))
+        assert (row["state"], row["host"], row["pod"]) == ("done", "local", "a-2")
+        assert row["left"] == [{"pod": "a", "host": HOST}]
+        assert _subject(project, "a-2") == "two"
+        assert project.git("show", "rumpelpod/a-2:one") == "one"
+        told = project.run("batch", "status").assert_ok().stderr
+        assert "a · goes on in pod a-2: ssh://plain was lost, pod a is kept as it was there" in told
+        far.start()
+        project.wait_until(lambda: _subject(project, "a") == "late", "a's commits come")
+        project.wait_until(lambda: _pod(project, "a") == "stopped", "a is stopped")
+        again = project.run("batch", "run", "batch.json", "--json").assert_ok()
+        assert rows(json.loads(again.stdout))[0]["pod"] == "a-2"
+        assert _pod(project, "a") == "stopped"
+        project.run("delete", "a", "--force").assert_ok()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("far")
+def test_a_host_that_is_low_gets_no_tasks(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    tasks = [made("a"), made("b")]
+    hosts = [{"host": HOST, "min_disk": "900t"}, "local"]
+    project.write({"batch.json": json.dumps({"tasks": tasks, "hosts": hosts})})
+    unknown = project.run("batch", "check", "batch.json").assert_ok()
+    assert f"{HOST}: how much room it has is not known yet" in unknown.stderr
+    project.run("create", "x", "--host", HOST).assert_ok()
+    low = project.run("batch", "check", "batch.json").assert_ok()
+    assert f"{HOST} gets no tasks: {HOST} has " in low.stderr
+    assert "of disk free, less than min_disk" in low.stderr
+    done = batch(project, "run", tasks=tasks, hosts=hosts)
+    assert {row["host"] for row in rows(done)} == {"local"}, done
+    said = {row["host"]: row for row in done["data"]["hosts"]}
+    assert said["local"]["gets_tasks"]
+    assert said["local"]["free_disk"] > 0
+    assert said["local"]["free_memory"] > 0
+    assert not said[HOST]["gets_tasks"]
+    assert said[HOST]["free_disk"] > 0
+    wrong = batch(project, "run", tasks=tasks, hosts=[{"host": "local", "min_disk": "lots"}])
+    assert "hosts[0].min_disk" in wrong["error"]["message"]
+    assert "must be a size such as 500m or 2g" in wrong["error"]["message"]
+
+
+def _subject(project: Project, pod: str) -> str:
+    return project.git("for-each-ref", f"refs/remotes/rumpelpod/{pod}", "--format=%(subject)")
+
+
+def _pod(project: Project, name: str) -> str:
+    found = json.loads(project.run("list", "--json").assert_ok().stdout)["data"]
+    return next(str(one["status"]) for one in found if one["name"] == name)

@@ -46,6 +46,7 @@ class Far:
     running: set[str] = field(default_factory=set)
     """Containers."""
     images: int = 0
+    free_disk: int = 100 << 30
 
 
 class Fleet:
@@ -57,6 +58,8 @@ class Fleet:
         self.containers: dict[str, str] = {}
         """Container -> task."""
         self.container_of: dict[str, str] = {}
+        self.move: str | bool = False
+        """`move` of each host."""
         self.programs: dict[tuple[str, str], Program] = {}
         """(container, folder) -> what was begun there."""
         self.inside: dict[str, list[Program]] = {}
@@ -97,7 +100,7 @@ class Fleet:
 
     def started(self, host: str, task: str, container: str) -> None:
         far = self.hosts[host]
-        if self.container_of.setdefault(task, container) != container:
+        if self.container_of.setdefault(task, container) != container and not self.move:
             self.wrong.append(f"{task} has two containers: {self.container_of[task]}, {container}")
         if container not in self.containers:
             self.placed.append((task, host))

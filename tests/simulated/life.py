@@ -16,7 +16,7 @@ from typing import Any, cast
 import pytest
 
 from rumpel import config, protocol
-from rumpel.adapters import detached, git, git_content, git_join, threads
+from rumpel.adapters import detached, docker_room, git, git_content, git_join, threads
 from rumpel.batch import reading, unroll
 from rumpel.cache.store import Store
 from rumpel.daemon import (
@@ -63,7 +63,7 @@ class SimBatches(Batches):
         yield await self.shell(key)
 
     async def shell(self, key: TaskKey) -> Seated:
-        pod = self._app.pods.get(key.repo_id, key.task)
+        pod = self._run(key).pod(key.task)
         access = self._app.pods.access(pod.spec)
         if access is None:
             raise RumpelError(f"pod {key.task} has no container")
@@ -115,6 +115,7 @@ class Life:
             background=self.background,
             runner=Runner(engine, asyncio.Event()),
             host=self.host,
+            links=world.links,
             life=self,
         )
         batches = SimBatches(app)
@@ -132,7 +133,11 @@ class Life:
         self.ending = asyncio.ensure_future(self.run.run())
 
     def hosts(self) -> list[dict[str, Any]]:
-        return [{"host": one.name, "slots": one.slots} for one in self.fleet.hosts.values()]
+        fleet = self.fleet
+        return [
+            {"host": one.name, "slots": one.slots, "move": fleet.move}
+            for one in fleet.hosts.values()
+        ]
 
     async def host(self, name: str) -> str:
         await asyncio.sleep(0.02)
@@ -203,6 +208,9 @@ class Links:
     async def refresh_dirty(self, pod: Any) -> int:
         self.life.reach(pod.host)
         return 0
+
+    def repo(self, _: RepoRef) -> Any:
+        return SimpleNamespace(gateway=lambda host: None)
 
     def branches(self, pod_id: str) -> dict[str, str]:
         name = pod_id.removeprefix("id-")
@@ -282,7 +290,8 @@ async def container_run(ctx: Any, inputs: Any) -> container.Output:
     await asyncio.sleep(life.fleet.quick(CREATE_S) / 2)
     life.reach(inputs.host)
     known = f"c-{inputs.pod}"
-    life.fleet.started(inputs.host, inputs.pod, known)
+    task = next(name for name, one in life.run.states.items() if one.pod == inputs.pod)
+    life.fleet.started(inputs.host, task, known)
     return container.Output(container_id=known, started_at="t", user="dev", as_main=True)
 
 
@@ -350,6 +359,10 @@ async def verified(world: Any, where: Any, *args: Any, **more: Any) -> int:
     return 0
 
 
+async def room(host: str, _: object) -> docker_room.Room:
+    return docker_room.Room(disk=LIFE[0].fleet.hosts[host].free_disk)
+
+
 async def joined(_: Any, oids: Any, *, message: str) -> str:
     await asyncio.sleep(0.03)
     return oid(*oids)
@@ -376,6 +389,7 @@ def simulated() -> Iterator[None]:
             patch.setattr(module, "time", clock)
         patch.setattr(threads, "call", inline)
         patch.setattr(git, "reopen", lambda *_: None)
+        patch.setattr(git, "is_ancestor", lambda *_: True)
         patch.setattr(git, "ahead_behind", lambda *_: (1, 0))
         patch.setattr(git_content, "tree_of", lambda _, commit: oid("tree", commit))
         patch.setattr(git_join, "join", joined)
@@ -385,6 +399,7 @@ def simulated() -> Iterator[None]:
         patch.setattr(sign_in.Once, "found", nothing)
         patch.setattr(create, "make", make)
         patch.setattr(stop, "stopped", stopped)
+        patch.setattr(docker_room, "of", room)
         patch.setattr(detached, "run", program)
         patch.setattr(shell, "run", verified)
         steps: dict[Any, tuple[Any, Any]] = {

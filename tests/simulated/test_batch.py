@@ -130,3 +130,46 @@ def test_the_daemon_is_killed_again_and_again(seed: int) -> None:
     all_done(life)
     assert set(world.begun.values()) == {1}, "no agent was told twice"
     life.end()
+
+
+def test_tasks_of_a_lost_host_move_if_they_may() -> None:
+    """Each is told once more, in one more pod; the old ones stay."""
+    world, tasks = fleet(1)
+    world.move = "10m"
+    life = Life(world, disk())
+    life.begin(tasks)
+    assert not life.rest(60.0)
+    name = next(iter(world.hosts))
+    there = {world.containers[one] for one in world.hosts[name].running}
+    world.lose(name, is_machine=True)
+    assert life.rest()
+    all_done(life)
+    assert life.run is not None
+    moved = {task for task, state in life.run.states.items() if state.claim.left}
+    assert moved == there
+    assert {task for task, count in world.begun.items() if count > 1} == moved
+    for task in moved:
+        assert life.run.states[task].row()["left"] == [{"pod": task, "host": name}]
+    assert len(life.app.pods.all()) == len(tasks) + len(moved)
+    life.end()
+
+
+def test_a_host_without_room_gets_nothing_until_it_has_some() -> None:
+    world, tasks = fleet(2)
+    low = world.hosts["ssh://h00"]
+    low.free_disk = 1 << 30
+    life = Life(world, disk())
+    life.begin(tasks)
+    life.rest(120.0)
+    assert not low.running
+    assert life.run is not None
+    row = next(row for row in life.run.row()["hosts"] if row["host"] == low.name)
+    assert row["why"] == "ssh://h00 has 1.1 GB of disk free, less than min_disk 2.1 GB"
+    waiting = [state.said for state in life.run.states.values() if state.state == "queued"]
+    assert waiting
+    assert all(said == f"waiting for room: {row['why']}" for said in waiting)
+    low.free_disk = 50 << 30
+    assert life.rest()
+    all_done(life)
+    assert any(host == low.name for _, host in world.placed)
+    life.end()

@@ -159,10 +159,14 @@ class FarEngine:
 
 
 class Dockerd(FarEngine):
-    """`tls`: a folder with ca.pem, cert.pem and key.pem; then it listens at `tls_port`, too."""
+    """`tls`: a folder with ca.pem, cert.pem and key.pem; then it listens at `tls_port`, too.
 
-    def __init__(self, tls: Path | None = None) -> None:
+    `disk_mb`: its data lie on a file system of that size, which ends with it.
+    """
+
+    def __init__(self, tls: Path | None = None, *, disk_mb: int | None = None) -> None:
         super().__init__()
+        self._disk_mb = disk_mb
         self._tls = tls
         self._listening = socket.socket()
         self.tls_port = 0
@@ -179,6 +183,9 @@ class Dockerd(FarEngine):
             *("--iptables=false", "--ip-forward=false", "--ip-masq=false"),
         ]
         begin = OWN_IDENTITY.format(place / "etc")
+        if self._disk_mb is not None:
+            begin += f" && mkdir -p {place}/data"
+            begin += f" && mount -t tmpfs -o size={self._disk_mb}m tmpfs {place}/data"
         if self._tls is not None:
             # Its own network has no way to us: it gets a socket that listens here.
             begin += f" && exec 3<&{self._listening.fileno()} && export LISTEN_FDS=1 LISTEN_PID=$$"
@@ -187,6 +194,12 @@ class Dockerd(FarEngine):
             options += [f"--tlscacert={self._tls}/ca.pem"]
         script = f'{begin} && exec dockerd "$@"'
         return ["unshare", "-nm", "bash", "-c", script, "dockerd", *options]
+
+    @property
+    def disk(self) -> Path:
+        """Its data, as seen from outside of its own mounts."""
+        assert self._process is not None
+        return Path(f"/proc/{self._process.pid}/root{self.folder}/data")
 
     def fds(self) -> Sequence[int]:
         return [] if self._tls is None else [self._listening.fileno()]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tarfile
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -197,3 +199,21 @@ async def test_commits_younger_than_their_children_are_no_strangers(
     host.git("repack", "-q", "-a", "-d")
     (index,) = (host.root / ".git/objects/pack").glob("*.idx")
     assert not await git_seed_packs.seems_clean(pair.repo, [tip], index)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another file system."""
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is only one file system here")
+    with tempfile.TemporaryDirectory(dir=other) as folder:
+        yield Path(folder)
+
+
+async def test_to_another_file_system(pair: Pair, elsewhere: Path) -> None:
+    """The repository on one disk, the state folder on another."""
+    pair.host.git("gc", "-q")
+    pair.host.commit("loose", {"loose.txt": "loose\n"})
+    found = await poured(pair, elsewhere)
+    assert objects(found) == reached(pair.host, "--branches")
