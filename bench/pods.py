@@ -254,7 +254,15 @@ async def down(mine: socket.socket, stream: Any) -> None:
 
 
 def idle(rumpel: Rumpel, seconds: float, count: int) -> list[Figure]:
-    """Of the daemon's process alone, as the kernel counts."""
+    share, rss = used(rumpel, seconds)
+    return [
+        Figure(f"daemon with {count} idle pods, memory", rss, "MB", bar=130, note="bar in MB"),
+        Figure(f"daemon with {count} idle pods, CPU", share, "%", bar=1.0, note="bar in %"),
+    ]
+
+
+def used(rumpel: Rumpel, seconds: float) -> tuple[float, float]:
+    """Of the daemon's process alone, as the kernel counts: percent of a CPU, and MB."""
     pid = rumpel.daemon_pid()
 
     def cpu_s() -> float:
@@ -266,10 +274,7 @@ def idle(rumpel: Rumpel, seconds: float, count: int) -> list[Figure]:
     share = (cpu_s() - before) / seconds * 100
     status = Path(f"/proc/{pid}/status").read_text()
     rss = int(status.split("VmRSS:")[1].split()[0]) / 1024
-    return [
-        Figure(f"daemon with {count} idle pods, memory", rss, "MB", bar=130, note="bar in MB"),
-        Figure(f"daemon with {count} idle pods, CPU", share, "%", bar=1.0, note="bar in %"),
-    ]
+    return share, rss
 
 
 def large(rumpel: Rumpel, raw: Raw, small: Path, rounds: int, *, commits: int) -> Figure:
