@@ -70,7 +70,7 @@ def test_the_daemons_disk_is_full(rumpel_project: ProjectFactory, small_state: P
         task("b", f"{TOLD} echo b >b && {COMMIT.format('b')}", needs=["a"], keep=True),
     ]
     project.write({"batch.json": json.dumps({"tasks": tasks})})
-    project.run("batch", "run", "--no-wait", "batch.json").assert_ok()
+    project.run("batch", "run", "--trust", "--no-wait", "batch.json").assert_ok()
     project.wait_until(functools.partial(at_work, project, "a"), "a is at work")
     running = project.start("batch", "wait")
     filler = fill(small_state)
@@ -86,7 +86,7 @@ def test_the_daemons_disk_is_full(rumpel_project: ProjectFactory, small_state: P
 
 @pytest.mark.timeout(300)
 def test_the_engines_disk_is_full(
-    rumpel_project: ProjectFactory, home: Home, docker_engine: Engine, sshd_image: str
+    rumpel_project: ProjectFactory, home: Home, near_engine: Engine, sshd_image: str
 ) -> None:
     """While tasks are at work and others are to come: nobody is told twice."""
     project = rumpel_project()
@@ -97,9 +97,9 @@ def test_the_engines_disk_is_full(
     ]
     hosts = [{"host": HOST, "min_disk": "8m"}]
     project.write({"batch.json": json.dumps({"tasks": tasks, "hosts": hosts})})
-    with Dockerd(disk_mb=300) as engine, Sshd(home, docker_engine, sshd_image, far=engine):
-        engine.load(docker_engine, MINI_IMAGE)
-        project.run("batch", "run", "--no-wait", "batch.json").assert_ok()
+    with Dockerd(disk_mb=300) as engine, Sshd(home, near_engine, sshd_image, far=engine):
+        engine.load(near_engine, MINI_IMAGE)
+        project.run("batch", "run", "--trust", "--no-wait", "batch.json").assert_ok()
         begun = functools.partial(_has_begun, engine.engine)
         project.wait_until(begun, "a has begun", timeout_s=SECONDS)
         filler = fill(engine.disk)
@@ -112,7 +112,7 @@ def test_the_engines_disk_is_full(
         assert f"{HOST} gets no tasks: {HOST} has 0 B of disk free" in told
         assert "rumpel gc" in told
         filler.unlink()
-        project.run("batch", "retry", "batch.json", timeout=120).assert_ok()
+        project.run("batch", "retry", "--trust", "batch.json", timeout=120).assert_ok()
         assert states_of(project) == {"a": "done", "b": "done"}
         for name in ("a", "b"):
             project.run("delete", name, "--force").assert_ok()

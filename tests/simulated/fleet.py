@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 CREATE_S = (0.18, 0.22, 0.27, 0.33, 0.41, 0.55, 0.74, 1.05)
-"""Of `container` and `clone` in a batch of 50 on this engine, the first to the eighth octile."""
+"""Of `container` and `clone`, by octiles: set by hand to be like a batch of 50 on a busy engine."""
 STOP_S = (0.09, 0.12, 0.15, 0.18, 0.22, 0.30, 0.41, 0.60)
 BUILD_S, MOVE_S = 45.0, 9.0
 """Of the image, on the first host, and onto each other one."""
@@ -83,7 +83,7 @@ class Fleet:
     # Times
 
     def quick(self, octiles: tuple[float, ...]) -> float:
-        """From the measured ones."""
+        """Between two octiles."""
         at = self.rng.random() * (len(octiles) - 1)
         low = int(at)
         return octiles[low] + (at - low) * (octiles[min(low + 1, len(octiles) - 1)] - octiles[low])
