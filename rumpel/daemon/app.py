@@ -93,7 +93,7 @@ class App:
             ports=self.ports,
             works=self._work_keeper(),
             by_hand=self.by_hand,
-            made_here=MadeHere(store, self.engines),
+            made_here=MadeHere(store, self.engines, lambda: self.engine.flights),
             extra_labels=extra_labels(os.environ),
             default_parallel=parallel,
             scratch_dir=fresh_folder(state_dir / "scratch"),

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rumpel import names
 from rumpel.cache.fingerprint import canonical
 from rumpel.cache.store import Store
 from rumpel.daemon.hosts import LOCAL, Hosts
+from rumpel.engine.flight import Flight
+
+Flights = Callable[[], Mapping[str, Flight]]
 
 
 class MadeHere:
     """Implements `tasks.world.MadeHere`."""
 
-    def __init__(self, store: Store, engines: Hosts) -> None:
-        self._store, self._engines = store, engines
+    def __init__(self, store: Store, engines: Hosts, flights: Flights) -> None:
+        """`flights`: the steps that run now."""
+        self._store, self._engines, self._flights = store, engines, flights
 
     async def __call__(
         self, node_id: str, version: int, components: Mapping[str, Any]
@@ -24,7 +29,11 @@ class MadeHere:
         kind, host, *rest = node_id.split("/", 2)
         if host == names.host_part(LOCAL):
             return None
-        record = self._store.records.get("/".join((kind, names.host_part(LOCAL), *rest)))
+        here = "/".join((kind, names.host_part(LOCAL), *rest))
+        flight = self._flights().get(here)
+        if flight is not None and flight.task is not None:  # pods on several hosts, all at once
+            await asyncio.wait({flight.task})
+        record = self._store.records.get(here)
         if record is None or record.failure is not None or record.output is None:
             return None
         if record.version != version or record.components_text != canonical(components).decode():
