@@ -154,7 +154,6 @@ class Unpacking:
 
     def run(self, source: Source) -> Found:
         """To the end mark of the tar; what is behind it is not read."""
-        umask = os.umask(0)  # so that a file has its mode from the moment it is there
         try:
             for _ in range(MAX_ENTRIES):
                 entry = tar_entries.read(source)
@@ -162,7 +161,6 @@ class Unpacking:
                     return self.found
                 self._take(entry, source)
         finally:
-            os.umask(umask)
             self._forget_parent()
         raise BadTar(f"there are more than {MAX_ENTRIES} files")
 
@@ -218,6 +216,7 @@ class Unpacking:
         mode = self._harmless(entry)
         fd = self._new_file(folder, name, mode)
         try:
+            os.fchmod(fd, mode)  # whatever the umask, which is the whole process's
             if entry.size:
                 source.pour(fd, entry.size)
                 padding = -entry.size % tar_entries.BLOCK

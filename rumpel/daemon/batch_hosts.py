@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from rumpel import text
@@ -11,12 +13,14 @@ from rumpel.adapters.docker_room import Room
 from rumpel.batch.items import MAX_TASKS
 from rumpel.daemon import batch_state
 from rumpel.daemon.batch_pool import AWAY, LOW
+from rumpel.daemon.hosts import LOCAL
 from rumpel.errors import HostUnreachable, RumpelError
 
 if TYPE_CHECKING:
     from rumpel.daemon.batch_run import BatchRun
 
 RECONNECT_S, RECONNECT_MOST_S = 1.0, 30.0
+BEGINS_S = 2.0
 LOOK_S, LOOK_SOON_S = 30.0, 5.0
 """How often a host is asked for its room; one that has none, or has not told yet, sooner."""
 
@@ -30,6 +34,29 @@ class BatchHosts:
         """Set once it is back."""
         self._since: dict[str, tuple[float, RumpelError]] = {}
         self.rooms: dict[str, Room] = {}
+        self._begun_here, self._made_here = asyncio.Event(), asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def in_turn(self, host: str) -> AsyncIterator[None]:
+        """While a pod is made there: the first one of this machine goes before those elsewhere.
+
+        Its image is then moved to them; all at once, each host would build it.
+        """
+        if host == LOCAL:
+            self._begun_here.set()
+            try:
+                yield
+            finally:
+                self._made_here.set()
+            return
+        if self._run.pool.load().get(LOCAL) and not self._made_here.is_set():
+            try:
+                async with asyncio.timeout(BEGINS_S):
+                    await self._begun_here.wait()
+            except TimeoutError:  # who has room here has a pod already
+                self._made_here.set()
+            await self._made_here.wait()
+        yield
 
     async def reach(self) -> None:
         """Those that answer get the tasks. Raises HostUnreachable when none does."""

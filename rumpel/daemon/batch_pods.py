@@ -97,7 +97,8 @@ async def _made(run: BatchRun, name: str, oid: str | None, host: str) -> Ready:
     await run.write(state)
     client = run.client(name, "create", {"names": (state.pod,)})
     start, where = Base(branch=state.claim.branch, oid=oid), _at(run, host)
-    outcome = await create.make(app, client, where, [state.pod], start=start, crowd=_crowd(run))
+    async with run.hosts.in_turn(host):
+        outcome = await create.make(app, client, where, [state.pod], start=start, crowd=_crowd(run))
     for error in outcome.errors.values():
         raise error
     made = outcome.pods[state.pod]

@@ -47,7 +47,13 @@ async def run(app: App, client: Client) -> dict[str, object]:
 async def _enter(
     app: App, client: Client, target: Target, *, may_have_stopped: bool = True
 ) -> dict[str, object]:
-    pod = await ready(app, client, target)
+    try:
+        pod = await ready(app, client, target)
+    except Conflict:
+        found = app.pods.find(target.ref.repo_id, client.request.args["name"])
+        if may_have_stopped and found is not None and await _has_stopped(app, found):
+            return await _enter(app, client, target, may_have_stopped=False)
+        raise
     access = app.pods.access(pod.spec)
     if access is None:
         raise NotFound(f"pod {pod.name!r} has no container")
@@ -64,7 +70,7 @@ async def _enter(
         await _post_attach(app, client, target, pod, where)
         session = await _start(app, client, target, pod, where)
     except Conflict:
-        if may_have_stopped and await _has_stopped(app, where):
+        if may_have_stopped and await _has_stopped(app, pod):
             return await _enter(app, client, target, may_have_stopped=False)
         raise
     with app.inside(pod.pod_id):
@@ -77,10 +83,13 @@ async def _enter(
     return {"result": {"exit_code": code}, "warnings": client.warnings, "exit_code": code}
 
 
-async def _has_stopped(app: App, where: shell.Where) -> bool:
+async def _has_stopped(app: App, pod: Pod) -> bool:
     """By hand, just now: the engine's news of it had not come when it was to be entered."""
-    await app.world.looked(where.host, where.container_id)
-    state = app.snapshots[where.host].containers.get(where.container_id)
+    host, access = pod.spec.host, app.pods.access(pod.spec)
+    if access is None:
+        return False
+    await app.world.looked(host, access.container_id)
+    state = app.snapshots[host].containers.get(access.container_id)
     return state is None or state.status != "running"
 
 
