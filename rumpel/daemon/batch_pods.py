@@ -98,7 +98,9 @@ async def _made(run: BatchRun, name: str, oid: str | None, host: str) -> Ready:
     client = run.client(name, "create", {"names": (state.pod,)})
     start, where = Base(branch=state.claim.branch, oid=oid), _at(run, host)
     async with run.hosts.in_turn(host):
-        outcome = await create.make(app, client, where, [state.pod], start=start, crowd=_crowd(run))
+        outcome = await create.make(
+            app, client, where, [state.pod], start=start, crowd=_crowd(run, name)
+        )
     for error in outcome.errors.values():
         raise error
     made = outcome.pods[state.pod]
@@ -169,10 +171,11 @@ def _at(run: BatchRun, host: str) -> Target:
     return replace(run.where, settings=moved)
 
 
-def _crowd(run: BatchRun) -> int:
-    """How many more pods are still to be made from the host's commits."""
-    early = (batch_state.WAITING, batch_state.QUEUED)
-    return sum(state.state in early and not state.item.needs for state in run.states.values())
+def _crowd(run: BatchRun, name: str) -> int:
+    """How many other pods are made from the host's commits, now or later."""
+    early = (batch_state.WAITING, batch_state.QUEUED, batch_state.STARTING)
+    others = (state for other, state in run.states.items() if other != name)
+    return sum(state.state in early and not state.item.needs for state in others)
 
 
 def own_pod(run: BatchRun, name: str) -> Pod | None:

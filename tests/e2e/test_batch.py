@@ -12,6 +12,7 @@ from typing import Any
 import pexpect
 import pytest
 
+from tests.support.engine import MINI_IMAGE
 from tests.support.project import Project, ProjectFactory
 
 COMMIT = "git add -A && git commit -qm {0}"
@@ -415,3 +416,18 @@ def test_older_work_is_ended_before_the_new_one_begins(rumpel_project: ProjectFa
     done = batch(project, "run", tasks=[task("a", look)])
     assert states(done) == {"a": "done"}
     assert "sleep 987" not in done["data"]["tasks"][0]["text"]
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_a_set_up_runs_once_for_all(rumpel_project: ProjectFactory, at_once: int) -> None:
+    """Tasks that begin together are a crowd, too, not only those that wait."""
+    command = "cat /proc/sys/kernel/random/uuid >/tmp/set-up"
+    config = {"image": MINI_IMAGE, "runArgs": ["--network=none"], "onCreateCommand": command}
+    files = {".rumpelpod.json": json.dumps({"prebuild": {"minDuration": 0}})}
+    project = rumpel_project(files, config=config)
+    script = f"cp /tmp/set-up set-up && {COMMIT.format('x')}"
+    tasks = [task(name, script) for name in "abc"]
+    done = batch(project, "run", tasks=tasks, concurrency=at_once)
+    assert set(states(done).values()) == {"done"}, done
+    ran = {project.git("show", f"rumpelpod/{name}:set-up") for name in "abc"}
+    assert len(ran) == 1
