@@ -74,6 +74,10 @@ class Conflict(RumpelError):
     exit_code = 4
 
 
+class NotRunning(Conflict):
+    """Of a container, as the engine says."""
+
+
 class NameTaken(Conflict):
     code = "name-taken"
 

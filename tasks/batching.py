@@ -60,7 +60,7 @@ class Batches(Protocol):
         """The task's pod, made from `oid`; waits until its host has room for it."""
 
     async def back(self, key: TaskKey, oid: str | None, problem: RumpelError) -> None:
-        """Its host was lost: until that answers again, and the pod runs."""
+        """Its host was lost, or only its pod stopped: until that runs again."""
 
     def seat(
         self,

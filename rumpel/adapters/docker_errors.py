@@ -10,13 +10,14 @@ import json
 import re
 
 from rumpel.adapters import ssh_name
-from rumpel.errors import Conflict, HostUnreachable, NameTaken, NotFound, RumpelError
+from rumpel.errors import Conflict, HostUnreachable, NameTaken, NotFound, NotRunning, RumpelError
 
 MAX_MESSAGE = 2_000
 """Characters of an engine's message that are kept."""
 
 _NAME_IN_USE = re.compile(r'name "?/?([^" ]*)"?(?: is)? already in use')
-_CONFLICTS = ("container state improper", "that name is already in use")
+_STOPPED = ("container state improper",)
+_CONFLICTS = (*_STOPPED, "that name is already in use")
 """What Podman says at the end, with status 500, where Docker says 409."""
 _GONE = "no such container"
 """The same, and 404: of one that went while it was asked for, or while all were listed."""
@@ -75,7 +76,8 @@ def check_status(status: int, body: bytes, what: str) -> None:
     if status == 409 or text.endswith(_CONFLICTS):
         if found := _NAME_IN_USE.search(text):
             raise NameTaken(f"the container name {found[1]} is taken", details=details)
-        raise Conflict(subject, details=details)
+        is_stopped = text.endswith((*_STOPPED, "is not running"))
+        raise (NotRunning if is_stopped else Conflict)(subject, details=details)
     raise RumpelError(subject, details=details)
 
 

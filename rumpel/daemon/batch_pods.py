@@ -136,9 +136,10 @@ async def _bring(run: BatchRun, item: Item, pod: Pod) -> None:
 
 
 async def back(run: BatchRun, name: str, oid: str | None, problem: RumpelError) -> None:
-    """Its host was lost: until it answers again, and its pod runs."""
+    """Its host was lost, or only its pod stopped: until that runs again."""
     state = run.states[name]
-    run.hosts.lost(state.host, problem)
+    if isinstance(problem, HostUnreachable):
+        run.hosts.lost(state.host, problem)
     before = state.state
     state.say(f"{problem.message}: waiting for it")
     run.touch(name)

@@ -38,7 +38,7 @@ from rumpel.daemon.requests import Base
 from rumpel.daemon.runner import Runner
 from rumpel.engine.execute import Engine
 from rumpel.engine.operation import OK, Probe, changed, unknown
-from rumpel.errors import HostUnreachable, RumpelError
+from rumpel.errors import HostUnreachable, NotRunning, RumpelError
 from rumpel.graphs.create import address
 from rumpel.graphs.create import create as create_graph
 from rumpel.graphs.stop import stop as stop_graph
@@ -338,7 +338,7 @@ async def program(host: str, container: str, given: Any, **more: Any) -> int:
     await asyncio.sleep(0.1)
     life.reach(host)
     if container not in fleet.hosts[host].running:
-        raise RumpelError("container is not running")
+        raise NotRunning("container is not running")
     found = fleet.begin(host, container, given.folder)
     fleet.enter(found)
     try:

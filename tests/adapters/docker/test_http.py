@@ -15,7 +15,7 @@ from rumpel.adapters.docker_api import DockerHost, agreed_version
 from rumpel.adapters.docker_errors import ProtocolError
 from rumpel.adapters.docker_http import HttpClient, encode_query, segment
 from rumpel.adapters.docker_wire import parse_endpoint
-from rumpel.errors import Conflict, HostUnreachable, NameTaken, NotFound, RumpelError
+from rumpel.errors import HostUnreachable, NameTaken, NotFound, NotRunning, RumpelError
 from tests.adapters.docker.fake_engine import (
     Handler,
     Request,
@@ -203,8 +203,8 @@ async def test_a_body_that_never_ends_is_left_at_will(tmp_path: Path) -> None:
             NameTaken,
         ),
         (409, "renaming container 1: name abc already in use, cannot rename", NameTaken),
-        (409, "Container 1 is not running", Conflict),
-        (500, "can only kill running containers: container state improper", Conflict),
+        (409, "Container 1 is not running", NotRunning),
+        (500, "can only kill running containers: container state improper", NotRunning),
         (400, "invalid mount config", RumpelError),
         (500, "OCI runtime create failed", RumpelError),
     ],
