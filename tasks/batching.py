@@ -6,16 +6,19 @@ signs an agent in. So a step carries the name of its task, and digests of what i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from rumpel.engine.operation import Context
-from rumpel.errors import Bug, RumpelError
+from rumpel.errors import Bug, HostUnreachable, NotRunning, RumpelError
 from rumpel.tasks.headless import Inputs as Headless
 from rumpel.tasks.shell import Where
 from rumpel.tasks.world import PodAddress, World
+
+MOST_STOPS = 5
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,3 +101,19 @@ def of(world: World) -> Batches:
     if world.batches is None:
         raise Bug("this world has no batches")
     return world.batches
+
+
+async def kept_up(
+    ctx: Context[World], key: TaskKey, oid: str | None, work: Callable[[], Awaitable[T]]
+) -> T:
+    """`work`, and again where its host or its pod was lost, which is no word about it."""
+    stops = 0
+    while True:
+        try:
+            return await work()
+        except (HostUnreachable, NotRunning) as error:
+            stops += isinstance(error, NotRunning)
+            if stops > MOST_STOPS:
+                raise
+            ctx.log(f"{error.message}: waiting for it")
+            await of(ctx.world).back(key, oid, error)

@@ -11,11 +11,12 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from rumpel import text
 from rumpel.cache.fingerprint import digest
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe
-from rumpel.errors import CommandFailed, HostUnreachable, NotRunning, TimedOut
+from rumpel.errors import CommandFailed, TimedOut
 from rumpel.tasks import batching, shell
 from rumpel.tasks.batching import Seated, TaskKey
 from rumpel.tasks.task_work import Lines
@@ -25,7 +26,6 @@ KIND = "verify"
 TITLE = "Verifying"
 VERSION = 1
 LIMIT_S = 3600.0
-MOST_STOPS = 5
 POLICY = Policy(timeout_s=LIMIT_S + 60.0)
 """No slot: who verifies has the room of a pod, and of those there are so many on each host."""
 
@@ -64,16 +64,7 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
-    stops = 0
-    while True:
-        try:
-            return await _verified(ctx, inputs)
-        except (HostUnreachable, NotRunning) as error:  # which is no word about the commit
-            stops += isinstance(error, NotRunning)
-            if stops > MOST_STOPS:
-                raise
-            ctx.log(f"{error.message}: waiting for it")
-            await batching.of(ctx.world).back(inputs.key, None, error)
+    return await batching.kept_up(ctx, inputs.key, None, partial(_verified, ctx, inputs))
 
 
 async def _verified(ctx: Context[World], inputs: Inputs) -> Output:

@@ -12,13 +12,14 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rumpel import text as words
 from rumpel.adapters import detached, git, git_content, threads
 from rumpel.adapters.stream import STDERR
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe
-from rumpel.errors import CommandFailed, HostUnreachable, NotRunning, RumpelError, TimedOut
+from rumpel.errors import CommandFailed, RumpelError, TimedOut
 from rumpel.tasks import agent_home, batching, headless
 from rumpel.tasks.batching import Seated, TaskKey
 from rumpel.tasks.world import World
@@ -77,10 +78,11 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
-    token, parts, is_anew, stops = _token(inputs), list[Said](), False, 0
+    token, parts, is_anew = _token(inputs), list[Said](), False
     while len(parts) < MOST_CUTS:
         try:
-            return await _worked(ctx, inputs, token, parts=parts, is_anew=is_anew)
+            work = partial(_worked, ctx, inputs, token, parts=parts, is_anew=is_anew)
+            return await batching.kept_up(ctx, inputs.key, inputs.oid, work)
         except detached.Cut as error:
             ctx.log(f"{error.message}; it goes on where it was")
             parts.append(dict(error.details.get("run") or {}))  # type: ignore[call-overload]  # ours
@@ -89,15 +91,6 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
                 raise
             ctx.log(f"{error.message}: it is installed again")
             is_anew = True
-        except HostUnreachable as error:  # which is no word about the work
-            ctx.log(f"{error.message}: waiting for it")
-            await batching.of(ctx.world).back(inputs.key, inputs.oid, error)
-        except NotRunning as error:  # since it was made: its host was started anew, say
-            stops += 1
-            if stops > MOST_CUTS:
-                raise
-            ctx.log(f"{error.message}: it is started again")
-            await batching.of(ctx.world).back(inputs.key, inputs.oid, error)
     raise CommandFailed(f"it was killed from outside {MOST_CUTS} times")
 
 
