@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from rumpel.engine.operation import ProbeState
 from rumpel.errors import RumpelError
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ async def run(app: App, client: Client, graph: Graph, hosts: set[str]) -> RunRes
 
 def _is_gone(app: App, graph: Graph, node_id: str) -> bool:
     """Whether a node told of an image, now or in an earlier run, that is not there."""
-    record, inputs = app.store.records.get(node_id), graph.nodes[node_id].inputs
+    record, host = app.store.records.get(node_id), getattr(graph.nodes[node_id].inputs, "host", "")
     image_id = ((record.output if record else None) or {}).get("image_id")
-    snapshot = app.snapshots.get(getattr(inputs, "host", ""))
-    is_known = bool(image_id) and snapshot is not None and snapshot.state == "live"
-    return is_known and snapshot is not None and image_id not in snapshot.images
+    if not image_id:
+        return False
+    return app.world.has_image(host, image_id).state is ProbeState.GONE

@@ -22,9 +22,7 @@ def ask(host: DockerHost, state: PodSync | None, container_id: str) -> Ask | Non
     return state.link.request if is_main and state.access.container_id == container_id else None
 
 
-async def upload_pack(
-    host: DockerHost, state: PodSync, git_dir: str, *, is_idle: bool = True
-) -> Stream:
+async def upload_pack(host: DockerHost, state: PodSync, git_dir: str, *, is_idle: bool) -> Stream:
     """While graphs run, what costs least; else an exec, which serves the next import at once."""
 
     async def by_exec() -> Stream:

@@ -1,8 +1,8 @@
 # A program that is started once and goes on when nobody listens. Run by /bin/sh -c as the pod's
 # user: rumpel DIR SIZE SHOWS PROGRAM [ARG...], with SIZE bytes for it on stdin.
 # Who comes later with the same DIR hears the same from its beginning: its output on stdout, unless
-# SHOWS is no; then, on stderr, a line with the size of that and its exit code (or `cut`: it was killed from outside),
-# and the last of its stderr. 97: no room or no right to write here; 98: stdin was cut.
+# SHOWS is no; then, on stderr, a line with the size of that and its exit code (or `cut`: it was
+# killed from outside), and the last of its stderr. 97: no room or no right to write here; 98: stdin was cut.
 set -u
 dir=$1 size=$2 shows=$3
 shift 3
