@@ -86,8 +86,8 @@ async def _enter(
 async def _has_stopped(app: App, pod: Pod) -> bool:
     """By hand, just now: the engine's news of it had not come when it was to be entered."""
     host, access = pod.spec.host, app.pods.access(pod.spec)
-    if access is None:
-        return False
+    if access is None or app.world.snapshot(host) is None:
+        return False  # nobody can say: what was refused keeps its own words
     await app.world.looked(host, access.container_id)
     state = app.snapshots[host].containers.get(access.container_id)
     return state is None or state.status != "running"
