@@ -33,7 +33,7 @@ DELETED = re.compile(rf"{KEEP}[0-9a-f]{{1,32}}/deleted")
 HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 MAX_PORT = 65535
 SHORT = 12
-AUTOMATIC = ("stop", "restore", "review")
+AUTOMATIC = ("stop", "restore", "review", "batch")
 """Kinds of snapshots nobody asked for: only the newest are kept."""
 MOST_AUTOMATIC = 10
 READ_TIMEOUT_S = 30.0
@@ -112,8 +112,12 @@ async def hold(repo: git.Repo, pod_id: str, oid: str, *, kind: str, at: int) -> 
 
 
 def _counts_with(kind: str, other: str) -> bool:
-    """`restore` has its own count: a row of reviews must not push out what was overwritten."""
-    return other in AUTOMATIC and (kind == "restore") == (other == "restore")
+    """Two have their own count: a row of reviews must not push out what was overwritten, nor a
+    task that works for hours what its pod had when it was stopped.
+    """
+    return other in AUTOMATIC and all(
+        (kind == one) == (other == one) for one in ("restore", "batch")
+    )
 
 
 async def snapshots(repo: git.Repo, pod_id: str) -> list[Snapshot]:

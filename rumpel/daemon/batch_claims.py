@@ -37,6 +37,8 @@ class Claim:
     """The name of its pod, if that is not the task's own: it was moved."""
     left: list[list[str]] = field(default_factory=list)
     """(pod, host) that it had before, and that were lost."""
+    work: list[str] = field(default_factory=list)
+    """What its next pod is to have besides commits: (id of the pod that had it, snapshot)."""
     said: str = ""
     """Digest of what it was told to do."""
     wanted: str | None = None

@@ -11,7 +11,7 @@ from rumpel import text
 from rumpel.adapters import docker_room
 from rumpel.adapters.docker_room import Room
 from rumpel.batch.items import MAX_TASKS
-from rumpel.daemon import batch_state
+from rumpel.daemon import batch_snapshots, batch_state
 from rumpel.daemon.batch_pool import AWAY, LOW
 from rumpel.daemon.hosts import LOCAL
 from rumpel.errors import HostUnreachable, RumpelError
@@ -103,7 +103,13 @@ class BatchHosts:
         return True
 
     async def watch(self) -> None:
-        """While the batch runs: hosts that are low get no new tasks until they have room again."""
+        """While the batch runs."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(batch_snapshots.watch(self._run))
+            both.create_task(self._watch_room())
+
+    async def _watch_room(self) -> None:
+        """Hosts that are low get no new tasks until they have room again."""
         while True:
             unknown = any(room == Room() for room in self.rooms.values())
             await asyncio.sleep(LOOK_SOON_S if unknown or self._run.pool.closed() else LOOK_S)

@@ -12,6 +12,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from rumpel.daemon import batch_snapshots
 from rumpel.errors import RumpelError
 from rumpel.graphs.stop import stop
 
@@ -29,12 +30,14 @@ MOST_CHARS = 58
 
 async def move(run: BatchRun, name: str, old: Pod, oid: str | None) -> str | None:
     """Let go of its pod. The next one starts from the last of its commits that is here, else from
-    what it began with.
+    what it began with, and gets the last snapshot of its files.
     """
     state = run.states[name]
     claim = state.claim
     commit = run.app.links.branches(old.pod_id).get(old.name)
     claim.start = commit or oid or claim.start or old.spec.base_oid or ""
+    snapshot = await batch_snapshots.newest(old, commit)
+    claim.work = [old.pod_id, snapshot] if snapshot else []
     await run.app.store.kv_set(f"{LEFT}{old.pod_id}", name)
     claim.left = [*claim.left, [old.name, old.spec.host]]
     claim.pod, claim.pod_id, claim.at = free_name(run, name), "", time.time()

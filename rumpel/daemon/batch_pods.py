@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 from rumpel.adapters import threads
 from rumpel.batch import files
-from rumpel.daemon import batch_base, batch_claims, batch_move, batch_state, create, sessions, stop
+from rumpel.daemon import (
+    batch_base,
+    batch_claims,
+    batch_move,
+    batch_state,
+    create,
+    pending,
+    sessions,
+    stop,
+)
 from rumpel.daemon.batch_pool import Wish
 from rumpel.daemon.requests import Base
 from rumpel.errors import CommandFailed, HostUnreachable, NotFound, RumpelError
@@ -18,6 +27,7 @@ from rumpel.tasks.batching import Ready
 if TYPE_CHECKING:
     from rumpel.batch.items import Item
     from rumpel.daemon.batch_run import BatchRun
+    from rumpel.daemon.batch_state import State
     from rumpel.daemon.pods import Pod
     from rumpel.daemon.requests import Target
 
@@ -99,7 +109,7 @@ async def _made(run: BatchRun, name: str, oid: str | None, host: str) -> Ready:
     start, where = Base(branch=state.claim.branch, oid=oid), _at(run, host)
     async with run.hosts.in_turn(host):
         outcome = await create.make(
-            app, client, where, [state.pod], start=start, crowd=_crowd(run, name)
+            app, client, where, [state.pod], start=start, crowd=_crowd(run, name), work=_work(state)
         )
     for error in outcome.errors.values():
         raise error
@@ -170,6 +180,11 @@ def _at(run: BatchRun, host: str) -> Target:
     origins = {**settings.origins, "host": "batch file"} if run.batch.concurrency.hosts else {}
     moved = replace(settings, values=values, origins=origins or settings.origins)
     return replace(run.where, settings=moved)
+
+
+def _work(state: State) -> pending.Taken | None:
+    work = state.claim.work
+    return pending.Taken(source_id=work[0], snapshot=work[1]) if work else None
 
 
 def _crowd(run: BatchRun, name: str) -> int:

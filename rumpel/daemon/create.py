@@ -74,6 +74,7 @@ class Outcome:
         self.result: RunResult | None = None
         self.start: Base | None = None
         self.crowd = 0
+        self.work: pending.Taken | None = None
         self.is_done = False
         """Not left to the background."""
 
@@ -97,14 +98,15 @@ async def make(
     *,
     start: Base | None = None,
     crowd: int = 0,
+    work: pending.Taken | None = None,
 ) -> Outcome:
     """Make or finish the pods named; errors of single pods are in the outcome.
 
     `start`: what new ones start from, when the request does not say. `crowd`: how many more like
-    these are to come, so that what they share pays.
+    these are to come, so that what they share pays. `work`: what new ones have besides commits.
     """
     outcome = Outcome()
-    outcome.start, outcome.crowd = start, crowd
+    outcome.start, outcome.crowd, outcome.work = start, crowd, work
     pods = [app.pods.find(where.ref.repo_id, name) for name in wanted]
     await _reach(app, client, where, pods)
     for host in {where.host, *(pod.spec.host for pod in pods if pod is not None)}:
@@ -240,6 +242,9 @@ async def _specs(
             specs.append(await _spec(where, devs[name], name, ids[name], known=known, start=start))
             await _tell_of_mounts(client, specs[-1].host, devs[name])
         fresh = [spec for spec in specs if spec.pod not in outcome.pods]
+        if outcome.work is not None:  # before the pod: one that is there would stay without it
+            for spec in fresh:
+                await pending.note_taken(app, spec, outcome.work)
         made = await asyncio.gather(*(app.pods.put(spec) for spec in fresh))
     await app.places.note(where.ref)
     await faults.reach("create.announced")

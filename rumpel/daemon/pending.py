@@ -8,6 +8,7 @@ its lifecycle commands did, and whatever container it has then.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rumpel.daemon import left
@@ -33,8 +34,21 @@ also "snapshot": its commit, or null when there was nothing to take. Stays until
 done: until then the same fork again goes on with it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """Work that is held already, of a pod that is not asked again."""
+
+    source_id: str
+    snapshot: str
+
+
 async def note(app: App, spec: PodSpec, source_id: str) -> None:
     await app.store.kv_set(f"{PENDING}{spec.pod_id}", {"of": source_id})
+
+
+async def note_taken(app: App, spec: PodSpec, taken: Taken) -> None:
+    value = {"of": taken.source_id, "snapshot": taken.snapshot}
+    await app.store.kv_set(f"{PENDING}{spec.pod_id}", value)
 
 
 def source_of(app: App, pod_id: str) -> str | None:

@@ -133,6 +133,48 @@ def test_a_task_of_a_lost_host_moves_if_it_may(
 
 
 @pytest.mark.timeout(300)
+def test_what_is_not_committed_moves_too(
+    rumpel_project: ProjectFactory,
+    home: Home,
+    near_engine: Engine,
+    sshd_image: str,
+    dockerd: FarEngine,
+) -> None:
+    """Also when the daemon is killed while the host is away: the next one moves it."""
+    project = rumpel_project()
+    script = (
+        f"if [ -e half ]; then cat half >whole && {COMMIT.format('whole')}; "
+        f"else echo one >one && {COMMIT.format('one')} && echo half >half && sleep 600; fi"
+    )
+    file = {"tasks": [task("a", script)], "hosts": [{"host": HOST, "move": "5s"}, "local"]}
+    project.write({"batch.json": json.dumps(file)})
+    with Sshd(home, near_engine, sshd_image, far=dockerd) as far:
+        running = project.start("batch", "run", "--trust", "batch.json")
+        project.wait_until(
+            lambda: _holds_half(project), "its files are held here", timeout_s=SECONDS
+        )
+        far.stop()
+        home.kill_daemon()
+        running.wait(timeout=SECONDS)
+        done = json.loads(project.run("batch", "run", "--trust", "batch.json", "--json").stdout)
+        (row,) = rows(done)
+        assert (row["state"], row["host"], row["pod"]) == ("done", "local", "a-2"), done
+        assert project.git("show", "rumpelpod/a-2:whole") == "half"
+        assert project.git("show", "rumpelpod/a-2:one") == "one"
+        far.start()
+        project.wait_until(lambda: _pod(project, "a") == "stopped", "a is stopped")
+        project.run("delete", "a", "--force").assert_ok()
+
+
+def _holds_half(project: Project) -> bool:
+    held = project.git("for-each-ref", "refs/rumpel/keep", "--format=%(refname)").splitlines()
+    taken = [ref for ref in held if ref.endswith("-batch")]
+    return any(
+        "half" in project.git("ls-tree", "-r", "--name-only", f"{ref}:files") for ref in taken
+    )
+
+
+@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("far")
 def test_a_host_that_is_low_gets_no_tasks(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
