@@ -16,7 +16,16 @@ from typing import Any, cast
 import pytest
 
 from rumpel import config, protocol
-from rumpel.adapters import detached, docker_room, git, git_content, git_join, threads
+from rumpel.adapters import (
+    detached,
+    docker_room,
+    git,
+    git_content,
+    git_join,
+    git_snapshot,
+    git_trash,
+    threads,
+)
 from rumpel.batch import reading, unroll
 from rumpel.cache.store import Store
 from rumpel.daemon import (
@@ -91,6 +100,10 @@ class Life:
         self.background = Background()
         self.run: BatchRun | None = None
         self.app: Any = None
+        self.taken: dict[str, list[git_trash.Snapshot]] = {}
+        """Snapshots of pods, by id, newest first."""
+        self.given: dict[str, Any] = {}
+        """Work that new pods got, by their name."""
 
     def clock(self) -> float:
         return EPOCH + self.loop.now
@@ -104,7 +117,10 @@ class Life:
 
     async def _begin(self, tasks: list[dict[str, Any]], settings: dict[str, Any]) -> None:
         await self.store.__aenter__()
-        world: Any = SimpleNamespace(life=self, links=Links(self), host=lambda name: name)
+        works = SimpleNamespace(take=self.take)
+        world: Any = SimpleNamespace(
+            life=self, links=Links(self), host=lambda name: name, works=works
+        )
         engine = Engine(self.store, world, slots=slots(PARALLEL))
         await engine.recover()
         app: Any = SimpleNamespace(
@@ -115,6 +131,7 @@ class Life:
             background=self.background,
             runner=Runner(engine, asyncio.Event()),
             host=self.host,
+            access_if_running=lambda pod: self.app.pods.access(pod.spec),
             links=world.links,
             life=self,
         )
@@ -144,6 +161,20 @@ class Life:
         if not self.fleet.hosts[name].is_reachable:
             raise HostUnreachable(f"no connection to {name}")
         return name
+
+    async def take(self, pod: Any, _: Any, kind: str) -> None:
+        """`Works.take`."""
+        await asyncio.sleep(0.2)
+        self.reach(pod.host)
+        at = int(self.clock())
+        taken = git_trash.Snapshot(
+            oid=oid("work", pod.pod_id),
+            pod_id=pod.pod_id,
+            kind=kind,
+            at=at,
+            ref=f"{pod.pod_id}/{at}",
+        )
+        self.taken.setdefault(pod.pod_id, []).insert(0, taken)
 
     def rest(self, seconds: float = MOST_S) -> bool:
         """Let it go on for so long; whether it has ended."""
@@ -248,6 +279,7 @@ async def make(app: Any, _: Client, where: Any, wanted: list[str], **more: Any) 
             container=ContainerSpec(workspace_folder="/w"),
         )
         pod = await app.pods.put(spec, created_at=app.life.clock())
+        app.life.given[name] = more["work"]
     outcome = create.Outcome()
     result = await app.runner.run(create_graph([pod.spec]), client())
     outcome.pods[name] = pod
@@ -376,6 +408,14 @@ async def base(*_: Any) -> Base:
     return Base(branch="main", oid=oid("main"))
 
 
+async def snapshots(_: Any, pod_id: str) -> list[git_trash.Snapshot]:
+    return LIFE[0].taken.get(pod_id, [])
+
+
+async def made_on(_: Any, snapshot: str) -> dict[str, str]:
+    return {"tip": oid("tip", snapshot)}
+
+
 async def nothing(*args: Any, **more: Any) -> None:
     return None
 
@@ -393,6 +433,8 @@ def simulated() -> Iterator[None]:
         patch.setattr(git, "ahead_behind", lambda *_: (1, 0))
         patch.setattr(git_content, "tree_of", lambda _, commit: oid("tree", commit))
         patch.setattr(git_join, "join", joined)
+        patch.setattr(git_trash, "snapshots", snapshots)
+        patch.setattr(git_snapshot, "about", made_on)
         patch.setattr(requests, "base", base)
         patch.setattr(requests, "dev_config", nothing)
         patch.setattr(requests, "consented", nothing)

@@ -133,12 +133,12 @@ def test_the_daemon_is_killed_again_and_again(seed: int) -> None:
 
 
 def test_tasks_of_a_lost_host_move_if_they_may() -> None:
-    """Each is told once more, in one more pod; the old ones stay."""
+    """Each is told once more, in one more pod, which has the work of the old one; those stay."""
     world, tasks = fleet(1)
     world.move = "10m"
     life = Life(world, disk())
     life.begin(tasks)
-    assert not life.rest(60.0)
+    assert not life.rest(130.0)  # two rounds of snapshots
     name = next(iter(world.hosts))
     there = {world.containers[one] for one in world.hosts[name].running}
     world.lose(name, is_machine=True)
@@ -149,7 +149,11 @@ def test_tasks_of_a_lost_host_move_if_they_may() -> None:
     assert moved == there
     assert {task for task, count in world.begun.items() if count > 1} == moved
     for task in moved:
-        assert life.run.states[task].row()["left"] == [{"pod": task, "host": name}]
+        state = life.run.states[task]
+        assert state.row()["left"] == [{"pod": task, "host": name}]
+        if life.taken.get(f"id-{task}"):
+            assert life.given[state.pod].source_id == f"id-{task}"
+    assert any(life.taken.get(f"id-{task}") for task in moved)
     assert len(life.app.pods.all()) == len(tasks) + len(moved)
     life.end()
 
