@@ -19,7 +19,8 @@ HOOKS = (
     ("Notification", "", "waiting"),  # a permission is asked for, or nothing was typed for a minute
     ("Stop", "", "waiting"),
     ("StopFailure", "", "failed"),
-    ("SessionEnd", "", "ended"),
+    ("SessionEnd", "^(?!clear$|resume$)", "ended"),  # it goes on with another conversation
+    ("SessionStart", "clear", "waiting"),
 )
 """Event, what of it, and what the agent is doing from then on."""
 KEY_TAIL_CHARS = 20

@@ -19,7 +19,7 @@ from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
 from rumpel.daemon.sign_in import SignIn
-from rumpel.errors import Conflict, NotFound
+from rumpel.errors import Conflict, NotFound, RumpelError
 from rumpel.graphs.create import address, node_id
 from rumpel.tasks import agent_home, headless, mountpoint, shell
 
@@ -46,6 +46,7 @@ async def _ensure(
 ) -> None:
     """Its session runs."""
     agent, args = signed.agent, client.request.args
+    await sessions.ending(app, pod, where, agent.name)
     found = await sessions.look(app, where, agent)
     if found.is_alive:
         if args["argv"] and args["detach"]:
@@ -108,12 +109,16 @@ async def send(app: App, client: Client) -> dict[str, object]:
     args = client.request.args
     typed = args["text"].replace("\x1b", "") if args["enter"] else args["text"]
     states = app.links.agents
-    before = states.of(pod.pod_id).get(name)
     async with states.alone(pod.pod_id):
-        await sessions.send(app, where, agents.get(name), typed.encode(), enter=args["enter"])
-    # Who waits next waits for the answer; one that is quick may have given it by now.
-    if args["enter"] and states.of(pod.pod_id).get(name) == before:
-        states.said(address(pod.spec), name, WORKING)
+        before = states.of(pod.pod_id).get(name)
+        if args["enter"]:  # who waits next waits for the answer, which may come before we are back
+            states.said(address(pod.spec), name, WORKING)
+        try:
+            await sessions.send(app, where, agents.get(name), typed.encode(), enter=args["enter"])
+        except RumpelError:
+            if args["enter"] and before is not None:
+                states.said(address(pod.spec), name, before["state"])
+            raise
     data = {"name": pod.name, "agent": name}
     return {"result": data, "warnings": client.warnings, "exit_code": 0}
 

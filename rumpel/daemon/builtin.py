@@ -102,8 +102,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
     async with AsyncExitStack() as stack:
         async with app.links.agents.alone(pod.pod_id):
             token = await stack.enter_async_context(at_work.begun(app, pod, agents.BUILTIN))
-            for name in await sessions.alive(app, where, list(agents.AGENTS)):
-                raise headless.in_session(agents.get(name), pod)
+            await headless.refuse_session(app, pod, where)
         spec = pod.spec
         env = await shell.environment(
             app.world, where, probe=spec.env_probe, remote_env=spec.remote_env

@@ -77,8 +77,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
                     f"{agent.title} has no conversation in pod {pod.name} that could go on",
                     hint="without --continue one begins",
                 )
-            for name in await sessions.alive(app, where, list(agents.AGENTS)):
-                raise in_session(agents.get(name), pod)
+            await refuse_session(app, pod, where)
         work = Work(
             begin=Start(app=app, client=client, pod=pod, agent=agent, settings=settings),
             way=way,
@@ -104,11 +103,15 @@ def way_of(agent: Agent, args: Mapping[str, Any]) -> Headless:
     return agent.headless
 
 
-def in_session(agent: Agent, pod: Pod) -> Conflict:
-    return Conflict(
-        f"{agent.title} has a terminal in pod {pod.name} already",
-        hint=f"rumpel send {pod.name} TEXT   gives it the task there",
-    )
+async def refuse_session(app: App, pod: Pod, where: shell.Where) -> None:
+    """Raises Conflict when an agent has a terminal in the pod."""
+    for name in await sessions.alive(app, where, list(agents.AGENTS)):
+        await sessions.ending(app, pod, where, name)
+        if await sessions.alive(app, where, [name]):
+            raise Conflict(
+                f"{agents.title(name)} has a terminal in pod {pod.name} already",
+                hint=f"rumpel send {pod.name} TEXT   gives it the task there",
+            )
 
 
 async def _work(work: Work) -> dict[str, object]:

@@ -17,6 +17,7 @@ from rumpel.adapters import proc
 from rumpel.adapters.docker_exec import TOKEN_ENV
 from rumpel.adapters.docker_types import Completed
 from rumpel.agents.model import Agent, Platform
+from rumpel.daemon.agent_states import ENDED
 from rumpel.daemon.app import App
 from rumpel.daemon.pods import Pod
 from rumpel.errors import NotFound, RumpelError, TimedOut
@@ -26,6 +27,8 @@ from rumpel.tasks.shell import Where
 
 TIMEOUT_S = 30.0
 DRAW_TIMEOUT_S = 5.0
+LEAVES_S = 10
+"""Codex takes 5 s to leave where what it tells its makers gets no answer."""
 MAX_ANSWER_BYTES = 20 << 20
 MAX_SCREEN_BYTES = 256 << 10
 MAX_TEXT_BYTES = 4 << 20
@@ -101,6 +104,13 @@ async def alive(app: App, where: Where, names: Sequence[str]) -> list[str]:
     _raise_for(done, names[0])
     said = done.stdout.decode("ascii", "replace").split()
     return [name for name in names if name in said]
+
+
+async def ending(app: App, pod: Pod, where: Where, name: str) -> None:
+    """One that has said its end is given some seconds to come to it: until then it looks alive."""
+    said = app.links.agents.of(pod.pod_id).get(name)
+    if said is not None and said["state"] == ENDED:
+        await _run(app, where, agent_home.argv("left", name, str(LEAVES_S)))
 
 
 async def has_conversation(app: App, where: Where, agent: Agent) -> bool:

@@ -199,12 +199,14 @@ send)
         printf '%s' "$1" >"$file.keys"
         if [ -n "${2:-}" ]; then
             paste_slowly "$2"
+            code=$?
+            [ ! -d "$home/.status" ] || [ -s "$state" ] || echo working >"$state"
         else
+            # Before it can answer: a hook that comes with what is written there says nothing.
+            [ ! -d "$home/.status" ] || echo working >"$state"
             paste "$file" && paste "$file.keys"
+            code=$?
         fi
-        code=$?
-        [ ! -d "$home/.status" ] || { [ -n "${2:-}" ] && [ -s "$state" ]; } ||
-            echo working >"$state"
     fi
     # screen answers before it has read the files; an answer to a question comes after that.
     [ "$mux" != screen ] || screen -S "$session" -Q info >/dev/null 2>&1
@@ -234,6 +236,11 @@ alive)
         is_alive && echo "$one"
     done
     :
+    ;;
+left)
+    # Answers once its session is over, and after so many SECONDS in any case.
+    until=$(($(date +%s) + $1))
+    while is_alive && [ "$(date +%s)" -lt $until ]; do nap 0.1; done
     ;;
 end)
     case $mux in

@@ -61,6 +61,7 @@ def test_claude_from_its_start_to_the_merge(project: Project, fake: Model) -> No
     _looks_and_leaves(project)
     _speaks_with_it(project)
     _survives_the_daemon(project)
+    _begins_another_conversation(project)
     agents.keeps_no_secret(project, "a", KEY)
 
     again = project.run("claude", "-d", "b", "--", "please-run: sleep 600").assert_ok()
@@ -140,6 +141,12 @@ def _survives_the_daemon(project: Project) -> None:
     assert "PONG" in shown
     (row,) = project.run("list", "--json").assert_ok().data
     assert row["agent"]["state"] == "waiting"
+
+
+def _begins_another_conversation(project: Project) -> None:
+    project.run("send", "a", "/clear").assert_ok()
+    (waited,) = project.run("wait", "a", "--timeout", "50", "--json").assert_ok().data
+    assert waited["state"] == "waiting", "it lives on, so it has not ended"
 
 
 def _is_found_dead(project: Project) -> None:

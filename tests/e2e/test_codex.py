@@ -53,6 +53,7 @@ def test_codex_from_its_start_to_the_merge(project: Project, fake: Model) -> Non
     agents.keeps_no_secret(project, "a", KEY)
     assert KEY not in project.inside("a", "cat /tmp/env")
     _goes_on_with_the_last_conversation(project)
+    _is_awaited_while_it_leaves(project)
     project.run("merge", "a").assert_ok()
     assert (project.root / "new").read_text() == "made\n"
 
@@ -91,6 +92,22 @@ def _goes_on_with_the_last_conversation(project: Project) -> None:
     project.wait_until(lambda: "no such luck" in shown(project, "a"), "what was said before")
     found = project.inside("a", "cat /rumpel/home/codex/config.toml.broken")
     assert found == "model = ["
+
+
+def _is_awaited_while_it_leaves(project: Project) -> None:
+    """It says its end, and takes 5 s to it where nothing answers what it tells its makers."""
+
+    def is_awaited() -> bool:
+        every = project.exec("a", "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout
+        return " left /rumpel/home codex " in every
+
+    for command in ("codex -d a -- resume --last", "run --agent codex a -p x"):
+        project.inside("a", "echo agent codex ended >.git/rumpel/fifo")
+        project.wait_until(lambda: state(project) == "ended", "it has said so")
+        begun = project.start(*command.split())
+        project.wait_until(is_awaited, "it looks alive")
+        project.exec("a", "pkill", "-x", "codex")
+        assert begun.wait(60) == 0
 
 
 @pytest.mark.timeout(400)
