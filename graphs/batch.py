@@ -25,7 +25,7 @@ class Task:
 
     name: str
     digest: str
-    env_digest: str
+    around: str
     base: str | None
     agent: str
     """Empty: a command."""
@@ -111,6 +111,6 @@ def _verify(
         commit=work.out("commit"),
         tree=work.out("tree"),
         dirty=work.out("dirty"),
-        env_digest=task.env_digest,
+        around=task.around,
     )
     return graph.add(task_verify, _id(task_verify, key), inputs, after=ready, pod=key.task)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,7 +24,7 @@ from rumpel.tasks.world import World
 
 KIND = "verify"
 TITLE = "Verifying"
-VERSION = 1
+VERSION = 2
 LIMIT_S = 3600.0
 POLICY = Policy(timeout_s=LIMIT_S + 60.0)
 """No slot: who verifies has the room of a pod, and of those there are so many on each host."""
@@ -45,7 +45,8 @@ class Inputs:
     commit: str | None
     tree: str | None
     dirty: int
-    env_digest: str
+    around: str
+    """Digest of what it sees besides the tree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ class Output:
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
-    return {"verify": inputs.command, "tree": inputs.tree, "env": inputs.env_digest}
+    return {"verify": inputs.command, "tree": inputs.tree, "around": inputs.around}
 
 
 def check(world: World, inputs: Inputs, output: Output) -> Probe:
@@ -69,7 +70,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
 
 async def _verified(ctx: Context[World], inputs: Inputs) -> Output:
     batches = batching.of(ctx.world)
-    known = _known_by(inputs.tree, inputs.command, inputs.env_digest)
+    known = proof(inputs.tree, inputs.command, inputs.around)
     if by := batches.verified(inputs.key, known):
         ctx.log(f"the same tree was verified for task {by}")
         return Output(tree=inputs.tree, by=by)
@@ -127,14 +128,6 @@ async def undo(ctx: Context[World], inputs: Inputs) -> None:
     """A command of the user cannot be undone; it runs again from its start."""
 
 
-def proof(tree: str, command: str, env: Mapping[str, str]) -> str:
-    """By what a verified tree is known."""
-    return _known_by(tree, command, env_digest(env))
-
-
-def _known_by(tree: str | None, command: str, env_digest: str) -> str:
-    return digest([tree, command, env_digest])
-
-
-def env_digest(env: Mapping[str, str]) -> str:
-    return digest([f"{key}={value}" for key, value in sorted(env.items())])
+def proof(tree: str | None, command: str, around: str) -> str:
+    """By what a verified tree is known; `around`: digest of what the command sees besides."""
+    return digest([tree, command, around])

@@ -86,6 +86,12 @@ def check_own(claim: Claim, pod: Pod) -> None:
         )
 
 
+def around_digest(item: Item) -> str:
+    """Of what its verification sees besides the tree: variables, and files of this machine."""
+    env = [f"{key}={value}" for key, value in sorted(item.env.items())]
+    return digest([*env, *(f"{one.target}\0{one.digest}" for one in item.files)])
+
+
 def work_digest(item: Item) -> str:
     """Of everything that makes it another piece of work."""
     limits: tuple[float | None, ...]

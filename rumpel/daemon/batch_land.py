@@ -89,7 +89,7 @@ async def prove(app: App, client: Client, row: dict[str, Any]) -> dict[str, Any]
     if not all(map(git_join.is_oid, (args["text"], args["tree"]))):
         raise UsageError("a proof is of a commit and a tree")
     key = TaskKey(repo_id=repo_id, batch=batch, task=task)
-    proof = task_verify.proof(args["tree"], item.verify, item.env)
+    proof = task_verify.proof(args["tree"], item.verify, batch_claims.around_digest(item))
     by = app.batches.verified(key, proof)
     if item.verify and not by:
         repo = await threads.call(git.reopen, where.ref.work_tree, where.ref.common_dir)

@@ -31,7 +31,6 @@ from rumpel.errors import RumpelError
 from rumpel.graphs import batch as batch_graph
 from rumpel.graphs.batch import Task, node_id
 from rumpel.tasks import task_leave, task_verify, task_work
-from rumpel.tasks.task_verify import env_digest
 from rumpel.tasks.task_work import unfit
 
 if TYPE_CHECKING:
@@ -368,7 +367,7 @@ class BatchRun:
         return Task(
             name=item.name,
             digest=batch_claims.work_digest(item),
-            env_digest=env_digest(item.env),
+            around=batch_claims.around_digest(item),
             base=claim.base,
             agent=item.agent,
             title=f"Running {agents.title(item.agent)}" if item.agent else "Running the command",

@@ -60,7 +60,8 @@ def test_land_stops_and_leaves_all_as_it_was(rumpel_project: ProjectFactory) -> 
     project.commit("limit", {"limit": f"{count + 1}\n"})
     few = "[ $(ls | wc -l) -le $(cat limit) ]"
     tasks = [made("a", verify=few), made("b", verify=few), made("c", verify=few)]
-    assert set(states(batch(project, "run", tasks=tasks)).values()) == {"done"}
+    done = batch(project, "run", tasks=tasks)
+    assert set(states(done).values()) == {"done"}, done
     found = landed(project)
     assert found["code"] == 6
     assert "b: verify of task b exited with 1 on the merged tree" in found["error"]["message"]
@@ -79,20 +80,24 @@ def test_land_stops_and_leaves_all_as_it_was(rumpel_project: ProjectFactory) -> 
 def test_a_tree_is_verified_once(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     same = "echo x >f && git add f && git commit -qm"
+    wait = "while [ ! -e go ]; do sleep 0.1; done; rm go"
     tasks = [
         task("a", f"{same} a", verify="test -f f"),
         task("b", "true", needs=["a"], verify="[ -f f ]"),
-        task("c", f"while [ ! -e go ]; do sleep 0.1; done; rm go; {same} c", verify="test -f f"),
+        task("c", f"{wait}; {same} c", verify="test -f f"),
+        task("d", f"{wait}; {same} d", verify="test -f f", files=["lent"]),
     ]
-    project.write({"batch.json": json.dumps({"tasks": tasks})})
+    project.write({"batch.json": json.dumps({"tasks": tasks}), "lent": "seen by verify"})
     project.run("batch", "run", "--no-wait", "batch.json").assert_ok()
     project.wait_until(lambda: _is_done(project, "b"), "b is done")
-    project.exec("c", "touch", "/workspaces/repo/go")
+    for name in ("c", "d"):
+        project.exec(name, "touch", "/workspaces/repo/go")
     done = batch(project, "run", tasks=tasks)
     assert set(states(done).values()) == {"done"}
     logs = project.run("logs", "c", "verify").assert_ok().stdout
     assert "the same tree was verified for task a" in logs
     assert "same tree" not in project.run("logs", "b", "verify").stdout, "by another command"
+    assert "same tree" not in project.run("logs", "d", "verify").stdout, "with another file"
 
 
 def test_reports(rumpel_project: ProjectFactory) -> None:
