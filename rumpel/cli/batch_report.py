@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from rumpel import text
-from rumpel.cli.render_html import escaped, places
+from rumpel.cli.render_html import META, escaped, places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ background:#fff}h1{font-size:22px;margin-bottom:4px}h2{font-size:16px;margin-top
 .sum{color:#555;margin-top:0}svg text{font:12px system-ui,sans-serif}.faint{fill:#666}
 .box{stroke:#888;rx:6}.edge{fill:none;stroke:#aaa}.scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:4px 12px 4px 0;
-vertical-align:top;border-bottom:1px solid #eee}th{border-bottom-color:#bbb;white-space:nowrap}
+vertical-align:top;border-bottom:1px solid #eee;white-space:nowrap}th{border-bottom-color:#bbb}
 td.n,th.n{text-align:right;padding-right:28px}
 .s{padding:0 8px;border-radius:6px;border:1px solid #bbb;white-space:nowrap}
 .key{display:inline-block;padding:0 9px;margin-right:8px;border:1px solid #aaa;border-radius:6px}
@@ -129,7 +129,7 @@ def html(data: Row) -> list[str]:
     head = escaped(f"Batch {data['name']}")
     return [
         "<!DOCTYPE html>",
-        f'<html lang="en"><meta charset="utf-8"><title>{head}</title><style>{STYLE}</style>',
+        f'<html lang="en">{META}<title>{head}</title><style>{STYLE}</style>',
         f"<h1>{head}</h1>",
         f'<p class="sum">{escaped(summary(data))}</p>',
         *_table(data["tasks"]),
@@ -146,7 +146,7 @@ def _table(tasks: Sequence[Row]) -> list[str]:
     heads = "".join(
         f'<th class="n">{word}</th>' if word in numbers else f"<th>{word}</th>" for word in words
     )
-    lines = [f"<table><tr>{heads}</tr>"]
+    lines = [f'<div class="scroll"><table><tr>{heads}</tr>']
     for task in tasks:
         name, state, agent, commits, verify, cost, took = map(escaped, _cells(task))
         color = COLORS.get(str(task["state"]), "#fff")
@@ -156,7 +156,7 @@ def _table(tasks: Sequence[Row]) -> list[str]:
             f'<td>{agent}<td class="n">{commits}<td>{verify}<td class="n">{cost}'
             f'<td class="n">{took}<td><code>{commit}</code></tr>'
         )
-    return [*lines, "</table>"]
+    return [*lines, "</table></div>"]
 
 
 def _graph(tasks: Sequence[Row]) -> list[str]:

@@ -23,6 +23,7 @@ WIDTH, HEIGHT, GAP_X, GAP_Y = 190, 40, 60, 14
 BAR_WIDTH = 620
 LEAST_PAUSE_S = 1.0
 """Shorter ones are those between the steps of one run."""
+META = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
 STYLE = """
 body{font:14px/1.5 system-ui,sans-serif;margin:24px;color:#222;background:#fff}
 h1{font-size:18px}h2{font-size:15px;margin-top:28px}
@@ -46,7 +47,7 @@ def html(
     head = escaped(title)
     return [
         "<!DOCTYPE html>",
-        f'<html lang="en"><meta charset="utf-8"><title>{head}</title><style>{STYLE}</style>',
+        f'<html lang="en">{META}<title>{head}</title><style>{STYLE}</style>',
         f"<h1>{head}</h1>",
         _legend(nodes),
         *_picture(nodes, pairs, slow),
