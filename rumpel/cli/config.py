@@ -21,7 +21,11 @@ DESCRIPTION = (
     "Settings come, the first that has one, from flags, variables (maxFileSize is\n"
     "RUMPEL_MAX_FILE_SIZE), .rumpelpod.json at the top of the repository, and\n"
     "~/.config/rumpel/config.json: JSON objects, comments allowed, e.g.\n"
-    '{"cpus": 2, "memory": "4g", "keepDeleted": "14d"}.'
+    '{"cpus": 2, "memory": "4g", "keepDeleted": "14d"}.\n'
+    "--check tells what becomes of every field of devcontainer.json: it is honoured,\n"
+    "approximated, ignored, or refused, and how or why. It ends with 0, with 1 when a\n"
+    "field has no effect that is not for other tools, and with 2 when no pod could be\n"
+    "made from the file."
 )
 EXAMPLES = (
     ("rumpel config --origin", "where each setting comes from"),
@@ -56,7 +60,7 @@ SIGN_INS = {
 def add_arguments(parser: Declared) -> None:
     parser.add_argument("--origin", action="store_true", help="where each setting comes from")
     parser.add_argument(
-        "--check", action="store_true", help="each devcontainer.json field: honoured or ignored"
+        "--check", action="store_true", help="what becomes of each devcontainer.json field, and why"
     )
     parser.add_argument(
         "--config", metavar="FILE", help="the devcontainer.json to use, when there are several"
@@ -177,7 +181,7 @@ def _fields(devcontainer: dict[str, Any]) -> None:
     ]
     if room is not None:
         ui.out(f"{text.safe(source)}:LINE")
-    _settings(["WHERE", "FIELD", "VERDICT", "NOTE"], rows)
+    _settings(["WHERE", "FIELD", "VERDICT", "HOW OR WHY"], rows)
 
 
 def _settings(headers: list[str], rows: list[list[str]]) -> None:

@@ -14,6 +14,7 @@ from rumpel.daemon.client import Client
 from rumpel.daemon.hosts import LOCAL
 from rumpel.daemon.pods import Pod
 from rumpel.daemon.view import left_behind, listing
+from rumpel.devcontainer import check
 from rumpel.devcontainer import config as devcontainer
 from rumpel.errors import Conflict, HostUnreachable
 from rumpel.graphs.create import address
@@ -99,6 +100,18 @@ async def _look(app: App, client: Client, pods: list[Pod]) -> None:
 
 async def config(app: App, client: Client) -> dict[str, object]:
     where = await requests.target(client)
+    if client.request.args["check"]:
+        found = await threads.call(
+            check.check,
+            where.root,
+            config_path=client.request.args["config"],
+            local_env=client.request.env,
+            repo_basename=where.ref.basename,
+        )
+        for warning in found.pop("warnings"):
+            client.warn(warning)
+        code = found.pop("exit_code")
+        return {"result": {"devcontainer": found}, "warnings": client.warnings, "exit_code": code}
     dev = await requests.dev_config(where, client, pod="", pod_id="")
     data: dict[str, Any] = {
         "settings": where.settings.to_json(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
-from rumpel.devcontainer.fields import APPROXIMATED, NOT_YET, OTHERS
+from rumpel.devcontainer.fields import HONOURED, NAMES
 
 
 class Action(StrEnum):
@@ -59,8 +59,7 @@ FIELDS: Mapping[str, Action] = {
     "remoteEnv": Action.LATER,
     "userEnvProbe": Action.LATER,
     "name": Action.NOTHING,
-    "waitFor": Action.NOTHING,
-    **dict.fromkeys((*OTHERS, *APPROXIMATED, *NOT_YET), Action.NOTHING),
+    **dict.fromkeys(sorted(NAMES - HONOURED), Action.NOTHING),
 }
 
 SETTINGS: Mapping[str, Action] = {
@@ -87,8 +86,7 @@ FLAGS: Mapping[str, str] = {
 
 
 def document() -> str:
-    """docs/recreate.md: `python -c 'from rumpel.devcontainer import actions as a;
-    print(a.document(), end="")'`."""
+    """docs/recreate.md; scripts/tables writes it."""
     return "\n".join([*_lines(), ""])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from rumpel.devcontainer import build_options
 from rumpel.devcontainer.document import Caller, Document
 from rumpel.devcontainer.positions import FieldError, Path
-from rumpel.devcontainer.schema import DevContainer
+from rumpel.devcontainer.schema import BuildPart, DevContainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,30 +35,33 @@ def image_or_build(
 
     Raises: FieldError for a missing Dockerfile or context, or one outside the repository.
     """
-    part = typed.build
-    legacy = part is None or part.dockerfile is None
-    dockerfile = typed.docker_file if part is None or legacy else part.dockerfile
-    if not dockerfile:
+    at: Path
+    place: Path
+    part = typed.build or BuildPart()
+    if typed.docker_file:  # the old name goes first, with `context` beside it
+        at, place = ("dockerFile",), ("context",)
+        dockerfile, given = typed.docker_file, typed.context
+    elif part.dockerfile:
+        at, place = ("build", "dockerfile"), ("build", "context")
+        dockerfile, given = part.dockerfile, part.context
+    else:
         _check_no_file(typed, document)
         return typed.image or None, None
     folder = HostPath(caller.root, document.parsed.filename).parent
-    at: Path = ("dockerFile",) if legacy else ("build", "dockerfile")
     file = _inside(folder / dockerfile, caller.root, at)
     if not file.is_file():
         raise FieldError(at, f"there is no file {file.relative_to(caller.root)}")
-    given = (part.context if part else None) or typed.context
-    at = ("build", "context") if part and part.context else ("context",)
-    context = _inside(folder / given if given else file.parent, caller.root, at)
+    context = _inside(folder / given if given else file.parent, caller.root, place)
     if not context.is_dir():
-        raise FieldError(at, f"there is no folder {context.relative_to(caller.root)}")
+        raise FieldError(place, f"there is no folder {context.relative_to(caller.root)}")
     return None, Build(
         dockerfile=str(file),
         context=str(context),
-        args=part.args if part else {},
-        target=part.target if part else None,
-        cache_from=tuple(part.cache_from) if part else (),
-        options=tuple(part.options) if part else (),
-        api=build_options.parse(part.options) if part else {},
+        args=part.args,
+        target=part.target,
+        cache_from=tuple(part.cache_from),
+        options=tuple(part.options),
+        api=build_options.parse(part.options),
     )
 
 

@@ -15,6 +15,7 @@ from rumpel.devcontainer import (
     consent,
     fields,
     forwards,
+    in_context,
     jsonc,
     lifecycle,
     locate,
@@ -28,7 +29,8 @@ from rumpel.devcontainer.body import HostSide, side_file
 from rumpel.devcontainer.build import Build, image_or_build
 from rumpel.devcontainer.consent import HARMLESS_ENV, Effect
 from rumpel.devcontainer.document import Caller, Document
-from rumpel.devcontainer.fields import FieldReport
+from rumpel.devcontainer.field_table import Known, Verdict
+from rumpel.devcontainer.fields import Context, FieldReport
 from rumpel.devcontainer.lifecycle import Command
 from rumpel.devcontainer.mounts import Mount
 from rumpel.devcontainer.options import Option
@@ -104,8 +106,8 @@ def load(
     caller = Caller(
         root=root, local_env=local_env, pod=pod, pod_id=pod_id, repo_basename=repo_basename
     )
-    source = locate.choose(root, config_path)
-    if source is None:
+    found = read_file(root, config_path)
+    if found is None:
         return DevConfig(
             source=None,
             raw={},
@@ -114,11 +116,19 @@ def load(
             workspace_folder=f"/workspaces/{repo_basename}",
             hooks=lifecycle.hooks({}),
         )
+    source, content = found
+    return parse(content, source, caller, default_image=default_image)
+
+
+def read_file(root: str, config_path: str | None) -> tuple[str, bytes] | None:
+    """The file's place in the repository and its content; None when there is none."""
+    source = locate.choose(root, config_path)
+    if source is None:
+        return None
     try:
-        content = HostPath(root, source).read_bytes()
+        return source, HostPath(root, source).read_bytes()
     except OSError as error:
         raise ConfigError(f"{source}: {error.strerror}") from error
-    return parse(content, source, caller, default_image=default_image)
 
 
 def parse(
@@ -127,35 +137,33 @@ def parse(
     """As `load`, for the content of the file `source`."""
     parsed = jsonc.parse(content, source)
     try:
-        return _resolve(documents.read(parsed, caller), caller, default_image)
+        return resolve(documents.read(parsed, caller), caller, default_image)
     except FieldError as error:
         raise parsed.located(error) from error
 
 
-def _resolve(document: Document, caller: Caller, default_image: str) -> DevConfig:
+def resolve(document: Document, caller: Caller, default_image: str) -> DevConfig:
+    """All of a file that was read. Raises: FieldError."""
     config = variables.pod_stage(document.config, caller.devcontainer_id)
     folder = variables.pod_stage(document.workspace_folder, caller.devcontainer_id)
-    typed = schema.validate(config)
-    reports = fields.report(document.parsed)
+    typed, problems = schema.read(config)
+    wrong = [one for one in problems if one.path[0] in fields.HONOURED]
+    if wrong:
+        raise min(wrong, key=lambda one: document.parsed.offset(one.path, key=one.is_key))
+    image, build = image_or_build(typed, document, caller)
     notes = [
         *document.parsed.warnings,
-        *fields.warnings(document.parsed, reports),
         *documents.cut_defaults(document),
         *documents.unresolved(document, config),
     ]
-    image, build = image_or_build(typed, document, caller)
     if image is None and build is None:
         where = document.parsed.where(())
         notes.append(f"{where}: neither image nor build: the image {default_image} is used")
         image = default_image
-    elif typed.image and build is not None:
-        where = document.parsed.where(("image",), key=True)
-        notes.append(f"{where}: image has no effect beside a Dockerfile")
     base = DevConfig(
         source=document.parsed.filename,
         raw=document.raw,
         warnings=tuple(notes),
-        fields=reports,
         name=typed.name,
         image=image,
         build=build,
@@ -168,27 +176,25 @@ def _resolve(document: Document, caller: Caller, default_image: str) -> DevConfi
         wait_for=typed.wait_for,
         ports=forwards.ports(typed),
     )
-    return _with_container(base, typed, document, caller)
+    context = in_context.judge(document.raw, typed, problems)
+    return _with_container(base, typed, document, caller, context)
 
 
 def _with_container(
-    base: DevConfig, typed: DevContainer, document: Document, caller: Caller
+    base: DevConfig, typed: DevContainer, document: Document, caller: Caller, context: Context
 ) -> DevConfig:
     """`base` with all that goes into the create body and what that does to the host."""
     given = _run_args(typed, caller)
-    found = workspace.gather(
-        typed.mounts,
-        given,
-        caller=caller,
-        workspace=base.workspace_folder,
-        parsed=document.parsed,
-    )
+    found = workspace.gather(typed.mounts, given, caller=caller, workspace=base.workspace_folder)
+    changed = {path: Known(Verdict.APPROXIMATED, note) for path, note in found.notes}
+    reports = fields.report(document.parsed, {**context, **changed})
     host_config = _host_config(typed, given, found)
     init = host_config.pop("Init", None)
     used = {**dict.fromkeys(given.host_env, "runArgs"), **documents.local_env_used(document)}
     return replace(
         base,
-        warnings=(*base.warnings, *found.warnings),
+        fields=reports,
+        warnings=(*base.warnings, *fields.warnings(document.parsed, reports)),
         container_user=given.config.get("User") or typed.container_user or None,
         container_env={**given.env_files, **typed.container_env, **given.env},
         mounts=tuple(found.mounts),

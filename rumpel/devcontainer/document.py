@@ -8,7 +8,7 @@ from typing import Any
 
 from rumpel.devcontainer import fields, variables
 from rumpel.devcontainer.consent import HARMLESS_ENV
-from rumpel.devcontainer.positions import Parsed, dotted, positioned
+from rumpel.devcontainer.positions import FieldError, Parsed, Path, dotted, positioned
 from rumpel.names import LABEL_POD_ID
 
 
@@ -51,14 +51,17 @@ def read(parsed: Parsed, caller: Caller) -> Document:
     if not isinstance(parsed.value, dict):
         line, column = parsed.at(())
         raise positioned(parsed.filename, line, column, "a JSON object is expected")
-    raw = modern(parsed.value)
+    raw, moved = modern(parsed.value)
     folder = _text(raw, "workspaceFolder")
     if not folder:
-        is_compose = "dockerComposeFile" in raw
+        is_compose = "dockerComposeFile" in raw and not _has_own_container(raw)
         folder = "/" if is_compose else f"/workspaces/{caller.repo_basename}"
     folders = variables.Folders(local=caller.root, container=folder)
     reads = variables.Reads()
-    config = variables.read_stage(raw, folders, caller.local_env, reads)
+    try:
+        config = variables.read_stage(raw, folders, caller.local_env, reads)
+    except FieldError as error:
+        raise FieldError(written(error.path, moved), error.reason) from error
     return Document(
         parsed=parsed,
         raw=raw,
@@ -68,26 +71,49 @@ def read(parsed: Parsed, caller: Caller) -> Document:
     )
 
 
-def modern(config: dict[str, Any]) -> dict[str, Any]:
-    """Editor settings of old files moved to customizations.vscode, as the reference does."""
-    moved = [key for key in ("extensions", "settings", "devPort") if _is_set(config.get(key))]
-    if not moved:
-        return config
-    config = dict(config)
-    custom = config["customizations"] = dict(config.get("customizations") or {})
-    editor = custom["vscode"] = dict(custom.get("vscode") or {})
-    if "extensions" in moved:
-        editor["extensions"] = [*editor.get("extensions", ()), *config.pop("extensions")]
-    if "settings" in moved:
-        editor["settings"] = {**config.pop("settings"), **editor.get("settings", {})}
-    if "devPort" in moved and "devPort" not in editor:
-        editor["devPort"] = config.pop("devPort")
-    return config
+Moved = Mapping[Path, Path]
+"""Where a value went -> where it stands in the file."""
 
 
-def _is_set(value: Any) -> bool:
-    """True as JavaScript sees it: an empty list or object is something."""
-    return value == [] or value == {} or bool(value)
+def modern(config: dict[str, Any]) -> tuple[dict[str, Any], Moved]:
+    """Editor settings of old files moved to customizations.vscode, as the reference does.
+
+    What is not of the right type stays where it is: it is for other tools all the same.
+    """
+    custom = config.get("customizations") or {}
+    editor = custom.get("vscode") or {} if isinstance(custom, dict) else None
+    if not isinstance(editor, dict):
+        return config, {}
+    given, editor = dict(config), dict(editor)
+    moved: dict[Path, Path] = {}
+    known, more = editor.get("extensions") or [], config.get("extensions")
+    if isinstance(more, list) and isinstance(known, list):
+        editor["extensions"] = [*known, *given.pop("extensions")]
+        for index in range(len(more)):
+            moved[*EDITOR, "extensions", len(known) + index] = ("extensions", index)
+    known, more = editor.get("settings") or {}, config.get("settings")
+    if isinstance(more, dict) and isinstance(known, dict):
+        editor["settings"] = {**given.pop("settings"), **known}
+        for name in more.keys() - known.keys():
+            moved[*EDITOR, "settings", name] = ("settings", name)
+    if "devPort" in config and "devPort" not in editor:
+        editor["devPort"] = given.pop("devPort")
+        moved[*EDITOR, "devPort"] = ("devPort",)
+    if len(given) == len(config):
+        return config, {}
+    given["customizations"] = {**custom, "vscode": editor}
+    return given, moved
+
+
+EDITOR = ("customizations", "vscode")
+
+
+def written(path: Path, moved: Moved) -> Path:
+    """Where the value at `path` of a modern document stands in the file."""
+    for size in range(len(path), 0, -1):
+        if path[:size] in moved:
+            return (*moved[path[:size]], *path[size:])
+    return path
 
 
 def local_env_used(document: Document) -> dict[str, str]:
@@ -123,6 +149,13 @@ def unresolved(document: Document, config: Mapping[str, Any]) -> Iterator[str]:
         for path, variable in variables.left(config.get(name), (name,)):
             if not variable.startswith("${devcontainerId"):
                 yield f"{document.parsed.where(path)}: {variable} is not known here and stays"
+
+
+def _has_own_container(raw: Mapping[str, Any]) -> bool:
+    """One that is not compose's: that goes before it."""
+    build = raw.get("build")
+    has_file = isinstance(build, dict) and bool(build.get("dockerfile"))
+    return bool(raw.get("image") or raw.get("dockerFile") or has_file)
 
 
 def _text(config: Mapping[str, Any], key: str) -> str:

@@ -1,24 +1,44 @@
-"""Every field of the specification and what becomes of it; warnings are made from this table."""
+"""What becomes of each field of one file; warnings and `rumpel config --check` are made of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from rumpel.devcontainer.positions import Parsed, Path
+from rumpel.devcontainer.field_table import FIELDS, FOR_OTHERS, SAME, Known, Verdict
+from rumpel.devcontainer.positions import Parsed, Path, dotted
 
+_PORTS = "portsAttributes"
+_OTHER_PORTS = "otherPortsAttributes"
+NAMES = frozenset({_OTHER_PORTS, *(name.partition(".")[0] for name in FIELDS)})
+"""Of the top level."""
+HONOURED = frozenset(
+    {_OTHER_PORTS}
+    | {
+        name.partition(".")[0]
+        for name, known in FIELDS.items()
+        if known.verdict is Verdict.HONOURED
+    }
+)
+"""Of the top level, those that a pod, or what is run in it, may differ by."""
 
-class Verdict(StrEnum):
-    HONOURED = "honoured"
-    APPROXIMATED = "approximated"
-    IGNORED = "ignored"
+_INSIDE = {
+    (name.partition(".")[0], name.rpartition(".")[2]): known
+    for name, known in FIELDS.items()
+    if "." in name
+}
+_MOUNT = frozenset({"readOnly", "readonly", "source", "target", "type"})
+_QUIET = frozenset({_PORTS, _OTHER_PORTS, "waitFor"})
+"""A warning with each create would only tell of what nobody waits for."""
+
+Context = Mapping[Path, Known]
+"""What the rest of the file makes of a field: it goes before the table."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldReport:
-    """What becomes of one field of one file; `note` is set when it is not simply honoured."""
+    """What becomes of one field of one file, and how or why."""
 
     field: str
     line: int
@@ -26,138 +46,93 @@ class FieldReport:
     verdict: Verdict
     note: str
 
+    @property
+    def is_missed(self) -> bool:
+        """Nothing is made of it, though somebody may expect it."""
+        return self.verdict is Verdict.IGNORED and self.note != FOR_OTHERS
 
-_FOR_OTHERS = "is for other tools"
-_NOT_HANDLED = "is not handled yet and has no effect"
 
-HONOURED = frozenset(
-    [
-        "build",
-        "capAdd",
-        "containerEnv",
-        "containerUser",
-        "context",
-        "dockerFile",
-        "forwardPorts",
-        "image",
-        "init",
-        "mounts",
-        "name",
-        "onCreateCommand",
-        "otherPortsAttributes",
-        "overrideCommand",
-        "portsAttributes",
-        "postAttachCommand",
-        "postCreateCommand",
-        "postStartCommand",
-        "privileged",
-        "remoteEnv",
-        "remoteUser",
-        "runArgs",
-        "securityOpt",
-        "updateContentCommand",
-        "userEnvProbe",
-        "waitFor",
-        "workspaceFolder",
+def report(parsed: Parsed, context: Context) -> tuple[FieldReport, ...]:
+    """One entry for each field of the file, in its order."""
+    found = dict(_judge(parsed.value))
+    for path, known in context.items():
+        if known.verdict is not Verdict.REFUSED and path[0] != "mounts":
+            for inner in [one for one in found if one[: len(path)] == path]:
+                del found[inner]
+        found[path] = known
+    placed = [
+        FieldReport(dotted(path), *parsed.at(path, key=True), known.verdict, known.note)
+        for path, known in found.items()
     ]
-)
-
-OTHERS = dict.fromkeys(
-    [
-        "$schema",
-        "additionalProperties",
-        "allowComments",
-        "customizations",
-        "devPort",
-        "extensions",
-        "settings",
-        "workspaceFile",
-    ],
-    _FOR_OTHERS,
-)
-"""No warning: nobody expects a pod to differ by them."""
-
-APPROXIMATED = {
-    "shutdownAction": "has no effect: a pod runs until `rumpel stop`",
-    "updateRemoteUserUID": "has no effect: a pod has its own clone, so user ids need not agree",
-    "workspaceMount": "has no effect: a pod has its own clone of the repository",
-}
-
-SAME_AS: dict[str, Any] = {
-    "shutdownAction": "none",
-    "updateRemoteUserUID": False,
-    "workspaceMount": "",
-}
-"""Values of those that ask for what rumpel does."""
-
-NOT_YET = dict.fromkeys(
-    [
-        "appPort",
-        "dockerComposeFile",
-        "features",
-        "hostRequirements",
-        "initializeCommand",
-        "overrideFeatureInstallOrder",
-        "runServices",
-        "secrets",
-        "service",
-    ],
-    _NOT_HANDLED,
-)
-
-BUILD = frozenset({"args", "cacheFrom", "context", "dockerfile", "options", "target"})
-MOUNT = frozenset({"readOnly", "readonly", "source", "target", "type"})
-
-
-def report(parsed: Parsed) -> tuple[FieldReport, ...]:
-    """One entry for each top-level field, and for each unknown one inside `build` and `mounts`."""
-    config: dict[str, Any] = parsed.value
-    return tuple(_one(parsed, path, *verdict) for path, verdict in _judge(config))
+    return tuple(sorted(placed, key=lambda one: (one.line, one.column)))
 
 
 def warnings(parsed: Parsed, reports: tuple[FieldReport, ...]) -> Iterator[str]:
     """`file:line:col: field ...` for what is not honoured and is not for other tools."""
     for one in reports:
-        if one.verdict is not Verdict.HONOURED and one.note != _FOR_OTHERS:
+        is_quiet = one.note == FOR_OTHERS or one.field.partition(".")[0] in _QUIET
+        if one.verdict in (Verdict.APPROXIMATED, Verdict.IGNORED) and not is_quiet:
             yield f"{parsed.filename}:{one.line}:{one.column}: {one.field} {one.note}"
 
 
-def _one(parsed: Parsed, path: Path, verdict: Verdict, note: str) -> FieldReport:
-    line, column = parsed.at(path, key=True)
-    name = ".".join(str(part) for part in path)
-    return FieldReport(name, line, column, verdict, note)
-
-
-def _judge(config: dict[str, Any]) -> Iterator[tuple[Path, tuple[Verdict, str]]]:
+def _judge(config: dict[str, Any]) -> Iterator[tuple[Path, Known]]:
     for name, value in config.items():
-        is_same = name in SAME_AS and value == SAME_AS[name] and type(value) is type(SAME_AS[name])
-        yield (name,), (Verdict.HONOURED, "") if is_same else _verdict(name)
-    build = config.get("build")
-    if isinstance(build, dict):
-        for name in build.keys() - BUILD:
-            yield ("build", name), _unknown(name, BUILD)
-    mounts = config.get("mounts")
+        if name in SAME and value == SAME[name] and type(value) is type(SAME[name]):
+            yield (name,), Known(Verdict.HONOURED, "asks for what is done anyway")
+        elif isinstance(value, dict) and value and name in ("build", "hostRequirements"):
+            yield from _members((name,), value)
+        elif isinstance(value, dict) and name == _PORTS:
+            for key, attributes in value.items():
+                yield from _port((name, key), attributes)
+        elif name == _OTHER_PORTS:
+            yield from _port((name,), value)
+        else:
+            yield (name,), _known(name)
+        yield from _in_mounts(value) if name == "mounts" else ()
+
+
+def _port(path: Path, attributes: Any) -> Iterator[tuple[Path, Known]]:
+    if isinstance(attributes, dict) and attributes:
+        yield from _members(path, attributes)
+    else:
+        yield path, Known(Verdict.HONOURED, "nothing is said of it")
+
+
+def _members(path: Path, value: dict[str, Any]) -> Iterator[tuple[Path, Known]]:
+    group = _PORTS if path[0] == _OTHER_PORTS else path[0]
+    known = {name: one for (first, name), one in _INSIDE.items() if first == group}
+    for name, inner in value.items():
+        found = known.get(name) or _unknown(name, known.keys())
+        if name == "onAutoForward" and inner not in ("notify", "silent"):
+            found = Known(Verdict.APPROXIMATED, _OPENED.get(str(inner), "is not known: it is told"))
+        yield (*path, name), found
+
+
+_OPENED = {
+    **dict.fromkeys(
+        ("openBrowser", "openBrowserOnce", "openPreview"), "its address is told, nothing is opened"
+    ),
+    "ignore": "it is not told of, and forwarded all the same where forwardPorts has it",
+}
+
+
+def _in_mounts(mounts: Any) -> Iterator[tuple[Path, Known]]:
     for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
-        for name in mount.keys() - MOUNT if isinstance(mount, dict) else ():
-            yield ("mounts", index, name), _unknown(name, MOUNT)
+        for name in mount.keys() - _MOUNT if isinstance(mount, dict) else ():
+            yield ("mounts", index, name), _unknown(name, _MOUNT)
 
 
-def _verdict(name: str) -> tuple[Verdict, str]:
-    if name in HONOURED:
-        return Verdict.HONOURED, ""
-    for verdict, notes in (
-        (Verdict.IGNORED, OTHERS),
-        (Verdict.APPROXIMATED, APPROXIMATED),
-        (Verdict.IGNORED, NOT_YET),
-    ):
-        if name in notes:
-            return verdict, notes[name]
-    return _unknown(name, HONOURED | NOT_YET.keys() | APPROXIMATED.keys())
+def _known(name: str) -> Known:
+    if name in FIELDS:
+        return FIELDS[name]
+    if name in NAMES:
+        return Known(Verdict.HONOURED, "nothing is said of it")
+    return _unknown(name, NAMES)
 
 
-def _unknown(name: str, known: frozenset[str] | set[str]) -> tuple[Verdict, str]:
+def _unknown(name: str, known: frozenset[str] | Any) -> Known:
     import difflib  # milliseconds, and only for a file with an unknown field
 
     close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.75)
     note = "is not a field of the specification and has no effect"
-    return Verdict.IGNORED, f"{note} (did you mean {close[0]}?)" if close else note
+    return Known(Verdict.IGNORED, f"{note} (did you mean {close[0]}?)" if close else note)

@@ -43,11 +43,20 @@ def address(value: int | str, path: Path) -> tuple[str, int]:
     return host, int(number)
 
 
+def keys_used(typed: DevContainer) -> set[str]:
+    """Those of portsAttributes that are about a port in forwardPorts."""
+    addresses = (address(value, ()) for value in typed.forward_ports)
+    return {key for host, port in addresses if (key := _key(typed, host, port)) is not None}
+
+
 def _attributes(typed: DevContainer, host: str, port: int) -> PortAttributes:
-    for key, attributes in typed.ports_attributes.items():
-        if _is_about(key, host, port):
-            return attributes
-    return typed.other_ports_attributes or NO_ATTRIBUTES
+    key = _key(typed, host, port)
+    found = typed.other_ports_attributes if key is None else typed.ports_attributes[key]
+    return found or NO_ATTRIBUTES
+
+
+def _key(typed: DevContainer, host: str, port: int) -> str | None:
+    return next((key for key in typed.ports_attributes if _is_about(key, host, port)), None)
 
 
 def _is_about(key: str, host: str, port: int) -> bool:

@@ -16,11 +16,15 @@ _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
 class FieldError(ConfigError):
-    """A value is wrong; `path` says which one. `Parsed.located` adds the file and the line."""
+    """A value, or with `is_key` its key, is wrong. `Parsed.located` adds the file and the line."""
 
-    def __init__(self, path: Path, reason: str, *, hint: str | None = None) -> None:
+    def __init__(
+        self, path: Path, reason: str, *, hint: str | None = None, is_key: bool = False
+    ) -> None:
         super().__init__(f"{dotted(path)}: {reason}", hint=hint)
         self.path = path
+        self.reason = reason
+        self.is_key = is_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +40,16 @@ class Parsed:
 
     def at(self, path: Path, *, key: bool = False) -> tuple[int, int]:
         """Line and column (both from 1) of a value, of its key, or of the nearest parent."""
+        return line_and_column(self.text, self.offset(path, key=key))
+
+    def offset(self, path: Path, *, key: bool = False) -> int:
+        """As `at`, in characters of the text."""
         while True:
-            offset = self.keys.get(path) if key else None
-            if offset is None:
-                offset = self.values.get(path)
-            if offset is not None or not path:
-                return line_and_column(self.text, offset or 0)
+            found = self.keys.get(path) if key else None
+            if found is None:
+                found = self.values.get(path)
+            if found is not None or not path:
+                return found or 0
             path = path[:-1]
 
     def where(self, path: Path, *, key: bool = False) -> str:
@@ -51,7 +59,7 @@ class Parsed:
 
     def located(self, error: FieldError) -> ConfigError:
         """The same complaint with its file, line and column."""
-        line, column = self.at(error.path)
+        line, column = self.at(error.path, key=error.is_key)
         return positioned(
             self.filename, line, column, error.message, hint=error.hint, field=dotted(error.path)
         )

@@ -1,15 +1,18 @@
-"""Types of the fields rumpel acts on, as a pydantic model; the only importer of pydantic here.
+"""Types of all fields of the specification, as a pydantic model.
 
 The reference checks no type at all, so a number in `image` fails much later and far away. What
 it accepts and means is accepted here too: numbers and booleans as environment values and build
-arguments, null in remoteEnv, a single string for `cacheFrom`.
+arguments, null in remoteEnv, a single string for `cacheFrom`. A wrong type is an error only in a
+field that rumpel acts on; what has no effect cannot do harm, and the file worked before.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from rumpel.devcontainer.positions import FieldError, Path
 
@@ -18,13 +21,28 @@ def _scalar(value: Any) -> Any:
     """As the reference passes it on: `true`, `1`."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value) if isinstance(value, int | float) else value
+    return number_text(value) if isinstance(value, int | float) else value
+
+
+def number_text(value: int | float) -> str:
+    """As JavaScript writes a number: `1`, `0.000001`, `1e-7`, `1e+21`."""
+    number = float(value)
+    if number.is_integer() and abs(number) < 1e21:
+        return str(int(number))
+    mantissa, mark, power = repr(number).partition("e")
+    if not mark:
+        return mantissa
+    if -7 < int(power) < 0:
+        return format(Decimal(repr(number)), "f")
+    return f"{mantissa}e{int(power):+d}"
 
 
 def _strings(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+def _ports(value: Any) -> Any:
+    return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
 
 
 def _variable_name(name: str) -> str:
@@ -36,7 +54,12 @@ def _variable_name(name: str) -> str:
 Name = Annotated[str, AfterValidator(_variable_name)]
 Text = Annotated[str, BeforeValidator(_scalar)]
 Texts = Annotated[list[str], BeforeValidator(_strings)]
+Ports = Annotated[list[int | str], BeforeValidator(_ports)]
 Probe = Literal["none", "loginShell", "interactiveShell", "loginInteractiveShell"]
+AMOUNT = r"^\d+([tgmk]b)?$"
+Strategy = Literal["none", "stopContainer", "stopCompose"]
+Lifecycle = Any
+"""A command: lifecycle.py reads its three forms, and tells of a fourth."""
 WaitFor = Literal[
     "initializeCommand",
     "onCreateCommand",
@@ -70,17 +93,45 @@ class PortAttributes(_Part):
     elevate_if_needed: bool | None = Field(default=None, alias="elevateIfNeeded")
 
 
-class DevContainer(_Part):
-    """The file after substitution. Commands and mounts are checked where they are read."""
+class GpuPart(_Part):
+    cores: int | None = None
+    memory: str | None = Field(default=None, pattern=AMOUNT)
 
+
+class HostRequirements(_Part):
+    cpus: int | None = Field(default=None, ge=1)
+    memory: str | None = Field(default=None, pattern=AMOUNT)
+    storage: str | None = Field(default=None, pattern=AMOUNT)
+    gpu: bool | Literal["optional"] | GpuPart | None = None
+
+
+class SecretPart(_Part):
+    description: str | None = None
+    documentation_url: str | None = Field(default=None, alias="documentationUrl")
+
+
+class DevContainer(_Part):
+    """The file after substitution. Commands and mounts are checked where they are read.
+
+    The old names `extensions`, `settings` and `devPort` are in `customizations` by now.
+    """
+
+    schema_url: str | None = Field(default=None, alias="$schema")
     name: str | None = None
     image: str | None = None
     build: BuildPart | None = None
     docker_file: str | None = Field(default=None, alias="dockerFile")
     context: str | None = None
+    compose_file: Texts = Field(default=[], alias="dockerComposeFile")
+    service: str | None = None
+    run_services: list[str] = Field(default=[], alias="runServices")
+    features: dict[str, Any] = {}
+    feature_order: list[str] = Field(default=[], alias="overrideFeatureInstallOrder")
     workspace_folder: str | None = Field(default=None, alias="workspaceFolder")
+    workspace_mount: str | None = Field(default=None, alias="workspaceMount")
     container_user: str | None = Field(default=None, alias="containerUser")
     remote_user: str | None = Field(default=None, alias="remoteUser")
+    update_remote_user_uid: bool | None = Field(default=None, alias="updateRemoteUserUID")
     container_env: dict[Name, Text] = Field(default={}, alias="containerEnv")
     remote_env: dict[Name, Text | None] = Field(default={}, alias="remoteEnv")
     mounts: list[str | dict[str, Any]] = []
@@ -90,51 +141,86 @@ class DevContainer(_Part):
     privileged: bool | None = None
     cap_add: list[str] = Field(default=[], alias="capAdd")
     security_opt: list[str] = Field(default=[], alias="securityOpt")
+    host_requirements: HostRequirements | None = Field(default=None, alias="hostRequirements")
+    app_port: Ports = Field(default=[], alias="appPort")
     forward_ports: list[int | str] = Field(default=[], alias="forwardPorts")
     ports_attributes: dict[str, PortAttributes] = Field(default={}, alias="portsAttributes")
     other_ports_attributes: PortAttributes | None = Field(
         default=None, alias="otherPortsAttributes"
     )
+    secrets: dict[Name, SecretPart] = {}
+    initialize_command: Lifecycle = Field(default=None, alias="initializeCommand")
+    on_create_command: Lifecycle = Field(default=None, alias="onCreateCommand")
+    update_content_command: Lifecycle = Field(default=None, alias="updateContentCommand")
+    post_create_command: Lifecycle = Field(default=None, alias="postCreateCommand")
+    post_start_command: Lifecycle = Field(default=None, alias="postStartCommand")
+    post_attach_command: Lifecycle = Field(default=None, alias="postAttachCommand")
     user_env_probe: Probe = Field(default="loginInteractiveShell", alias="userEnvProbe")
     wait_for: WaitFor = Field(default="updateContentCommand", alias="waitFor")
+    shutdown_action: Strategy | None = Field(default=None, alias="shutdownAction")
+    customizations: dict[str, Any] = {}
+    additional_properties: dict[str, Any] = Field(default={}, alias="additionalProperties")
 
 
 _EXPECTED = {
     "bool_type": "true or false is expected",
     "dict_type": "an object is expected",
+    "float_type": "a number is expected",
+    "int_type": "a whole number is expected",
     "list_type": "a list is expected",
     "model_type": "an object is expected",
+    "string_pattern_mismatch": "a size such as 512mb or 8gb is expected",
     "string_type": "a string is expected",
 }
+_EITHER: dict[Path, str] = {
+    ("mounts", 0): "a string or an object is expected",
+    ("forwardPorts", 0): "a number or a string is expected",
+    ("appPort", 0): "a number or a string is expected",
+    ("hostRequirements", "gpu"): 'true, false, "optional" or {cores, memory} is expected',
+}
+"""Where one of several types may stand; 0 is any entry of a list."""
 
 
-def validate(config: dict[str, Any]) -> DevContainer:
-    """Raises: FieldError for the first value of a wrong type."""
+def read(config: dict[str, Any]) -> tuple[DevContainer, tuple[FieldError, ...]]:
+    """The model of all fields that are right, and what is wrong with the others."""
     try:
-        return DevContainer.model_validate(config)
+        return DevContainer.model_validate(config), ()
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-    reason = _EXPECTED.get(first["type"], first["msg"][:1].lower() + first["msg"][1:])
-    path = _path(first["loc"], config)
-    if first["type"] == "value_error":
-        raise FieldError(path, str(first["ctx"]["error"]))
-    if path[:1] == ("mounts",) and len(path) == 2:
-        reason = "a string or an object is expected"
-    if path[:1] == ("forwardPorts",) and len(path) == 2:
-        reason = "a number or a string is expected"
-    raise FieldError(path, f"{reason}, not {_kind(first['input'])}")
+        told = error.errors(include_url=False)
+    found = {problem.path: problem for problem in (_problem(one, config) for one in reversed(told))}
+    wrong = {path[0] for path in found}
+    left = {name: value for name, value in config.items() if name not in wrong}
+    return DevContainer.model_validate(left), tuple(found.values())
+
+
+def _problem(told: ErrorDetails, config: dict[str, Any]) -> FieldError:
+    path = _path(told["loc"], config)
+    if told["type"] == "value_error":
+        return FieldError(path, str(told["ctx"]["error"]), is_key=told["loc"][-1] == "[key]")
+    known = _EXPECTED.get(told["type"], told["msg"][:1].lower() + told["msg"][1:])
+    reason = _EITHER.get(_any_entry(path), known)
+    value: Any = config
+    for part in path:
+        value = value[part]
+    return FieldError(path, f"{reason}, not {_kind(value)}")
 
 
 def _path(loc: tuple[int | str, ...], config: Any) -> Path:
     """pydantic's location without the parts it adds for the members of a union."""
     path: Path = ()
     for part in loc:
+        if _any_entry(path) in _EITHER:
+            break
         try:
             config = config[part]
         except (KeyError, IndexError, TypeError):
             break
         path = (*path, part)
     return path
+
+
+def _any_entry(path: Path) -> Path:
+    return (*path[:-1], 0) if path and isinstance(path[-1], int) else path
 
 
 def _kind(value: Any) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from rumpel.devcontainer import mounts, variables
 from rumpel.devcontainer.document import Caller
 from rumpel.devcontainer.mounts import Mount
-from rumpel.devcontainer.positions import FieldError, Parsed, Path
+from rumpel.devcontainer.positions import FieldError, Path
 from rumpel.devcontainer.runargs import RunArgs
 
 _OWN_VOLUME = re.compile(r"rumpel-.+-[0-9a-f]{6,12}(-.*)?")
@@ -28,7 +28,8 @@ class Mounts:
 
     mounts: list[Mount] = field(default_factory=list)
     binds: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    notes: list[tuple[Path, str]] = field(default_factory=list)
+    """Entries of which something else is made, and what; an end of a sentence."""
 
 
 def folder(text: str) -> str:
@@ -47,11 +48,10 @@ def gather(
     *,
     caller: Caller,
     workspace: str,
-    parsed: Parsed,
 ) -> Mounts:
     """Mounts of the file, then those of runArgs; a later one of the same target counts."""
     found = Mounts()
-    place = _Place(caller, workspace, parsed, found.warnings)
+    place = _Place(caller, workspace, found.notes)
     wanted: list[tuple[Path, Mount]] = [
         (("mounts", i), mounts.parse(one, ("mounts", i), root=caller.root))
         for i, one in enumerate(written)
@@ -90,8 +90,7 @@ class _Place:
 
     caller: Caller
     workspace: str
-    parsed: Parsed
-    warnings: list[str]
+    notes: list[tuple[Path, str]]
 
     def kept(self, mount: Mount, path: Path) -> Mount | None:
         """The mount, another one in its place, or None when the clone makes it void."""
@@ -120,10 +119,8 @@ class _Place:
             raise FieldError(
                 path, f"{source} would be mounted over the pod's clone in {self.workspace}"
             )
-        self.warnings.append(
-            f"{self.parsed.where(path)}: the mount on {mount['Target']} has no effect: "
-            "a pod has its own clone of the repository"
-        )
+        told = "has no effect: a pod has its own clone of the repository"
+        self.notes.append((path, f"on {mount['Target']} {told}"))
 
     def _volume(self, mount: Mount, path: Path, *, is_over: bool) -> Mount:
         name = str(mount.get("Source") or "")
@@ -133,9 +130,7 @@ class _Place:
         is_shared = bool(name) and not (own_id and own_id in name)
         if not is_shared or not is_over:
             return mount
-        self.warnings.append(
-            f"{self.parsed.where(path)}: instead of the volume {name} on {mount['Target']} the "
-            "pod gets one of its own, since pods do not share a workspace"
-        )
+        told = "is one of the pod's own, since pods do not share a workspace"
+        self.notes.append((path, f"on {mount['Target']} {told}"))
         own = {key: value for key, value in mount.items() if key != "Source"}
         return mounts.named(own, self.caller.pod, self.caller.pod_id)

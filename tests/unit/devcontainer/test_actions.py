@@ -7,14 +7,13 @@ from pathlib import Path
 from rumpel import config
 from rumpel.cli import recreate
 from rumpel.cli.plain import Plain
-from rumpel.devcontainer import actions, fields
+from rumpel.devcontainer import actions, field_table, fields
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_every_field_has_an_action() -> None:
-    known = {*fields.HONOURED, *fields.OTHERS, *fields.APPROXIMATED, *fields.NOT_YET}
-    assert known == {*actions.FIELDS}
+    assert {*actions.FIELDS} == fields.NAMES
     assert {*actions.SETTINGS} <= {*config.SETTINGS}
 
 
@@ -27,3 +26,11 @@ def test_every_flag_is_in_it() -> None:
 
 def test_the_document_is_up_to_date() -> None:
     assert (ROOT / "docs/recreate.md").read_text() == actions.document()
+
+
+def test_the_fields_in_the_readme_are_up_to_date() -> None:
+    _, begin, rest = (ROOT / "README.md").read_text().partition(field_table.BEGIN)
+    table, end, _ = rest.partition(field_table.END)
+    assert begin
+    assert end
+    assert table == field_table.markdown(), "scripts/tables writes it"

@@ -1,0 +1,98 @@
+"""`rumpel config --check`, and that `create` tells of the same: nothing is dropped in silence."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.support.engine import MINI_IMAGE
+from tests.support.project import ProjectFactory
+
+RUN: dict[str, Any] = {"image": MINI_IMAGE, "runArgs": ["--network=none"]}
+MISSED = {
+    "features": {"./a": {}},
+    "workspaceMount": "source=${localWorkspaceFolder},target=/x,type=bind",
+    "appPort": [3000],
+    "initializeCommand": "touch /tmp/never",
+    "hostRequirements": {"cpus": 2},
+    "secrets": {"TOKEN": {}},
+    "shutdownAction": "stopContainer",
+}
+
+
+def test_what_is_not_honoured_is_one_warning_each(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project({".devcontainer.json": json.dumps({**RUN, **MISSED}, indent=1)})
+    told = project.run("create", "p").assert_ok().stderr.splitlines()
+    warned = [line for line in told if line.startswith("warning: .devcontainer.json:")]
+    lines = project.root.joinpath(".devcontainer.json").read_text().splitlines()
+    found = {}
+    for line in warned:
+        _, number, column, rest = line.removeprefix("warning: ").split(":", 3)
+        found[rest.split()[0]] = lines[int(number) - 1][int(column) - 1 :]
+    assert {name.partition(".")[0] for name in found} == {*MISSED}
+    assert len(warned) == len(MISSED)
+    for name, text in found.items():
+        assert text.startswith(f'"{name.rpartition(".")[2]}"')
+
+
+def test_check_says_the_same_to_people_and_programs(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project({".devcontainer.json": json.dumps({**RUN, **MISSED}, indent=1)})
+    shown = project.run("config", "--check").assert_code(1)
+    rows = [line.split()[:3] for line in shown.stdout.splitlines()[1:]]
+    data = project.run("config", "--check", "--json").assert_code(1).json()["data"]
+    fields = data["devcontainer"]["fields"]
+    assert data["devcontainer"]["source"] == ".devcontainer.json"
+    assert rows == [
+        [f".devcontainer.json:{one['line']}", one["field"], one["verdict"]] for one in fields
+    ]
+    verdicts = {one["field"]: one["verdict"] for one in fields}
+    assert verdicts["image"] == "honoured"
+    assert verdicts["workspaceMount"] == "approximated"
+    assert verdicts["features"] == verdicts["hostRequirements.cpus"] == "ignored"
+
+
+def test_exit_codes_of_check(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project({".devcontainer.json": {**RUN, "customizations": {"x": 1}}})
+    project.run("config", "--check").assert_ok()
+    project.write({".devcontainer.json": {**RUN, "image": 1}})
+    wrong = project.run("config", "--check").assert_code(2).stdout
+    assert "refused" in wrong
+    assert "a string is expected, not a number" in wrong
+    project.write({".devcontainer.json": '{"image" 1}'})
+    project.run("config", "--check").assert_error(2, ".devcontainer.json:1:10: ':' is expected")
+
+
+def test_compose_is_refused_by_name(rumpel_project: ProjectFactory) -> None:
+    compose = {"dockerComposeFile": "compose.yml", "service": "app"}
+    project = rumpel_project({".devcontainer.json": json.dumps(compose)})
+    words = (".devcontainer.json:1:23: dockerComposeFile: compose configurations are not handled",)
+    project.run("create", "p").assert_error(2, *words)
+    assert "refused" in project.run("config", "--check").assert_code(2).stdout
+
+
+def test_all_places_and_a_choice(rumpel_project: ProjectFactory) -> None:
+    """The three places of the specification, the first wins; `--config` takes any, by name too."""
+    places = (
+        ".devcontainer/devcontainer.json",
+        ".devcontainer.json",
+        ".devcontainer/a/devcontainer.json",
+        ".devcontainer/b/devcontainer.json",
+        "elsewhere/my.json",
+    )
+    project = rumpel_project(dict.fromkeys(places, RUN), config=None)
+
+    def source(*args: str) -> str:
+        data = project.run("config", "--check", "--json", *args).assert_ok().json()["data"]
+        return str(data["devcontainer"]["source"])
+
+    assert source() == places[0]
+    (project.root / places[0]).unlink()
+    assert source() == places[1]
+    for place in places[1:]:
+        assert source("--config", place) == place
+    assert source("--config", "b") == places[3]
+    (project.root / places[1]).unlink()
+    project.run("create", "p").assert_error(2, places[2], places[3], "--config")
+    (project.root / places[2]).unlink()
+    assert source() == places[3]
+    project.run("config", "--check", "--config", "a").assert_error(2, "no configuration a")
