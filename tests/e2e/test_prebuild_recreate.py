@@ -19,8 +19,10 @@ from tests.support.project import CONFIG_NAMES, Project, ProjectFactory
 from tests.support.repo import Content
 
 FOLDER = "/workspaces/repo"
+WHERE = "$(git branch --show-current)"
+"""The pod, or `prebuild`: a builder in Podman has no name of its own."""
 ON_CREATE = (
-    "echo $(hostname) >>/tmp/ran; cat /proc/sys/kernel/random/uuid >/tmp/run;"
+    f"echo {WHERE} >>/tmp/ran; cat /proc/sys/kernel/random/uuid >/tmp/run;"
     "mkdir -p target/deep; cat lock >target/deep/built; [ -e .env ] || echo made >.env"
 )
 """A line each time it runs, and one more that says which run it was."""
@@ -169,7 +171,7 @@ def builders(project: Project) -> list[str]:
 
 def test_files_that_change_while_it_is_made(rumpel_project: ProjectFactory) -> None:
     """What counts is the pod when nobody works in it any more."""
-    waits = "[ $(hostname) != prebuild ] || until [ -e /tmp/go ]; do sleep 0.1; done"
+    waits = f"[ {WHERE} != prebuild ] || until [ -e /tmp/go ]; do sleep 0.1; done"
     command = f"{ON_CREATE}; {waits}"
     project = project_of(rumpel_project, LOCKED, onCreateCommand=command)
     project.run("create", "p", "--no-prebuild").assert_ok()
@@ -224,7 +226,7 @@ def test_else_the_commands_run_in_the_pod(rumpel_project: ProjectFactory) -> Non
 
 @pytest.mark.parametrize(
     ("more", "images"),
-    [("echo made >made", 1), ("[ $(hostname) != prebuild ]", 0)],
+    [("echo made >made", 1), (f"[ {WHERE} != prebuild ]", 0)],
     ids=["leaves a file", "fails"],
 )
 def test_a_prebuild_that_is_none(rumpel_project: ProjectFactory, more: str, images: int) -> None:
@@ -243,7 +245,7 @@ def test_a_prebuild_that_is_none(rumpel_project: ProjectFactory, more: str, imag
 
 def test_new_content_is_for_update_content_command(rumpel_project: ProjectFactory) -> None:
     """It goes on from what is there; where nothing is new it does not run again."""
-    update = "echo $(hostname) >>/tmp/updated"
+    update = f"echo {WHERE} >>/tmp/updated"
     project = project_of(rumpel_project, LOCKED, updateContentCommand=update)
     project.run("create", "same", "moved").assert_ok()
     project.inside("moved", "echo other >other")
