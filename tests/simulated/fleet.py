@@ -14,9 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-CREATE_S = (0.18, 0.22, 0.27, 0.33, 0.41, 0.55, 0.74, 1.05)
-"""Of `container` and `clone`, by octiles: set by hand to be like a batch of 50 on a busy engine."""
-STOP_S = (0.09, 0.12, 0.15, 0.18, 0.22, 0.30, 0.41, 0.60)
+CONTAINER_S = (0.73, 0.80, 0.83, 0.86, 0.92, 0.97, 1.04, 1.18)
+CLONE_S = (0.04, 0.05, 0.05, 0.06, 0.07, 0.08, 0.10, 0.13)
+STOP_S = (0.42, 0.49, 0.57, 0.61, 0.69, 0.75, 0.87, 1.00)
+"""By ninths, of 80 tasks of which 8 ran at once, on two cores that had other work (load 12), on
+2026-11-27: bench/batch_steps.py.
+"""
 BUILD_S, MOVE_S = 45.0, 9.0
 """Of the image, on the first host, and onto each other one."""
 VERIFY_S = (2.0, 30.0)
@@ -83,7 +86,7 @@ class Fleet:
     # Times
 
     def quick(self, octiles: tuple[float, ...]) -> float:
-        """Between two octiles."""
+        """Between the first and the last of them."""
         at = self.rng.random() * (len(octiles) - 1)
         low = int(at)
         return octiles[low] + (at - low) * (octiles[min(low + 1, len(octiles) - 1)] - octiles[low])

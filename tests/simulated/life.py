@@ -56,7 +56,7 @@ from rumpel.tasks import clone, container, image, seed, shell, sync, task_work, 
 from rumpel.tasks import stop as stop_task
 from rumpel.tasks.batching import Seated, TaskKey
 from tests.engine.sim import Disk, Loop
-from tests.simulated.fleet import CREATE_S, STOP_S, VERIFY_S, Fleet
+from tests.simulated.fleet import CLONE_S, CONTAINER_S, STOP_S, VERIFY_S, Fleet
 
 REPO = RepoRef(repo_id="f" * 32, common_dir="/r/.git", work_tree="/r")
 PARALLEL, EPOCH = 8, 1e9
@@ -319,7 +319,7 @@ async def seed_run(ctx: Any, inputs: Any) -> seed.Output:
 
 async def container_run(ctx: Any, inputs: Any) -> container.Output:
     life = ctx.world.life
-    await asyncio.sleep(life.fleet.quick(CREATE_S) / 2)
+    await asyncio.sleep(life.fleet.quick(CONTAINER_S))
     life.reach(inputs.host)
     known = f"c-{inputs.pod}"
     task = next(name for name, one in life.run.states.items() if one.pod == inputs.pod)
@@ -329,7 +329,7 @@ async def container_run(ctx: Any, inputs: Any) -> container.Output:
 
 async def clone_run(ctx: Any, inputs: Any) -> clone.Output:
     life = ctx.world.life
-    await asyncio.sleep(life.fleet.quick(CREATE_S) / 2)
+    await asyncio.sleep(life.fleet.quick(CLONE_S))
     life.reach(inputs.address.host)
     return clone.Output(container_id=inputs.container_id, oid=str(inputs.base_oid))
 
