@@ -43,6 +43,8 @@ _TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=[ \t\r\n]*+[}\]])', re.DO
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 _STRING_START = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*')
+_VALUE = "a value is expected"
+_KEY = "a key in double quotes or '}' is expected"
 _BARE_WORD = re.compile(r"[\w$.+-]+")
 
 
@@ -136,13 +138,13 @@ class _Scanner:
             else:
                 self._array(token, path)
         elif kind != "word":
-            raise self._error(token, "a value is expected")
+            raise self._error(token, _VALUE)
 
     def _object(self, opening: re.Match[str], path: Path) -> None:
         token = self._next()
         while token["mark"] != "}":
             if token.lastgroup != "string":
-                raise self._error(token, "a key in double quotes or '}' is expected", opening)
+                raise self._error(token, _KEY, opening)
             key = self._string(token)
             inner = (*path, key)
             if inner in self.keys:
@@ -218,6 +220,8 @@ class _Scanner:
 def _explain(text: str, offset: int, expected: str) -> tuple[int, str]:
     """Offset and message for a character that starts no token."""
     char = text[offset]
+    if char == '"' and expected not in (_VALUE, _KEY):
+        return offset, expected  # whatever is wrong in a string that should not be there
     if char == '"':
         stop = _STRING_START.match(text, offset)
         end = stop.end() if stop else offset + 1

@@ -1,4 +1,8 @@
-"""All collected real files: the same configuration as the reference CLI reads."""
+"""All collected real files: the same configuration as the reference CLI reads, none differs.
+
+They name what is in no repository of ours, so they lie beside the checkout; where they do not,
+test_reference.py has a file of our own for each of their traits.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import pytest
 from rumpel.devcontainer import document, jsonc
 from rumpel.devcontainer.config import describe, parse
 from rumpel.errors import ConfigError
+from tests.support.reference import same
 from tests.unit.devcontainer.conftest import POD_ID
 
 CORPUS = Path(__file__).resolve().parents[4] / "shared" / "devcontainers" / "corpus"
@@ -33,7 +38,7 @@ def test_reads_as_the_reference_does(file: Path) -> None:
         repo_basename="demo",
     )
     read = document.read(jsonc.parse(file.read_bytes(), file.name), caller)
-    assert read.config == expected["configuration"]
+    assert same(read.config, expected["configuration"])
     assert read.workspace_folder == expected["workspace"]["workspaceFolder"]
 
 

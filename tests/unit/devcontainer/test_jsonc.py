@@ -67,6 +67,8 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     "tab in a string": ('{"a": "b\tc"}', r"1:9: '\t' must be written as an escape"),
     "unknown escape": (r'{"a": "\x"}', r"1:8: '\\x' is not an escape JSON knows"),
     "short escape": (r'{"a": "\u12"}', r"1:8: '\\u' is not an escape JSON knows"),
+    "tab in a string that is too many": ('{"a": 1 "b\tc"}', "1:9: ',' or '}' is expected"),
+    "unclosed string that is too many": ('["a" "b', "1:6: ',' or ']' is expected"),
     "half a pair": (r'{"a": "\ud800"}', "1:7: the string has half a surrogate pair"),
     "NUL": (r'{"a": "b\u0000"}', "1:7: the string has a NUL character"),
     "two values": ("{} {}", "1:4: nothing may follow the end of the value"),
