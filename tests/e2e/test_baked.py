@@ -31,7 +31,7 @@ def baked(rumpel_project: ProjectFactory, state: str) -> Project:
     project = rumpel_project({"tracked": "tracked\n", ".gitignore": "target/\n"}, config=None)
     project.git("clone", "-q", "--bare", ".", str(project.root / "baked.git"))
     script = (
-        f"git clone -q /tmp/baked.git {WORKSPACE} && cd {WORKSPACE} && "
+        f"git clone -q --no-hardlinks /tmp/baked.git {WORKSPACE} && cd {WORKSPACE} && "
         "git config user.name baked && git config user.email baked@example.com && "
         "mkdir -p target .git/hooks && echo warm >target/cache && printf '#!/bin/sh\\nexit 1\\n' "
         ">.git/hooks/pre-commit && chmod +x .git/hooks/pre-commit && "

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.support.engine import MINI_IMAGE
+from tests.support.home import Home
 from tests.support.project import Project, ProjectFactory
 
 WORK = "git commit -q --allow-empty -m one; echo staged >s; git add s; echo dirty >d; git status -s"
@@ -17,9 +16,9 @@ def inside(project: Project, script: str) -> str:
 
 
 @pytest.fixture
-def broken(rumpel_project: ProjectFactory, tmp_path: Path) -> tuple[Project, str]:
+def broken(rumpel_project: ProjectFactory, home: Home) -> tuple[Project, str]:
     """It mounts a folder that is gone since; stopped past rumpel, with work in it."""
-    folder = tmp_path / "mounted"
+    folder = home.path / "mounted"
     folder.mkdir()
     mount = f"type=bind,source={folder},target=/mounted"
     config = {"image": MINI_IMAGE, "runArgs": ["--network=none"], "mounts": [mount]}

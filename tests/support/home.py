@@ -55,6 +55,7 @@ class Home:
     def __init__(self) -> None:
         self.older = processes.running()
         self.path = Path(tempfile.mkdtemp(prefix=prefix(RUN_ID), dir=PARENT))
+        self.path.chmod(0o711)  # what a test mounts is reached by an engine of another user
         for name in ("home", "run", "state", "cache", "config"):
             (self.path / name).mkdir(mode=0o700)
         (self.path / "home/.gitconfig").write_text(GITCONFIG)
