@@ -9,7 +9,7 @@ field that rumpel acts on; what has no effect cannot do harm, and the file worke
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -28,7 +28,7 @@ def number_text(value: int | float) -> str:
     """As JavaScript writes a number: `1`, `0.000001`, `1e-7`, `1e+21`."""
     number = float(value)
     if number.is_integer() and abs(number) < 1e21:
-        return str(int(number))
+        return str(int(Decimal(repr(number))))
     mantissa, mark, power = repr(number).partition("e")
     if not mark:
         return mantissa
@@ -70,11 +70,13 @@ WaitFor = Literal[
 ]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """What it does not name is left out: other versions of the specification may have it."""
+
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
-class BuildPart(_Part):
+class BuildPart(Part):
     dockerfile: str | None = None
     context: str | None = None
     args: dict[str, Text] = {}
@@ -83,7 +85,7 @@ class BuildPart(_Part):
     options: list[str] = []
 
 
-class PortAttributes(_Part):
+class PortAttributes(Part):
     """What is not among the values of the specification has no effect, as in the reference."""
 
     label: str | None = None
@@ -93,24 +95,24 @@ class PortAttributes(_Part):
     elevate_if_needed: bool | None = Field(default=None, alias="elevateIfNeeded")
 
 
-class GpuPart(_Part):
+class GpuPart(Part):
     cores: int | None = None
     memory: str | None = Field(default=None, pattern=AMOUNT)
 
 
-class HostRequirements(_Part):
+class HostRequirements(Part):
     cpus: int | None = Field(default=None, ge=1)
     memory: str | None = Field(default=None, pattern=AMOUNT)
     storage: str | None = Field(default=None, pattern=AMOUNT)
     gpu: bool | Literal["optional"] | GpuPart | None = None
 
 
-class SecretPart(_Part):
+class SecretPart(Part):
     description: str | None = None
     documentation_url: str | None = Field(default=None, alias="documentationUrl")
 
 
-class DevContainer(_Part):
+class DevContainer(Part):
     """The file after substitution. Commands and mounts are checked where they are read.
 
     The old names `extensions`, `settings` and `devPort` are in `customizations` by now.
@@ -183,14 +185,22 @@ _EITHER: dict[Path, str] = {
 
 def read(config: dict[str, Any]) -> tuple[DevContainer, tuple[FieldError, ...]]:
     """The model of all fields that are right, and what is wrong with the others."""
+    return of_type(DevContainer, config)
+
+
+Model = TypeVar("Model", bound=Part)
+
+
+def of_type(model: type[Model], config: dict[str, Any]) -> tuple[Model, tuple[FieldError, ...]]:
+    """As `read`; the model needs no field."""
     try:
-        return DevContainer.model_validate(config), ()
+        return model.model_validate(config), ()
     except ValidationError as error:
         told = error.errors(include_url=False)
     found = {problem.path: problem for problem in (_problem(one, config) for one in reversed(told))}
     wrong = {path[0] for path in found}
     left = {name: value for name, value in config.items() if name not in wrong}
-    return DevContainer.model_validate(left), tuple(found.values())
+    return model.model_validate(left), tuple(found.values())
 
 
 def _problem(told: ErrorDetails, config: dict[str, Any]) -> FieldError:
