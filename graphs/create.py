@@ -13,7 +13,18 @@ from rumpel import names
 from rumpel.engine.graph import Graph, Handle
 from rumpel.errors import Bug
 from rumpel.model import HookSpec, PodSpec, PortSpec
-from rumpel.tasks import clone, container, image, lifecycle, port, prebuild, seed, sync, tools
+from rumpel.tasks import (
+    clone,
+    container,
+    feature,
+    image,
+    lifecycle,
+    port,
+    prebuild,
+    seed,
+    sync,
+    tools,
+)
 from rumpel.tasks import restore as restore_task
 from rumpel.tasks.prebuilt import HOOKS
 from rumpel.tasks.world import PodAddress
@@ -107,7 +118,7 @@ def made_of(
 ) -> container.Inputs:
     """Image, tools and seed of a pod; what its container is made of."""
     base = add_image(graph, spec, bases)
-    tooled = _add_tools(graph, spec, base)
+    tooled = _add_tools(graph, spec, base, add_features(graph, spec, base))
     seeded = graph.add(
         seed,
         node_id("seed", spec, shared=True),
@@ -134,13 +145,35 @@ def made_of(
     )
 
 
-def _add_tools(graph: Graph, spec: PodSpec, base: Handle) -> Handle:
+def add_features(graph: Graph, spec: PodSpec, base: Handle) -> Handle:
+    """Each on the one before; what the rest stands on then."""
+    top = base
+    for number, one in enumerate(spec.image.features):
+        shared = image_id("feature", spec)
+        top = graph.add(
+            feature,
+            f"{shared}//{one.name}" if shared.count("/") == 2 else f"{shared}/{one.name}",
+            feature.Inputs(
+                host=spec.host,
+                image_id=top.out("image_id"),
+                image_user=base.out("user"),
+                container_user=spec.container.container_user,
+                remote_user=spec.container.remote_user,
+                feature=one,
+                certificates=spec.image.certificates if number == 0 else (),
+            ),
+            title=f"Installing feature {one.name}",
+        )
+    return top
+
+
+def _add_tools(graph: Graph, spec: PodSpec, base: Handle, top: Handle) -> Handle:
     return graph.add(
         tools,
         image_id("tools", spec),
         tools.Inputs(
             host=spec.host,
-            image_id=base.out("image_id"),
+            image_id=top.out("image_id"),
             image_user=base.out("user"),
             user=spec.container.remote_user or spec.container.container_user,
             workspace_folder=spec.container.workspace_folder,
@@ -333,7 +366,7 @@ def add_hooks(
         each_start = hook.name == EACH_START
         done = graph.add(
             lifecycle,
-            f"{node_id('lifecycle', spec)}/{hook.name}",
+            f"{node_id('lifecycle', spec)}/{hook.key}",
             lifecycle.Inputs(
                 host=spec.host,
                 container_id=started.out("container_id"),
@@ -348,6 +381,6 @@ def add_hooks(
             ),
             after=after,
             pod=spec.pod,
-            title=f"Running {hook.name}",
+            title=f"Running {hook.name}" + (f" of {hook.by}" if hook.by else ""),
         )
         previous = done.out("ran")

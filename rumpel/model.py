@@ -42,6 +42,23 @@ class RepoRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureSpec:
+    """A dev container feature as it is installed into an image."""
+
+    name: str
+    """Its id; with a number when it is there before with other options."""
+    written: str
+    """As the configuration names it."""
+    version: str = ""
+    content: str = ""
+    """Digest of its files, by which they are kept (`adapters.feature_files`)."""
+    options: dict[str, str] = field(default_factory=dict)
+    """Variables for its install.sh."""
+    container_env: dict[str, str] = field(default_factory=dict)
+    """Variables of the image after it, in which others may be named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSpec:
     """Where the base image comes from: a reference to pull, or a build."""
 
@@ -57,6 +74,8 @@ class ImageSpec:
     """`build.options` as parameters of the Engine API."""
     certificates: tuple[str, ...] = ()
     """That it is to trust besides its own."""
+    features: tuple[FeatureSpec, ...] = ()
+    """Installed on top of it, in this order."""
 
     @property
     def is_of_a_pod(self) -> bool:
@@ -70,6 +89,13 @@ class HookSpec:
 
     name: str
     steps: tuple[tuple[str, tuple[str, ...]], ...]
+    by: str = ""
+    """The feature whose command it is; empty: the configuration's own."""
+
+    @property
+    def key(self) -> str:
+        """Among all of a pod: `onCreateCommand`, or `onCreateCommand.docker` of a feature."""
+        return f"{self.name}.{self.by}" if self.by else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +151,8 @@ class ContainerSpec:
     networking: dict[str, Any] = field(default_factory=dict)
     platform: str | None = None
     override_command: bool = True
+    entrypoints: tuple[str, ...] = ()
+    """Of features: run before the command, each to its end."""
     init: bool = True
     memory: str | None = None
     cpus: str | None = None
@@ -179,15 +207,19 @@ class PodSpec:
         image = _known(ImageSpec, data["image"])
         for name in ("cache_from", "certificates"):
             image[name] = tuple(image.get(name, ()))
+        image["features"] = tuple(
+            FeatureSpec(**_known(FeatureSpec, one)) for one in image.get("features", ())
+        )
         known["image"] = ImageSpec(**image)
         container = _known(ContainerSpec, data["container"])
-        for name in ("mounts", "private_env", "volumes"):
+        for name in ("entrypoints", "mounts", "private_env", "volumes"):
             container[name] = tuple(container.get(name, ()))
         known["container"] = ContainerSpec(**container)
         known["hooks"] = tuple(
             HookSpec(
                 name=hook["name"],
                 steps=tuple((name, tuple(argv)) for name, argv in hook["steps"]),
+                by=hook.get("by", ""),
             )
             for hook in data.get("hooks", ())
         )

@@ -16,6 +16,7 @@ from typing import Any
 
 from rumpel import names
 from rumpel.adapters.docker_types import ContainerState
+from rumpel.devcontainer import sizes
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import CommandFailed, Conflict, NameTaken, RumpelError
 from rumpel.model import SEAL, ContainerSpec, RepoRef, sealed
@@ -93,6 +94,7 @@ def fingerprint(inputs: Inputs) -> dict[str, Json]:
             "platform": spec.platform,
         },
         "overrideCommand": spec.override_command,
+        **({"entrypoints": spec.entrypoints} if spec.entrypoints else {}),
         "init": spec.init,
         "limits": {"memory": spec.memory, "cpus": spec.cpus, "pids": spec.pids_limit},
     }
@@ -237,7 +239,7 @@ def create_body(inputs: Inputs, labels: dict[str, str]) -> dict[str, Any]:
     if spec.container_user:
         body["User"] = spec.container_user
     if spec.override_command:
-        boot = resource_text("pod_boot.sh")
+        boot = before_command(spec) + resource_text("pod_boot.sh")
         body |= {"Entrypoint": ["/bin/sh", "-c", boot, "rumpel", "main"], "Cmd": []}
         body |= {"OpenStdin": True, "StdinOnce": False}
     extra = dict(spec.config)
@@ -250,6 +252,11 @@ def create_body(inputs: Inputs, labels: dict[str, str]) -> dict[str, Any]:
     return body
 
 
+def before_command(spec: ContainerSpec) -> str:
+    """Lines of a shell: what features want first. Its own stdin and stdout are the link's."""
+    return "".join(f"( {one}\n) </dev/null >&2\n" for one in spec.entrypoints)
+
+
 def _host_config(inputs: Inputs) -> dict[str, Any]:
     """Our defaults protect the host; what runArgs ask for wins over them."""
     spec = inputs.spec
@@ -259,7 +266,7 @@ def _host_config(inputs: Inputs) -> dict[str, Any]:
         "LogConfig": LOG_CONFIG,
     }
     if spec.memory:
-        host_config["Memory"] = _bytes(spec.memory)
+        host_config["Memory"] = sizes.size(spec.memory, ("memory",))
     if spec.cpus:
         host_config["NanoCpus"] = int(float(spec.cpus) * 1e9)
     host_config |= spec.host_config
@@ -389,11 +396,3 @@ async def _usable(ctx: Context[World], inputs: Inputs, found: ContainerState) ->
         hint=f"rumpel recreate {inputs.pod}   makes a new one with all work in it; "
         f"rumpel recreate --plan {inputs.pod}   shows what changed",
     )
-
-
-def _bytes(text: str) -> int:
-    units = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-    lowered = text.strip().lower().removesuffix("ib").removesuffix("b") or "0"
-    if lowered[-1] in units:
-        return int(float(lowered[:-1]) * units[lowered[-1]])
-    return int(float(lowered))

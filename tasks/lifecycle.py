@@ -57,7 +57,7 @@ class Output:
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
     return {
-        inputs.hook.name: inputs.hook.steps,
+        inputs.hook.key: inputs.hook.steps,
         "container.id": inputs.container_id,
         "container.startedAt": inputs.started_at,
         "remoteUser": inputs.user,
@@ -120,7 +120,7 @@ async def run_hook(
 def _prebuilt(world: World, inputs: Inputs) -> Prebuilt | None:
     """The prebuild that ran this very command, with all before it, on this content."""
     made = prebuilt.of_container(world, inputs.host, inputs.container_id)
-    if made is None or made.commands.get(inputs.hook.name) != command_digest(
+    if made is None or made.commands.get(inputs.hook.key) != command_digest(
         inputs.hook,
         user=inputs.user,
         folder=inputs.workspace_folder,
@@ -129,7 +129,9 @@ def _prebuilt(world: World, inputs: Inputs) -> Prebuilt | None:
     ):
         return None
     before = prebuilt.HOOKS[: prebuilt.HOOKS.index(inputs.hook.name)]
-    is_first = not any(name in made.commands for name in before)
+    is_first = made.first == inputs.hook.key
+    if not made.first:
+        is_first = not any(name in made.commands for name in before)
     if not is_first and inputs.previous != _ran_before(made):
         return None  # one before it ran again
     is_outdated = not made.has_inputs or inputs.hook.name == "updateContentCommand"

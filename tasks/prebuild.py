@@ -88,7 +88,7 @@ def fingerprint(inputs: Inputs) -> dict[str, Json]:
         "image.id": inputs.image_id,
         "remoteUser": inputs.user,
         "workspaceFolder": spec.workspace_folder,
-        **{hook.name: hook.steps for hook in inputs.hooks},
+        **{hook.key: hook.steps for hook in inputs.hooks},
         "containerEnv": lifecycle.digests(spec.env),
         "remoteEnv": lifecycle.digests(inputs.remote_env),
         "userEnvProbe": inputs.env_probe,
@@ -203,10 +203,11 @@ async def _make(ctx: Context[World], inputs: Inputs, base: ImageInfo, key: str) 
         key=key,
         tree=inputs.tree,
         has_inputs=bool(inputs.inputs),
-        commands={hook.name: _command(inputs, hook) for hook in inputs.hooks},
+        commands={hook.key: _command(inputs, hook) for hook in inputs.hooks},
         made_at=begun_at,
         elapsed_s=elapsed_s,
         has_changes=state.has_changes,
+        first=inputs.hooks[0].key,
     )
     is_large = state.files > MANY_FILES
     image_id = await _commit(ctx, setting, box, base, made, is_large=is_large)
@@ -230,7 +231,7 @@ async def run_commands(
     try:
         async with asyncio.timeout(inputs.limit_s):
             for hook in inputs.hooks:
-                name = hook.name
+                name = hook.key
                 await lifecycle.run_hook(ctx, where, hook, env=env, token=builder.token(ctx))
     except CommandFailed as error:
         code = error.details.get("exit_code")

@@ -22,7 +22,7 @@ HOOKS = ("onCreateCommand", "updateContentCommand")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prebuilt:
-    """`commands`: digest of each that ran, by name; `tree`: the content they ran on."""
+    """`commands`: digest of each that ran, by key; `tree`: the content they ran on."""
 
     key: str
     tree: str
@@ -33,6 +33,8 @@ class Prebuilt:
     elapsed_s: float
     has_changes: bool = True
     """The commands left files in the workspace that git does not ignore."""
+    first: str = ""
+    """Key of the command that ran first; unknown of older ones."""
 
 
 def label(made: Prebuilt, home_id: str) -> str:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rumpel import names
+from rumpel import names, paths
+from rumpel.adapters import feature_files
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.adapters.docker_types import ContainerDetail, ContainerState
@@ -283,6 +284,10 @@ class World:
     """Host -> variables for its builds and for commands in its pods. In memory only."""
     crashed: set[str] = field(default_factory=set)
     """Nodes a killed daemon was running: what they started in a pod may still run."""
+    features: feature_files.Store = field(
+        default_factory=lambda: feature_files.store(Path(paths.cache_dir()))
+    )
+    """Files of dev container features."""
     batches: Batches | None = None
     stand_ins: set[str] = field(default_factory=set)
     """Ids of pods that are looked into by a `stand_in`."""

@@ -48,6 +48,23 @@ def build_headers() -> Mapping[str, str]:
     return {"X-Registry-Config": _encoded(found)} if found else {}
 
 
+def login(host: str) -> tuple[str, str] | None:
+    """(user, password) for a registry, when there are such. Blocking."""
+    if not has_credentials():
+        return None
+    import docker.auth
+
+    def question() -> Mapping[str, object] | None:
+        config = docker.auth.load_config()
+        known: Mapping[str, object] | None = docker.auth.resolve_authconfig(config, host)
+        return known
+
+    found = _ask(question) or {}
+    user = found.get("username") or found.get("Username")
+    password = found.get("password") or found.get("Password")
+    return (str(user), str(password)) if user and password else None
+
+
 def _ask(question: Callable[[], T]) -> T | None:
     """The answer; None when a helper is missing or fails: the registry's own word says more."""
     from docker.credentials.errors import StoreError

@@ -127,7 +127,7 @@ def _has_run(app: App, old: PodSpec, new: PodSpec) -> bool:
 
 def _own(spec: PodSpec) -> list[str]:
     """The nodes of the commands, where the pod runs them itself."""
-    return [f"{node_id('lifecycle', spec)}/{hook.name}" for hook in first_hooks(spec)]
+    return [f"{node_id('lifecycle', spec)}/{hook.key}" for hook in first_hooks(spec)]
 
 
 async def _stands_on(app: App, spec: PodSpec) -> str | None:

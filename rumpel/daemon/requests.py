@@ -30,6 +30,7 @@ from rumpel.tasks.image import dockerfile_bases
 
 if TYPE_CHECKING:
     from rumpel.devcontainer import config as devcontainer
+    from rumpel.devcontainer.feature_order import Fetch
 
 REPO_CONFIG = ".rumpelpod.json"
 ASKED = ("memory", "cpus")
@@ -162,14 +163,20 @@ async def dev_config(
         pod_id=pod_id,
         repo_basename=where.ref.basename,
         default_image=str(where.settings.get("defaultImage")),
+        is_newer=bool(client.request.args.get("pull")),
     )
 
 
-def _load(*args: Any, **more: Any) -> devcontainer.DevConfig:
+def _load(root: str, *, is_newer: bool, **more: Any) -> devcontainer.DevConfig:
     """Its model is a quarter of what a daemon would load at its start."""
     from rumpel.devcontainer import config
 
-    return config.load(*args, **more)
+    def fetcher(source: str) -> Fetch:
+        from rumpel.daemon import features
+
+        return features.fetcher(Path(paths.cache_dir()), root, source, is_newer=is_newer)
+
+    return config.load(root, fetcher=fetcher, **more)
 
 
 async def consented(
@@ -269,6 +276,7 @@ def _container(
         workspace_folder=dev.workspace_folder,
         container_user=dev.run_args.config.get("User") or dev.container_user,
         remote_user=dev.remote_user,
+        entrypoints=dev.features.entrypoints,
         env=dict(dev.container_env),
         private_env=tuple(sorted(dev.private_env)),
         volumes=tuple(dev.pod_volumes),
@@ -302,10 +310,12 @@ async def spec_now(where: Target, dev: devcontainer.DevConfig, known: PodSpec) -
 
 
 def _hooks(dev: devcontainer.DevConfig) -> tuple[HookSpec, ...]:
+    """Those of features go before the configuration's own of the same name."""
     return tuple(
-        HookSpec(name=name, steps=tuple((step.name, tuple(step.argv)) for step in steps))
-        for name, steps in dev.hooks.items()
-        if steps
+        HookSpec(name=name, by=by, steps=tuple((step.name, tuple(step.argv)) for step in steps))
+        for hook, own in dev.hooks.items()
+        for name, by, steps in (*dev.features.hooks, (hook, "", own))
+        if name == hook and steps
     )
 
 
@@ -334,7 +344,7 @@ def _image_spec(dev: devcontainer.DevConfig, root: str) -> ImageSpec:
                 "devcontainer.json names neither an image nor a Dockerfile",
                 hint='add "image": "…" or "build": {"dockerfile": "Dockerfile"}',
             )
-        return ImageSpec(ref=dev.image)
+        return ImageSpec(ref=dev.image, features=dev.features.specs)
     build = dev.build
     return ImageSpec(
         dockerfile=build.dockerfile,
@@ -348,6 +358,7 @@ def _image_spec(dev: devcontainer.DevConfig, root: str) -> ImageSpec:
         target=build.target,
         cache_from=tuple(build.cache_from),
         options=dict(build.api),
+        features=dev.features.specs,
     )
 
 

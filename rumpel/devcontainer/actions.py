@@ -37,6 +37,8 @@ FIELDS: Mapping[str, Action] = {
     "build": Action.IMAGE,
     "dockerFile": Action.IMAGE,
     "context": Action.IMAGE,
+    "features": Action.IMAGE,
+    "overrideFeatureInstallOrder": Action.IMAGE,
     "capAdd": Action.CONTAINER,
     "containerEnv": Action.CONTAINER,
     "containerUser": Action.CONTAINER,

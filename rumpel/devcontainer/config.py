@@ -6,13 +6,14 @@ Pure beyond reading the files it names: no Docker, no git. A typical file costs 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path as HostPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rumpel.devcontainer import (
     consent,
+    features,
     fields,
     forwards,
     in_context,
@@ -29,6 +30,7 @@ from rumpel.devcontainer.body import HostSide, side_file
 from rumpel.devcontainer.build import Build, image_or_build
 from rumpel.devcontainer.consent import HARMLESS_ENV, Effect
 from rumpel.devcontainer.document import Caller, Document
+from rumpel.devcontainer.features import Features, MountEntry
 from rumpel.devcontainer.field_table import Known, Verdict
 from rumpel.devcontainer.fields import Context, FieldReport
 from rumpel.devcontainer.lifecycle import Command
@@ -39,6 +41,9 @@ from rumpel.devcontainer.runargs import RunArgs
 from rumpel.devcontainer.schema import DevContainer
 from rumpel.errors import ConfigError
 from rumpel.model import PortSpec
+
+if TYPE_CHECKING:
+    from rumpel.devcontainer.feature_order import Fetch
 
 DEFAULT_IMAGE = "debian:bookworm"
 MASK = "***"
@@ -84,6 +89,7 @@ class DevConfig:
     the caller's environment or an env file. Fingerprints take them as keyed hashes."""
     private_values: tuple[str, ...] = field(default=(), repr=False)
     """Those values and every other one that consent covers: never stored, to be masked in logs."""
+    features: Features = field(default_factory=Features)
     pod_volumes: tuple[str, ...] = ()
     """Volumes that belong to this pod alone and go with it."""
 
@@ -97,8 +103,11 @@ def load(
     pod_id: str,
     repo_basename: str,
     default_image: str = DEFAULT_IMAGE,
+    fetcher: Callable[[str], Fetch] | None = None,
 ) -> DevConfig:
     """The configuration of one pod; `pod` and `pod_id` may be empty just to look at it.
+
+    `fetcher`: of features, for the file that is found; None: they are left out.
 
     Raises: ConfigError, with `file:line:col` where a line is to blame.
     """
@@ -117,7 +126,8 @@ def load(
             hooks=lifecycle.hooks({}),
         )
     source, content = found
-    return parse(content, source, caller, default_image=default_image)
+    fetch = None if fetcher is None else fetcher(source)
+    return parse(content, source, caller, default_image=default_image, fetch=fetch)
 
 
 def read_file(root: str, config_path: str | None) -> tuple[str, bytes] | None:
@@ -132,29 +142,37 @@ def read_file(root: str, config_path: str | None) -> tuple[str, bytes] | None:
 
 
 def parse(
-    content: str | bytes, source: str, caller: Caller, *, default_image: str = DEFAULT_IMAGE
+    content: str | bytes,
+    source: str,
+    caller: Caller,
+    *,
+    default_image: str = DEFAULT_IMAGE,
+    fetch: Fetch | None = None,
 ) -> DevConfig:
     """As `load`, for the content of the file `source`."""
     parsed = jsonc.parse(content, source)
     try:
-        return resolve(documents.read(parsed, caller), caller, default_image)
+        return resolve(documents.read(parsed, caller), caller, default_image, fetch)
     except FieldError as error:
         raise parsed.located(error) from error
 
 
-def resolve(document: Document, caller: Caller, default_image: str) -> DevConfig:
+def resolve(
+    document: Document, caller: Caller, default_image: str, fetch: Fetch | None = None
+) -> DevConfig:
     """All of a file that was read. Raises: FieldError."""
     config = variables.pod_stage(document.config, caller.devcontainer_id)
     folder = variables.pod_stage(document.workspace_folder, caller.devcontainer_id)
     typed, problems = schema.read(config)
-    wrong = [one for one in problems if one.path[0] in fields.HONOURED]
-    if wrong:
+    if wrong := [one for one in problems if one.path[0] in fields.HONOURED]:
         raise min(wrong, key=lambda one: document.parsed.offset(one.path, key=one.is_key))
     image, build = image_or_build(typed, document, caller)
+    added = features.resolve(document, caller, fetch, first=typed.feature_order)
     notes = [
         *document.parsed.warnings,
         *documents.cut_defaults(document),
         *documents.unresolved(document, config),
+        *added.warnings,
     ]
     if image is None and build is None:
         where = document.parsed.where(())
@@ -175,6 +193,7 @@ def resolve(document: Document, caller: Caller, default_image: str) -> DevConfig
         user_env_probe=typed.user_env_probe,
         wait_for=typed.wait_for,
         ports=forwards.ports(typed),
+        features=added,
     )
     context = in_context.judge(document.raw, typed, problems)
     return _with_container(base, typed, document, caller, context)
@@ -184,11 +203,13 @@ def _with_container(
     base: DevConfig, typed: DevContainer, document: Document, caller: Caller, context: Context
 ) -> DevConfig:
     """`base` with all that goes into the create body and what that does to the host."""
-    given = _run_args(typed, caller)
-    found = workspace.gather(typed.mounts, given, caller=caller, workspace=base.workspace_folder)
+    given = _run_args(typed, caller, base.features)
+    own: list[MountEntry] = [(("mounts", at), one) for at, one in enumerate(typed.mounts)]
+    wanted = [*base.features.mounts, *own]
+    found = workspace.gather(wanted, given, caller=caller, workspace=base.workspace_folder)
     changed = {path: Known(Verdict.APPROXIMATED, note) for path, note in found.notes}
     reports = fields.report(document.parsed, {**context, **changed})
-    host_config = _host_config(typed, given, found)
+    host_config = _host_config(typed, given, found, base.features)
     init = host_config.pop("Init", None)
     used = {**dict.fromkeys(given.host_env, "runArgs"), **documents.local_env_used(document)}
     return replace(
@@ -219,8 +240,8 @@ def _with_container(
     )
 
 
-def _run_args(typed: DevContainer, caller: Caller) -> RunArgs:
-    """runArgs and the fields that mean one of its options."""
+def _run_args(typed: DevContainer, caller: Caller, added: Features) -> RunArgs:
+    """runArgs and the fields that mean one of its options, those of features among them."""
     side = HostSide(root=caller.root, local_env=caller.local_env, read_file=side_file)
     more = [
         Option(name, value, (field, index))
@@ -230,6 +251,8 @@ def _run_args(typed: DevContainer, caller: Caller) -> RunArgs:
         )
         for index, value in enumerate(values)
     ]
+    more += [Option("cap-add", value, path) for path, value in added.cap_add]
+    more += [Option("security-opt", value, path) for path, value in added.security_opt]
     return runargs.apply(typed.run_args, side, more=more)
 
 
@@ -253,10 +276,18 @@ def _private_values(document: Document, given: RunArgs, caller: Caller) -> tuple
     return tuple(sorted(long, key=lambda value: (-len(value), value)))
 
 
-def _host_config(typed: DevContainer, given: RunArgs, found: workspace.Mounts) -> dict[str, Any]:
+def _host_config(
+    typed: DevContainer, given: RunArgs, found: workspace.Mounts, added: Features
+) -> dict[str, Any]:
     """runArgs with the fields that mean the same: either switches on, lists are joined."""
     host = dict(given.host_config)
-    for key, value in (("Init", typed.init), ("Privileged", typed.privileged)):
+    switches = (
+        ("Init", typed.init),
+        ("Privileged", typed.privileged),
+        ("Init", added.init),
+        ("Privileged", added.privileged),
+    )
+    for key, value in switches:
         if value is not None:
             host[key] = bool(value or host.get(key))
     if found.binds:

@@ -1,13 +1,34 @@
-"""Types of devcontainer-feature.json, the description of one feature."""
+"""Types of devcontainer-feature.json, the description of one feature.
+
+It may come from a registry: hostile until it is read here.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from rumpel.devcontainer import jsonc
 from rumpel.devcontainer.positions import FieldError
-from rumpel.devcontainer.schema import Lifecycle, Name, Part, Text, of_type
+from rumpel.devcontainer.schema import Lifecycle, Part, Text, of_type
+from rumpel.errors import ConfigError
+
+FILE = "devcontainer-feature.json"
+MAX_BYTES = 1 << 20
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _variable(value: str) -> str:
+    """It goes into a Dockerfile."""
+    if not _VARIABLE.fullmatch(value):
+        raise ValueError("not the name of a variable")
+    return value
+
+
+Variable = Annotated[str, AfterValidator(_variable)]
 
 
 class FeatureOption(Part):
@@ -35,7 +56,7 @@ class Feature(Part):
     options: dict[str, FeatureOption] = Field(default={})
     depends_on: dict[str, Any] = Field(default={}, alias="dependsOn")
     installs_after: list[str] = Field(default=[], alias="installsAfter")
-    container_env: dict[Name, Text] = Field(default={}, alias="containerEnv")
+    container_env: dict[Variable, Text] = Field(default={}, alias="containerEnv")
     entrypoint: str | None = None
     init: bool | None = None
     privileged: bool | None = None
@@ -48,6 +69,37 @@ class Feature(Part):
     post_create_command: Lifecycle = Field(default=None, alias="postCreateCommand")
     post_start_command: Lifecycle = Field(default=None, alias="postStartCommand")
     post_attach_command: Lifecycle = Field(default=None, alias="postAttachCommand")
+
+    def hooks(self) -> dict[str, Any]:
+        """Its lifecycle commands, by the names of the specification."""
+        return {
+            "onCreateCommand": self.on_create_command,
+            "updateContentCommand": self.update_content_command,
+            "postCreateCommand": self.post_create_command,
+            "postStartCommand": self.post_start_command,
+            "postAttachCommand": self.post_attach_command,
+        }
+
+
+def described(content: bytes | str, written: str) -> Feature:
+    """The file of a feature that is to be installed; `written`: how it was named.
+
+    Raises ConfigError for the first thing that is wrong.
+    """
+    if len(content) > MAX_BYTES:
+        raise ConfigError(f"feature {written}: {FILE} is larger than {MAX_BYTES >> 20} MiB")
+    try:
+        parsed = jsonc.parse(content, FILE)
+        if not isinstance(parsed.value, dict):
+            raise ConfigError(f"{FILE}: a JSON object is expected")
+        found, problems = read(parsed.value)
+        if problems:
+            raise parsed.located(problems[0])
+        if not _ID.fullmatch(found.id or ""):
+            raise ConfigError(f"{FILE}: id: {(found.id or '')[:80]!r} is not the id of a feature")
+    except ConfigError as error:
+        raise ConfigError(f"feature {written}: {error.message}") from error
+    return found
 
 
 def read(config: dict[str, Any]) -> tuple[Feature, tuple[FieldError, ...]]:

@@ -58,6 +58,8 @@ FIELDS: Mapping[str, Known] = {
             "privileged": "after your consent",
             "capAdd": "after your consent",
             "securityOpt": "after your consent",
+            "features": "one image layer each, shared by all repositories",
+            "overrideFeatureInstallOrder": "as the reference orders them",
             "overrideCommand": "without it true; false runs the image's own command",
             "onCreateCommand": "once; beforehand in an image where that saves time",
             "updateContentCommand": "once, and again when a prebuild's content is outdated",
@@ -86,9 +88,7 @@ FIELDS: Mapping[str, Known] = {
         {
             "shutdownAction": "has no effect: a pod runs until `rumpel stop`",
             "appPort": f"{_NOT_YET}: forwardPorts opens ports",
-            **dict.fromkeys(
-                ["features", "overrideFeatureInstallOrder", "initializeCommand"], _NOT_YET
-            ),
+            "initializeCommand": _NOT_YET,
             "secrets": f"{_NOT_YET}, but that nothing is prebuilt",
             **dict.fromkeys(
                 [f"hostRequirements.{name}" for name in ("cpus", "memory", "storage", "gpu")],

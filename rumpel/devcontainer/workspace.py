@@ -43,7 +43,7 @@ def folder(text: str) -> str:
 
 
 def gather(
-    written: Iterable[str | dict[str, Any]],
+    written: Iterable[tuple[Path, str | dict[str, Any]]],
     run_args: RunArgs,
     *,
     caller: Caller,
@@ -53,8 +53,7 @@ def gather(
     found = Mounts()
     place = _Place(caller, workspace, found.notes)
     wanted: list[tuple[Path, Mount]] = [
-        (("mounts", i), mounts.parse(one, ("mounts", i), root=caller.root))
-        for i, one in enumerate(written)
+        (path, mounts.parse(one, path, root=caller.root)) for path, one in written
     ]
     for path, mount in [*wanted, *run_args.mounts]:
         kept = place.kept(mount, path)

@@ -384,7 +384,7 @@ def test_each_field_has_its_action(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project(FILES)
     project.run("create", "p").assert_ok()
     first, changed = pid_of(project), dict[str, Any]()
-    images = {"image", "build", "dockerFile", "context"}
+    images = {name for name, does in actions.FIELDS.items() if does is Action.IMAGE}
     assert {*CHANGES} == (fields.HONOURED | {"waitFor"}) - images
     for name, value in {**CHANGES, "customizations": {"a": 1}}.items():
         expected = actions.FIELDS[name]

@@ -135,7 +135,7 @@ def test_errors_stand_where_the_value_stands(text: str, root: Path, load_text: L
 
 
 WARNED = {
-    '{"image": "a",\n "features": {}}': ":2:2: features is not handled yet and has no effect",
+    '{"image": "a",\n "secrets": {}}': ":2:2: secrets is not handled yet",
     '{"image": "a", "appPort": [1]}': ":1:16: appPort is not handled yet",
     '{"image": "a", "runArg": []}': ":1:16: runArg is not a field of the specification and has no "
     "effect (did you mean runArgs?)",
@@ -284,10 +284,10 @@ def test_private_values_are_known_and_never_described(root: Path, load_text: Loa
 
 
 def test_described_fields_say_what_becomes_of_them(load_text: Load) -> None:
-    config = load_text('{"image": "a",\n"features": {}, "workspaceMount": "x", "nope": 1}')
+    config = load_text('{"image": "a",\n"secrets": {}, "workspaceMount": "x", "nope": 1}')
     assert [(one.field, one.line, one.verdict.value) for one in config.fields] == [
         ("image", 1, "honoured"),
-        ("features", 2, "ignored"),
+        ("secrets", 2, "ignored"),
         ("workspaceMount", 2, "approximated"),
         ("nope", 2, "ignored"),
     ]

@@ -66,5 +66,7 @@ def test_every_file_becomes_a_pod_or_says_why_not(file: Path, root: Path) -> Non
         return
     assert re.match(r"\.devcontainer/devcontainer\.json:\d+:\d+: ", refused)
     assert re.search(
-        r"compose configurations|--(rm|name) cannot|outside the repo|over the pod's clone", refused
+        r"compose configurations|names no feature|--(rm|name) cannot|outside the repo"
+        r"|over the pod's clone",
+        refused,
     )
