@@ -12,7 +12,7 @@ from typing import Any
 from rumpel import names
 from rumpel.engine.graph import Graph, Handle
 from rumpel.errors import Bug
-from rumpel.model import HookSpec, PodSpec, PortSpec
+from rumpel.model import FeatureSpec, HookSpec, PodSpec, PortSpec
 from rumpel.tasks import (
     clone,
     container,
@@ -86,6 +86,11 @@ def image_id(kind: str, spec: PodSpec) -> str:
     return node_id(kind, spec, shared=not spec.image.is_of_a_pod)
 
 
+def feature_id(spec: PodSpec, one: FeatureSpec) -> str:
+    """Of no pod: what comes after its repository is empty."""
+    return f"{node_id('feature', spec, shared=True)}//{one.name}"
+
+
 def address(spec: PodSpec) -> PodAddress:
     return PodAddress(
         repo=spec.repo,
@@ -149,10 +154,9 @@ def add_features(graph: Graph, spec: PodSpec, base: Handle) -> Handle:
     """Each on the one before; what the rest stands on then."""
     top = base
     for number, one in enumerate(spec.image.features):
-        shared = image_id("feature", spec)
         top = graph.add(
             feature,
-            f"{shared}//{one.name}" if shared.count("/") == 2 else f"{shared}/{one.name}",
+            feature_id(spec, one),
             feature.Inputs(
                 host=spec.host,
                 image_id=top.out("image_id"),

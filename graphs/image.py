@@ -1,9 +1,9 @@
-"""The image of a configuration, without a pod: the node that `create` begins with."""
+"""The image of a configuration, without a pod: the nodes that `create` begins with."""
 
 from __future__ import annotations
 
 from rumpel.engine.graph import Graph
-from rumpel.graphs.create import add_image
+from rumpel.graphs.create import add_features, add_image
 from rumpel.model import PodSpec
 
 
@@ -15,7 +15,8 @@ def image(
     is_pull: bool = False,
     is_anew: bool = False,
 ) -> Graph:
-    """`spec`: of any pod of the repository; nothing but its image and host counts."""
+    """`spec`: of any pod of the repository; nothing but its image, users and host counts."""
     graph = Graph("image")
-    add_image(graph, spec, bases, is_nocache=is_nocache, is_pull=is_pull, is_anew=is_anew)
+    base = add_image(graph, spec, bases, is_nocache=is_nocache, is_pull=is_pull, is_anew=is_anew)
+    add_features(graph, spec, base)
     return graph

@@ -12,11 +12,13 @@ from rumpel.daemon.requests import Base
 from rumpel.engine.events import reason_json
 from rumpel.engine.plan import Verdict
 from rumpel.errors import RumpelError, UsageError
-from rumpel.graphs.create import image_id
+from rumpel.graphs.create import feature_id, image_id
 from rumpel.graphs.image import image
 
 if TYPE_CHECKING:
     from rumpel.devcontainer.config import DevConfig
+    from rumpel.engine.execute import RunResult
+    from rumpel.model import PodSpec
 
 BUILD, FETCH = "build", "fetch"
 
@@ -43,7 +45,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
     node = image_id("image", spec)
     planned = app.engine.plan(graph, refresh=(node,) if is_anew else ())[node]
     result = await app.runner.run(graph, client, refresh=(node,) if is_anew else ())
-    if error := result.errors.get(node):
+    for error in result.errors.values():
         raise error
     record = app.store.records.get(node)
     if record is None or record.output is None:
@@ -59,8 +61,20 @@ async def run(app: App, client: Client) -> dict[str, object]:
         "reasons": [reason_json(reason) for reason in planned.reasons],
         "duration_s": 0.0 if is_hit else round(record.elapsed_s, 3),
         "bases": record.output["bases"],
+        "features": _features(spec, result),
     }
     return {"result": row, "warnings": client.warnings, "exit_code": 0}
+
+
+def _features(spec: PodSpec, result: RunResult) -> list[dict[str, str]]:
+    return [
+        {
+            "feature": one.written,
+            "version": one.version,
+            "image_id": result.outputs[feature_id(spec, one)].image_id,
+        }
+        for one in spec.image.features
+    ]
 
 
 def check_action(dev: DevConfig, root: str, action: str) -> None:

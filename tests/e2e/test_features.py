@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from pathlib import Path
 
 import pytest
 
+from tests.support import registry as registries
 from tests.support.engine import MINI_IMAGE
 from tests.support.project import Project, ProjectFactory
 
@@ -76,3 +79,110 @@ def test_features_of_the_repository(rumpel_project: ProjectFactory) -> None:
     assert "onCreateCommand.second" in graph
     again = project.run("create", "b").assert_ok()
     assert "Installing" not in again.stderr, "its layers are there"
+
+
+def test_a_feature_that_is_wrong(rumpel_project: ProjectFactory) -> None:
+    """Told with its place, before anything is made; what fails to install says its last words."""
+    project = rumpel_project()
+    cases: list[tuple[dict[str, str], dict[str, object], str]] = [
+        ({}, {"./gone": {}}, "there is no folder gone"),
+        ({}, {"./../..": {}}, "must lie in .devcontainer"),
+        (
+            {".devcontainer/x/devcontainer-feature.json": '{"id": "x"}'},
+            {"./x": {}},
+            "has no install.sh",
+        ),
+        (
+            feature("y", mounts=["source=${localEnv:HOME},target=/h"]),
+            {"./y": {}},
+            "reads",
+        ),
+        ({}, {"nope": {}}, "names no feature"),
+    ]
+    for files, features, said in cases:
+        project.write(files)
+        configured(project, features)
+        done = project.run("create", "a")
+        assert done.code == 2, done.stderr
+        assert said in done.stderr
+        assert ".devcontainer/devcontainer.json:1:" in done.stderr
+    project.write(feature("bad", "echo no luck today >&2; exit 3\n"))
+    configured(project, {"./bad": {}})
+    failed = project.run("create", "a")
+    assert failed.code != 0
+    assert "feature ./bad could not be installed" in failed.stderr
+    assert "no luck today" in failed.stderr
+
+
+def test_what_a_feature_does_to_the_host_needs_consent(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    project.write(
+        feature(
+            "strong",
+            privileged=False,
+            capAdd=["SYS_PTRACE"],
+            mounts=[
+                {"source": "data-${devcontainerId}", "target": "/data", "type": "volume"},
+                "type=bind,source=/etc/hostname,target=/name",
+            ],
+        )
+    )
+    configured(project, {"./strong": {}})
+    refused = project.run("create", "a")
+    assert refused.code != 0
+    assert "SYS_PTRACE" in refused.stderr
+    assert "/etc/hostname" in refused.stderr
+    project.run("create", "a", "--trust").assert_ok()
+    (container,) = project.containers()
+    host = project.docker.inspect(container["Id"])["HostConfig"]
+    assert host["CapAdd"] == ["CAP_SYS_PTRACE"]
+    assert not host["Privileged"]
+    assert {mount["Target"] for mount in host["Mounts"]} >= {"/data", "/name"}
+
+
+@pytest.mark.skipif(not registries.is_there(), reason="no docker-registry")
+def test_features_of_a_registry(rumpel_project: ProjectFactory, tmp_path: Path) -> None:
+    """With a login; a tag means the same until newer ones are asked for; a lock file decides."""
+    project = rumpel_project()
+
+    def files(number: int) -> dict[str, str]:
+        about = {"id": "tool", "version": f"1.0.{number}", "options": {"version": {"default": "x"}}}
+        script = f'#!/bin/sh\necho "{number} $VERSION" >/etc/tool\n'
+        return {"devcontainer-feature.json": json.dumps(about), "install.sh": script}
+
+    with registries.registry(tmp_path, ("me", "secret")) as registry:
+        first = registry.publish("ns/tool", files(1), "1", "1.0.1")
+        name = f"{registry.host}/ns/tool"
+        configured(project, {f"{name}:1": "9"})
+        refused = project.run("create", "a")
+        assert refused.code != 0
+        assert f"docker login {registry.host}" in refused.stderr
+        login(project.home.path / "home/.docker", registry.host, "me", "secret")
+        project.run("create", "a").assert_ok()
+        assert project.inside("a", "cat /etc/tool") == "1 9"
+
+        registry.publish("ns/tool", files(2), "1", "1.0.2")
+        project.run("create", "b").assert_ok()
+        assert project.inside("b", "cat /etc/tool") == "1 9", "nobody asked for a newer one"
+        row = json.loads(project.run("image", "fetch", "--pull", "--json").stdout)
+        assert "there is nothing" not in str(row)
+        project.run("create", "c").assert_ok()
+        assert project.inside("c", "cat /etc/tool") == "2 9"
+
+        lock = {"features": {f"{name}:1": {"version": "1.0.1", "resolved": f"{name}@{first}"}}}
+        project.commit("lock", {".devcontainer/devcontainer-lock.json": json.dumps(lock)})
+        project.run("create", "d").assert_ok()
+        assert project.inside("d", "cat /etc/tool") == "1 9"
+
+        (project.root / ".devcontainer/devcontainer-lock.json").unlink()
+        configured(project, {f"{name}:7": {}})
+        missing = project.run("create", "e")
+        assert missing.code != 0
+        assert f"there is no feature {name}:7" in missing.stderr
+
+
+def login(folder: Path, host: str, user: str, password: str) -> None:
+    """As `docker login` writes it without a helper."""
+    word = base64.b64encode(f"{user}:{password}".encode()).decode()
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"auths": {host: {"auth": word}}}))
