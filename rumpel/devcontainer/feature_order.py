@@ -148,7 +148,7 @@ def _is_same(node: Node, ref: FeatureRef) -> bool:
         return False
     about = node.fetched.about
     folder = node.ref.source.rpartition("/")[0]
-    others = {f"{folder}/{one}".lower() for one in (*about.legacy_ids, about.id)}
+    others = {f"{folder}/{one}".lower() for one in (*about.legacy_ids, about.id or "")}
     return ref.source in others
 
 

@@ -101,7 +101,7 @@ def _names(nodes: Iterable[Node]) -> list[str]:
     """Its id, with a number when it is installed again with other options."""
     seen, found = Counter[str](), list[str]()
     for node in nodes:
-        name = node.fetched.about.id
+        name = node.fetched.about.id or node.ref.short
         seen[name] += 1
         found.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
     return found
@@ -109,13 +109,14 @@ def _names(nodes: Iterable[Node]) -> list[str]:
 
 def _spec(node: Node, name: str) -> FeatureSpec:
     about = node.fetched.about
+    declared = about.options.items()
     return FeatureSpec(
         name=name,
         written=node.ref.written,
-        version=about.version,
+        version=about.version or "",
         content=node.fetched.content,
         options=environment(
-            {key: option.default for key, option in about.options.items()},
+            {name: "" if one.default is None else one.default for name, one in declared},
             node.options,
             is_short=node.is_short,
         ),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rumpel.devcontainer import feature_order, feature_ref, feature_schema, features
 from rumpel.devcontainer.feature_order import Fetched
 from rumpel.devcontainer.feature_ref import FeatureRef
-from rumpel.devcontainer.feature_schema import FeatureJson
+from rumpel.devcontainer.feature_schema import Feature
 from rumpel.devcontainer.positions import FieldError, Path
 from rumpel.errors import ConfigError
 
@@ -24,7 +24,7 @@ def fetcher(known: Mapping[str, About]) -> feature_order.Fetch:
     """By the last part of their names."""
 
     def fetch(ref: FeatureRef, path: Path) -> Fetched:
-        about = FeatureJson.model_validate({"id": ref.short, **known.get(ref.short, {})})
+        about = Feature.model_validate({"id": ref.short, **known.get(ref.short, {})})
         identity = f"{ref.source}:{ref.tag}{ref.digest}"
         return Fetched(about=about, identity=identity, content="")
 
@@ -119,7 +119,7 @@ def test_what_waits_for_itself_is_an_error(known: Mapping[str, About]) -> None:
 def test_a_feature_that_needs_ever_more_ends() -> None:
     def fetch(ref: FeatureRef, path: Path) -> Fetched:
         more: About = {"dependsOn": {f"{ref.source}x": {}}}
-        about = FeatureJson.model_validate({"id": "x", **more})
+        about = Feature.model_validate({"id": "x", **more})
         return Fetched(about=about, identity=ref.source, content="")
 
     with pytest.raises(FieldError, match="more than 100 features"):
@@ -224,4 +224,4 @@ def test_options_of_a_feature() -> None:
 ])  # fmt: skip
 def test_a_wrong_description_is_told(text: str) -> None:
     with pytest.raises(ConfigError, match=r"feature \./x"):
-        feature_schema.read(text, "./x")
+        feature_schema.described(text, "./x")
