@@ -10,12 +10,13 @@ from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.requests import Base
 from rumpel.engine.events import reason_json
-from rumpel.engine.plan import Verdict
+from rumpel.engine.plan import NodePlan, Verdict
 from rumpel.errors import RumpelError, UsageError
 from rumpel.graphs.create import feature_id, image_id
 from rumpel.graphs.image import image
 
 if TYPE_CHECKING:
+    from rumpel.cache.records import Record
     from rumpel.devcontainer.config import DevConfig
     from rumpel.engine.execute import RunResult
     from rumpel.model import PodSpec
@@ -50,20 +51,26 @@ async def run(app: App, client: Client) -> dict[str, object]:
     record = app.store.records.get(node)
     if record is None or record.output is None:
         raise RumpelError("the image was not made")
-    is_hit = planned.verdict is Verdict.FRESH
     row = {
         "host": host,
         "action": args["action"],
-        "image_id": record.output["image_id"],
-        "tag": record.output["tag"],
-        "hit": is_hit,
-        "how": "cached" if is_hit else record.output.get("how") or "found",
-        "reasons": [reason_json(reason) for reason in planned.reasons],
-        "duration_s": 0.0 if is_hit else round(record.elapsed_s, 3),
-        "bases": record.output["bases"],
+        **_made(planned, record),
         "features": _features(spec, result),
     }
     return {"result": row, "warnings": client.warnings, "exit_code": 0}
+
+
+def _made(planned: NodePlan, record: Record) -> dict[str, object]:
+    is_hit, output = planned.verdict is Verdict.FRESH, record.output or {}
+    return {
+        "image_id": output["image_id"],
+        "tag": output["tag"],
+        "hit": is_hit,
+        "how": "cached" if is_hit else output.get("how") or "found",
+        "reasons": [reason_json(reason) for reason in planned.reasons],
+        "duration_s": 0.0 if is_hit else round(record.elapsed_s, 3),
+        "bases": output["bases"],
+    }
 
 
 def _features(spec: PodSpec, result: RunResult) -> list[dict[str, str]]:
