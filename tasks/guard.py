@@ -167,6 +167,9 @@ async def start(world: World, pod: PodAddress, access: Access | None) -> Reached
             await _refuse_volumes(world, pod)
         return Reached()
     state = world.container(pod.host, access.container_id)
+    if not isinstance(state, Probe):  # its end may be no news yet
+        await world.looked(pod.host, access.container_id)
+        state = world.container(pod.host, access.container_id)
     if isinstance(state, Probe):
         if state.state == "unknown":
             raise RumpelError(state.detail)

@@ -53,7 +53,9 @@ def test_a_daemon_of_another_version(project: Project) -> None:
 class Old(FlakyEngine):
     """The real engine, but for the version of the API that it knows."""
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gates: list[asyncio.Event]
+    ) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65_536):
                 writer.write(data.replace(b'"ApiVersion":"1.4', b'"ApiVersion":"1.3'))

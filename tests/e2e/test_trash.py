@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
 import random
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.dirty import FILES, dirty, photo
+from tests.support.flaky_engine import flaky_engine
+from tests.support.outcome import Outcome
 from tests.support.project import Project, ProjectFactory
 from tests.support.share import share
 
@@ -294,3 +298,24 @@ def test_a_delete_that_was_killed_before_its_end(
     shown = inside(project, "p", "git rev-parse HEAD; ls x y 2>/dev/null || :").split()
     assert shown == ([oid, "x"] if point == "remove.removed" else [oid, "x", "y"])
     project.run("delete", "--force", "p").assert_ok()
+
+
+async def _run(project: Project, env: dict[str, str | None], *argv: str) -> Outcome:
+    return await asyncio.to_thread(project.run, *argv, env=env)
+
+
+@pytest.mark.here("another DOCKER_HOST")
+async def test_an_end_that_is_no_news_yet(rumpel_project: ProjectFactory, tmp_path: Path) -> None:
+    """One that was looked into is stopped again; engines at work tell of it late."""
+    project = rumpel_project()
+    async with flaky_engine(tmp_path) as engine:
+        run = functools.partial(_run, project, {"DOCKER_HOST": engine.url})
+        (await run("enter", "p", "--", "sh", "-ec", "echo work >work")).assert_ok()
+        (await run("stop", "p")).assert_ok()
+        engine.may_tell.clear()
+        (await run("delete", "p")).assert_error(4, "1 uncommitted file")
+        gone = (await run("delete", "--force", "p")).assert_ok()
+        engine.may_tell.set()
+        assert "went with it" not in gone.stderr
+        (await run("undelete", "p")).assert_ok()
+        assert (await run("enter", "p", "--", "cat", "work")).assert_ok().stdout == "work\n"

@@ -18,6 +18,9 @@ class FlakyEngine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._may_pass = asyncio.Event()
         self._may_pass.set()
+        self.may_tell = asyncio.Event()
+        """While it is not set, events are held back."""
+        self.may_tell.set()
 
     async def up(self) -> None:
         self._server = await asyncio.start_unix_server(self._serve, self._path)
@@ -45,20 +48,27 @@ class FlakyEngine:
         self._tasks.add(task)
         with contextlib.suppress(asyncio.CancelledError, ConnectionError):
             inner_reader, inner_writer = await asyncio.open_unix_connection(ENGINE)
+            gates = [self._may_pass]
             try:
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._pass(reader, inner_writer))
-                    group.create_task(self._pass(inner_reader, writer))
+                    group.create_task(self._pass(reader, inner_writer, gates))
+                    group.create_task(self._pass(inner_reader, writer, gates))
             finally:
                 inner_writer.close()
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gates: list[asyncio.Event]
+    ) -> None:
+        """One direction; `gates` are those of the connection."""
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65_536):
-                await self._may_pass.wait()
+                for gate in gates:
+                    await gate.wait()
+                if b"/events" in data.partition(b"\r\n")[0]:  # nothing is asked after that
+                    gates.append(self.may_tell)
                 writer.write(data)
                 await writer.drain()
             writer.write_eof()

@@ -34,6 +34,8 @@ class BrokenPod:
 
     async def connect(self, *_: Any) -> None: ...
 
+    looked = connect
+
     async def freeze(self, *_: Any) -> None: ...
 
     async def sync(self, *_: Any) -> None:
@@ -65,6 +67,7 @@ def context(pod: BrokenPod) -> Any:
         links=pod,
         works=pod,
         container=lambda *_: SimpleNamespace(status="running"),
+        looked=pod.looked,
         host=str,
     )
     return SimpleNamespace(world=world, log=str, fault=str)
