@@ -231,6 +231,7 @@ async def put_archive(
 
     Only before the first start: on a container that ran, its own files decide where the engine
     writes (notes/reliability.md C2). `overwrite`: a folder may become a file, and back.
+    The tar has nothing behind its end: Podman reads no further, and fails when it is sent more.
     Not with copyUIDGID: that gives all to the image's user, whom the engine looks up on its own
     machine, and fails when there is none of that name.
     """

@@ -83,6 +83,7 @@ def unpack(packed: Path, to: Path, *, folder: str, program: str, mark: str) -> N
         with tarfile.open(packed, "r|gz") as source, tarfile.open(to, "w") as target:
             _repack(source, target, folder=folder, program=program)
             target.addfile(tarfile.TarInfo(f"{folder}/{mark}"))
+        os.truncate(to, target.offset)  # what is behind its end Podman does not take
     except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
         raise RumpelError(f"a package cannot be unpacked: {error}") from None
 

@@ -359,7 +359,7 @@ def at_work(project: Project, pod: str) -> bool:
     return project.exec(pod, "test", "-e", "/tmp/at-work", check=False).code == 0
 
 
-@pytest.mark.near("a link through the main process, which not every engine has")
+@pytest.mark.here("Podman's events do not tell what an exec runs")
 def test_what_ends_soon_needs_no_exec(rumpel_project: ProjectFactory) -> None:
     """One costs as much as a third of a pod."""
     project, begun = rumpel_project(), int(time.time())

@@ -164,6 +164,16 @@ def test_a_password_is_told_nobody(
         assert "only npm can use them" in str(asked.value)
 
 
+def test_an_unpacked_package_ends_where_its_tar_does(tmp_path: Path) -> None:
+    """Podman's archive call fails with a broken pipe when it is sent what tar pads with."""
+    (tmp_path / "a.tgz").write_bytes(tarball())
+    npm.unpack(tmp_path / "a.tgz", tmp_path / "a.tar", folder="f", program="x", mark="m")
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        last = tar.getmembers()[-1]
+    assert last.name == "f/m"
+    assert (tmp_path / "a.tar").stat().st_size == last.offset_data + 2 * tarfile.BLOCKSIZE
+
+
 @pytest.mark.parametrize("kept", [0, 10, -100, None])
 def test_what_is_no_package_is_not_unpacked(tmp_path: Path, kept: int | None) -> None:
     data = b"junk" * 1000 if kept is None else tarball()[:kept]
