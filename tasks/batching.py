@@ -6,11 +6,12 @@ signs an agent in. So a step carries the name of its task, and digests of what i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from rumpel.adapters.docker_exec import Environment
 from rumpel.engine.operation import Context
 from rumpel.errors import Bug, HostUnreachable, NotRunning, RumpelError
 from rumpel.tasks.headless import Inputs as Headless
@@ -47,7 +48,7 @@ class Seated:
 
     address: PodAddress
     where: Where
-    env: Mapping[str, str] = field(repr=False)
+    env: Environment = field(repr=False)
     agent: Headless | None = field(repr=False)
     """None: it is a command."""
     argv: tuple[str, ...] = ()

@@ -169,7 +169,7 @@ def token(ctx: Context[World]) -> str:
 
 async def environment(
     ctx: Context[World], setting: Setting, box: str
-) -> tuple[shell.Where, dict[str, str]]:
+) -> tuple[shell.Where, dict[str, str | None]]:
     """Of the commands: what a pod's container would have been created with, and more as there."""
     where = shell.Where(
         host=setting.host,

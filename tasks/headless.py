@@ -14,6 +14,7 @@ from typing import Any
 
 from rumpel import agents, text
 from rumpel.adapters import detached
+from rumpel.adapters.docker_exec import Environment
 from rumpel.adapters.stream import STDERR
 from rumpel.agents import headless
 from rumpel.agents.headless import Ended, Event, Headless, Usage
@@ -47,7 +48,7 @@ class Inputs:
     agent: str
     title: str
     argv: tuple[str, ...] = field(repr=False)
-    env: Mapping[str, str] = field(repr=False)
+    env: Environment = field(repr=False)
     """With what signs it in."""
     files: Mapping[str, bytes] = field(repr=False)
     """What has to lie in its home."""

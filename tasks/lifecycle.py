@@ -16,6 +16,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rumpel.adapters.docker_exec import Environment
 from rumpel.devcontainer.variables import running_stage
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe
 from rumpel.errors import CommandFailed
@@ -101,7 +102,7 @@ async def undo(ctx: Context[World], inputs: Inputs) -> None:
 
 
 async def run_hook(
-    ctx: Context[World], where: shell.Where, hook: HookSpec, *, env: dict[str, str], token: str
+    ctx: Context[World], where: shell.Where, hook: HookSpec, *, env: Environment, token: str
 ) -> None:
     """All steps of an object start at once and are awaited, also when one fails.
 
@@ -155,7 +156,7 @@ async def _steps(
 async def _step(
     ctx: Context[World],
     where: shell.Where,
-    env: dict[str, str],
+    env: Environment,
     *,
     token: str,
     name: str,

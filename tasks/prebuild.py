@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 
 from rumpel import names
+from rumpel.adapters.docker_exec import Environment
 from rumpel.adapters.docker_types import ImageInfo
 from rumpel.cache.fingerprint import digest
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed
@@ -224,7 +225,7 @@ def _check(base: ImageInfo) -> None:
 
 
 async def run_commands(
-    ctx: Context[World], inputs: Inputs, where: Where, env: dict[str, str]
+    ctx: Context[World], inputs: Inputs, where: Where, env: Environment
 ) -> float:
     """Seconds they took."""
     begun, name = time.monotonic(), ""

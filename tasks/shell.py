@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from rumpel.adapters.docker_api import DockerHost
-from rumpel.adapters.docker_exec import TOKEN_ENV
+from rumpel.adapters.docker_exec import TOKEN_ENV, Environment
 from rumpel.adapters.pod_link import Ask
 from rumpel.adapters.stream import STDERR, Stream
 from rumpel.devcontainer.variables import running_stage
@@ -87,17 +87,14 @@ async def profile(world: World, where: Where, probe: str) -> Profile:
 
 async def environment(
     world: World, where: Where, *, probe: str, remote_env: Mapping[str, str | None]
-) -> dict[str, str]:
-    """Everything a command of the user gets; a remoteEnv of null removes the variable."""
+) -> dict[str, str | None]:
+    """Everything a command of the user gets; None takes a variable of the container away."""
     found = await profile(world, where, probe)
     own = {name: value for name, value in found.env.items() if name not in ("PWD", "OLDPWD")}
-    env = {**world.proxies.get(where.host, {}), **own}
+    env: dict[str, str | None] = {**world.proxies.get(where.host, {}), **own}
     container = await container_env(world, where) if _mentions(remote_env) else {}
     for name, value in remote_env.items():
-        if value is None:
-            env.pop(name, None)
-        else:
-            env[name] = running_stage(value, container)
+        env[name] = None if value is None else running_stage(value, container)
     return env
 
 
@@ -117,7 +114,7 @@ async def run(
     where: Where,
     argv: tuple[str, ...],
     *,
-    env: Mapping[str, str],
+    env: Environment,
     on_line: Callable[[str], None],
     token: str | None = None,
 ) -> int:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rumpel.adapters.docker_api import DockerHost
-from rumpel.adapters.docker_exec import TOKEN_ENV
+from rumpel.adapters.docker_exec import TOKEN_ENV, Environment
 from rumpel.adapters.pod_link import Ask
 from rumpel.adapters.stream import STDERR, STDOUT, Stream
 from rumpel.errors import RumpelError, TimedOut
@@ -45,7 +45,7 @@ class Program:
     """Marks its processes."""
     user: str
     cwd: str
-    env: Mapping[str, str] = field(repr=False)
+    env: Environment = field(repr=False)
     input: bytes = field(default=b"", repr=False)
 
 
@@ -112,7 +112,7 @@ async def _by_exec(host: DockerHost, container: str, program: Program, heard: _H
         raise _unread(await host.exec_exit_code(stream.exec_id), heard.tail)
 
 
-def _env(program: Program) -> dict[str, str]:
+def _env(program: Program) -> dict[str, str | None]:
     return {**program.env, TOKEN_ENV: program.token}
 
 

@@ -27,6 +27,8 @@ EXIT_TIMEOUT_S = 10.0
 KILL_GRACE_S = 2.0
 
 Output = Callable[[int, bytes], None]
+Environment = Mapping[str, str | None]
+"""Beyond the container's own; None takes one of those away."""
 
 # Run by the victim's own user: without CAP_SYS_PTRACE even root cannot read another's environ.
 # One grep for all processes, since a fork for each would take seconds in a busy pod. When all
@@ -67,7 +69,7 @@ async def open_stream(
     argv: Sequence[str],
     *,
     user: str = "",
-    env: Mapping[str, str] | None = None,
+    env: Environment | None = None,
     cwd: str = "",
     tty: bool = False,
     stdin: bool = True,
@@ -114,18 +116,22 @@ async def create(
     argv: Sequence[str],
     *,
     user: str,
-    env: Mapping[str, str] | None,
+    env: Environment | None,
     cwd: str,
     tty: bool,
     stdin: bool,
 ) -> str:
+    given = env or {}
+    gone = [name for name, value in given.items() if value is None]
+    if gone:  # an engine gives its container's variables to every exec
+        argv = ["env", *(word for name in gone for word in ("-u", name)), *argv]
     body = {
         "AttachStdin": stdin,
         "AttachStdout": True,
         "AttachStderr": True,
         "Tty": tty,
         "Cmd": list(argv),
-        "Env": [f"{name}={value}" for name, value in (env or {}).items()],
+        "Env": [f"{name}={value}" for name, value in given.items() if value is not None],
         "User": user,
         "WorkingDir": cwd,
     }
@@ -179,7 +185,7 @@ async def run(
     argv: Sequence[str],
     *,
     user: str = "",
-    env: Mapping[str, str] | None = None,
+    env: Environment | None = None,
     cwd: str = "",
     input: bytes | None = None,
     timeout_s: float = 60.0,

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rumpel.adapters import git_run, proc
+from rumpel.adapters.docker_exec import Environment
 from rumpel.adapters.pod_socket import Broken
 from rumpel.errors import RumpelError
 
@@ -107,12 +108,12 @@ def answer(found: Password | None) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def settings(path: str, servers: tuple[str, ...], env: Mapping[str, str]) -> dict[str, str]:
+def settings(path: str, servers: tuple[str, ...], env: Environment) -> dict[str, str]:
     """Variables that make git in a pod ask at this socket, for these servers, and keep nothing.
 
     An empty helper first: one of the pod's own would write down what it is told.
     """
-    given = env.get("GIT_CONFIG_COUNT", "0")
+    given = env.get("GIT_CONFIG_COUNT") or "0"
     count = int(given) if given.isdigit() and len(given) < 6 else 0
     ask = ASK.format(path=shlex.quote(path))
     helper = f'!f() {{ test "$1" = get || exit 0; {ask}; }}; f'

@@ -104,7 +104,7 @@ def home_files(agent: Agent, seat: Seat, found: sessions.Look, context: str) -> 
     return {STATUS_FILE: resource_text("pod_status.sh").encode(), **own}
 
 
-async def environment(begin: Start, where: shell.Where, seat: Seat) -> dict[str, str]:
+async def environment(begin: Start, where: shell.Where, seat: Seat) -> dict[str, str | None]:
     """That of a shell in the pod, what the caller sets for the agent, and what signs it in."""
     spec, agent = begin.pod.spec, begin.agent
     env = await shell.environment(

@@ -26,6 +26,7 @@ from functools import partial
 from typing import Any
 
 from rumpel import agents, protocol
+from rumpel.adapters.docker_exec import Environment
 from rumpel.adapters.stream import STDERR
 from rumpel.agents.told import told
 from rumpel.daemon import at_work, enter, headless, lent, requests, sessions
@@ -58,7 +59,7 @@ class Seat:
     client: Client
     pod: Pod
     where: shell.Where
-    env: Mapping[str, str]
+    env: Environment
     token: str
     about: str
     """What the agent is told about the pod; empty: nothing."""

@@ -185,7 +185,7 @@ async def _post_attach(
 
 async def _environment(
     app: App, client: Client, target: Target, pod: Pod, where: shell.Where
-) -> dict[str, str]:
+) -> dict[str, str | None]:
     env = await shell.environment(
         app.world, where, probe=pod.spec.env_probe, remote_env=pod.spec.remote_env
     )

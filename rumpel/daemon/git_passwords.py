@@ -52,7 +52,7 @@ class GitPasswords:
         self._allowed: dict[str, Allowed] = {}
 
     async def environment(
-        self, client: Client, pod: Pod, settings: Settings, env: Mapping[str, str]
+        self, client: Client, pod: Pod, settings: Settings, env: Mapping[str, str | None]
     ) -> dict[str, str]:
         """What a command in the pod has to know. As the settings are now: also for those before."""
         servers: tuple[str, ...] = settings.get("gitCredentials")

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 async def environment(
-    app: App, client: Client, pod: Pod, settings: Settings, env: Mapping[str, str]
-) -> dict[str, str]:
+    app: App, client: Client, pod: Pod, settings: Settings, env: Mapping[str, str | None]
+) -> dict[str, str | None]:
     """`env` and what says where it is."""
     more = await app.git_passwords.environment(client, pod, settings, env)
     return {**env, **app.ssh_agents.environment(pod.pod_id), **more}

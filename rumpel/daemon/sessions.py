@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rumpel.adapters import proc
-from rumpel.adapters.docker_exec import TOKEN_ENV
+from rumpel.adapters.docker_exec import TOKEN_ENV, Environment
 from rumpel.adapters.docker_types import Completed
 from rumpel.agents.model import Agent, Platform
 from rumpel.daemon.agent_states import ENDED
@@ -88,7 +88,7 @@ async def start(
     name: str,
     command: list[str],
     *,
-    env: Mapping[str, str],
+    env: Environment,
     files: Mapping[str, bytes],
     size: tuple[int, int] | None,
 ) -> None:
@@ -188,7 +188,7 @@ async def _run(
     where: Where,
     command: list[str],
     *,
-    env: Mapping[str, str] | None = None,
+    env: Environment | None = None,
     given: bytes | None = None,
 ) -> Completed:
     host = app.world.host(where.host)
