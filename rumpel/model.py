@@ -54,8 +54,14 @@ class FeatureSpec:
     """Digest of its files, by which they are kept (`adapters.feature_files`)."""
     options: dict[str, str] = field(default_factory=dict)
     """Variables for its install.sh."""
+    private: tuple[str, ...] = ()
+    """Options whose values come from the caller's environment: never stored, never shown."""
     container_env: dict[str, str] = field(default_factory=dict)
     """Variables of the image after it, in which others may be named."""
+
+    @property
+    def sealed_options(self) -> dict[str, str | None]:
+        return sealed(self.options, self.private)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +203,8 @@ class PodSpec:
         """For the database: private values only as digests."""
         data = asdict(self)
         data["container"]["env"] = sealed(self.container.env, self.container.private_env)
+        for one, stored in zip(self.image.features, data["image"]["features"], strict=True):
+            stored["options"] = one.sealed_options
         return data
 
     @classmethod
@@ -208,7 +216,8 @@ class PodSpec:
         for name in ("cache_from", "certificates"):
             image[name] = tuple(image.get(name, ()))
         image["features"] = tuple(
-            FeatureSpec(**_known(FeatureSpec, one)) for one in image.get("features", ())
+            FeatureSpec(**{**_known(FeatureSpec, one), "private": tuple(one.get("private", ()))})
+            for one in image.get("features", ())
         )
         known["image"] = ImageSpec(**image)
         container = _known(ContainerSpec, data["container"])

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from rumpel.adapters import threads
 from rumpel.adapters.docker_images import BuildOptions
 from rumpel.engine.operation import Context, Json, Policy, Probe
-from rumpel.errors import CommandFailed, NotFound
-from rumpel.model import FeatureSpec
+from rumpel.errors import CommandFailed, Conflict, NotFound
+from rumpel.model import SEAL, FeatureSpec
 from rumpel.resources import resource_text
 from rumpel.tasks import certificates
-from rumpel.tasks.image import without_noise
+from rumpel.tasks.tools import script_output
 from rumpel.tasks.world import World
 
 KIND = "feature"
@@ -59,7 +59,7 @@ def fingerprint(inputs: Inputs) -> dict[str, Json]:
         "containerUser": _users(inputs)[0],
         "remoteUser": _users(inputs)[1],
         "files": one.content,
-        "options": one.options,
+        "options": one.sealed_options,
         "containerEnv": one.container_env,
         "recipe": hashlib.blake2b(resource_text("feature.sh").encode(), digest_size=8).hexdigest(),
     }
@@ -70,6 +70,11 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
+    if any(value.startswith(SEAL) for value in inputs.feature.options.values()):
+        raise Conflict(
+            f"what feature {inputs.feature.written} was given of your environment is not kept",
+            hint="rumpel create POD   reads the configuration again",
+        )
     host, tag = ctx.world.host(inputs.host), layer_tag(inputs)
     found = await host.image(tag)
     if found is not None:
@@ -81,7 +86,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     try:
         proxies = ctx.world.proxies.get(inputs.host, {})
         options = BuildOptions(labels=ctx.world.image_labels(), tag=tag, args=proxies)
-        image_id = await host.build(path, options, without_noise(ctx.log))
+        image_id = await host.build(path, options, script_output(ctx.log))
     except CommandFailed as error:
         one = inputs.feature
         error.message = f"feature {one.written} could not be installed: {error.message}"

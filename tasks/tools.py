@@ -80,7 +80,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     try:
         proxies = ctx.world.proxies.get(inputs.host, {})
         options = BuildOptions(labels=ctx.world.image_labels(), tag=tag, args=proxies)
-        image_id = await host.build(path, options, _script_output(ctx.log))
+        image_id = await host.build(path, options, script_output(ctx.log))
     except CommandFailed as error:
         raise _explain(error, user) from error
     finally:
@@ -115,7 +115,7 @@ def _script() -> str:
     return resource_text("add.sh") + resource_text("tools.sh")
 
 
-def _script_output(log: Callable[[str], None]) -> Callable[[str], None]:
+def script_output(log: Callable[[str], None]) -> Callable[[str], None]:
     """What the script prints; the builder's own steps say nothing about the user's image."""
     quiet = without_noise(log)
 

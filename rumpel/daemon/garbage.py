@@ -35,7 +35,9 @@ CLOCKS_S = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """`kind`: container, volume, repository, image; here trash, import, crash, database."""
+    """`kind`: container, volume, repository, image; here trash, import, feature, crash and
+    database.
+    """
 
     kind: str
     name: str

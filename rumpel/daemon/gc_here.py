@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from rumpel import names, paths
-from rumpel.adapters import git, git_door, git_trash, threads
+from rumpel.adapters import feature_files, git, git_door, git_trash, threads
 from rumpel.daemon import trash
 from rumpel.daemon.app import App
 from rumpel.daemon.garbage import Item
@@ -21,7 +21,15 @@ OLD_S = 7 * 86400.0
 
 async def items(app: App) -> list[Item]:
     owners = known_pods(app)
-    found = await threads.call(lambda: [*reports(app.state_dir), *doors(app.state_dir, owners)])
+    used = {one.content for pod in app.pods.all() for one in pod.spec.image.features}
+    cache = Path(paths.cache_dir())
+    found = await threads.call(
+        lambda: [
+            *reports(app.state_dir),
+            *doors(app.state_dir, owners),
+            *features(cache, used),
+        ]
+    )
     return [*found, *await _expired(app)]
 
 
@@ -69,6 +77,20 @@ def doors(state: Path, owners: set[str]) -> Iterator[Item]:
                 id=str(path),
                 why="its pod is not there any more",
                 size_bytes=folder_bytes(path),
+            )
+
+
+def features(cache: Path, used: Collection[str]) -> Iterator[Item]:
+    """Blocking. What was fetched and no pod has: it would be fetched again."""
+    for path in sorted(feature_files.store(cache).folder.glob("*.tar")):
+        info = path.lstat()
+        if path.stem not in used and time.time() - info.st_mtime > OLD_S:
+            yield Item(
+                kind="feature",
+                name=path.stem[:12],
+                id=str(path),
+                why="no pod has it, and it is older than a week",
+                size_bytes=info.st_size,
             )
 
 

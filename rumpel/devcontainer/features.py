@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rumpel.devcontainer import feature_ref, lifecycle, variables
-from rumpel.devcontainer.document import Caller, Document
+from rumpel.devcontainer.document import Caller, Document, private_reads
 from rumpel.devcontainer.lifecycle import Command
 from rumpel.devcontainer.positions import FieldError, Path
 from rumpel.model import FeatureSpec
@@ -84,8 +84,9 @@ def _merged(nodes: tuple[Node, ...], document: Document, caller: Caller) -> Feat
         if about.deprecated:
             warnings.append(f"{document.parsed.where(path, key=True)}: the feature is deprecated")
     every = [(node.path, node.fetched.about) for node in nodes]
+    private = {read.path for read in private_reads(document)}
     return Features(
-        specs=tuple(map(_spec, nodes, names)),
+        specs=tuple(_spec(node, name, private) for node, name in zip(nodes, names, strict=True)),
         mounts=tuple(mounts),
         hooks=tuple(hooks),
         entrypoints=tuple(about.entrypoint for _, about in every if about.entrypoint),
@@ -107,9 +108,13 @@ def _names(nodes: Iterable[Node]) -> list[str]:
     return found
 
 
-def _spec(node: Node, name: str) -> FeatureSpec:
+def _spec(node: Node, name: str, private: Collection[Path]) -> FeatureSpec:
+    """`private`: where the file has values of the caller's environment."""
     about = node.fetched.about
     declared = about.options.items()
+    is_own = node.path[1:] == (node.ref.written,)  # not what another one needs
+    hidden = {"version"} if is_own and node.path in private else set[str]()
+    hidden |= {option for option in node.options if is_own and (*node.path, option) in private}
     return FeatureSpec(
         name=name,
         written=node.ref.written,
@@ -120,6 +125,7 @@ def _spec(node: Node, name: str) -> FeatureSpec:
             node.options,
             is_short=node.is_short,
         ),
+        private=tuple(sorted(map(variable, hidden))),
         container_env=dict(about.container_env),
     )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from tests.support import registry as registries
 from tests.support.engine import MINI_IMAGE
 from tests.support.project import Project, ProjectFactory
 
+ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow]
 SAY = 'echo "$FEATURE_NAME $GREETING $_REMOTE_USER:$_REMOTE_USER_HOME $PWD" >>/etc/features\n'
 
@@ -61,6 +64,7 @@ def test_features_of_the_repository(rumpel_project: ProjectFactory) -> None:
     )
     made = project.run("create", "a")
     made.assert_ok()
+    assert "Step " not in made.stderr
     said = project.inside("a", "cat /etc/features").splitlines()
     assert [line.split()[:3] for line in said] == [
         ["third", "true", "root:/root"],
@@ -79,6 +83,44 @@ def test_features_of_the_repository(rumpel_project: ProjectFactory) -> None:
     assert "onCreateCommand.second" in graph
     again = project.run("create", "b").assert_ok()
     assert "Installing" not in again.stderr, "its layers are there"
+
+
+def test_an_option_of_your_environment(rumpel_project: ProjectFactory) -> None:
+    """After consent it is in the image, as the feature wants it; nowhere else."""
+    project = rumpel_project()
+    project.write(feature("x", 'printf %s "$TOKEN" | sha256sum >/etc/token\n'))
+    configured(project, {"./x": {"token": "${localEnv:MY_TOKEN}"}})
+    env = {"MY_TOKEN": "very-secret-value"}
+    refused = project.run("create", "a", env=env)
+    assert refused.code != 0
+    assert "MY_TOKEN" in refused.stderr
+    assert "very-secret" not in refused.stderr
+    project.run("create", "a", "--trust", env=env).assert_ok()
+    digest = hashlib.sha256(b"very-secret-value").hexdigest()
+    assert project.inside("a", "cat /etc/token").split()[0] == digest
+    project.run("stop", "a").assert_ok()
+    assert "stopped" in project.run("list").stdout
+    project.run("enter", "a", "--", "true").assert_ok()
+    assert project.run("create", "a", env={"MY_TOKEN": "another-secret"}).code == 4
+    for path in (*project.home.state.rglob("*"), *(project.home.path / "cache").rglob("*")):
+        if path.is_file():
+            assert b"very-secret" not in path.read_bytes(), path
+
+
+def test_the_example_of_the_readme(rumpel_project: ProjectFactory) -> None:
+    section = (ROOT / "README.md").read_text().partition("### Features")[2]
+    example = json.loads(section.partition("```json")[2].partition("```")[0])
+    project = rumpel_project()
+    project.write(feature("greeter", options={"greeting": {"default": "hello"}}))
+    configured(project, example["features"])
+    project.run("create", "a").assert_ok()
+    assert "greeter moin" in project.inside("a", "cat /etc/features")
+    old = next((project.home.path / "cache/rumpel/features").glob("*.tar"))
+    os.utime(old, (1, 1))
+    assert "feature" not in project.run("gc", "-n").assert_ok().stdout, "a pod has it"
+    project.run("delete", "a", "--force").assert_ok()
+    project.run("gc").assert_ok()
+    assert not old.exists()
 
 
 def test_a_feature_that_is_wrong(rumpel_project: ProjectFactory) -> None:
