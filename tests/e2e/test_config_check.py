@@ -10,7 +10,7 @@ from tests.support.project import ProjectFactory
 
 RUN: dict[str, Any] = {"image": MINI_IMAGE, "runArgs": ["--network=none"]}
 MISSED = {
-    "features": {"./a": {}},
+    "runServices": ["a"],
     "workspaceMount": "source=${localWorkspaceFolder},target=/x,type=bind",
     "appPort": [3000],
     "initializeCommand": "touch /tmp/never",
@@ -48,7 +48,7 @@ def test_check_says_the_same_to_people_and_programs(rumpel_project: ProjectFacto
     verdicts = {one["field"]: one["verdict"] for one in fields}
     assert verdicts["image"] == "honoured"
     assert verdicts["workspaceMount"] == "approximated"
-    assert verdicts["features"] == verdicts["hostRequirements.cpus"] == "ignored"
+    assert verdicts["runServices"] == verdicts["hostRequirements.cpus"] == "ignored"
 
 
 def test_exit_codes_of_check(rumpel_project: ProjectFactory) -> None:
