@@ -4,13 +4,14 @@
         {"proto":[1,1],"version":"0.1.0","verb":"create","args":{...},"cwd":"/abs",
          "env":{...},"host":null,"tty":true,"ask":true}
         {"do":"cancel"} {"do":"detach"} {"do":"exit"} {"do":"consent","granted":true}
+        {"do":"choose","item":"..."}
         {"do":"resize","rows":24,"cols":80} {"do":"signal","signal":"INT"}
         of a seat (daemon/builtin.py): {"do":"tool"|"stop"|"state"|"leave",...}
     daemon -> client   events, then exactly one last line
         {"event":"planned","run":12,"nodes":[{"id","kind","title","pod","verdict"}]}
         {"event":"node","id","title","pod","state","elapsed_s","reasons","error"}
         {"event":"log","id","text"}   {"event":"notice","level":"info|warning","text"}
-        {"event":"consent","repo","items":[{"kind","text"}]}
+        {"event":"consent","repo","items":[{"kind","text"}]}   {"event":"choose","what","items"}
         {"event":"entries","entries":[{"seq","at","kind","run","node","pods",...}],"last":7}
         {"event":"output","output":{"node","name","pod","state","text",...}}
         {"event":"said","said":{"kind",...},"line"} what an agent says, and as a person reads it
@@ -223,6 +224,11 @@ def notice(text: str, *, level: str = "info") -> dict[str, object]:
 
 def consent(repo: str, items: Iterable[Mapping[str, object]]) -> dict[str, object]:
     return {"event": "consent", "repo": repo, "items": list(items)}
+
+
+def choice(what: str, items: Iterable[str]) -> dict[str, object]:
+    """`what` in plural, as the question names it."""
+    return {"event": "choose", "what": what, "items": list(items)}
 
 
 def entries(found: Iterable[Mapping[str, object]], *, last: int) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Asks before a repository's files may touch this machine."""
+"""Asks before a repository's files may touch this machine, and which of several is meant."""
 
 from __future__ import annotations
 
@@ -11,18 +11,41 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def answer(message: dict[str, Any], *, is_possible: bool) -> dict[str, Any]:
+    """What the daemon is told."""
+    if message.get("event") == "choose":
+        return {"item": choose(message, is_possible=is_possible)}
+    return {"granted": ask(message, is_possible=is_possible)}
+
+
+def choose(message: dict[str, Any], *, is_possible: bool) -> str | None:
+    """By its number; anything else is none of them."""
+    if not is_possible:
+        return None
+    items = [str(item) for item in message.get("items") or ()]
+    ui.err(f"There are {len(items)} {text.safe(str(message.get('what')))}:")
+    for number, item in enumerate(items, 1):
+        ui.err(f"  {number}  {text.safe(item)}")
+    said = _said(f"Which one? [1-{len(items)}] ")
+    return dict(zip(map(str, range(1, len(items) + 1)), items, strict=True)).get(said)
+
+
 def ask(message: dict[str, Any], *, is_possible: bool) -> bool:
     """Show the list and ask once; anything but yes is no. Without a person the answer is no."""
     if not is_possible:
         return False
     for line in lines(message):
         ui.err(line)
-    sys.stderr.write("Allow this for this repository? [y/N] ")
+    return _said("Allow this for this repository? [y/N] ").lower() in ("y", "yes")
+
+
+def _said(question: str) -> str:
+    sys.stderr.write(question)
     sys.stderr.flush()
-    answer = sys.stdin.readline()
-    if not answer.endswith("\n"):  # Ctrl-D leaves the cursor behind the question
+    line = sys.stdin.readline()
+    if not line.endswith("\n"):  # Ctrl-D leaves the cursor behind the question
         ui.err()
-    return answer.strip().lower() in ("y", "yes")
+    return line.strip()
 
 
 def lines(message: dict[str, Any]) -> list[str]:

@@ -132,16 +132,16 @@ class _Waiting:
         event = message.get("event")
         if event is None:
             return message
-        if event == "consent":
+        if event in ("consent", "choose"):
             from rumpel.cli import consent
 
             self._shown().pause()
             if self.interrupts:
                 self.interrupts.suspend()
-            granted = consent.ask(message, is_possible=not self.options.json and ui.can_ask())
+            answer = consent.answer(message, is_possible=not self.options.json and ui.can_ask())
             if self.interrupts:
                 self.interrupts.activate()
-            self.connection.send({"do": "consent", "granted": granted})
+            self.connection.send({"do": event, **answer})
         elif event in ("attach", "seat") and self.on_attach is not None:
             if self.progress:
                 self.progress.close()

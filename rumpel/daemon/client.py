@@ -12,7 +12,7 @@ from rumpel.daemon.places import Places
 from rumpel.engine.events import Event, EventKind, reason_json
 from rumpel.errors import UsageError
 
-CONSENT_TIMEOUT_S = 600.0
+ANSWER_TIMEOUT_S = 600.0
 
 NODE_STATES = {
     EventKind.CACHED: "cached",
@@ -41,7 +41,7 @@ class Client:
         self.asked: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(maxsize=16)
         """What the built-in agent wants done."""
         self.resizes: asyncio.Queue[tuple[int, int]] = asyncio.Queue(maxsize=16)
-        self._consent: asyncio.Future[bool] | None = None
+        self._answer: asyncio.Future[object] | None = None
 
     def send(self, message: Mapping[str, object]) -> None:
         self.connection.send(message)
@@ -86,8 +86,7 @@ class Client:
         except UsageError:
             pass  # garbage after a good request: treat it as gone
         self.gone.set()
-        if self._consent is not None and not self._consent.done():
-            self._consent.set_result(False)
+        self._answered(None)
 
     async def while_there(self, work: Coroutine[object, object, object]) -> None:
         """Wait for `work`, for as long as the client is there."""
@@ -100,15 +99,27 @@ class Client:
 
     async def ask_consent(self, repo: str, items: Sequence[Mapping[str, str]]) -> bool:
         """The person's answer; False when nobody answers."""
-        self._consent = asyncio.get_running_loop().create_future()
-        self.send(protocol.consent(repo, items))
+        return await self._ask(protocol.consent(repo, items)) is True
+
+    async def ask_choice(self, what: str, items: Sequence[str]) -> str | None:
+        """The one of them that the person wants; None when nobody answers."""
+        answer = await self._ask(protocol.choice(what, items))
+        return next((item for item in items if item == answer), None)
+
+    async def _ask(self, message: Mapping[str, object]) -> object:
+        self._answer = asyncio.get_running_loop().create_future()
+        self.send(message)
         if self.gone.is_set():
-            return False
+            return None
         try:
-            async with asyncio.timeout(CONSENT_TIMEOUT_S):
-                return await self._consent
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                return await self._answer
         except TimeoutError:
-            return False
+            return None
+
+    def _answered(self, answer: object) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(answer)
 
     def _control(self, message: Mapping[str, Any]) -> None:
         match message.get("do"):
@@ -124,8 +135,9 @@ class Client:
                 if not self.asked.full():
                     self.asked.put_nowait(message)
             case "consent":
-                if self._consent is not None and not self._consent.done():
-                    self._consent.set_result(message.get("granted") is True)
+                self._answered(message.get("granted"))
+            case "choose":
+                self._answered(message.get("item"))
             case "resize":
                 rows, cols = message.get("rows"), message.get("cols")
                 if type(rows) is int and type(cols) is int and not self.resizes.full():

@@ -24,6 +24,7 @@ from rumpel.daemon import pods as pods_module
 from rumpel.daemon.client import Client
 from rumpel.daemon.hosts import LOCAL
 from rumpel.devcontainer import consent, jsonc, prebuild
+from rumpel.devcontainer.locate import SeveralConfigs
 from rumpel.errors import ConfigError, NotTrusted
 from rumpel.model import ContainerSpec, HookSpec, ImageSpec, PodSpec, PrebuildSpec, RepoRef
 from rumpel.tasks.image import dockerfile_bases
@@ -151,20 +152,36 @@ async def base(where: Target, wanted: str | None) -> Base:
 
 
 async def dev_config(
-    where: Target, client: Client, *, pod: str, pod_id: str, config_file: str | None = None
+    where: Target,
+    client: Client,
+    *,
+    pod: str,
+    pod_id: str,
+    config_file: str | None = None,
+    may_ask: bool = True,
 ) -> devcontainer.DevConfig:
-    """`config_file`: the one to be read when the request names none."""
-    return await threads.call(
-        _load,
-        where.root,
-        config_path=client.request.args.get("config") or config_file,
-        local_env=client.request.env,
-        pod=pod,
-        pod_id=pod_id,
-        repo_basename=where.ref.basename,
-        default_image=str(where.settings.get("defaultImage")),
-        is_newer=bool(client.request.args.get("pull")),
-    )
+    """`config_file`: the one to be read when the request names none; else a person is asked."""
+    args = client.request.args
+    try:
+        return await threads.call(
+            _load,
+            where.root,
+            config_path=args.get("config") or config_file,
+            local_env=client.request.env,
+            pod=pod,
+            pod_id=pod_id,
+            repo_basename=where.ref.basename,
+            default_image=str(where.settings.get("defaultImage")),
+            is_newer=bool(args.get("pull")),
+        )
+    except SeveralConfigs as error:
+        if not (may_ask and client.request.ask):
+            raise
+        chosen = await client.ask_choice("configurations", error.candidates)
+        if chosen is None:
+            raise
+    args["config"] = chosen  # also for the other pods of this request
+    return await dev_config(where, client, pod=pod, pod_id=pod_id)
 
 
 def _load(root: str, *, is_newer: bool, **more: Any) -> devcontainer.DevConfig:

@@ -9,6 +9,19 @@ from rumpel.errors import ConfigError
 STANDARD = (".devcontainer/devcontainer.json", ".devcontainer.json")
 
 
+class SeveralConfigs(ConfigError):
+    """None of them is the standard one."""
+
+    def __init__(self, candidates: list[str]) -> None:
+        super().__init__(
+            f"{len(candidates)} configurations and none is the standard one: "
+            f"{', '.join(candidates)}",
+            hint=f"--config {candidates[0]}",
+            details={"candidates": candidates},
+        )
+        self.candidates = candidates
+
+
 def find(root: str) -> list[str]:
     """Candidates relative to `root`, in the order of the specification (the first wins)."""
     base = Path(root)
@@ -20,7 +33,7 @@ def find(root: str) -> list[str]:
 def choose(root: str, config_path: str | None) -> str | None:
     """The configuration to use, relative to `root`; None when there is none.
 
-    Raises: ConfigError when the asked one is missing, or several named ones leave a choice.
+    Raises: ConfigError when the asked one is missing, SeveralConfigs when that is a choice.
     """
     try:
         if config_path is not None:
@@ -32,11 +45,7 @@ def choose(root: str, config_path: str | None) -> str | None:
         return None
     if candidates[0] in STANDARD or len(candidates) == 1:
         return candidates[0]
-    raise ConfigError(
-        f"{len(candidates)} configurations and none is the standard one: {', '.join(candidates)}",
-        hint=f"--config {candidates[0]}",
-        details={"candidates": candidates},
-    )
+    raise SeveralConfigs(candidates)
 
 
 def _asked(root: str, config_path: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pexpect
+
 from tests.support.engine import MINI_IMAGE
 from tests.support.project import ProjectFactory
 
@@ -96,3 +98,27 @@ def test_all_places_and_a_choice(rumpel_project: ProjectFactory) -> None:
     (project.root / places[2]).unlink()
     assert source() == places[3]
     project.run("config", "--check", "--config", "a").assert_error(2, "no configuration a")
+
+
+def test_a_person_is_asked_which_one(rumpel_project: ProjectFactory) -> None:
+    """Once for all pods of a request; the pods keep it."""
+    named = {name: f".devcontainer/{name}/devcontainer.json" for name in ("a", "b")}
+    files = {place: {**RUN, "containerEnv": {"N": name}} for name, place in named.items()}
+    project = rumpel_project(files, config=None)
+    child = project.spawn("create", "p", "q")
+    child.expect_exact(b"2  .devcontainer/b/devcontainer.json")
+    child.expect_exact(b"Which one? [1-2] ")
+    child.sendline(b"2")
+    child.expect_exact(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    assert [project.inside(pod, "echo $N") for pod in ("p", "q")] == ["b", "b"]
+    assert project.run("recreate", "p", "--json").assert_ok().data["action"] == "nothing"
+    child = project.spawn("create", "r")
+    child.expect_exact(b"Which one? [1-2] ")
+    child.sendline(b"3")
+    child.expect_exact(b"2 configurations and none is the standard one")
+    child.expect_exact(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 2
+    assert project.run("list", "-q").assert_ok().stdout.split() == ["p", "q"]
