@@ -29,6 +29,7 @@ CREDENTIALS_TIMEOUT_S = 60.0
 PULL_TIMEOUT_S = 1_800.0
 BUILD_TIMEOUT_S = 3_600.0
 COMMIT_TIMEOUT_S = 900.0
+LIST_TRIES, LIST_PAUSE_S = 10, 0.02
 
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -74,10 +75,24 @@ async def images(http: HttpClient, labels: Sequence[str] = ()) -> dict[str, tupl
     """The ids of all images and the tags of each."""
     # By one label, then by all: Podman finds none that has two.
     query: Query = {"filters": {"label": list(labels[:1])}} if labels else {}
-    answer = await http.request("GET", "/images/json", query=query)
-    rows = types.rows(answer.json(), "images")
+    rows = await listed(http, query)
     found = [row for row in rows if types.carries(row, labels)]
     return {types.image_id(row.get("Id")): types.image_tags(row) for row in found}
+
+
+async def listed(
+    http: HttpClient, query: Query | None = None, *, timeout_s: float = 30.0
+) -> list[Mapping[str, Json]]:
+    """Rows of all images. Podman fails when one goes meanwhile, in words of its storage."""
+    for left in reversed(range(LIST_TRIES)):
+        try:
+            answer = await http.request("GET", "/images/json", query=query, timeout_s=timeout_s)
+            return types.rows(answer.json(), "images")
+        except RumpelError as error:
+            if error.details.get("status") != 500 or not left:
+                raise
+            await asyncio.sleep(LIST_PAUSE_S)
+    raise AssertionError("the last try returns or raises")
 
 
 async def tag(http: HttpClient, image_id: str, ref: str) -> None:

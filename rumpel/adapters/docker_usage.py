@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rumpel.adapters import docker_images
 from rumpel.adapters import docker_types as types
 from rumpel.adapters.docker_errors import ProtocolError
 from rumpel.adapters.docker_http import HttpClient, segment
@@ -44,7 +45,7 @@ async def usage(http: HttpClient) -> Usage:
     """Images as listed: in Podman's answer about room they have no labels and half a name."""
     answer, listed = await asyncio.gather(
         http.request("GET", "/system/df", timeout_s=USAGE_TIMEOUT_S),
-        http.request("GET", "/images/json", timeout_s=USAGE_TIMEOUT_S),
+        docker_images.listed(http, timeout_s=USAGE_TIMEOUT_S),
     )
     data = types.mapping(answer.json(), "disk usage")
     containers = types.rows(data.get("Containers"), "containers")
@@ -61,7 +62,7 @@ async def usage(http: HttpClient) -> Usage:
                 labels=types.labels(row),
                 size_bytes=_bytes(row, "Size"),
             )
-            for row in types.rows(listed.json(), "images")
+            for row in listed
         },
         containers={types.container_id(row.get("Id")): _bytes(row, "SizeRw") for row in containers},
         made_from=frozenset(types.image_id(row.get("ImageID")) for row in containers),

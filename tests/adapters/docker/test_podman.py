@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -33,9 +34,26 @@ async def test_podman_is_given_instructions(tmp_path: Path, is_podman: bool) -> 
     )
 
 
-async def test_a_list_in_which_one_goes_is_asked_for_again(tmp_path: Path) -> None:
+def images(http: HttpClient) -> Awaitable[object]:
+    return docker_images.images(http)
+
+
+def containers(http: HttpClient) -> Awaitable[object]:
+    return docker_containers.states(http, ["a"])
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (containers, "container abc does not exist in database: no such container"),
+        (images, 'retrieving parent of image "abc": layer not known'),
+    ],
+)
+async def test_a_list_in_which_one_goes_is_asked_for_again(
+    tmp_path: Path, ask: Callable[[HttpClient], Awaitable[object]], message: str
+) -> None:
     """Podman ends it with an error."""
-    gone = {"message": "container abc does not exist in database: no such container"}
+    gone = {"message": message}
     answers = [json_answer(gone, 500), json_answer(gone, 500), json_answer([])]
 
     async def handler(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -43,6 +61,6 @@ async def test_a_list_in_which_one_goes_is_asked_for_again(tmp_path: Path) -> No
 
     async with fake_engine(tmp_path, handler) as url:
         http = HttpClient(parse_endpoint(url))
-        assert await docker_containers.states(http, ["a"]) == []
+        assert not await ask(http)
         await http.close()
     assert answers == []
