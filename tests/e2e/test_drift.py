@@ -55,6 +55,7 @@ def work(project: Project) -> str:
     return project.exec("p", "sh", "-ec", f"cd /workspaces/repo; {script}").stdout
 
 
+@pytest.mark.rooted("without cgroup v2 a user's Podman ignores limits, and pauses nothing")
 def test_a_container(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     api = project.docker.api

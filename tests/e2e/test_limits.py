@@ -19,6 +19,7 @@ def limits(project: Project, pod: str) -> tuple[int, float]:
 
 
 @pytest.mark.near("pods of a remote engine do not come back with a lost database")
+@pytest.mark.rooted("without cgroup v2 a user's Podman ignores limits, and pauses nothing")
 def test_they_stay_with_the_pod(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project({".rumpelpod.json": '{"cpus": 1}'}, config=CONFIG)
     project.run("create", "p", "--memory", "64m").assert_ok()

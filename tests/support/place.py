@@ -60,4 +60,6 @@ def places(marks: Collection[str]) -> list[str]:
     found = ASKED or (LOCAL,)
     if "here" in marks:
         return [name for name in found if name == LOCAL]
-    return [name for name in found if "near" not in marks or name not in (SSH, SSH_PODMAN)]
+    far = (SSH, SSH_PODMAN) if "near" in marks else ()
+    own = (ROOTLESS,) if "rooted" in marks else ()
+    return [name for name in found if name not in (*far, *own)]
