@@ -87,6 +87,7 @@ def test_a_delete_of_a_pod_that_is_recreated(
     assert_gone(project, "p")
 
 
+@pytest.mark.here("another DOCKER_HOST")
 def test_a_recreate_before_docker_answered_the_daemon(
     rumpel_project: ProjectFactory, tmp_path: Path
 ) -> None:
@@ -154,8 +155,7 @@ def test_an_image_that_goes_while_a_pod_is_made_of_it(
     held, label = Held(project, tmp_path, "seed.effect-before"), str(project.home.label)
     creating = project.start("create", "p")
     held.reached("seed.effect-before")
-    tags = [tag for one in project.docker.images(label) for tag in one["RepoTags"] or ()]
-    (tooled,) = [tag for tag in tags if tag.startswith("rumpel/tools:")]
+    (tooled,) = [tag for tag in project.docker.tags(label) if tag.startswith("rumpel/tools:")]
     project.docker.api.remove_image(tooled, force=True)
     held.go("seed.effect-before")
     code, text = ended(creating)
