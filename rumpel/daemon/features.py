@@ -54,9 +54,11 @@ def fetcher(
                 raise
             except OSError as error:
                 why = error.strerror or str(error)
-                raise FieldError(path, f"feature {ref.written} cannot be read: {why}") from error
+                raise FieldError(
+                    path, f"feature {ref.written} cannot be read: {why}", is_key=True
+                ) from error
             except RumpelError as error:
-                raise FieldError(path, error.message, hint=error.hint) from error
+                raise FieldError(path, error.message, hint=error.hint, is_key=True) from error
         return known[ref]
 
     return fetch

@@ -57,15 +57,21 @@ class FeatureRef:
 def parse(written: str, path: Path) -> FeatureRef:
     """Raises FieldError for what names no feature."""
     if len(written) > MAX_CHARS:
-        raise FieldError(path, f"the name of a feature has more than {MAX_CHARS} characters")
+        raise FieldError(
+            path, f"the name of a feature has more than {MAX_CHARS} characters", is_key=True
+        )
     if written.startswith(("./", "../")):
         return FeatureRef(kind="local", written=written, source=written.rstrip("/"))
     if _TARBALL.fullmatch(written):
         return FeatureRef(kind="tarball", written=written, source=written)
     if written.startswith(("https://", "http://")):
-        raise FieldError(path, "a feature's address ends in devcontainer-feature-NAME.tgz")
+        raise FieldError(
+            path, "a feature's address ends in devcontainer-feature-NAME.tgz", is_key=True
+        )
     if written.startswith("/"):
-        raise FieldError(path, "a feature of this machine is ./FOLDER, beside the configuration")
+        raise FieldError(
+            path, "a feature of this machine is ./FOLDER, beside the configuration", is_key=True
+        )
     before, mark, tag = written.partition(":") if "@" not in written else (written, "", "")
     if mark and "/" in tag:  # the port of the registry
         head, _, last = written.rpartition("/")
@@ -73,7 +79,7 @@ def parse(written: str, path: Path) -> FeatureRef:
         before = f"{head}/{last}"
     match = _REGISTRY.fullmatch(before.lower() + mark + tag)
     if match is None:
-        raise FieldError(path, _why(written))
+        raise FieldError(path, _why(written), is_key=True)
     return FeatureRef(
         kind="registry",
         written=written,

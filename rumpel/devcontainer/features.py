@@ -17,6 +17,7 @@ from rumpel.devcontainer import feature_ref, lifecycle, variables
 from rumpel.devcontainer.document import Caller, Document, private_reads
 from rumpel.devcontainer.lifecycle import Command
 from rumpel.devcontainer.positions import FieldError, Path
+from rumpel.devcontainer.sizes import number_text
 from rumpel.model import FeatureSpec
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def options(given: Any, path: Path) -> Mapping[str, str | bool]:
         if not isinstance(value, str | bool | int | float):
             raise FieldError((*path, name), "an option is a string or a boolean")
     return {
-        name: value if isinstance(value, str | bool) else f"{value:g}"
+        name: value if isinstance(value, str | bool) else number_text(value)
         for name, value in given.items()
     }
 

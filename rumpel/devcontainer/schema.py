@@ -8,13 +8,13 @@ field that rumpel acts on; what has no effect cannot do harm, and the file worke
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from rumpel.devcontainer.positions import FieldError, Path
+from rumpel.devcontainer.sizes import number_text
 
 
 def _scalar(value: Any) -> Any:
@@ -22,19 +22,6 @@ def _scalar(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     return number_text(value) if isinstance(value, int | float) else value
-
-
-def number_text(value: int | float) -> str:
-    """As JavaScript writes a number: `1`, `0.000001`, `1e-7`, `1e+21`."""
-    number = float(value)
-    if number.is_integer() and abs(number) < 1e21:
-        return str(int(Decimal(repr(number))))
-    mantissa, mark, power = repr(number).partition("e")
-    if not mark:
-        return mantissa
-    if -7 < int(power) < 0:
-        return format(Decimal(repr(number)), "f")
-    return f"{mantissa}e{int(power):+d}"
 
 
 def _strings(value: Any) -> Any:

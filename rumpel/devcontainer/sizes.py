@@ -1,4 +1,4 @@
-"""Numbers, sizes, times and switches in the notation of docker's command line."""
+"""Numbers, sizes, times and switches in the notation of docker's command line, and JavaScript's."""
 
 from __future__ import annotations
 
@@ -85,3 +85,16 @@ def nano_cpus(text: str, path: Path) -> int:
 def size_or_unlimited(text: str, path: Path) -> int:
     """As `size`, and -1."""
     return -1 if text == "-1" else size(text, path)
+
+
+def number_text(value: int | float) -> str:
+    """As JavaScript writes a number: `1`, `0.000001`, `1e-7`, `1e+21`."""
+    number = float(value)
+    if number.is_integer() and abs(number) < 1e21:
+        return str(int(Decimal(repr(number))))
+    mantissa, mark, power = repr(number).partition("e")
+    if not mark:
+        return mantissa
+    if -7 < int(power) < 0:
+        return format(Decimal(repr(number)), "f")
+    return f"{mantissa}e{int(power):+d}"

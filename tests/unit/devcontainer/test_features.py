@@ -211,6 +211,7 @@ def test_options_of_a_feature() -> None:
     assert environment({"a": "b"}, features.options("9", AT), is_short=True) == {"A": "b"}
     assert environment({}, features.options({"version": "9"}, AT)) == {"VERSION": "9"}
     assert features.options({"n": 3, "f": 1.5}, AT) == {"n": "3", "f": "1.5"}
+    assert features.options({"version": 20261127}, AT) == {"version": "20261127"}
     wrongs: list[Any] = [[], {"a": None}, {"a": ["b"]}]
     for wrong in wrongs:
         with pytest.raises(FieldError):

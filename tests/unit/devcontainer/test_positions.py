@@ -71,7 +71,11 @@ MISTAKES: dict[Place, Any] = {
     ("postStartCommand",): 4,
     ("init",): "yes",
 }
-KEYS: dict[Place, str] = {("containerEnv", "A"): "A=B", ("remoteEnv", "C"): ""}
+KEYS: dict[Place, str] = {
+    ("containerEnv", "A"): "A=B",
+    ("remoteEnv", "C"): "",
+    ("features", "./x"): "no feature",
+}
 INNER = {("settings", "d")}
 """The mistake is the first entry."""
 
@@ -152,7 +156,7 @@ def test_a_value(path: Place, root: Path) -> None:
 
 @pytest.mark.parametrize("path", KEYS, ids=str)
 def test_a_key(path: Place, root: Path) -> None:
-    value = changed(RIGHT, path[:-1], {"OK": "x", KEYS[path]: "y"})
+    value = changed(RIGHT, path[:-1], {"./ok": "x", KEYS[path]: "y"})
     for seed in range(20):
         speller = Speller(random.Random(seed))
         speller.put(value)

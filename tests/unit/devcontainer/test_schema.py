@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from rumpel.devcontainer import feature_schema, mounts, schema
 from rumpel.devcontainer.feature_schema import Feature
-from rumpel.devcontainer.schema import DevContainer, number_text
+from rumpel.devcontainer.schema import DevContainer
+from rumpel.devcontainer.sizes import number_text
 from tests.unit.devcontainer.test_check import SPECIFICATION
 from tests.unit.devcontainer.test_corpus import CORPUS, FILES
 
