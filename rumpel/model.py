@@ -163,6 +163,8 @@ class ContainerSpec:
     memory: str | None = None
     cpus: str | None = None
     pids_limit: int = 4096
+    gpu: bool = False
+    """All that the engine has, where it can give any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

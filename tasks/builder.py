@@ -22,7 +22,7 @@ from rumpel.errors import RumpelError
 from rumpel.model import ContainerSpec, RepoRef
 from rumpel.resources import resource_text
 from rumpel.tasks import shell
-from rumpel.tasks.container import LOG_CONFIG
+from rumpel.tasks.container_body import LOG_CONFIG
 from rumpel.tasks.seed import GATEWAY_LOOP
 from rumpel.tasks.world import Setup, World
 

@@ -12,16 +12,13 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from rumpel import names
 from rumpel.adapters.docker_types import ContainerState
-from rumpel.devcontainer import sizes
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import CommandFailed, Conflict, NameTaken, RumpelError
 from rumpel.model import SEAL, ContainerSpec, RepoRef, sealed
-from rumpel.resources import resource_text
-from rumpel.tasks import by_hand, carried, mountpoint
+from rumpel.tasks import by_hand, carried, container_body, mountpoint
 from rumpel.tasks.world import Access, PodAddress, World
 
 KIND = "container"
@@ -33,7 +30,6 @@ LABEL_SPEC = "rumpel.spec"
 LABEL_MEMO = "rumpel.memo"
 ASKED = "asked."
 """What a pod is rebuilt from when the database is lost; nothing secret."""
-LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +91,7 @@ def fingerprint(inputs: Inputs) -> dict[str, Json]:
         },
         "overrideCommand": spec.override_command,
         **({"entrypoints": spec.entrypoints} if spec.entrypoints else {}),
+        **({"gpu": True} if spec.gpu else {}),
         "init": spec.init,
         "limits": {"memory": spec.memory, "cpus": spec.cpus, "pids": spec.pids_limit},
     }
@@ -226,60 +223,6 @@ def spec_digest(inputs: Inputs) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def create_body(inputs: Inputs, labels: dict[str, str]) -> dict[str, Any]:
-    """The body of `POST /containers/create`."""
-    spec = inputs.spec
-    body: dict[str, Any] = {
-        "Image": inputs.start_image or inputs.image_id,
-        "Hostname": inputs.pod,
-        "WorkingDir": spec.workspace_folder,
-        # A name without `=` takes the variable out of the image's environment.
-        "Env": [name if value is None else f"{name}={value}" for name, value in spec.env.items()],
-    }
-    if spec.container_user:
-        body["User"] = spec.container_user
-    if spec.override_command:
-        boot = before_command(spec) + resource_text("pod_boot.sh")
-        body |= {"Entrypoint": ["/bin/sh", "-c", boot, "rumpel", "main"], "Cmd": []}
-        body |= {"OpenStdin": True, "StdinOnce": False}
-    extra = dict(spec.config)
-    body["Env"] += extra.pop("Env", [])
-    body["Labels"] = {**extra.pop("Labels", {}), **labels}
-    body |= extra
-    body["HostConfig"] = _host_config(inputs)
-    if spec.networking:
-        body["NetworkingConfig"] = spec.networking
-    return body
-
-
-def before_command(spec: ContainerSpec) -> str:
-    """Lines of a shell: what features want first. Its own stdin and stdout are the link's."""
-    return "".join(f"( {one}\n) </dev/null >&2\n" for one in spec.entrypoints)
-
-
-def _host_config(inputs: Inputs) -> dict[str, Any]:
-    """Our defaults protect the host; what runArgs ask for wins over them."""
-    spec = inputs.spec
-    host_config: dict[str, Any] = {
-        "Init": spec.init,
-        "PidsLimit": spec.pids_limit,
-        "LogConfig": LOG_CONFIG,
-    }
-    if spec.memory:
-        host_config["Memory"] = sizes.size(spec.memory, ("memory",))
-    if spec.cpus:
-        host_config["NanoCpus"] = int(float(spec.cpus) * 1e9)
-    host_config |= spec.host_config
-    seed = {
-        "Type": "volume",
-        "Source": inputs.seed_volume,
-        "Target": names.SEED_PATH,
-        "ReadOnly": True,
-    }
-    host_config["Mounts"] = [seed, *spec.mounts, *spec.host_config.get("Mounts", ())]
-    return host_config
-
-
 def _labels(ctx: Context[World], inputs: Inputs) -> dict[str, str]:
     return {
         **ctx.world.labels("pod", ctx.node_id, ctx.nonce),
@@ -323,8 +266,9 @@ async def _create(ctx: Context[World], inputs: Inputs) -> tuple[str, ContainerSt
 async def make(ctx: Context[World], inputs: Inputs, name: str) -> str:
     """Create, not start; the id. Raises NameTaken."""
     _refuse_sealed(inputs)
-    host, body = ctx.world.host(inputs.host), create_body(inputs, _labels(ctx, inputs))
-    image = await host.image(body["Image"])
+    host = ctx.world.host(inputs.host)
+    image = await host.image(inputs.start_image or inputs.image_id)
+    body = container_body.create(inputs, _labels(ctx, inputs), image, host.info)
     declared = () if image is None else image.volumes
     kept = mountpoint.of_image(inputs.spec, inputs.pod_id, declared)
     body["HostConfig"]["Mounts"] += [

@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING, Any
 from rumpel import names
 from rumpel.adapters import git_worktree, threads
 from rumpel.adapters.docker_images import BUILD
-from rumpel.daemon import again, forward, outside, pending, prebuilds, requests, seeds, spared
+from rumpel.daemon import (
+    again,
+    forward,
+    outside,
+    pending,
+    prebuilds,
+    requests,
+    seeds,
+    spared,
+    telling,
+)
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
-from rumpel.daemon.hosts import LOCAL
 from rumpel.daemon.nodes import is_own, place_of
 from rumpel.daemon.pods import Pod, new_pod_id
 from rumpel.daemon.requests import Base, Target
@@ -27,7 +36,6 @@ from rumpel.errors import Conflict, Interrupted, NotFound, RumpelError, UsageErr
 from rumpel.graphs.create import Work, address, create, image_id, node_id
 from rumpel.graphs.delete import delete
 from rumpel.model import PodSpec
-from rumpel.tasks import carried
 from rumpel.text import count
 
 if TYPE_CHECKING:
@@ -77,17 +85,6 @@ class Outcome:
         self.work: pending.Taken | None = None
         self.is_done = False
         """Not left to the background."""
-
-
-async def _tell_of_nobody(app: App, client: Client, where: Target) -> None:
-    """Else one learns it from a commit that is refused, in the middle of something."""
-    known = await app.links.repo(where.ref).carried()
-    found = {"user.name": known.name, "user.email": known.email}
-    if missing := [name for name, value in found.items() if not value]:
-        client.warn(
-            f"git has no {' and no '.join(missing)} here, nor has a pod made now: "
-            f"git config --global {missing[0]} ..."
-        )
 
 
 async def make(
@@ -146,7 +143,7 @@ async def _realize_here(
             text = count(changes, "uncommitted change")
             client.warn(f"{text} of the host: pods have what is committed")
         if outcome.made:
-            await _tell_of_nobody(app, client, where)
+            await telling.of_nobody(app, client, where)
     finally:
         looking.cancel()
 
@@ -240,7 +237,7 @@ async def _specs(
                 devs[name] = await requests.dev_config(where, client, pod=name, pod_id=ids[name])
                 await requests.consented(app.store, where, client, devs[name], may_ask=False)
             specs.append(await _spec(where, devs[name], name, ids[name], known=known, start=start))
-            await _tell_of_mounts(client, specs[-1].host, devs[name])
+            await telling.of_host(app, client, specs[-1].host, devs[name], is_new=known is None)
         fresh = [spec for spec in specs if spec.pod not in outcome.pods]
         if outcome.work is not None:  # before the pod: one that is there would stay without it
             for spec in fresh:
@@ -252,15 +249,6 @@ async def _specs(
         outcome.pods[pod.name] = pod
         outcome.made.add(pod.name)
     return specs
-
-
-async def _tell_of_mounts(client: Client, host: str, dev: DevConfig) -> None:
-    """A folder of this machine is copied there; any other path means that machine's."""
-    for path in (effect.value for effect in dev.effects if effect.kind == "bind"):
-        if await threads.call(carried.is_carried, host, path):
-            client.warn(f"{path} is copied to {host} once: later changes stay where they are made")
-        elif host != LOCAL:
-            client.warn(f"{path} is mounted from {host}, not from this machine")
 
 
 async def _spec(

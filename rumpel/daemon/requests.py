@@ -307,6 +307,7 @@ def _container(
         memory=given.get("memory") or _optional(settings.get("memory")),
         cpus=given.get("cpus") or _optional(settings.get("cpus")),
         pids_limit=int(settings.get("pidsLimit")),
+        gpu=bool(dev.requires.gpu),
     )
 
 

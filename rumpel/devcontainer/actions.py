@@ -62,6 +62,7 @@ FIELDS: Mapping[str, Action] = {
     "userEnvProbe": Action.LATER,
     "name": Action.NOTHING,
     **dict.fromkeys(sorted(NAMES - HONOURED), Action.NOTHING),
+    "hostRequirements": Action.CONTAINER,  # its `gpu`
 }
 
 SETTINGS: Mapping[str, Action] = {

@@ -20,6 +20,7 @@ from rumpel.devcontainer import (
     jsonc,
     lifecycle,
     locate,
+    requirements,
     runargs,
     schema,
     variables,
@@ -37,6 +38,7 @@ from rumpel.devcontainer.lifecycle import Command
 from rumpel.devcontainer.mounts import Mount
 from rumpel.devcontainer.options import Option
 from rumpel.devcontainer.positions import FieldError
+from rumpel.devcontainer.requirements import Requirements
 from rumpel.devcontainer.runargs import RunArgs
 from rumpel.devcontainer.schema import DevContainer
 from rumpel.errors import ConfigError
@@ -90,6 +92,7 @@ class DevConfig:
     private_values: tuple[str, ...] = field(default=(), repr=False)
     """Those values and every other one that consent covers: never stored, to be masked in logs."""
     features: Features = field(default_factory=Features)
+    requires: Requirements = field(default_factory=Requirements)
     pod_volumes: tuple[str, ...] = ()
     """Volumes that belong to this pod alone and go with it."""
 
@@ -168,12 +171,8 @@ def resolve(
         raise min(wrong, key=lambda one: document.parsed.offset(one.path, key=one.is_key))
     image, build = image_or_build(typed, document, caller)
     added = features.resolve(document, caller, fetch, first=typed.feature_order)
-    notes = [
-        *document.parsed.warnings,
-        *documents.cut_defaults(document),
-        *documents.unresolved(document, config),
-        *added.warnings,
-    ]
+    notes = [*document.parsed.warnings, *documents.cut_defaults(document)]
+    notes += [*documents.unresolved(document, config), *added.warnings]
     if image is None and build is None:
         where = document.parsed.where(())
         notes.append(f"{where}: neither image nor build: the image {default_image} is used")
@@ -194,6 +193,7 @@ def resolve(
         wait_for=typed.wait_for,
         ports=forwards.ports(typed),
         features=added,
+        requires=requirements.of(typed.host_requirements),
     )
     context = in_context.judge(document.raw, typed, problems)
     return _with_container(base, typed, document, caller, context)

@@ -25,7 +25,7 @@ FOR_OTHERS = "is for other tools"
 
 _CLONE = "has no effect: a pod has its own clone"
 _WAITS = "has no effect: every command is waited for, up to postStartCommand"
-_REQUIRED = "is not checked yet and has no effect"
+_LESS = "gives a warning when the engine has less, and limits nothing"
 _NOT_YET = "is not handled yet and has no effect"
 
 
@@ -79,6 +79,9 @@ FIELDS: Mapping[str, Known] = {
         Verdict.APPROXIMATED,
         {
             "waitFor": _WAITS,
+            "hostRequirements.cpus": _LESS,
+            "hostRequirements.memory": _LESS,
+            "hostRequirements.gpu": "gives all GPUs, where the engine has the runtime nvidia",
             "workspaceMount": f"{_CLONE} of the repository",
             "updateRemoteUserUID": f"{_CLONE}, so user ids need not agree",
         },
@@ -90,10 +93,7 @@ FIELDS: Mapping[str, Known] = {
             "appPort": f"{_NOT_YET}: forwardPorts opens ports",
             "initializeCommand": _NOT_YET,
             "secrets": f"{_NOT_YET}, but that nothing is prebuilt",
-            **dict.fromkeys(
-                [f"hostRequirements.{name}" for name in ("cpus", "memory", "storage", "gpu")],
-                _REQUIRED,
-            ),
+            "hostRequirements.storage": "is not checked and has no effect",
             **dict.fromkeys(["dockerComposeFile", "service", "runServices"], _NOT_YET),
             **dict.fromkeys(
                 ["customizations", "extensions", "settings", "devPort", "$schema",

@@ -29,7 +29,8 @@ _INSIDE = {
     if "." in name
 }
 _MOUNT = frozenset({"readOnly", "readonly", "source", "target", "type"})
-_QUIET = frozenset({_PORTS, _OTHER_PORTS, "waitFor"})
+_WISHES = frozenset(f"hostRequirements.{name}" for name in ("cpus", "memory", "gpu"))
+_QUIET = frozenset({_PORTS, _OTHER_PORTS, "waitFor"}) | _WISHES
 """A warning with each create would only tell of what nobody waits for."""
 
 Context = Mapping[Path, Known]
@@ -70,7 +71,8 @@ def report(parsed: Parsed, context: Context) -> tuple[FieldReport, ...]:
 def warnings(parsed: Parsed, reports: tuple[FieldReport, ...]) -> Iterator[str]:
     """`file:line:col: field ...` for what is not honoured and is not for other tools."""
     for one in reports:
-        is_quiet = one.note == FOR_OTHERS or one.field.partition(".")[0] in _QUIET
+        names = {one.field, one.field.partition(".")[0]}
+        is_quiet = one.note == FOR_OTHERS or not names.isdisjoint(_QUIET)
         if one.verdict in (Verdict.APPROXIMATED, Verdict.IGNORED) and not is_quiet:
             yield f"{parsed.filename}:{one.line}:{one.column}: {one.field} {one.note}"
 

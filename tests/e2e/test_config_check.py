@@ -16,7 +16,7 @@ MISSED = {
     "workspaceMount": "source=${localWorkspaceFolder},target=/x,type=bind",
     "appPort": [3000],
     "initializeCommand": "touch /tmp/never",
-    "hostRequirements": {"cpus": 2},
+    "hostRequirements": {"storage": "1gb"},
     "secrets": {"TOKEN": {}},
     "shutdownAction": "stopContainer",
 }

@@ -75,7 +75,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
         ["1:12 build.dockerfile honoured", "1:31 build.args honoured",
          "2:2 build.argz ignored: is not a field of the specification and has no effect "
          "(did you mean args?)",
-         "3:2 hostRequirements.cpus ignored: is not checked", "3:13 hostRequirements.gpu ignored",
+         "3:2 hostRequirements.cpus approximated: gives a warning when the engine has less",
+         "3:13 hostRequirements.gpu approximated",
          "exit 1"],
     ),
     "an image beside a Dockerfile": (

@@ -1,0 +1,42 @@
+"""`hostRequirements`: what a configuration wishes of the machine of its containers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from rumpel.devcontainer.schema import HostRequirements
+
+UNITS = {"t": 1 << 40, "g": 1 << 30, "m": 1 << 20, "k": 1 << 10}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """0 or empty: no wish."""
+
+    cpus: int = 0
+    memory_bytes: int = 0
+    storage_bytes: int = 0
+    gpu: Literal["", "optional", "needed"] = ""
+
+
+def of(wanted: HostRequirements | None) -> Requirements:
+    """An object for `gpu` says how many cores and how much memory; an engine gives all or none."""
+    if wanted is None:
+        return Requirements()
+    gpu = wanted.gpu
+    return Requirements(
+        cpus=wanted.cpus or 0,
+        memory_bytes=size(wanted.memory),
+        storage_bytes=size(wanted.storage),
+        gpu="optional" if gpu == "optional" else "needed" if gpu else "",
+    )
+
+
+def size(text: str | None) -> int:
+    """Bytes; spec: units are powers of 1024: `8gb`, `512mb`, and a number alone is bytes."""
+    if not text:
+        return 0
+    unit = UNITS.get(text[-2], 1) if text.endswith("b") else 1
+    return int(text.rstrip("tgmkb")) * unit
