@@ -35,8 +35,11 @@ class Store:
         """Its digest. Whole or not at all; the same again changes nothing."""
         digest = hashlib.sha256(packed).hexdigest()
         path = self.path(digest)
-        if path.exists():
-            return digest
+        try:
+            if path.read_bytes() == packed:
+                return digest
+        except OSError:
+            pass  # it is not there, or cannot be read: it is written
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         early = self.folder / f".{digest}.{os.getpid()}"
         early.write_bytes(packed)
@@ -130,7 +133,9 @@ def _of_folder(folder: Path) -> Iterator[Entry]:
 def _of_archive(archive: bytes, name: str) -> Iterator[Entry]:
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:*") as tar:
         total = 0
-        for info in tar:
+        for number, info in enumerate(tar):
+            if number > 2 * MAX_FILES:  # folders, too: a small archive can hold millions
+                raise ConfigError(f"feature {name} has more than {MAX_FILES} files")
             path = posixpath.normpath(info.name)
             if info.isdir():
                 continue
