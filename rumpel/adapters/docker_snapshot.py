@@ -33,6 +33,8 @@ HEARTBEAT_TIMEOUT_S = 5.0
 """A stopped engine keeps its connections open: only silence tells."""
 PING_S = 0.4
 BACKOFF_S = (0.1, 5.0)
+SHORT_STREAM_S = 0.5
+"""An event stream that has ended sooner is no stream."""
 CREATED_PAUSE_S = 0.3
 """A container is mostly started right after it was created: one look is enough for both."""
 RELIST_PAUSE_S = 0.05
@@ -44,6 +46,10 @@ _CONTAINER_EVENTS = ("create", "start", "die", "destroy", "pause", "unpause", "r
 _IMAGE_EVENTS = ("tag", "untag", "delete", "pull", "import", "load", "prune", "build", "commit")
 _NETWORK_EVENTS = ("connect", "disconnect")
 _IMAGES, _VOLUMES = "images", "volumes"
+
+
+class _Ended(Exception):
+    """The event stream is over, and no error said so."""
 
 
 class HostSnapshot:
@@ -197,21 +203,37 @@ class HostSnapshot:
             self._tell("", "down")
 
     async def _follow(self) -> None:
-        """One connection, until it fails."""
+        """Until it fails. Podman ends its event stream now and then, and is there all the same."""
         self._hurry.clear()
+        loop = asyncio.get_running_loop()
+        while True:
+            begun = loop.time()
+            try:
+                await self._listen_once()
+            except* _Ended:
+                if loop.time() - begun < SHORT_STREAM_S:
+                    text = f"Docker at {self.host.url} ended its event stream"
+                    raise HostUnreachable(text) from None
+
+    async def _listen_once(self) -> None:
+        """One connection. Raises _Ended, or what it failed with, in a group."""
         query = await self._events_query()
         async with asyncio.TaskGroup() as group:
             async with self.host.http.stream("GET", "/events", query=query) as pieces:
                 await self._list_all()
-                self.state, self.error = "live", None
-                self.epoch += 1
-                for answer in self._waiting:
-                    if not answer.done():
-                        answer.set_result(None)
-                self._tell("", "live")
+                if self.state != "live":
+                    self._begin()
                 group.create_task(self._heartbeat())
                 await self._listen(pieces, group)
-            raise HostUnreachable(f"Docker at {self.host.url} ended its event stream")
+            raise _Ended
+
+    def _begin(self) -> None:
+        self.state, self.error = "live", None
+        self.epoch += 1
+        for answer in self._waiting:
+            if not answer.done():
+                answer.set_result(None)
+        self._tell("", "live")
 
     async def _events_query(self) -> Mapping[str, object]:
         answer = await self.host.http.request("GET", "/info", timeout_s=HEARTBEAT_TIMEOUT_S)

@@ -65,7 +65,10 @@ def test_a_pod_that_is_gone_is_told(rumpel_project: ProjectFactory) -> None:
     project.run("create", "a", "b").assert_ok()
     project.run("daemon", "restart").assert_ok()
     if project.docker.is_podman:  # its connections may take longer than one look waits for
-        project.wait_until(lambda: states(findings(project))["pods"] == "ok", "it is connected")
+        project.wait_until(
+            lambda: [row["text"] for row in findings(project)["pods"]] == ["2 pods, 2 running"],
+            "it is connected",
+        )
     found = findings(project)["pods"]
     assert [row["state"] for row in found] == ["ok"], found
     project.docker.api.remove_container(project.container_id("a"), force=True)

@@ -16,6 +16,7 @@ class FlakyEngine:
         self._path = path
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._open: list[tuple[list[asyncio.Event], asyncio.StreamWriter]] = []
         self._may_pass = asyncio.Event()
         self._may_pass.set()
         self.may_tell = asyncio.Event()
@@ -42,6 +43,14 @@ class FlakyEngine:
     def speak(self) -> None:
         self._may_pass.set()
 
+    def end_events(self) -> None:
+        """In order, as Podman does now and then."""
+        for gates, writer in self._open:
+            if self.may_tell in gates:
+                writer.write(b"0\r\n\r\n")
+                writer.close()
+        self._open.clear()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -49,6 +58,7 @@ class FlakyEngine:
         with contextlib.suppress(asyncio.CancelledError, ConnectionError):
             inner_reader, inner_writer = await asyncio.open_unix_connection(ENGINE)
             gates = [self._may_pass]
+            self._open.append((gates, writer))
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._pass(reader, inner_writer, gates))

@@ -63,6 +63,28 @@ async def test_a_killed_engine_leaves_the_last_view_and_comes_back(
     assert {(doomed, "destroy"), (born, "sync"), (running, "sync")} <= set(seen)
 
 
+async def test_an_event_stream_that_ends_is_no_loss(
+    host: DockerHost,
+    running: str,
+    label: str,
+    flaky: FlakyEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Podman ends it now and then; what happens meanwhile is seen all the same."""
+    monkeypatch.setattr(docker_snapshot, "SHORT_STREAM_S", 0.0)
+    seen: list[str] = []
+    async with seen_through(flaky, label) as snapshot:
+        snapshot.on_change(lambda container, action: seen.append(container))
+        for _ in range(3):
+            flaky.end_events()
+            await host.kill(running)
+            await until(lambda: snapshot.containers[running].status == "exited")
+            await host.start(running)
+            await until(lambda: snapshot.containers[running].status == "running")
+        assert (snapshot.state, snapshot.epoch) == ("live", 1)
+    assert "" not in seen, "it was never down"
+
+
 async def test_ten_cuts_in_a_row_are_survived(
     host: DockerHost, running: str, label: str, flaky: FlakyEngine
 ) -> None:
