@@ -52,13 +52,14 @@ def read(parsed: Parsed, caller: Caller) -> Document:
         line, column = parsed.at(())
         raise positioned(parsed.filename, line, column, "a JSON object is expected")
     raw, moved = modern(parsed.value)
-    folder = _text(raw, "workspaceFolder")
-    if not folder:
-        is_compose = "dockerComposeFile" in raw and not _has_own_container(raw)
-        folder = "/" if is_compose else f"/workspaces/{caller.repo_basename}"
+    is_compose = "dockerComposeFile" in raw and not _has_own_container(raw)
+    folder = "/" if is_compose else f"/workspaces/{caller.repo_basename}"
     folders = variables.Folders(local=caller.root, container=folder)
     reads = variables.Reads()
+    given = {"workspaceFolder": _text(raw, "workspaceFolder")}
     try:
+        if variables.read_stage(given, folders, caller.local_env, reads)["workspaceFolder"]:
+            folders = variables.Folders(local=caller.root, container=given["workspaceFolder"])
         config = variables.read_stage(raw, folders, caller.local_env, reads)
     except FieldError as error:
         raise FieldError(written(error.path, moved), error.reason) from error

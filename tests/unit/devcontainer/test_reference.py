@@ -17,8 +17,11 @@ from tests.support.reference import Case, same
 CASES = {case.name: case for case in reference.cases()}
 READ = [name for name, case in CASES.items() if case.refused is None]
 REFUSED = [name for name in CASES if name not in READ]
-FOLDERS = {"an image and compose": "/workspaces/demo"}
-"""Argued: there it is `/`, though the image is taken and nothing would be mounted there."""
+FOLDERS = {
+    "an image and compose": "/workspaces/demo",
+    "a workspaceFolder that becomes empty": "/workspaces/demo",
+}
+"""Argued: there `/`, where nothing would be mounted, and no folder at all."""
 
 
 def read(case: Case) -> document.Document:
