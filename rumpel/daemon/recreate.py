@@ -30,7 +30,7 @@ from rumpel.engine.execute import RunResult
 from rumpel.engine.graph import Graph
 from rumpel.engine.operation import ReasonKind
 from rumpel.engine.plan import Plan, Verdict
-from rumpel.graphs.create import Content, create, image_id, node_id
+from rumpel.graphs.create import Content, create, feature_id, image_id, node_id
 from rumpel.graphs.recreate import Before, recreate
 from rumpel.model import PodSpec
 
@@ -113,8 +113,8 @@ def planned(app: App, plan: Plan, pod: Pod, spec: PodSpec, is_forced: bool) -> d
 
 def action(plan: Plan, spec: PodSpec, *, later: bool, is_forced: bool) -> str:
     """The greatest thing that is to be done."""
-    verdict = plan[image_id("image", spec)].verdict
-    if verdict is not Verdict.FRESH:
+    steps = [image_id("image", spec), *(feature_id(spec, one) for one in spec.image.features)]
+    if any(plan[name].verdict is not Verdict.FRESH for name in steps):
         return "new image"
     if is_forced or needs_container(plan, spec):
         return "new container"

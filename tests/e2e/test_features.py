@@ -85,6 +85,29 @@ def test_features_of_the_repository(rumpel_project: ProjectFactory) -> None:
     assert "Installing" not in again.stderr, "its layers are there"
 
 
+def test_recreate_does_what_a_feature_asks_for(rumpel_project: ProjectFactory) -> None:
+    """Another option is another layer, and those on it; work comes along."""
+    project = rumpel_project()
+    project.write({**feature("low"), **feature("high", options={"greeting": {"default": "hi"}})})
+    configured(project, {"./low": {}, "./high": {}}, overrideFeatureInstallOrder=["./low"])
+    project.run("create", "a").assert_ok()
+    project.inside("a", "echo mine >kept")
+    assert project.run("recreate", "a", "--json").assert_ok().data["action"] == "nothing"
+    features: dict[str, object] = {"./low": {}, "./high": {"greeting": "servus"}}
+    configured(project, features, overrideFeatureInstallOrder=["./low"])
+    plan = project.run("recreate", "a", "--plan", "--json").assert_ok().data
+    assert plan["action"] == "new image"
+    assert [one["node"].rpartition("/")[2] for one in plan["reasons"]] == ["high"], plan
+    done = project.run("recreate", "a").assert_ok()
+    assert "Installing feature high" in done.stderr
+    assert "Installing feature low" not in done.stderr
+    assert "high servus" in project.inside("a", "cat /etc/features")
+    assert project.inside("a", "cat kept") == "mine"
+    configured(project, {})
+    project.run("recreate", "a").assert_ok()
+    assert project.inside("a", "test ! -e /etc/features && cat kept") == "mine"
+
+
 def test_an_option_of_your_environment(rumpel_project: ProjectFactory) -> None:
     """After consent it is in the image, as the feature wants it; nowhere else."""
     project = rumpel_project()
