@@ -13,7 +13,7 @@ import os
 import resource
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -122,10 +122,13 @@ class Child:
         stdin: int | None = None,
         pass_fds: Sequence[int] = (),
         max_output_bytes: int = MAX_OUTPUT_BYTES,
+        on_output: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`stdin`: a descriptor it reads from, instead of `input`."""
+        """`stdin`: a descriptor it reads from, instead of `input`. `on_output` hears what it prints
+        as it comes, on either stream; nothing is kept then.
+        """
         self.argv = tuple(argv)
-        self._max_bytes = max_output_bytes
+        self._max_bytes, self._on_output = max_output_bytes, on_output
         self._loop = asyncio.get_running_loop()
         self._input = memoryview(input or b"")
         self._out, self._err = bytearray(), bytearray()
@@ -222,6 +225,9 @@ class Child:
             self._open.discard(fd)
             if not self._open:
                 self._done.set()
+            return
+        if self._on_output is not None:
+            self._on_output(data)
             return
         is_out = self._popen.stdout is not None and fd == self._popen.stdout.fileno()
         kept = self._out if is_out else self._err

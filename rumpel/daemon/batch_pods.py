@@ -15,7 +15,9 @@ from rumpel.daemon import (
     batch_move,
     batch_state,
     create,
+    initialize,
     pending,
+    requests,
     sessions,
     stop,
 )
@@ -39,6 +41,14 @@ while IFS= read -r line; do
     grep -qxF -e "$line" "$list" || printf '%s\\n' "$line" >>"$list" || exit 1
 done
 """
+
+
+async def agree(run: BatchRun) -> None:
+    """To what the configuration of all pods does to this machine; its own command runs once."""
+    first, client = next(iter(run.batch.items)), run.asked.client
+    await initialize.before(run.app, client, run.where, first)
+    dev = await requests.dev_config(run.where, client, pod=first, pod_id="batch")
+    await requests.consented(run.app.store, run.where, client, dev)
 
 
 async def make(run: BatchRun, name: str, oid: str | None) -> Ready:

@@ -106,9 +106,7 @@ class BatchRun:
             batch_pods.own_pod(self, name)
         for name in self.open_agents():
             await self.signed(name).found()
-        first = next(iter(self.batch.items))
-        dev = await requests.dev_config(self.where, client, pod=first, pod_id="batch")
-        await requests.consented(app.store, self.where, client, dev)
+        await batch_pods.agree(self)
         await self.hosts.reach()
         self.hosts.limit_agents()
         batch_pods.hold(self)

@@ -14,6 +14,7 @@ from rumpel.adapters.docker_images import BUILD
 from rumpel.daemon import (
     again,
     forward,
+    initialize,
     outside,
     pending,
     prebuilds,
@@ -110,6 +111,8 @@ async def make(
         await outside.note(app, client, where.settings, host)
     if None in pods:
         await threads.call(git_worktree.check_writable, where.repo)
+        if start is None:  # else who says it has seen to that
+            await initialize.before(app, client, where, wanted[pods.index(None)])
     specs = await _specs(app, client, where, wanted, outcome)
     if not specs:
         return outcome

@@ -9,6 +9,7 @@ from rumpel.daemon import (
     at_work,
     forward,
     ignored,
+    initialize,
     outside,
     pending,
     prebuilds,
@@ -80,6 +81,8 @@ def _pod(app: App, where: Target, name: str) -> Pod:
 async def new_spec(app: App, client: Client, where: Target, pod: Pod) -> PodSpec:
     """The pod as the configuration wants it now; it keeps its host and where it came from."""
     config_file = client.request.args["config"] or pod.spec.config_file
+    if not client.request.args["plan"]:
+        await initialize.before(app, client, where, pod.name, config_file=config_file)
     dev = await requests.dev_config(
         where, client, pod=pod.name, pod_id=pod.pod_id, config_file=config_file
     )

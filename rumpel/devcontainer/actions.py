@@ -61,6 +61,7 @@ FIELDS: Mapping[str, Action] = {
     "remoteEnv": Action.LATER,
     "userEnvProbe": Action.LATER,
     "name": Action.NOTHING,
+    "initializeCommand": Action.NOTHING,
     **dict.fromkeys(sorted(NAMES - HONOURED), Action.NOTHING),
     "hostRequirements": Action.CONTAINER,  # its `gpu`
 }

@@ -82,6 +82,8 @@ class DevConfig:
     init: bool | None = None
     hooks: Mapping[str, Command] = field(default_factory=dict)
     """All five, in order; `${containerEnv:...}` is still in them."""
+    initialize: Command = ()
+    """On this machine, before anything else."""
     wait_for: str = lifecycle.DEFAULT_WAIT_FOR
     ports: tuple[PortSpec, ...] = ()
     effects: tuple[Effect, ...] = ()
@@ -186,6 +188,7 @@ def resolve(
         build=build,
         workspace_folder=workspace.folder(folder),
         hooks=lifecycle.hooks(config),
+        initialize=lifecycle.command(config.get(lifecycle.INITIALIZE), (lifecycle.INITIALIZE,)),
         remote_user=typed.remote_user or None,
         remote_env=typed.remote_env,
         override_command=typed.override_command,
@@ -232,6 +235,7 @@ def _with_container(
             host_files=given.host_files,
             host_env=used,
             build_network=base.build.api.get("networkmode") if base.build else None,
+            commands=[step.text for step in base.initialize],
         ),
         local_env_used=tuple(sorted(used)),
         private_env=_private_env(document, given),

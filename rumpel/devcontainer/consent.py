@@ -53,6 +53,7 @@ def host_effects(
     host_files: Iterable[tuple[str, str]],
     host_env: Mapping[str, str],
     build_network: str | None = None,
+    commands: Iterable[str] = (),
 ) -> tuple[Effect, ...]:
     """All effects, sorted, each once. `host_env`: variables that are read -> the fields that do."""
     found = {
@@ -62,6 +63,7 @@ def host_effects(
         *_devices_of_volumes(mounts),
         *(_file(option, path) for option, path in host_files),
         *_build_network(build_network),
+        *(Effect("command", text, f"runs on this machine: {text}") for text in commands),
         *(
             Effect("local-env", name, f"hands over {name} of your environment ({where})")
             for name, where in host_env.items()

@@ -61,6 +61,7 @@ FIELDS: Mapping[str, Known] = {
             "features": "one image layer each, shared by all repositories",
             "overrideFeatureInstallOrder": "as the reference orders them",
             "overrideCommand": "without it true; false runs the image's own command",
+            "initializeCommand": "here, after your consent, before a pod is made or made anew",
             "onCreateCommand": "once; beforehand in an image where that saves time",
             "updateContentCommand": "once, and again when a prebuild's content is outdated",
             "postCreateCommand": "once",
@@ -91,7 +92,6 @@ FIELDS: Mapping[str, Known] = {
         {
             "shutdownAction": "has no effect: a pod runs until `rumpel stop`",
             "appPort": f"{_NOT_YET}: forwardPorts opens ports",
-            "initializeCommand": _NOT_YET,
             "secrets": f"{_NOT_YET}, but that nothing is prebuilt",
             "hostRequirements.storage": "is not checked and has no effect",
             **dict.fromkeys(["dockerComposeFile", "service", "runServices"], _NOT_YET),

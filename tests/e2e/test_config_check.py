@@ -15,7 +15,6 @@ MISSED = {
     "runServices": ["a"],
     "workspaceMount": "source=${localWorkspaceFolder},target=/x,type=bind",
     "appPort": [3000],
-    "initializeCommand": "touch /tmp/never",
     "hostRequirements": {"storage": "1gb"},
     "secrets": {"TOKEN": {}},
     "shutdownAction": "stopContainer",

@@ -358,6 +358,7 @@ CHANGES: dict[str, Any] = {
     "containerUser": "dev",
     "forwardPorts": [9300],
     "init": False,
+    "initializeCommand": "true",
     "mounts": ["type=tmpfs,target=/scratch"],
     "name": "other",
     "onCreateCommand": "true",

@@ -33,6 +33,7 @@ from rumpel.daemon import (
     batch_run,
     batch_state,
     create,
+    initialize,
     requests,
     sign_in,
     stop,
@@ -436,6 +437,7 @@ def simulated() -> Iterator[None]:
         patch.setattr(git_trash, "snapshots", snapshots)
         patch.setattr(git_snapshot, "about", made_on)
         patch.setattr(requests, "base", base)
+        patch.setattr(initialize, "before", nothing)
         patch.setattr(requests, "dev_config", nothing)
         patch.setattr(requests, "consented", nothing)
         patch.setattr(sign_in.Once, "found", nothing)

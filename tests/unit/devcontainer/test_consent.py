@@ -34,10 +34,14 @@ HARMLESS: list[dict[str, Any]] = [
     {"customizations": {"x": "${localEnv:TOKEN}"}},
     {"privileged": False, "init": True},
     {"mounts": ["target=/c,volume-opt=type=tmpfs,volume-opt=device=tmpfs"]},
-    {"initializeCommand": "touch /x"},
+    {"postCreateCommand": "touch /x"},
 ]
 
 EFFECTS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "commands of this machine": (
+        {"initializeCommand": {"a": "touch /x", "b": ["echo", "a b"]}},
+        ["command:echo 'a b'", "command:touch /x"],
+    ),
     "privileged": ({"privileged": True}, ["privileged:true"]),
     "privileged argument": ({"runArgs": ["--privileged"]}, ["privileged:true"]),
     "capabilities": (
