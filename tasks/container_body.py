@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rumpel import names
 from rumpel.adapters.docker_types import EngineInfo, ImageInfo
 from rumpel.devcontainer import sizes
+from rumpel.devcontainer.requirements import GPU
 from rumpel.model import ContainerSpec
 from rumpel.resources import resource_text
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
 GPU_RUNTIME = "nvidia"
-GPU = {"Driver": "", "Count": -1, "Capabilities": [["gpu"]]}
-"""As `docker run --gpus all` asks for it."""
 
 
 def create(

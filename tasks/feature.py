@@ -70,22 +70,24 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
+    host, tag = ctx.world.host(inputs.host), layer_tag(inputs)
+    found = None if ctx.is_again else await host.image(tag)
+    if found is not None:
+        ctx.log("found the layer of an earlier run")
+        return Output(image_id=found.id, tag=tag)
     if any(value.startswith(SEAL) for value in inputs.feature.options.values()):
         raise Conflict(
             f"what feature {inputs.feature.written} was given of your environment is not kept",
             hint="rumpel create POD   reads the configuration again",
         )
-    host, tag = ctx.world.host(inputs.host), layer_tag(inputs)
-    found = await host.image(tag)
-    if found is not None:
-        ctx.log("found the layer of an earlier run")
-        return Output(image_id=found.id, tag=tag)
     packed = await threads.call(ctx.world.features.read, inputs.feature.content)
     path = ctx.world.scratch_dir / f"feature-{ctx.attempt}-{ctx.nonce[:8]}.tar"
     await threads.call(path.write_bytes, context(inputs, packed))
     try:
         proxies = ctx.world.proxies.get(inputs.host, {})
-        options = BuildOptions(labels=ctx.world.image_labels(), tag=tag, args=proxies)
+        options = BuildOptions(
+            labels=ctx.world.image_labels(), tag=tag, args=proxies, is_nocache=ctx.is_again
+        )
         image_id = await host.build(path, options, script_output(ctx.log))
     except CommandFailed as error:
         one = inputs.feature

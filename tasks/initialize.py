@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rumpel.adapters import proc
+from rumpel.cache.fingerprint import digest
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
-from rumpel.errors import CommandFailed
+from rumpel.errors import CommandFailed, RumpelError
 from rumpel.model import HookSpec
 from rumpel.tasks.task_work import Lines
 from rumpel.tasks.world import World
@@ -39,7 +40,13 @@ class Output:
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
-    return {inputs.hook.name: inputs.hook.steps}
+    # Digests: there may be values of the caller's environment in both.
+    env = sorted(inputs.env.items())
+    return {
+        inputs.hook.name: digest([repr(step) for step in inputs.hook.steps]),
+        "folder": inputs.cwd,
+        "environment": digest([repr(pair) for pair in env]),
+    }
 
 
 def check(world: World, inputs: Inputs, output: Output) -> Probe:
@@ -53,7 +60,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         async with asyncio.TaskGroup() as group:
             for step in steps:
                 group.create_task(step)
-    except* CommandFailed as failed:
+    except* RumpelError as failed:
         raise failed.exceptions[0] from None
     return Output(ran=ctx.nonce)
 

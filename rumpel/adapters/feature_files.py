@@ -6,6 +6,7 @@ a registry is hostile: plain files, folders and links that stay inside, of bound
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
@@ -13,7 +14,8 @@ import posixpath
 import re
 import stat
 import tarfile
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rumpel.errors import ConfigError, NotFound
@@ -37,13 +39,11 @@ class Store:
         path = self.path(digest)
         try:
             if path.read_bytes() == packed:
+                os.utime(path)  # it is needed: gc goes by its age
                 return digest
         except OSError:
             pass  # it is not there, or cannot be read: it is written
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        early = self.folder / f".{digest}.{os.getpid()}"
-        early.write_bytes(packed)
-        early.replace(path)
+        write(path, packed)
         return digest
 
     def path(self, digest: str) -> Path:
@@ -62,6 +62,19 @@ class Store:
         return packed
 
 
+def write(path: Path, content: bytes) -> None:
+    """Whole or not at all, also when several do so at once. Blocking."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    number, early = tempfile.mkstemp(prefix=".", dir=path.parent)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+        Path(early).replace(path)
+    except BaseException:
+        Path(early).unlink(missing_ok=True)
+        raise
+
+
 def store(cache: Path) -> Store:
     """Below the cache folder of this user."""
     return Store(cache / "features")
@@ -75,18 +88,30 @@ def pack(folder: Path) -> bytes:
 def repack(archive: bytes, name: str) -> bytes:
     """The files of an archive, plain or compressed. Raises ConfigError."""
     try:
-        return _packed(_of_archive(archive, name), name)
+        return _packed(_of_archive(_plain(archive, name), name), name)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise ConfigError(f"feature {name}: its archive cannot be read: {error}") from error
 
 
+def _plain(archive: bytes, name: str) -> bytes:
+    """Uncompressed, within bounds: tarfile reads some headers whole, however long they are."""
+    if not archive.startswith(b"\x1f\x8b"):
+        return archive
+    with gzip.open(io.BytesIO(archive)) as file:
+        plain = file.read(MAX_BYTES + 1)
+    if len(plain) > MAX_BYTES:
+        raise ConfigError(f"feature {name} is larger than {MAX_BYTES >> 20} MiB")
+    return plain
+
+
 def member(packed: bytes, name: str) -> bytes | None:
-    """Of what was packed here; None when it is not there."""
+    """A plain file of what was packed here; None when it is not there."""
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as tar:
         try:
-            file = tar.extractfile(f"{PREFIX}{name}")
+            info = tar.getmember(f"{PREFIX}{name}")
         except KeyError:
             return None
+        file = tar.extractfile(info) if info.isreg() else None
         return None if file is None else file.read()
 
 
@@ -104,6 +129,7 @@ def _packed(entries: Iterator[Entry], name: str) -> bytes:
             raise ConfigError(f"feature {name} is larger than {MAX_BYTES >> 20} MiB")
         if len(known) > MAX_FILES:
             raise ConfigError(f"feature {name} has more than {MAX_FILES} files")
+    _refuse_below_links(known, name)
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path, mode, link, content in sorted(known.values()):
             info = tarfile.TarInfo(f"{PREFIX}{path}")
@@ -116,9 +142,20 @@ def _packed(entries: Iterator[Entry], name: str) -> bytes:
     return buffer.getvalue()
 
 
+def _refuse_below_links(known: Mapping[str, Entry], name: str) -> None:
+    """Who unpacks it might follow one link to the next, and out."""
+    links = {path for path, entry in known.items() if entry[2]}
+    for path, (_, _, target, _) in known.items():
+        ways = [path, posixpath.normpath(posixpath.join(posixpath.dirname(path), target))]
+        parts = [way.split("/") for way in (ways if target else ways[:1])]
+        above = {"/".join(way[:at]) for way in parts for at in range(1, len(way))}
+        if not links.isdisjoint(above):
+            raise ConfigError(f"feature {name}: {path} lies behind a link")
+
+
 def _of_folder(folder: Path) -> Iterator[Entry]:
-    for at, _, names in os.walk(folder):
-        for name in names:
+    for at, folders, names in os.walk(folder):
+        for name in (*names, *folders):  # a link to a folder is among these
             path = Path(at, name)
             inside = path.relative_to(folder).as_posix()
             about = path.lstat()
@@ -131,7 +168,7 @@ def _of_folder(folder: Path) -> Iterator[Entry]:
 
 
 def _of_archive(archive: bytes, name: str) -> Iterator[Entry]:
-    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:*") as tar:
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:
         total = 0
         for number, info in enumerate(tar):
             if number > 2 * MAX_FILES:  # folders, too: a small archive can hold millions

@@ -12,6 +12,7 @@ import hashlib
 import http.client
 import json
 import re
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -24,7 +25,9 @@ from rumpel.adapters import docker_registry
 from rumpel.errors import NotFound, RumpelError
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-TIMEOUT_S = 30.0
+TIMEOUT_S, MOST_S = 30.0, 600.0
+"""Without a byte, and of one answer."""
+PIECE_BYTES = 1 << 16
 MAX_MANIFEST_BYTES, MAX_TOKEN_BYTES = 4 << 20, 1 << 20
 MAX_BLOB_BYTES = 256 << 20
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -147,18 +150,24 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         if not newurl.startswith(("http://", "https://")):
             raise ValueError("the registry leads to no address of the web")
         found = super().redirect_request(req, *more)
-        if found is not None and urllib.parse.urlsplit(newurl).netloc != req.host:
+        is_same = newurl.startswith(f"{req.type}://{req.host}/")
+        if found is not None and not is_same:
             found.remove_header("Authorization")
         return found
 
 
 def _read(url: str, headers: Mapping[str, str], limit: int) -> bytes:
+    until = time.monotonic() + MOST_S
     request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310 # https, or loopback
     with urllib.request.build_opener(_Redirects).open(request, timeout=TIMEOUT_S) as answer:
-        content: bytes = answer.read(limit + 1)
-    if len(content) > limit:
-        raise ValueError(f"the answer is larger than {limit >> 20} MiB")
-    return content
+        content = bytearray()
+        while data := answer.read1(PIECE_BYTES):
+            content += data
+            if len(content) > limit:
+                raise ValueError(f"the answer is larger than {limit >> 20} MiB")
+            if time.monotonic() > until:
+                raise TimeoutError(f"it takes more than {MOST_S:g} s")
+    return bytes(content)
 
 
 def _reason(error: BaseException) -> str:

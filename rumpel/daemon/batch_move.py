@@ -35,9 +35,11 @@ async def move(run: BatchRun, name: str, old: Pod, oid: str | None) -> str | Non
     state = run.states[name]
     claim = state.claim
     commit = run.app.links.branches(old.pod_id).get(old.name)
+    has_own = commit is not None and commit != claim.start
     claim.start = commit or oid or claim.start or old.spec.base_oid or ""
     snapshot = await batch_snapshots.newest(old, commit)
-    claim.work = [old.pod_id, snapshot] if snapshot else []
+    if snapshot or has_own:  # else what it was to get itself is still the last there is
+        claim.work = [old.pod_id, snapshot] if snapshot else []
     await run.app.store.kv_set(f"{LEFT}{old.pod_id}", name)
     claim.left = [*claim.left, [old.name, old.spec.host]]
     claim.pod, claim.pod_id, claim.at = free_name(run, name), "", time.time()

@@ -46,7 +46,7 @@ done
 async def agree(run: BatchRun) -> None:
     """To what the configuration of all pods does to this machine; its own command runs once."""
     first, client = next(iter(run.batch.items)), run.asked.client
-    await initialize.before(run.app, client, run.where, first)
+    await initialize.before(run.app, client, run.where)
     dev = await requests.dev_config(run.where, client, pod=first, pod_id="batch")
     await requests.consented(run.app.store, run.where, client, dev)
 

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 KIND = "batch"
 MOST_PAUSE_S, LEAST_PAUSE_S = 60.0, 1.0
+MOST_TAKE_S = 60.0
+"""The others wait for it."""
 
 
 async def watch(run: BatchRun) -> None:
@@ -52,9 +54,10 @@ async def _take(run: BatchRun, name: str) -> None:
     if access is None or run.hosts.why(pod.spec.host) is not None:
         return
     try:
-        await run.app.world.works.take(address(pod.spec), access, KIND)
-    except RumpelError as error:  # the next round tries again
-        log.info("batch %s: no snapshot of %s: %s", run.name, name, error.message)
+        async with asyncio.timeout(MOST_TAKE_S):
+            await run.app.world.works.take(address(pod.spec), access, KIND)
+    except (RumpelError, OSError) as error:  # the next round tries again
+        log.info("batch %s: no snapshot of %s: %s", run.name, name, str(error))
 
 
 async def newest(pod: Pod, commit: str | None) -> str | None:

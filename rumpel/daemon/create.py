@@ -112,7 +112,7 @@ async def make(
     if None in pods:
         await threads.call(git_worktree.check_writable, where.repo)
         if start is None:  # else who says it has seen to that
-            await initialize.before(app, client, where, wanted[pods.index(None)])
+            await initialize.before(app, client, where)
     specs = await _specs(app, client, where, wanted, outcome)
     if not specs:
         return outcome

@@ -199,7 +199,9 @@ async def _configuration(app: App, client: Client) -> list[Finding]:
     except (UsageError, NotFound):
         return []  # the repository's finding says so
     try:
-        dev = await requests.dev_config(where, client, pod="", pod_id="", may_ask=False)
+        dev = await requests.dev_config(
+            where, client, pod="", pod_id="", may_ask=False, has_features=False
+        )
     except ConfigError as error:
         problems.append(error)
     found = [

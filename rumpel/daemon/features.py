@@ -37,10 +37,11 @@ def fetcher(
     `is_newer`: what a tag stands for is asked again.
     """
     store, folder = feature_files.store(cache), Path(root, source).parent
-    pins = _pins(folder, source)
+    pins: list[dict[str, str]] = []  # read with the first feature that may have one
     known: dict[FeatureRef, Fetched] = {}
 
     def fetch(ref: FeatureRef, path: FieldPath) -> Fetched:
+        nonlocal pins
         if ref not in known:
             try:
                 if ref.kind == "local":
@@ -48,7 +49,8 @@ def fetcher(
                 elif ref.kind == "tarball":
                     known[ref] = _tarball(store, ref, is_newer=is_newer)
                 else:
-                    pin = pins.get(ref.written, "")
+                    pins = pins or [_pins(folder, source)]
+                    pin = pins[0].get(ref.written, "")
                     known[ref] = _of_registry(store, ref, pin=pin, is_newer=is_newer)
             except FieldError:
                 raise
@@ -67,8 +69,8 @@ def fetcher(
 def _local(store: Store, root: str, folder: Path, ref: FeatureRef) -> Fetched:
     """Below `.devcontainer` of the repository, whatever links lead there."""
     place = Path(os.path.realpath(folder / ref.source))
-    inside = Path(os.path.realpath(root), ".devcontainer")
-    if not place.is_relative_to(inside):
+    top, inside = Path(os.path.realpath(root)), Path(os.path.realpath(Path(root, ".devcontainer")))
+    if not (place.is_relative_to(inside) and place.is_relative_to(top)):
         raise RumpelError(f"feature {ref.written} must lie in .devcontainer")
     if not place.is_dir():
         raise RumpelError(f"feature {ref.written}: there is no folder {place.relative_to(inside)}")
@@ -92,7 +94,7 @@ def _of_registry(store: Store, ref: FeatureRef, *, pin: str, is_newer: bool) -> 
     is_fixed = wanted.startswith("sha256:")
     said = note.read() if is_fixed or not is_newer else {}
     packed = _kept(store, said.get("content", ""))
-    if packed is None:
+    if packed is None or "digest" not in said:
         found = oci.manifest(ref.host, ref.name, wanted)
         layer = oci.blob(ref.host, ref.name, found.layer)
         packed = feature_files.repack(layer, ref.written)
@@ -137,10 +139,7 @@ class _Note:
         return found if isinstance(found, dict) else {}
 
     def write(self, said: dict[str, str]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        early = self._path.with_suffix(f".{os.getpid()}")
-        early.write_text(json.dumps(said))
-        early.replace(self._path)
+        feature_files.write(self._path, json.dumps(said).encode())
 
 
 def _pins(folder: Path, source: str) -> dict[str, str]:
@@ -156,6 +155,6 @@ def _pins(folder: Path, source: str) -> dict[str, str]:
         }
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise RumpelError(f"{folder / name} is no lock file of features") from error
     return {written: match[1] for written, match in found.items() if match is not None}

@@ -207,16 +207,21 @@ def _forwards(source: PodSpec) -> tuple[PortSpec, ...]:
 
 def _image(app: App, source: PodSpec, made: PodSpec) -> ImageSpec:
     made_of = app.pods.made_of(source)
-    if made.image == source.image or made_of is None:
+    if not _has_other_image(source, made) or made_of is None:
         return made.image
     return ImageSpec(ref=str(made_of.image_id))
+
+
+def _has_other_image(source: PodSpec, made: PodSpec) -> bool:
+    """As stored: private values of what is known are digests."""
+    return bool(made.to_json()["image"] != source.to_json()["image"])
 
 
 def _changed(source: PodSpec, made: PodSpec) -> list[str]:
     """Names of what is not as it was, without what differs from pod to pod."""
     before, now = source.to_json()["container"], made.to_json()["container"]
     names = [member.name for member in fields(ContainerSpec) if member.name not in OWN]
-    image = ["image"] if made.image != source.image else []
+    image = ["image"] if _has_other_image(source, made) else []
     return image + [name for name in names if before[name] != now[name]]
 
 

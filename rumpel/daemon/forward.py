@@ -89,7 +89,12 @@ async def refreshed(app: App, client: Client, where: Target, pod: Pod) -> PodSpe
         return pod.spec
     try:
         dev = await requests.dev_config(
-            where, client, pod=pod.name, pod_id=pod.pod_id, config_file=pod.spec.config_file
+            where,
+            client,
+            pod=pod.name,
+            pod_id=pod.pod_id,
+            config_file=pod.spec.config_file,
+            has_features=False,
         )
     except ConfigError as error:
         client.warn(f"{error.message} (nothing of it is used now)")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rumpel.adapters import threads
 from rumpel.daemon import requests
+from rumpel.devcontainer.locate import SeveralConfigs
 from rumpel.graphs.initialize import initialize
 from rumpel.model import HookSpec
 
@@ -15,21 +17,37 @@ if TYPE_CHECKING:
 
 
 async def before(
-    app: App, client: Client, where: Target, pod: str, *, config_file: str | None = None
+    app: App, client: Client, where: Target, *, config_file: str | None = None
 ) -> None:
-    """Of the configuration of `pod`. The file is read again after: it may be another one then.
+    """The rest of the file is read after it: it may be another one then.
 
-    Raises NotTrusted, CommandFailed.
+    Raises ConfigError, NotTrusted, CommandFailed.
     """
-    dev = await requests.dev_config(
-        where, client, pod=pod, pod_id="initialize", config_file=config_file
-    )
-    if not dev.initialize:
-        return
-    await requests.consented(app.store, where, client, dev)
-    steps = tuple((step.name, tuple(step.argv)) for step in dev.initialize)
+    try:
+        command, effects = await threads.call(
+            _load,
+            where.root,
+            config_path=client.request.args.get("config") or config_file,
+            local_env=client.request.env,
+            repo_basename=where.ref.basename,
+        )
+    except SeveralConfigs as error:
+        await requests.choose(client, error)
+        return await before(app, client, where)
+    if not command:
+        return None
+    await requests.agreed(app.store, where, client, effects)
+    steps = tuple((step.name, tuple(step.argv)) for step in command)
     hook = HookSpec(name="initializeCommand", steps=steps)
     graph = initialize(where.ref, hook, cwd=where.root, env=client.request.env)
     result = await app.runner.run(graph, client)
-    for error in result.errors.values():
-        raise error
+    for failure in result.errors.values():
+        raise failure
+    return None
+
+
+def _load(*args: Any, **more: Any) -> Any:
+    """Models are not loaded at the daemon's start."""
+    from rumpel.daemon import dev_file
+
+    return dev_file.load_initial(*args, **more)

@@ -82,7 +82,7 @@ async def new_spec(app: App, client: Client, where: Target, pod: Pod) -> PodSpec
     """The pod as the configuration wants it now; it keeps its host and where it came from."""
     config_file = client.request.args["config"] or pod.spec.config_file
     if not client.request.args["plan"]:
-        await initialize.before(app, client, where, pod.name, config_file=config_file)
+        await initialize.before(app, client, where, config_file=config_file)
     dev = await requests.dev_config(
         where, client, pod=pod.name, pod_id=pod.pod_id, config_file=config_file
     )

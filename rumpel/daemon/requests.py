@@ -31,7 +31,6 @@ from rumpel.tasks.image import dockerfile_bases
 
 if TYPE_CHECKING:
     from rumpel.devcontainer import config as devcontainer
-    from rumpel.devcontainer.feature_order import Fetch
 
 REPO_CONFIG = ".rumpelpod.json"
 ASKED = ("memory", "cpus")
@@ -159,41 +158,43 @@ async def dev_config(
     pod_id: str,
     config_file: str | None = None,
     may_ask: bool = True,
+    has_features: bool = True,
 ) -> devcontainer.DevConfig:
-    """`config_file`: the one to be read when the request names none; else a person is asked."""
-    args = client.request.args
+    """`config_file`: what is read when the request names none, else a person is asked; features may
+    have to be fetched (`has_features`)."""
     try:
         return await threads.call(
             _load,
             where.root,
-            config_path=args.get("config") or config_file,
+            config_path=client.request.args.get("config") or config_file,
             local_env=client.request.env,
             pod=pod,
             pod_id=pod_id,
             repo_basename=where.ref.basename,
             default_image=str(where.settings.get("defaultImage")),
-            is_newer=bool(args.get("pull")),
+            is_newer=bool(client.request.args.get("pull")),
+            has_features=has_features,
         )
     except SeveralConfigs as error:
-        if not (may_ask and client.request.ask):
-            raise
-        chosen = await client.ask_choice("configurations", error.candidates)
-        if chosen is None:
-            raise
-    args["config"] = chosen  # also for the other pods of this request
+        await choose(client, error, may_ask=may_ask)
     return await dev_config(where, client, pod=pod, pod_id=pod_id)
 
 
-def _load(root: str, *, is_newer: bool, **more: Any) -> devcontainer.DevConfig:
+async def choose(client: Client, error: SeveralConfigs, *, may_ask: bool = True) -> None:
+    """One of several, for all that this request reads. Raises `error` where nobody chooses."""
+    chosen = None
+    if may_ask and client.request.ask:
+        chosen = await client.ask_choice("configurations", error.candidates)
+    if chosen is None:
+        raise error
+    client.request.args["config"] = chosen
+
+
+def _load(*args: Any, **more: Any) -> devcontainer.DevConfig:
     """Its model is a quarter of what a daemon would load at its start."""
-    from rumpel.devcontainer import config
+    from rumpel.daemon import dev_file
 
-    def fetcher(source: str) -> Fetch:
-        from rumpel.daemon import features
-
-        return features.fetcher(Path(paths.cache_dir()), root, source, is_newer=is_newer)
-
-    return config.load(root, fetcher=fetcher, **more)
+    return dev_file.load(*args, **more)
 
 
 async def consented(

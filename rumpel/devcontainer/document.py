@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rumpel.devcontainer import fields, variables
+from rumpel.devcontainer import fields, lifecycle, variables
 from rumpel.devcontainer.consent import HARMLESS_ENV
 from rumpel.devcontainer.positions import FieldError, Parsed, Path, dotted, positioned
 from rumpel.names import LABEL_POD_ID
@@ -124,6 +124,15 @@ def local_env_used(document: Document) -> dict[str, str]:
         if read.is_set and read.path[0] in fields.HONOURED:
             used.setdefault(read.name, []).append(dotted(read.path))
     return {name: ", ".join(dict.fromkeys(places)) for name, places in used.items()}
+
+
+def commands_here(document: Document) -> list[str]:
+    """initializeCommand as it stands in the file, so with no value of the caller's environment."""
+    try:
+        steps = lifecycle.command(document.raw.get(lifecycle.INITIALIZE), (lifecycle.INITIALIZE,))
+    except FieldError:  # told where it is read
+        return []
+    return [step.text for step in steps]
 
 
 def private_reads(document: Document) -> list[variables.Read]:

@@ -34,6 +34,8 @@ class Fetched:
     """For a registry: `host/name@sha256:...`."""
 
 
+Key = tuple[str, tuple[tuple[str, str | bool], ...]]
+"""(identity, options): nodes of the same key are one."""
 Fetch = Callable[[FeatureRef, Path], Fetched]
 """Raises ConfigError."""
 
@@ -49,11 +51,11 @@ class Node:
     """Of the entry in the file that it is there for."""
     is_short: bool = False
     """Its options were a string or boolean alone, which counts only where it is declared."""
-    needs: tuple[tuple[FeatureRef, Options], ...] = ()
+    needs: tuple[Key, ...] = ()
 
     @property
-    def key(self) -> tuple[str, tuple[tuple[str, str | bool], ...]]:
-        return self.fetched.identity, tuple(sorted(self.options.items()))
+    def key(self) -> Key:
+        return _key(self.fetched, self.options)
 
 
 def ordered(
@@ -95,7 +97,7 @@ def _all(declared: Mapping[str, Any], fetch: Fetch) -> list[Node]:
         fetched = fetch(ref, path)
         about = fetched.about
         needs = [
-            (feature_ref.parse(need, path), options(said, path))
+            _key(fetch(feature_ref.parse(need, path), path), options(said, path))
             for need, said in about.depends_on.items()
         ]
         node = Node(
@@ -114,6 +116,10 @@ def _all(declared: Mapping[str, Any], fetch: Fetch) -> list[Node]:
     return list(found.values())
 
 
+def _key(fetched: Fetched, known: Options) -> Key:
+    return fetched.identity, tuple(sorted(known.items()))
+
+
 def _rank(node: Node, wanted: list[FeatureRef]) -> int:
     """The first of N has N; what is not named has 0. Version and options do not matter."""
     for at, ref in enumerate(wanted):
@@ -123,10 +129,9 @@ def _rank(node: Node, wanted: list[FeatureRef]) -> int:
 
 
 def _is_able(node: Node, nodes: list[Node], done: list[Node]) -> bool:
-    for ref, known in node.needs:
-        wanted = [one for one in nodes if _is_same(one, ref) and one.options == known]
-        if not any(one in done for one in wanted):
-            return False
+    ready = {one.key for one in done}
+    if not ready.issuperset(node.needs):
+        return False
     for name in node.fetched.about.installs_after:
         try:
             ref = feature_ref.parse(name, node.path)

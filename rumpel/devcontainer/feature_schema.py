@@ -18,6 +18,10 @@ from rumpel.errors import ConfigError
 FILE = "devcontainer-feature.json"
 MAX_BYTES = 1 << 20
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_FOR_PEOPLE = frozenset(
+    {"version", "name", "description", "documentationURL", "licenseURL", "keywords", "deprecated",
+     "customizations", "legacyIds"}
+)  # fmt: skip
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -35,7 +39,7 @@ class FeatureOption(Part):
     """`enum` is all that may be chosen, `proposals` what might be."""
 
     type: Literal["boolean", "string"] = "string"
-    default: bool | str | None = None
+    default: bool | Text | None = None
     description: str | None = None
     enum: list[str] = Field(default=[])
     proposals: list[str] = Field(default=[])
@@ -81,6 +85,11 @@ class Feature(Part):
         }
 
 
+def _default(option: Any) -> Any:
+    """All that is made of an option: the reference looks at no type, and some are odd."""
+    return {"default": option.get("default")} if isinstance(option, dict) else option
+
+
 def described(content: bytes | str, written: str) -> Feature:
     """The file of a feature that is to be installed; `written`: how it was named.
 
@@ -92,9 +101,13 @@ def described(content: bytes | str, written: str) -> Feature:
         parsed = jsonc.parse(content, FILE)
         if not isinstance(parsed.value, dict):
             raise ConfigError(f"{FILE}: a JSON object is expected")
-        found, problems = read(parsed.value)
-        if problems:
-            raise parsed.located(problems[0])
+        given = {name: one for name, one in parsed.value.items() if one is not None}
+        if isinstance(known := given.get("options"), dict):
+            given["options"] = {name: _default(one) for name, one in known.items()}
+        found, problems = read(given)
+        wrong = [one for one in problems if one.path[0] not in _FOR_PEOPLE]
+        if wrong:
+            raise parsed.located(wrong[0])
         if not _ID.fullmatch(found.id or ""):
             raise ConfigError(f"{FILE}: id: {(found.id or '')[:80]!r} is not the id of a feature")
     except ConfigError as error:

@@ -7,8 +7,8 @@ to the host is consented to like the file's own.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -85,7 +85,8 @@ def _merged(nodes: tuple[Node, ...], document: Document, caller: Caller) -> Feat
         if about.deprecated:
             warnings.append(f"{document.parsed.where(path, key=True)}: the feature is deprecated")
     every = [(node.path, node.fetched.about) for node in nodes]
-    private = {read.path for read in private_reads(document)}
+    reads = [read for read in private_reads(document) if read.path[0] == "features"]
+    private = {caller.local_env[read.name] for read in reads} - {""}
     return Features(
         specs=tuple(_spec(node, name, private) for node, name in zip(nodes, names, strict=True)),
         mounts=tuple(mounts),
@@ -101,21 +102,23 @@ def _merged(nodes: tuple[Node, ...], document: Document, caller: Caller) -> Feat
 
 def _names(nodes: Iterable[Node]) -> list[str]:
     """Its id, with a number when it is installed again with other options."""
-    seen, found = Counter[str](), list[str]()
+    found = list[str]()
     for node in nodes:
-        name = node.fetched.about.id or node.ref.short
-        seen[name] += 1
-        found.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+        own = node.fetched.about.id or node.ref.short
+        names = itertools.chain([own], (f"{own}-{number}" for number in itertools.count(2)))
+        found.append(next(name for name in names if name not in found))
     return found
 
 
-def _spec(node: Node, name: str, private: Collection[Path]) -> FeatureSpec:
-    """`private`: where the file has values of the caller's environment."""
+def _spec(node: Node, name: str, private: Collection[str]) -> FeatureSpec:
+    """`private`: values of the caller's environment that features are given."""
     about = node.fetched.about
     declared = about.options.items()
-    is_own = node.path[1:] == (node.ref.written,)  # not what another one needs
-    hidden = {"version"} if is_own and node.path in private else set[str]()
-    hidden |= {option for option in node.options if is_own and (*node.path, option) in private}
+    hidden = {
+        option
+        for option, said in node.options.items()
+        if any(value in _text(said) for value in private)
+    }
     return FeatureSpec(
         name=name,
         written=node.ref.written,

@@ -20,6 +20,10 @@ def barrier(dev: DevConfig) -> str:
         return "a mount would cover what a command wrote, or is not there without a pod"
     if dev.override_command is False:
         return "overrideCommand is false: a command may need what the image starts"
+    if dev.features.entrypoints:
+        return "a feature starts something first, which a command may need"
+    if dev.requires.gpu:
+        return "a command may need the GPU that pods get"
     if None in dev.container_env.values():
         return "a variable of the image is taken away, which only a container can do"
     return ""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rumpel.devcontainer.schema import HostRequirements
 
+GPU = {"Driver": "", "Count": -1, "Capabilities": [["gpu"]]}
+"""As `docker run --gpus all` asks for it."""
 UNITS = {"t": 1 << 40, "g": 1 << 30, "m": 1 << 20, "k": 1 << 10}
 
 
@@ -40,3 +43,10 @@ def size(text: str | None) -> int:
         return 0
     unit = UNITS.get(text[-2], 1) if text.endswith("b") else 1
     return int(text.rstrip("tgmkb")) * unit
+
+
+def devices(wanted: Requirements, host_config: Mapping[str, Any]) -> dict[str, Any]:
+    """`host_config` with what it may be given: that is a device of the host as any other."""
+    if not wanted.gpu:
+        return {}
+    return {"DeviceRequests": [*host_config.get("DeviceRequests", ()), GPU]}

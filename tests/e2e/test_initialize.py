@@ -44,6 +44,42 @@ def test_it_runs_here_once_for_a_request(rumpel_project: ProjectFactory) -> None
     assert (project.root / "runs").read_text() == "x\nx\n"
 
 
+def test_what_it_makes_may_be_all_of_it(rumpel_project: ProjectFactory) -> None:
+    """Dockerfile, env file and feature are there only once it has run; its secrets are not kept."""
+    project = rumpel_project()
+    script = [
+        "mkdir -p .devcontainer/made",
+        f"printf 'FROM {MINI_IMAGE}' >.devcontainer/Dockerfile",
+        'echo "WHO=$0" >.devcontainer/env',
+        """echo '{"id": "made"}' >.devcontainer/made/devcontainer-feature.json""",
+        "printf '#!/bin/sh\\necho yes >/made' >.devcontainer/made/install.sh",
+    ]
+    config = {
+        "build": {"dockerfile": "Dockerfile"},
+        "runArgs": ["--network=none", "--env-file", ".devcontainer/env"],
+        "features": {"./made": {}},
+        "initializeCommand": ["sh", "-c", "; ".join(script), "${localEnv:TOKEN}"],
+    }
+    project.write({".devcontainer/devcontainer.json": config})
+    env = {"TOKEN": "very-secret-value"}
+    refused = project.run("create", "a", env=env)
+    assert "${localEnv:TOKEN}" in refused.stderr
+    assert "very-secret" not in refused.stderr
+    project.run("create", "a", "--trust", env=env).assert_ok()
+    assert project.inside("a", "cat /made; echo $WHO").split() == ["yes", "very-secret-value"]
+    for path in project.home.state.rglob("*"):
+        if path.is_file():
+            assert b"very-secret" not in path.read_bytes(), path
+
+
+def test_what_cannot_be_started(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    configured(project, {"a": ["no-such-program"], "b": "sleep 7000"})
+    failed = project.run("create", "a", "--trust")
+    assert failed.code not in (0, 70)
+    assert "no-such-program cannot be started" in failed.stderr
+
+
 def test_a_batch_runs_it_once(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     configured(project, "echo made >.devcontainer/made; echo x >>runs")

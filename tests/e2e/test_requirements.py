@@ -12,7 +12,9 @@ def test_what_the_engine_lacks_is_told_once(rumpel_project: ProjectFactory) -> N
     wanted = {"cpus": 4096, "memory": "900tb", "gpu": True}
     config = {"image": MINI_IMAGE, "runArgs": ["--network=none"], "hostRequirements": wanted}
     project = rumpel_project({".devcontainer.json": json.dumps(config)})
-    told = project.run("create", "a", "b").assert_ok().stderr
+    refused = project.run("create", "a", "b")
+    assert "gives the pod devices of the host" in refused.stderr, "as --gpus all does"
+    told = project.run("create", "a", "b", "--trust").assert_ok().stderr
     for words in ("4096 are wanted", "of memory, ", "no GPU that its engine can use"):
         assert told.count(words) == 1, told
     assert "hostRequirements" not in project.run("create", "a", "b").assert_ok().stderr
@@ -24,4 +26,4 @@ def test_what_is_there_is_not_told(rumpel_project: ProjectFactory) -> None:
     wanted = {"cpus": 1, "memory": "1mb", "gpu": "optional"}
     config = {"image": MINI_IMAGE, "runArgs": ["--network=none"], "hostRequirements": wanted}
     project = rumpel_project({".devcontainer.json": json.dumps(config)})
-    assert "hostRequirements" not in project.run("create", "a").assert_ok().stderr
+    assert "hostRequirements" not in project.run("create", "a", "--trust").assert_ok().stderr

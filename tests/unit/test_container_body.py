@@ -56,7 +56,7 @@ IMAGE = ImageInfo(
 def test_gpus_where_there_are_some() -> None:
     wanted = replace(INPUTS, spec=replace(SPEC, gpu=True))
     body = container_body.create(wanted, {}, IMAGE, ENGINE)
-    assert body["HostConfig"]["DeviceRequests"] == [container_body.GPU]
+    assert body["HostConfig"]["DeviceRequests"] == [requirements.GPU]
     for inputs, engine in ((INPUTS, ENGINE), (wanted, replace(ENGINE, runtimes=("runc",)))):
         body = container_body.create(inputs, {}, IMAGE, engine)
         assert "DeviceRequests" not in body["HostConfig"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,27 @@ def test_a_folder_and_an_archive_of_it_are_the_same(tmp_path: Path) -> None:
 def test_what_leads_out_of_it_is_refused(entry: tuple[str, bytes, bytes, str]) -> None:
     with pytest.raises(ConfigError):
         feature_files.repack(archive(entry), "x")
+
+
+def test_nothing_lies_behind_a_link() -> None:
+    chain = archive(
+        ("a/b/y", SYM, b"", "../.."),
+        ("a/b/z", SYM, b"", "y/../../../esc"),
+        ("a/b/z/evil", REG, b"x", ""),
+    )
+    with pytest.raises(ConfigError, match=r"behind a link|outside of it"):
+        feature_files.repack(chain, "x")
+    loop = archive(("install.sh", SYM, b"", "install.sh"))
+    assert feature_files.member(feature_files.repack(loop, "x"), "install.sh") is None
+
+
+def test_several_at_once_leave_one_whole_file(tmp_path: Path) -> None:
+    store, content = feature_files.store(tmp_path), b"x" * (4 << 20)
+    with ThreadPoolExecutor(8) as pool:
+        digests = set(pool.map(store.put, [content] * 16))
+    (digest,) = digests
+    assert store.read(digest) == content
+    assert [path.name for path in store.folder.iterdir()] == [f"{digest}.tar"]
 
 
 def test_what_is_no_archive_is_refused() -> None:

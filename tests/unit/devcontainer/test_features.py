@@ -126,6 +126,14 @@ def test_a_feature_that_needs_ever_more_ends() -> None:
         feature_order.ordered({"./a": {}}, fetch)
 
 
+def test_what_is_needed_is_that_very_version() -> None:
+    known: dict[str, About] = {"app": {"dependsOn": {"reg.example/ns/base:1": {}}}}
+    declared: About = {"reg.example/ns/base:2": {}, "reg.example/ns/app:1": {}}
+    nodes = feature_order.ordered(declared, fetcher(known))
+    order = [f"{node.ref.short}:{node.ref.tag}" for node in nodes]
+    assert order == ["base:1", "base:2", "app:1"]
+
+
 def test_versions_and_old_names_are_the_same_feature() -> None:
     known = {"new": {"legacyIds": ["old"]}, "a": {"installsAfter": ["reg.example/ns/old"]}}
     declared: About = {"reg.example/ns/a:1": {}, "reg.example/ns/new:2.1": {}}
@@ -216,6 +224,13 @@ def test_options_of_a_feature() -> None:
     for wrong in wrongs:
         with pytest.raises(FieldError):
             features.options(wrong, AT)
+
+
+def test_what_is_odd_and_for_people_only_is_let_through() -> None:
+    text = """{"id": "a", "keywords": "x", "customizations": 3, "mounts": null, "version": 1,
+        "options": {"n": {"type": "number", "default": 3, "enum": [true]}}}"""
+    found = feature_schema.described(text, "./x")
+    assert found.options["n"].default in ("3", 3)
 
 
 @pytest.mark.parametrize("text", [
