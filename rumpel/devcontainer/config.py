@@ -235,7 +235,7 @@ def _with_container(
             host_files=given.host_files,
             host_env=used,
             build_network=base.build.api.get("networkmode") if base.build else None,
-            commands=documents.commands_here(document),
+            commands=documents.commands_here(document, caller.root),
         ),
         local_env_used=tuple(sorted(used)),
         private_env=_private_env(document, given),

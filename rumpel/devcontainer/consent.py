@@ -53,9 +53,11 @@ def host_effects(
     host_files: Iterable[tuple[str, str]],
     host_env: Mapping[str, str],
     build_network: str | None = None,
-    commands: Iterable[str] = (),
+    commands: Mapping[str, str] | None = None,
 ) -> tuple[Effect, ...]:
-    """All effects, sorted, each once. `host_env`: variables that are read -> the fields that do."""
+    """All effects, sorted, each once. `host_env`: variables that are read -> the fields that do;
+    `commands`: what is run here -> digest of the files it names.
+    """
     found = {
         *_namespaces(host_config),
         *_privileges(host_config),
@@ -63,7 +65,10 @@ def host_effects(
         *_devices_of_volumes(mounts),
         *(_file(option, path) for option, path in host_files),
         *_build_network(build_network),
-        *(Effect("command", text, f"runs on this machine: {text}") for text in commands),
+        *(
+            Effect("command", f"{text} {named}", f"runs on this machine: {text}")
+            for text, named in (commands or {}).items()
+        ),
         *(
             Effect("local-env", name, f"hands over {name} of your environment ({where})")
             for name, where in host_env.items()

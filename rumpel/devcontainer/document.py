@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path as HostPath
 from typing import Any
 
 from rumpel.devcontainer import fields, lifecycle, variables
 from rumpel.devcontainer.consent import HARMLESS_ENV
 from rumpel.devcontainer.positions import FieldError, Parsed, Path, dotted, positioned
 from rumpel.names import LABEL_POD_ID
+
+WORD = re.compile(r"[\w./@+-]+")
+MAX_SCRIPT_BYTES = 16 << 20
+INTERPRETERS = frozenset(
+    (".", "bash", "dash", "node", "perl", "python", "python3", "ruby", "sh", "source", "zsh")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,13 +136,30 @@ def local_env_used(document: Document) -> dict[str, str]:
     return {name: ", ".join(dict.fromkeys(places)) for name, places in used.items()}
 
 
-def commands_here(document: Document) -> list[str]:
-    """initializeCommand as it stands in the file, so with no value of the caller's environment."""
+def commands_here(document: Document, root: str) -> dict[str, str]:
+    """initializeCommand as it stands in the file, so with no value of the caller's environment ->
+    digest of the scripts of the repository that it names.
+    """
     try:
         steps = lifecycle.command(document.raw.get(lifecycle.INITIALIZE), (lifecycle.INITIALIZE,))
     except FieldError:  # told where it is read
-        return []
-    return [step.text for step in steps]
+        return {}
+    return {step.text: _named(step.text, root) for step in steps}
+
+
+def _named(text: str, root: str) -> str:
+    """A script that changed is another command; of one that another one calls nobody knows."""
+    digest, words = hashlib.sha256(), WORD.findall(text)
+    for before, word in zip(["", *words], words, strict=False):
+        path = HostPath(os.path.realpath(HostPath(root, word)))
+        try:
+            is_script = path.is_relative_to(root) and path.is_file()
+            is_script = is_script and path.stat().st_size <= MAX_SCRIPT_BYTES
+            if is_script and (before in INTERPRETERS or os.access(path, os.X_OK)):
+                digest.update(f"{word}\0".encode() + path.read_bytes())
+        except OSError:
+            continue
+    return digest.hexdigest()
 
 
 def private_reads(document: Document) -> list[variables.Read]:

@@ -38,7 +38,11 @@ def load(
         raise parsed.located(error) from error
     used = {read.name: INITIALIZE for read in document.reads if _is_own(read.path) and read.is_set}
     effects = consent.host_effects(
-        {}, mounts=(), host_files=(), host_env=used, commands=documents.commands_here(document)
+        {},
+        mounts=(),
+        host_files=(),
+        host_env=used,
+        commands=documents.commands_here(document, caller.root),
     )
     return command, effects
 

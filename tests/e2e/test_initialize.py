@@ -72,6 +72,18 @@ def test_what_it_makes_may_be_all_of_it(rumpel_project: ProjectFactory) -> None:
             assert b"very-secret" not in path.read_bytes(), path
 
 
+def test_a_script_that_changed_is_asked_for_again(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    configured(project, "sh ./.devcontainer/init.sh")
+    project.write({".devcontainer/init.sh": "echo one >.devcontainer/made\n"})
+    project.run("create", "a", "--trust").assert_ok()
+    project.run("create", "b").assert_ok()
+    project.write({".devcontainer/init.sh": "echo two >.devcontainer/made\n"})
+    refused = project.run("create", "c")
+    assert "runs on this machine: sh ./.devcontainer/init.sh" in refused.stderr
+    assert (project.root / ".devcontainer/made").read_text() == "one\n"
+
+
 def test_what_cannot_be_started(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     configured(project, {"a": ["no-such-program"], "b": "sleep 7000"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rumpel.devcontainer import consent
 from rumpel.devcontainer.config import DevConfig
 from tests.unit.devcontainer.conftest import Load
 
+NOTHING = hashlib.sha256().hexdigest()
 SHOWN = {"TOKEN": "secret-value", "HOME": "/home/u"}
 
 
@@ -40,7 +42,7 @@ HARMLESS: list[dict[str, Any]] = [
 EFFECTS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "commands of this machine": (
         {"initializeCommand": {"a": "touch /x", "b": ["echo", "a b"]}},
-        ["command:echo 'a b'", "command:touch /x"],
+        [f"command:echo 'a b' {NOTHING}", f"command:touch /x {NOTHING}"],
     ),
     "privileged": ({"privileged": True}, ["privileged:true"]),
     "privileged argument": ({"runArgs": ["--privileged"]}, ["privileged:true"]),
