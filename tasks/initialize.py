@@ -60,8 +60,11 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         async with asyncio.TaskGroup() as group:
             for step in steps:
                 group.create_task(step)
-    except* RumpelError as failed:
-        raise failed.exceptions[0] from None
+    except ExceptionGroup as failed:  # `except*` wraps what is raised in it, on some Python 3.11
+        known, _ = failed.split(RumpelError)
+        if known is None:
+            raise
+        raise known.exceptions[0] from None
     return Output(ran=ctx.nonce)
 
 
