@@ -194,10 +194,12 @@ class SshLink:
         One after the other: who comes next takes a place at what was just opened.
         """
         async with self._dialing:
-            connection, process = await self._dialed()
-            self._streams[connection] = self._streams.get(connection, 0) + 1
-            self._sweep()
-            return connection, process
+            try:
+                connection, process = await self._dialed()
+                self._streams[connection] = self._streams.get(connection, 0) + 1
+                return connection, process
+            finally:  # also for those that left meanwhile, when nothing came of it
+                self._sweep()
 
     async def _dialed(self) -> tuple[asyncssh.SSHClientConnection, Any]:
         for connection in list(self._connections):

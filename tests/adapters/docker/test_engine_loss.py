@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,7 @@ async def test_an_event_stream_that_ends_is_no_loss(
     monkeypatch.setattr(docker_snapshot, "SHORT_STREAM_S", 0.0)
     seen: list[str] = []
     async with seen_through(flaky, label) as snapshot:
+        snapshot.host.info = replace(snapshot.host.info, kind="podman")
         snapshot.on_change(lambda container, action: seen.append(container))
         for _ in range(3):
             flaky.end_events()
@@ -83,6 +85,16 @@ async def test_an_event_stream_that_ends_is_no_loss(
             await until(lambda: snapshot.containers[running].status == "running")
         assert (snapshot.state, snapshot.epoch) == ("live", 1)
     assert "" not in seen, "it was never down"
+
+
+async def test_of_docker_it_is_a_loss(
+    label: str, flaky: FlakyEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends with its connection: who asks now has to wait until there is another one."""
+    monkeypatch.setattr(docker_snapshot, "SHORT_STREAM_S", 0.0)
+    async with seen_through(flaky, label) as snapshot:
+        flaky.end_events()
+        await until(lambda: snapshot.epoch == 2)
 
 
 async def test_ten_cuts_in_a_row_are_survived(
