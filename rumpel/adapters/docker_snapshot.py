@@ -61,6 +61,8 @@ class HostSnapshot:
         `backoff_s`: the longest pause between attempts to reach an engine that is away.
         """
         self.host = host
+        self.ends_events = host.info.kind == "podman"
+        """Its event stream ends now and then, and it is there all the same."""
         self.state: State = "connecting"
         self.error: RumpelError | None = None
         """Why it is down."""
@@ -212,8 +214,7 @@ class HostSnapshot:
                 await self._listen_once()
             except* _Ended:
                 # Docker's ends with its connection: who asks now has to wait for the next one.
-                is_podman = self.host.info.kind == "podman"
-                if not is_podman or loop.time() - begun < SHORT_STREAM_S:
+                if not self.ends_events or loop.time() - begun < SHORT_STREAM_S:
                     text = f"Docker at {self.host.url} ended its event stream"
                     raise HostUnreachable(text) from None
 
