@@ -38,7 +38,6 @@ BROKEN = (http.client.HTTPException, ValueError, OSError)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     digest: str
-    annotations: Mapping[str, str]
     layer: str
     """Digest of its only layer."""
 
@@ -53,12 +52,11 @@ def manifest(host: str, name: str, reference: str) -> Manifest:
     try:
         said = json.loads(content)
         layers = [str(layer["digest"]) for layer in said["layers"]]
-        annotations = {str(k): str(v) for k, v in (said.get("annotations") or {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RumpelError(f"{what} is no feature: its manifest cannot be read") from error
     if len(layers) != 1 or not DIGEST.fullmatch(layers[0]):
         raise RumpelError(f"{what} is no feature: it has {len(layers)} layers")
-    return Manifest(digest=digest, annotations=annotations, layer=layers[0])
+    return Manifest(digest=digest, layer=layers[0])
 
 
 def blob(host: str, name: str, digest: str) -> bytes:

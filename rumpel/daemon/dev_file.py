@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from rumpel import paths
 from rumpel.daemon import features
-from rumpel.devcontainer import config, initial
+from rumpel.devcontainer import config
 
 if TYPE_CHECKING:
-    from rumpel.devcontainer.consent import Effect
     from rumpel.devcontainer.feature_order import Fetch
-    from rumpel.devcontainer.lifecycle import Command
 
 
 def load(root: str, *, is_newer: bool, has_features: bool, **more: Any) -> config.DevConfig:
@@ -22,8 +20,3 @@ def load(root: str, *, is_newer: bool, has_features: bool, **more: Any) -> confi
         return features.fetcher(Path(paths.cache_dir()), root, source, is_newer=is_newer)
 
     return config.load(root, fetcher=fetcher if has_features else None, **more)
-
-
-def load_initial(root: str, **more: Any) -> tuple[Command, tuple[Effect, ...]]:
-    """As `initial.load`."""
-    return initial.load(root, **more)

@@ -23,7 +23,6 @@ from rumpel.devcontainer.positions import FieldError
 from rumpel.devcontainer.positions import Path as FieldPath
 from rumpel.errors import RumpelError
 
-ANNOTATION = "dev.containers.metadata"
 LOCKS = ("devcontainer-lock.json", ".devcontainer-lock.json")
 MAX_LOCK_BYTES = 1 << 20
 PINNED = re.compile(r"[^@\s]+@(sha256:[0-9a-f]{64})")
@@ -100,20 +99,17 @@ def _of_registry(store: Store, ref: FeatureRef, *, pin: str, is_newer: bool) -> 
         packed = feature_files.repack(layer, ref.written)
         said = {"content": store.put(packed), "digest": found.digest}
         note.write(said)
-    resolved = f"{ref.source}@{said['digest']}"
-    return _read(store, ref, packed, identity=said["digest"], resolved=resolved)
+    return _read(store, ref, packed, identity=said["digest"])
 
 
-def _read(
-    store: Store, ref: FeatureRef, packed: bytes, *, identity: str, resolved: str = ""
-) -> Fetched:
+def _read(store: Store, ref: FeatureRef, packed: bytes, *, identity: str) -> Fetched:
     text = feature_files.member(packed, feature_schema.FILE)
     if text is None:
         raise RumpelError(f"feature {ref.written} has no {feature_schema.FILE}")
     if feature_files.member(packed, "install.sh") is None:
         raise RumpelError(f"feature {ref.written} has no install.sh")
     about = feature_schema.described(text, ref.written)
-    return Fetched(about=about, identity=identity, content=store.put(packed), resolved=resolved)
+    return Fetched(about=about, identity=identity, content=store.put(packed))
 
 
 def _kept(store: Store, digest: str) -> bytes | None:

@@ -48,6 +48,6 @@ async def before(
 
 def _load(*args: Any, **more: Any) -> Any:
     """Models are not loaded at the daemon's start."""
-    from rumpel.daemon import dev_file
+    from rumpel.devcontainer import initial
 
-    return dev_file.load_initial(*args, **more)
+    return initial.load(*args, **more)

@@ -30,8 +30,6 @@ class Fetched:
     """The same for the same content: a digest, or a path."""
     content: str
     """Digest by which its files are known to who fetched it."""
-    resolved: str = ""
-    """For a registry: `host/name@sha256:...`."""
 
 
 Key = tuple[str, tuple[tuple[str, str | bool], ...]]

@@ -20,7 +20,6 @@ class Requirements:
 
     cpus: int = 0
     memory_bytes: int = 0
-    storage_bytes: int = 0
     gpu: Literal["", "optional", "needed"] = ""
 
 
@@ -32,7 +31,6 @@ def of(wanted: HostRequirements | None) -> Requirements:
     return Requirements(
         cpus=wanted.cpus or 0,
         memory_bytes=size(wanted.memory),
-        storage_bytes=size(wanted.storage),
         gpu="optional" if gpu == "optional" else "needed" if gpu else "",
     )
 

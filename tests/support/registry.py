@@ -107,5 +107,5 @@ def _port(log: Path, process: subprocess.Popen[bytes]) -> int:
         found = LISTENS.search(log.read_text())
         if found is not None:
             return int(found[1])
-        time.sleep(0.02)
+        time.sleep(0.02)  # nothing but its log tells of the port
     raise RuntimeError(f"the registry did not start: {log.read_text()[-2000:]}")
