@@ -1,4 +1,4 @@
-"""What features cost a pod once their layers are there."""
+"""What features cost a pod once their layers are there, and the probe of its environment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,27 @@ def measure(rumpel: Rumpel, rounds: int) -> list[Figure]:
         3 * rounds,
     )
     what = "create with two features, all cached"
-    return [Figure(what, ours, "ms", base, "create without them", 1.05)]
+    return [
+        Figure(what, ours, "ms", base, "create without them", 1.05),
+        probe(rumpel, plain, 3 * rounds),
+    ]
+
+
+def probe(rumpel: Rumpel, probed: Path, rounds: int) -> Figure:
+    """A second `enter` is to find what the first one found: 0 ms of it."""
+    config = json.dumps({**CONFIG, "userEnvProbe": "none"})
+    without = rumpel.repo("without", config)
+    rumpel.run("create", "warm", cwd=without)
+    for repo in (probed, without):
+        rumpel.run("enter", "warm", "--", "true", cwd=repo)
+    ours, base = pairs(
+        lambda _: rumpel.run("enter", "warm", "--", "true", cwd=probed),
+        lambda _: rumpel.run("enter", "warm", "--", "true", cwd=without),
+        rounds,
+    )
+    return Figure(
+        "second enter, its environment probed", ours, "ms", base, "userEnvProbe none", 1.05
+    )
 
 
 def featured(rumpel: Rumpel) -> Path:

@@ -43,6 +43,7 @@ END_ATTEMPT = "UPDATE attempt SET state=?, ended_at=?, error=?, log=? WHERE id=?
 PUT_RUN = "INSERT OR REPLACE INTO run VALUES(?,?,?,?,?,?,?)"
 PUT_BLOB = "INSERT OR IGNORE INTO blob VALUES(?,?)"
 PUT_POD = "INSERT OR REPLACE INTO pod VALUES(?,?,?,?,?,?,?)"
+SET_KEY = "INSERT OR REPLACE INTO kv VALUES(?,?)"
 PUT_TRUST = "INSERT OR REPLACE INTO trust VALUES(?,?,?,?)"
 
 PRUNE_EVERY = 200
@@ -282,11 +283,14 @@ class Store:
     def pod(self, pod_id: str) -> PodRow | None:
         return self._pods.get(pod_id)
 
-    async def put_pod(self, pod: PodRow) -> None:
+    async def put_pod(self, pod: PodRow, kept: Mapping[str, Any] | None = None) -> None:
+        """`kept`: keys and values that are set in the same transaction."""
+        self._kv.update(kept or {})
         self._pods[pod.pod_id], self._alive = pod, None
         definition = encode(pod.definition)
         row = (pod.pod_id, pod.repo_id, pod.name, pod.host, definition)
-        await self._execute((PUT_POD, (*row, pod.created_at, pod.deleted_at)))
+        more = [(SET_KEY, (key, encode(value))) for key, value in (kept or {}).items()]
+        await self._execute((PUT_POD, (*row, pod.created_at, pod.deleted_at)), *more)
 
     async def delete_pod(self, pod_id: str) -> None:
         """The row goes; to keep it as deleted, put it with `deleted_at`."""
@@ -318,7 +322,7 @@ class Store:
             await self._execute(("DELETE FROM kv WHERE key=?", (key,)))
         else:
             self._kv[key] = value
-            await self._execute(("INSERT OR REPLACE INTO kv VALUES(?,?)", (key, encode(value))))
+            await self._execute((SET_KEY, (key, encode(value))))
 
     def _events(self) -> Queued | None:
         """The events of a batch, as its last transaction."""

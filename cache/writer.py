@@ -82,11 +82,12 @@ class Writer:
         self.last_words: Callable[[], Queued | None] = lambda: None
         """Asked when a batch is handed over, for what belongs at its end."""
         self._hops = 0
+        self._is_over = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
 
     async def start(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._is_over = asyncio.get_running_loop(), False
         opened: asyncio.Future[bool] = self._loop.create_future()
         self._thread = threading.Thread(
             target=self._serve, args=(opened,), name="rumpel-state", daemon=True
@@ -97,6 +98,10 @@ class Writer:
     def submit(self, job: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         """Queue one transaction, in order. The future ends when it is durable."""
         future: asyncio.Future[T] = self._loop.create_future()
+        if self._is_over:
+            future.set_exception(RumpelError("the state database is closed"))
+            future.exception()  # as for every write: nobody may wait for it
+            return future
         self._batch.append(Queued(job, future))
         self.nudge()
         return future
@@ -128,6 +133,7 @@ class Writer:
             return
         with contextlib.suppress(RumpelError):  # of use only to be behind everything else
             await self.submit(lambda _connection: None)
+        self._is_over = True
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
         self._thread = None

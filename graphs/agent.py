@@ -5,7 +5,7 @@ from __future__ import annotations
 from rumpel import names
 from rumpel.agents.model import Agent, Platform
 from rumpel.engine.graph import Graph
-from rumpel.graphs import create
+from rumpel.graphs import ids
 from rumpel.model import PodSpec
 from rumpel.tasks import agent as agent_task
 from rumpel.tasks import multiplexer
@@ -49,7 +49,7 @@ def terminals(spec: PodSpec, container_id: str) -> Graph:
     graph = Graph("agent")
     graph.add(
         multiplexer,
-        create.node_id(multiplexer.KIND, spec),
+        ids.node_id(multiplexer.KIND, spec),
         multiplexer.Inputs(host=spec.host, container_id=container_id),
     )
     return graph

@@ -1,4 +1,5 @@
-"""Pods come to be: image, tools, seed (, prebuild), container, clone, lifecycle, sync; ports.
+"""Pods come to be: image, tools, seed (, prebuild), container, clone (, copy-in), lifecycle, sync;
+ports.
 
 Pods of one request share the nodes they have in common, so fifty pods build one image.
 """
@@ -9,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rumpel import names
 from rumpel.engine.graph import Graph, Handle
 from rumpel.errors import Bug
-from rumpel.model import FeatureSpec, HookSpec, PodSpec, PortSpec
+from rumpel.graphs.ids import address, feature_id, image_id, image_inputs, node_id, service_id
+from rumpel.graphs.workspace import Work, add_work_and_clone
+from rumpel.model import HookSpec, PodSpec, PortSpec, ServiceSpec
 from rumpel.tasks import (
-    clone,
     container,
     feature,
     image,
@@ -22,12 +23,10 @@ from rumpel.tasks import (
     port,
     prebuild,
     seed,
-    sync,
+    services,
     tools,
 )
-from rumpel.tasks import restore as restore_task
 from rumpel.tasks.prebuilt import HOOKS
-from rumpel.tasks.world import PodAddress
 
 ONCE = ("onCreateCommand", "updateContentCommand", "postCreateCommand")
 EACH_START = "postStartCommand"
@@ -44,61 +43,37 @@ class Content:
     """How long the commands are waited for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """What a pod is to have besides its commits."""
-
-    oid: str | None
-    """Of a snapshot; None when there was nothing to take."""
-    is_new: bool
-    """The pod is made for it: nobody has worked in it."""
-
-
 def create(
     specs: Iterable[PodSpec],
     *,
     bases: dict[str, tuple[str, ...]] | None = None,
     contents: Mapping[str, Content] | None = None,
     work: Mapping[str, Work] | None = None,
+    files: Mapping[str, tuple[str, ...]] | None = None,
+    may_replace: bool = False,
+    ended: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Graph:
     """`bases`: the `FROM` references of each Dockerfile, by path (the graph reads no file).
 
     `contents`: by pod id, what a new pod starts from, of those that start from a prebuild.
-    `work`: by pod id, too.
+    `work`, `files` of this machine, and `ended` (services that came to a good end, and what they
+    were made of): by pod id, too. `may_replace`: services that changed get new containers.
     """
     graph = Graph("create")
     for spec in specs:
         content, own = (contents or {}).get(spec.pod_id), (work or {}).get(spec.pod_id)
-        _add_pod(graph, spec, bases or {}, content, own)
+        over, more = (ended or {}).get(spec.pod_id, {}), (files or {}).get(spec.pod_id)
+        _add_pod(
+            graph,
+            spec,
+            bases or {},
+            content,
+            own,
+            files=more,
+            may_replace=may_replace,
+            ended=over,
+        )
     return graph
-
-
-def node_id(kind: str, spec: PodSpec, *, shared: bool = False) -> str:
-    """Stable: keys the records and is what `rumpel graph` shows."""
-    repo = f"{kind}/{names.host_part(spec.host)}/{spec.repo.repo_id[:12]}"
-    return repo if shared else f"{repo}/{spec.pod}"
-
-
-def image_id(kind: str, spec: PodSpec) -> str:
-    """Of `image` and `tools`. A pod with the image of another one (a fork) has nodes of its own:
-    those of the repository say what its configuration asks for.
-    """
-    return node_id(kind, spec, shared=not spec.image.is_of_a_pod)
-
-
-def feature_id(spec: PodSpec, one: FeatureSpec) -> str:
-    """Of no pod: what comes after its repository is empty."""
-    return f"{node_id('feature', spec, shared=True)}//{one.name}"
-
-
-def address(spec: PodSpec) -> PodAddress:
-    return PodAddress(
-        repo=spec.repo,
-        host=spec.host,
-        pod=spec.pod,
-        pod_id=spec.pod_id,
-        workspace_folder=spec.container.workspace_folder,
-    )
 
 
 def _add_pod(
@@ -107,10 +82,15 @@ def _add_pod(
     bases: dict[str, tuple[str, ...]],
     content: Content | None,
     work: Work | None,
+    *,
+    files: tuple[str, ...] | None,
+    may_replace: bool,
+    ended: Mapping[str, str],
 ) -> None:
+    beside = add_services(graph, spec, bases, may_replace=may_replace, ended=ended)
     inputs = made_of(graph, spec, bases, content)
-    started = graph.add(container, node_id("container", spec), inputs, pod=spec.pod)
-    cloned, after = add_work_and_clone(graph, spec, started, work)
+    started = graph.add(container, node_id("container", spec), inputs, after=beside, pod=spec.pod)
+    cloned, after = add_work_and_clone(graph, spec, started, work, files=files)
     add_hooks(graph, spec, started, cloned, after=after)
     add_ports(graph, spec, started)
 
@@ -147,7 +127,15 @@ def made_of(
         base_oid=spec.base_oid,
         asked=spec.asked,
         start_image=start_image,
+        network_of=network_of(spec),
     )
+
+
+def network_of(spec: PodSpec) -> Any:
+    """Of its services' node, whose output says it."""
+    if spec.project is None or not spec.project.shares:
+        return ""
+    return Handle(node_id("services", spec)).out("shared")
 
 
 def add_features(graph: Graph, spec: PodSpec, base: Handle) -> Handle:
@@ -221,112 +209,55 @@ def first_hooks(spec: PodSpec) -> tuple[HookSpec, ...]:
     return tuple(hook for hook in spec.hooks if hook.name in HOOKS)
 
 
-def add_image(
+def add_services(
     graph: Graph,
     spec: PodSpec,
     bases: dict[str, tuple[str, ...]],
     *,
-    is_nocache: bool = False,
-    is_pull: bool = False,
-    is_anew: bool = False,
+    may_replace: bool = False,
+    after: Iterable[Handle] = (),
+    ended: Mapping[str, str] | None = None,
+) -> list[Handle]:
+    """The services of a compose project, if it is one; what the pod's container comes after."""
+    project = spec.project
+    if project is None:
+        return []
+    images = [add_service_image(graph, spec, one, bases) for one in project.services]
+    inputs = services.Inputs(
+        address=address(spec),
+        project=project,
+        image_ids=tuple(one.out("image_id") for one in images),
+        may_replace=may_replace,
+        hidden=spec.hidden,
+        ended=dict(ended or {}),
+    )
+    return [graph.add(services, node_id("services", spec), inputs, after=after, pod=spec.pod)]
+
+
+def add_service_image(
+    graph: Graph,
+    spec: PodSpec,
+    one: ServiceSpec,
+    bases: dict[str, tuple[str, ...]],
+    **how: bool,
 ) -> Handle:
-    source = spec.image
+    """`how`: as `add_image`."""
+    source = image_inputs(spec, one.image, f"{spec.repo.basename}-{one.name}", bases, **how)
+    verb = "Building" if one.image.dockerfile else "Fetching"
+    title = f"{verb} image of service {one.name}"
+    return graph.add(image, service_id(spec, one), source, title=title)
+
+
+def add_image(
+    graph: Graph, spec: PodSpec, bases: dict[str, tuple[str, ...]], **how: bool
+) -> Handle:
+    """`how`: is_nocache, is_pull and is_anew of `image.Inputs`."""
     return graph.add(
         image,
         image_id("image", spec),
-        image.Inputs(
-            host=spec.host,
-            name=spec.repo.basename,
-            repo_id=spec.repo.repo_id,
-            ref=source.ref,
-            dockerfile=source.dockerfile,
-            context=source.context,
-            context_key=source.context_key,
-            bases=bases.get(source.dockerfile or "", ()),
-            args=source.args,
-            target=source.target,
-            cache_from=source.cache_from,
-            options=source.options,
-            certificates=source.certificates if source.dockerfile else (),
-            is_nocache=is_nocache,
-            is_pull=is_pull,
-            is_anew=is_anew,
-        ),
-        title="Building image" if source.dockerfile else "Fetching image",
+        image_inputs(spec, spec.image, spec.repo.basename, bases, **how),
+        title="Building image" if spec.image.dockerfile else "Fetching image",
     )
-
-
-def add_work_and_clone(
-    graph: Graph, spec: PodSpec, started: Handle, work: Work | None
-) -> tuple[Handle, list[Handle]]:
-    """The clone, and what the lifecycle commands wait for besides: they are to find the same files
-    as those of the pod that the work is from.
-    """
-    cloned, synced = add_workspace(graph, spec, started, leaves_files=work is not None)
-    if work is None:
-        return cloned, []
-    restored = graph.add(
-        restore_task,
-        node_id("restore", spec),
-        restore_task.Inputs(
-            address=address(spec),
-            container_id=started.out("container_id"),
-            user=started.out("user"),
-            as_main=started.out("as_main"),
-            oid=work.oid,
-            is_new=work.is_new,
-            is_once=True,
-        ),
-        after=[cloned, synced],
-        pod=spec.pod,
-    )
-    return cloned, [restored]
-
-
-def _known(replaced: Handle) -> dict[str, Any]:
-    return {"has_moved": replaced.out("has_moved"), "carried_files": replaced.out("files")}
-
-
-def add_workspace(
-    graph: Graph,
-    spec: PodSpec,
-    started: Handle,
-    *,
-    leaves_files: bool = False,
-    replaced: Handle | None = None,
-) -> tuple[Handle, Handle]:
-    """The clone in a container that runs, and its link to the host."""
-    where = address(spec)
-    known = {} if replaced is None else _known(replaced)
-    cloned = graph.add(
-        clone,
-        node_id("clone", spec),
-        clone.Inputs(
-            address=where,
-            container_id=started.out("container_id"),
-            user=started.out("user"),
-            as_main=started.out("as_main"),
-            base_branch=spec.base_branch,
-            base_oid=spec.base_oid,
-            leaves_files=leaves_files,
-            **known,
-        ),
-        pod=spec.pod,
-    )
-    synced = graph.add(
-        sync,
-        node_id("sync", spec),
-        sync.Inputs(
-            address=where,
-            container_id=started.out("container_id"),
-            started_at=started.out("started_at"),
-            user=started.out("user"),
-            as_main=started.out("as_main"),
-            oid=cloned.out("oid"),
-        ),
-        pod=spec.pod,
-    )
-    return cloned, synced
 
 
 def add_ports(
@@ -380,6 +311,10 @@ def add_hooks(
                 workspace_folder=spec.container.workspace_folder,
                 remote_env=spec.remote_env,
                 env_probe=spec.env_probe,
+                secrets=spec.secrets,
+                secrets_file=spec.secrets_file,
+                hidden=spec.hidden,
+                private=spec.container.private_env,
                 previous=previous,
                 has_moved=cloned.out("has_moved"),
             ),

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from rumpel.engine.graph import Graph
-from rumpel.graphs.create import add_features, add_image
+from rumpel.graphs.create import add_features, add_image, add_service_image
 from rumpel.model import PodSpec
 
 
-def image(
-    spec: PodSpec,
-    *,
-    bases: dict[str, tuple[str, ...]],
-    is_nocache: bool = False,
-    is_pull: bool = False,
-    is_anew: bool = False,
-) -> Graph:
+def image(spec: PodSpec, *, bases: dict[str, tuple[str, ...]]) -> Graph:
     """`spec`: of any pod of the repository; nothing but its image, users and host counts."""
     graph = Graph("image")
-    base = add_image(graph, spec, bases, is_nocache=is_nocache, is_pull=is_pull, is_anew=is_anew)
-    add_features(graph, spec, base)
+    add_features(graph, spec, add_image(graph, spec, bases))
+    for one in () if spec.project is None else spec.project.services:
+        add_service_image(graph, spec, one, bases)
     return graph

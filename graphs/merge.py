@@ -7,7 +7,7 @@ signing and editor. So the daemon runs the first part before it, and `stop` afte
 from __future__ import annotations
 
 from rumpel.engine.graph import Graph, Handle
-from rumpel.graphs.create import address, node_id
+from rumpel.graphs.ids import address, node_id
 from rumpel.model import PodSpec
 from rumpel.tasks import commits
 from rumpel.tasks import stop as stop_task

@@ -6,7 +6,7 @@ The work a new pod is made with comes before its lifecycle commands: see graphs/
 from __future__ import annotations
 
 from rumpel.engine.graph import Graph, Handle
-from rumpel.graphs.create import address, node_id
+from rumpel.graphs.ids import address, node_id
 from rumpel.graphs.resume import resume
 from rumpel.model import PodSpec
 from rumpel.tasks import container, port

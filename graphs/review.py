@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rumpel.engine.graph import Graph, Handle
-from rumpel.graphs.create import address, node_id
+from rumpel.graphs.ids import address, node_id
 from rumpel.model import PodSpec
 from rumpel.tasks import imported, review_range, risk, uncommitted
 from rumpel.tasks.world import Access

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from rumpel.engine.graph import Graph, Handle
-from rumpel.graphs.create import address, node_id
+from rumpel.graphs.ids import address, node_id
 from rumpel.model import PodSpec
 from rumpel.tasks import arrived, headless
 

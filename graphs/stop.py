@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rumpel.engine.graph import Graph
-from rumpel.graphs.create import address, node_id
+from rumpel.graphs.ids import address, node_id
 from rumpel.model import PodSpec
 from rumpel.tasks import stop as stop_task
 from rumpel.tasks.world import Access

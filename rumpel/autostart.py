@@ -74,11 +74,28 @@ def start(path: str, say: Callable[[str], None]) -> socket.socket:
                 say("waiting for the rumpel daemon to start")
             # Somebody else starts it, or an old daemon still holds the lock while it ends.
             time.sleep(RETRY_S)
+    before = holder()
     raise DaemonStartFailed(
-        f"no rumpel daemon answered within {text.duration(START_LIMIT_S)}",
-        hint="rumpel daemon logs",
+        f"no rumpel daemon answered within {text.duration(START_LIMIT_S)}"
+        + (f": the one before (process {before}) has not ended yet" if before else ""),
+        hint="rumpel daemon stop --force" if before else "rumpel daemon logs",
         details={"socket": path, "tail": tail(0)},
     )
+
+
+def holder() -> int | None:
+    """The process that has this state, whether it answers or not.
+
+    None also when that is not known for certain: a note outlives who wrote it.
+    """
+    try:
+        pid = int(Path(paths.pid_path()).read_text().splitlines()[0])
+        with Path(paths.lock_path()).open() as lock:
+            is_held = not _try_lock(lock.fileno())
+        is_ours = b"rumpel.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError, IndexError):
+        return None
+    return pid if is_held and is_ours else None
 
 
 def elsewhere(path: str) -> socket.socket | None:

@@ -31,6 +31,8 @@ class Setting:
     meaning: str
     is_users: bool = False
     """What it says is run on this machine, or hands out secrets: no repository may set it."""
+    is_guard: bool = False
+    """It protects this machine: a repository may lower it, not raise it."""
 
     @property
     def variable(self) -> str:
@@ -85,21 +87,29 @@ def resolve(
         ("", _from_env(env)),
         ("", {key: value for key, value in flags.items() if value is not None}),
     )
-    values = {key: setting.default for key, setting in SETTINGS.items()}
+    found = {key: setting.default for key, setting in SETTINGS.items()}
     origins = dict.fromkeys(SETTINGS, DEFAULT)
+    warnings: list[str] = []
     for number, (name, layer) in enumerate(layers):
-        for key, value in layer.items():
-            if key == "$schema":
-                continue
+        for key in [key for key in layer if key != "$schema"]:
             try:
                 setting = _known(key, name, is_repo=number == 1)
                 origin = name or (setting.variable if number == 2 else f"--{_kebab(key)}")
-                values[key] = _checked(setting, value, origin)
+                checked = _checked(setting, layer[key], origin)
             except ConfigError as error:
                 tell(error)
+                continue
+            if number == 1 and setting.is_guard and _amount(checked) > _amount(found[key]):
+                warnings.append(f"{name}: {key} {checked} is more than yours: {found[key]} holds")
             else:
-                origins[key] = origin
-    return Settings(values, origins, _misspelt(env))
+                found[key], origins[key] = checked, origin
+    return Settings(found, origins, (*warnings, *_misspelt(env)))
+
+
+def _amount(guard: Any) -> float:
+    """0 is no limit at all, nor is what is less: so the engine takes them."""
+    amount = values.size_bytes(guard) if isinstance(guard, str) else guard
+    return float("inf") if amount <= 0 else float(amount)
 
 
 def _raise(error: ConfigError) -> None:
@@ -183,13 +193,13 @@ SETTINGS: Mapping[str, Setting] = {
             key="copyIn",
             default=(),
             check=values.strings,
-            meaning="ignored files of the host that are copied into new pods (patterns)",
+            meaning="files of the host that git does not have and new pods get (patterns)",
         ),
         Setting(
             key="keepIgnored",
             default=(".env", ".env.*", ".envrc"),
             check=values.strings,
-            meaning="ignored files of a pod that survive recreate (patterns)",
+            meaning="ignored files of a pod that survive recreate (patterns, as of copyIn)",
         ),
         Setting(
             key="notify",
@@ -207,24 +217,28 @@ SETTINGS: Mapping[str, Setting] = {
             default=4096,
             check=values.integer(-1, 4_194_304),
             meaning="most processes in a pod, -1 for no limit",
+            is_guard=True,
         ),
         Setting(
             key="podQuota",
             default="8g",
             check=values.size,
             meaning="most bytes of commits the host holds for one pod",
+            is_guard=True,
         ),
         Setting(
             key="maxFileSize",
             default="512m",
             check=values.size,
             meaning="largest file in a pod's commits that is taken",
+            is_guard=True,
         ),
         Setting(
             key="maxBranches",
             default=2000,
             check=values.integer(1, 100_000),
             meaning="most branches of one pod that are taken",
+            is_guard=True,
         ),
         Setting(
             key="hooksTimeout",
@@ -283,6 +297,13 @@ SETTINGS: Mapping[str, Setting] = {
             is_users=True,
         ),
         Setting(
+            key="secretsFile",
+            default=None,
+            check=values.string,
+            meaning="file with values for `secrets` of devcontainer.json (for its commands only)",
+            is_users=True,
+        ),
+        Setting(
             key="caCertificates",
             default=(),
             check=values.strings,
@@ -307,7 +328,8 @@ SETTINGS: Mapping[str, Setting] = {
             key="labels",
             default={},
             check=values.labels,
-            meaning="labels put on every container, volume and image",
+            meaning="labels put on every container, volume and image, from the next daemon on",
+            is_users=True,
         ),
     )
 }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from rumpel.sealing import sealed, sealed_at, sealed_in
 
 LOCALHOST = "localhost"
 
@@ -78,10 +79,23 @@ class ImageSpec:
     cache_from: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     """`build.options` as parameters of the Engine API."""
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+    """Values of the caller's environment in `args` and `options`: never stored, never shown."""
     certificates: tuple[str, ...] = ()
     """That it is to trust besides its own."""
     features: tuple[FeatureSpec, ...] = ()
     """Installed on top of it, in this order."""
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ImageSpec:
+        known = _known(cls, data)
+        for name in ("cache_from", "certificates"):
+            known[name] = tuple(known.get(name, ()))
+        known["features"] = tuple(
+            FeatureSpec(**{**_known(FeatureSpec, one), "private": tuple(one.get("private", ()))})
+            for one in known.get("features", ())
+        )
+        return cls(**known)
 
     @property
     def is_of_a_pod(self) -> bool:
@@ -113,6 +127,8 @@ class PortSpec:
     """As the pod sees it; another one is a neighbour of the container."""
     local: int | None = None
     """The local port asked for: this one or none."""
+    wish: int | None = None
+    """The local port that is tried first; None: that of the pod."""
     may_be_low: bool = False
     """A local port below 1024 was asked for, if it can be had."""
     label: str | None = None
@@ -149,6 +165,8 @@ class ContainerSpec:
     env: dict[str, str | None] = field(default_factory=dict)
     private_env: tuple[str, ...] = ()
     """Variables whose values come from the caller's environment: never stored, never shown."""
+    private: tuple[tuple[str | int, ...], ...] = ()
+    """Places below `config` and `host_config` of such values."""
     volumes: tuple[str, ...] = ()
     """Volumes that belong to this pod alone and go with it."""
     mounts: tuple[dict[str, Any], ...] = ()
@@ -166,6 +184,91 @@ class ContainerSpec:
     gpu: bool = False
     """All that the engine has, where it can give any."""
 
+    @property
+    def sealed_parts(self) -> dict[str, Any]:
+        """`config` and `host_config`."""
+        parts = {"config": self.config, "host_config": self.host_config}
+        found: dict[str, Any] = sealed_at(parts, self.private)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSpec:
+    """A service of a compose project that runs beside a pod."""
+
+    name: str
+    image: ImageSpec
+    body: dict[str, Any] = field(default_factory=dict)
+    """As compose takes it, without image, ports and what other pods would have, too."""
+    private: tuple[tuple[str | int, ...], ...] = ()
+    """Places in `body` whose values come from the caller's environment: never stored, never shown.
+    """
+    needs: dict[str, str] = field(default_factory=dict)
+    """Service -> what is waited for: service_started, service_healthy or
+    service_completed_successfully."""
+
+    @property
+    def private_texts(self) -> list[str]:
+        """Those values."""
+        found = []
+        for place in self.private:
+            value: Any = self.body
+            for key in place:
+                value = value[key]
+            found.append(str(value))
+        return found
+
+    @property
+    def sealed_body(self) -> dict[str, Any]:
+        sealed_body: dict[str, Any] = sealed_at(self.body, self.private)
+        return sealed_body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSpec:
+    """What of a compose project belongs to a pod, besides the pod's own container."""
+
+    service: str
+    """Which one the pod is; empty: that is not known any more (`daemon.adopt`)."""
+    services: tuple[ServiceSpec, ...] = ()
+    networks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By the key of the file: `name` on the engine, `external`, `settings` of the API, and what
+    the `pod` is called in it."""
+    volumes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By the key of the file: `name` on the engine, `external`, `driver` and `options`."""
+    waits: dict[str, str] = field(default_factory=dict)
+    """As `ServiceSpec.needs`, of the pod."""
+    shares: str = ""
+    """The service in whose network the pod is, instead of one of its own."""
+    ports: tuple[PortSpec, ...] = ()
+    """That the file publishes."""
+    private: tuple[tuple[str | int, ...], ...] = ()
+    """Places below `volumes` and `networks` whose values are never stored."""
+
+    @property
+    def sealed_parts(self) -> dict[str, Any]:
+        """Volumes and networks."""
+        parts = {"volumes": self.volumes, "networks": self.networks}
+        found: dict[str, Any] = sealed_at(parts, self.private)
+        return found
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ProjectSpec:
+        known = _known(cls, data)
+        known["private"] = tuple(tuple(path) for path in data.get("private", ()))
+        known["services"] = tuple(
+            ServiceSpec(
+                **{
+                    **_known(ServiceSpec, one),
+                    "image": ImageSpec.from_json(one["image"]),
+                    "private": tuple(tuple(path) for path in one.get("private", ())),
+                }
+            )
+            for one in data.get("services", ())
+        )
+        known["ports"] = tuple(PortSpec(**_known(PortSpec, one)) for one in data.get("ports", ()))
+        return cls(**known)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodSpec:
@@ -182,6 +285,13 @@ class PodSpec:
     hooks: tuple[HookSpec, ...] = ()
     remote_env: dict[str, str | None] = field(default_factory=dict)
     env_probe: str = "loginInteractiveShell"
+    secrets: tuple[str, ...] = ()
+    """Variables of lifecycle commands; their values are in `secrets_file` when those run."""
+    secrets_file: str = ""
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+    """Values of the caller's environment, to be masked in what commands print: never stored."""
+    waits_for: str = ""
+    """The last command that is waited for; empty: all are."""
     shares_branches: bool = True
     ports: tuple[PortSpec, ...] = ()
     """Of the configuration."""
@@ -192,21 +302,37 @@ class PodSpec:
 
     prebuild: PrebuildSpec | None = None
     """None = not wanted."""
+    project: ProjectSpec | None = None
+    """Of a compose configuration."""
     asked: dict[str, str] = field(default_factory=dict)
     """Settings that this pod was given by flags, such as `memory`: they stay with it."""
+    copy_in: tuple[str, ...] = ()
+    """Patterns of files that it was given of this machine when it was made, if they named some."""
 
     @property
     def open_ports(self) -> tuple[PortSpec, ...]:
         """All of them, each once."""
-        found = {port.key: port for port in (*self.ports, *self.forwards)}
+        published = () if self.project is None else self.project.ports
+        found = {port.key: port for port in (*published, *self.ports, *self.forwards)}
         return tuple(found.values())
 
     def to_json(self) -> dict[str, Any]:
         """For the database: private values only as digests."""
         data = asdict(self)
+        del data["hidden"]
         data["container"]["env"] = sealed(self.container.env, self.container.private_env)
+        data["container"] |= self.container.sealed_parts
+        _seal_image(data["image"])
         for one, stored in zip(self.image.features, data["image"]["features"], strict=True):
             stored["options"] = one.sealed_options
+        services = () if self.project is None else self.project.services
+        for service, stored in zip(
+            services, (data["project"] or {}).get("services", ()), strict=True
+        ):
+            stored["body"] = service.sealed_body
+            _seal_image(stored["image"])
+        if self.project is not None:
+            data["project"] |= self.project.sealed_parts
         return data
 
     @classmethod
@@ -214,17 +340,11 @@ class PodSpec:
         """Inverse of `to_json`; unknown members (of a newer version) are dropped."""
         known = _known(cls, data)
         known["repo"] = RepoRef(**_known(RepoRef, data["repo"]))
-        image = _known(ImageSpec, data["image"])
-        for name in ("cache_from", "certificates"):
-            image[name] = tuple(image.get(name, ()))
-        image["features"] = tuple(
-            FeatureSpec(**{**_known(FeatureSpec, one), "private": tuple(one.get("private", ()))})
-            for one in image.get("features", ())
-        )
-        known["image"] = ImageSpec(**image)
+        known["image"] = ImageSpec.from_json(data["image"])
         container = _known(ContainerSpec, data["container"])
         for name in ("entrypoints", "mounts", "private_env", "volumes"):
             container[name] = tuple(container.get(name, ()))
+        container["private"] = tuple(tuple(path) for path in data["container"].get("private", ()))
         known["container"] = ContainerSpec(**container)
         known["hooks"] = tuple(
             HookSpec(
@@ -237,26 +357,22 @@ class PodSpec:
         for name in ("ports", "forwards"):
             listed = data.get(name, ())
             known[name] = tuple(PortSpec(**_known(PortSpec, port)) for port in listed)
+        for name in ("secrets", "copy_in"):
+            known[name] = tuple(data.get(name, ()))
         prebuild = known.get("prebuild")
         if prebuild is not None:
             prebuild = _known(PrebuildSpec, prebuild)
             prebuild["inputs"] = tuple(prebuild.get("inputs", ()))
             known["prebuild"] = PrebuildSpec(**prebuild)
+        if known.get("project") is not None:
+            known["project"] = ProjectSpec.from_json(known["project"])
         return cls(**known)
 
 
-SEAL = "sealed:"
-
-
-def sealed(env: Mapping[str, str | None], private: Iterable[str]) -> dict[str, str | None]:
-    """`env` with the values of `private` names as digests; sealing twice changes nothing."""
-    hidden = set(private)
-    return {
-        name: SEAL + hashlib.blake2b(value.encode(), digest_size=16, key=b"rumpel").hexdigest()
-        if name in hidden and value is not None and not value.startswith(SEAL)
-        else value
-        for name, value in env.items()
-    }
+def _seal_image(stored: dict[str, Any]) -> None:
+    hidden = stored.pop("hidden")
+    for name in ("args", "options"):
+        stored[name] = sealed_in(stored[name], hidden)
 
 
 def _known(cls: Any, data: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ LABEL_POD = "rumpel.pod"
 LABEL_POD_ID = "rumpel.pod-id"
 LABEL_NONCE = "rumpel.nonce"
 LABEL_NODE = "rumpel.node"
+LABEL_METADATA = "devcontainer.metadata"
+"""Of images: what they say of their containers (the specification's name)."""
 
 POD = "pod"
 """LABEL_KIND of a pod's container."""
@@ -58,6 +60,11 @@ def slug(text: str, limit: int = 24) -> str:
 
 def container_name(repo_basename: str, pod: str, pod_id: str) -> str:
     return f"rumpel-{slug(repo_basename)}-{pod}-{pod_id[:6]}"
+
+
+def project_name(pod: str, pod_id: str) -> str:
+    """Of its compose project."""
+    return f"rumpel-{pod}-{pod_id[:6]}"
 
 
 def host_part(host: str) -> str:

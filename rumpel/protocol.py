@@ -22,8 +22,9 @@
         {"error":{...},"data":DATA,"warnings":[...]}
         {"outdated":true,"busy":false,"version":"0.1.0"}
 
-`env` has what is needed only: DOCKER_* and RUMPEL_* always, everything for the verbs that
-substitute ${localEnv:...}. `tty`: stdin and stdout are terminals. `ask`: a person can be asked.
+`env` has what is needed only: DOCKER_*, RUMPEL_* and where the user's settings are always,
+everything for the verbs that substitute ${localEnv:...}. `tty`: stdin and stdout are terminals.
+`ask`: a person can be asked.
 A client that closes without `cancel` detaches: the work goes on.
 Used by both sides, so standard library only and cheap to import; strict about what it reads.
 """
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 PROTO = (1, 1)
 """Oldest and newest protocol this program speaks."""
 MAX_LINE_BYTES = 16 << 20
+OF_SETTINGS = ("HOME", "XDG_CONFIG_HOME")
+"""Where paths.user_config_path looks: a daemon was started with those of another shell."""
 
 NODE_STATES = (
     "waiting",
@@ -150,7 +153,11 @@ def wanted_env(verb: str, env: Mapping[str, str]) -> dict[str, str]:
     """What the daemon may see of the caller's environment for this verb."""
     if verb in FULL_ENV_VERBS:
         return dict(env)
-    return {k: v for k, v in env.items() if k.startswith(("DOCKER_", "RUMPEL_"))}
+    return {
+        name: value
+        for name, value in env.items()
+        if name.startswith(("DOCKER_", "RUMPEL_")) or name in OF_SETTINGS
+    }
 
 
 def arguments(verb: str, given: Mapping[str, object]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ MAKING: dict[str, tuple[str, object]] = {
     "trust": (BOOL, False),
     "memory": (STR, None),
     "cpus": (STR, None),
+    "secrets_file": (STR, None),
 }
 """Of what may make a pod."""
 VERBS: dict[str, dict[str, tuple[str, object]]] = {
@@ -150,7 +151,12 @@ VERBS: dict[str, dict[str, tuple[str, object]]] = {
         "names": (NAMES, ()),
         "all": (BOOL, False),
     },
-    "logs": {"name": (STR, ""), "node": (STR, None), "follow": (BOOL, False)},
+    "logs": {
+        "name": (STR, ""),
+        "node": (STR, None),
+        "follow": (BOOL, False),
+        "lines": (INT, None),
+    },
     "graph": {
         "name": (STR, None),
         "why": (STR, None),

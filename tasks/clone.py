@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, changed
 from rumpel.errors import RumpelError
-from rumpel.tasks import prebuilt
+from rumpel.tasks import ended, prebuilt
 from rumpel.tasks.world import Access, PodAddress, Setup, World
 
 KIND = "clone"
@@ -39,6 +39,8 @@ class Inputs:
     """To a snapshot, which a later node of the same graph puts there."""
     has_moved: bool = False
     """That is known already: the files were there before."""
+    private: tuple[str, ...] = ()
+    """Variables whose values nobody is to read in what the container printed."""
     carried_files: int = 0
     """So many came from an earlier container."""
 
@@ -71,13 +73,35 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
-    links, pod = ctx.world.links, inputs.address
+    pod = inputs.address
     access = Access(
         container_id=inputs.container_id,
         user=inputs.user,
         as_main=inputs.as_main,
         is_set_up=False,
     )
+    try:
+        said = await _set_up(ctx, inputs, access)
+    except RumpelError as error:
+        if inputs.as_main:
+            raise
+        where = ctx.world, pod.host, pod.pod, inputs.container_id
+        raise await ended.behind(error, *where, private=inputs.private) from error
+    answer = ANSWER.fullmatch(said)
+    if answer is None:
+        raise RumpelError(f"pod {pod.pod!r} did not tell its commit: {said[:80]!r}")
+    ctx.fault("cloned")
+    return Output(
+        container_id=inputs.container_id,
+        oid=answer[1],
+        has_moved=inputs.has_moved or answer[2] is not None,
+        lacks_lfs=answer[3] is not None,
+    )
+
+
+async def _set_up(ctx: Context[World], inputs: Inputs, access: Access) -> str:
+    """What the pod says of it."""
+    links, pod = ctx.world.links, inputs.address
     await links.connect(pod, access)
     before = dict(links.branches(pod.pod_id))
     made = prebuilt.of_container(ctx.world, pod.host, inputs.container_id)
@@ -91,7 +115,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         is_carried=inputs.carried_files > 0,
     )
     try:
-        said = await links.set_up(pod, setup)
+        return await links.set_up(pod, setup)
     except RumpelError as error:
         damage = await ctx.world.by_hand.look_at_seed(pod.repo, pod.host)
         if damage is None:
@@ -99,16 +123,6 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         raise RumpelError(
             f"{damage}: {error.message}", hint=AGAIN, details=error.details
         ) from error
-    answer = ANSWER.fullmatch(said)
-    if answer is None:
-        raise RumpelError(f"pod {pod.pod!r} did not tell its commit: {said[:80]!r}")
-    ctx.fault("cloned")
-    return Output(
-        container_id=inputs.container_id,
-        oid=answer[1],
-        has_moved=inputs.has_moved or answer[2] is not None,
-        lacks_lfs=answer[3] is not None,
-    )
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from rumpel import names
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
-from rumpel.errors import CommandFailed, Conflict, NameTaken, RumpelError
-from rumpel.model import SEAL, ContainerSpec, RepoRef, sealed
-from rumpel.tasks import by_hand, carried, container_body, mountpoint
+from rumpel.errors import Conflict, NameTaken, RumpelError
+from rumpel.model import ContainerSpec, RepoRef
+from rumpel.sealing import is_sealed, sealed
+from rumpel.tasks import by_hand, carried, container_body, ended, mountpoint
 from rumpel.tasks.world import Access, PodAddress, World
 
 KIND = "container"
@@ -28,6 +29,10 @@ POLICY = Policy(slots=("create",), timeout_s=300.0, retries=1)
 
 LABEL_SPEC = "rumpel.spec"
 LABEL_MEMO = "rumpel.memo"
+NETWORK_OF = "network.of"
+"""A component of the fingerprint, and of no label: that network may go, the work in the container
+stays.
+"""
 ASKED = "asked."
 """What a pod is rebuilt from when the database is lost; nothing secret."""
 
@@ -55,6 +60,12 @@ class Inputs:
     """What the container was made of, when its label is all that is known (daemon.adopt)."""
     start_image: str = ""
     """`image_id` with the result of a prebuild; no part of what makes a container stale."""
+    network_of: str = ""
+    """The container whose network it is in, of a service beside it."""
+    service_images: tuple[str, ...] = ()
+    """Ids, of the services beside it: no part of what it is made of, but known with it."""
+    ended_services: dict[str, str] = field(default_factory=dict)
+    """Those of them that came to a good end, and what they were made of, likewise."""
     made: str = ""
     """The container that `replace` made for it: it is this one, or none is known yet."""
 
@@ -84,14 +95,15 @@ def fingerprint(inputs: Inputs) -> dict[str, Json]:
         "containerEnv": sealed(spec.env, spec.private_env),
         "mounts": spec.mounts,
         "runArgs": {
-            "config": spec.config,
-            "host": spec.host_config,
+            "config": spec.sealed_parts["config"],
+            "host": spec.sealed_parts["host_config"],
             "networking": spec.networking,
             "platform": spec.platform,
         },
         "overrideCommand": spec.override_command,
         **({"entrypoints": spec.entrypoints} if spec.entrypoints else {}),
         **({"gpu": True} if spec.gpu else {}),
+        **({NETWORK_OF: inputs.network_of} if inputs.network_of else {}),
         "init": spec.init,
         "limits": {"memory": spec.memory, "cpus": spec.cpus, "pids": spec.pids_limit},
     }
@@ -127,15 +139,15 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     ctx.fault("started")
     state = await ctx.world.started(inputs.host, container_id)
     if state is None:
-        raise removed_meanwhile(inputs)
+        raise ended.removed(inputs.pod)
     if state.status != "running":
-        raise await ended_at_once(ctx.world, inputs, state)
+        raise await ended.at_once(
+            ctx.world, inputs.host, inputs.pod, state, inputs.spec.private_env
+        )
     if found is not None:
         state = await _put_back(ctx, inputs, state)
     if found is None or found.status in ("created", "running"):  # not one of old
-        await mountpoint.give(host, container_id, inputs.spec, inputs.user)
-        copied = await carried.found(inputs.spec, inputs.pod_id, inputs.host)
-        await carried.settle(host, container_id, copied, inputs.user)
+        await _furnish(ctx, inputs, container_id)
     return Output(
         container_id=container_id,
         started_at=state.started_at,
@@ -144,6 +156,19 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         name=names.own_name(state.name),
         networks=tuple(sorted(state.networks)),
     )
+
+
+async def _furnish(ctx: Context[World], inputs: Inputs, container_id: str) -> None:
+    host = ctx.world.host(inputs.host)
+    try:
+        await mountpoint.give(host, container_id, inputs.spec, inputs.user)
+        copied = await carried.found(inputs.spec, inputs.pod_id, inputs.host)
+        await carried.settle(host, container_id, copied, inputs.user)
+    except Conflict as error:
+        if inputs.spec.override_command:
+            raise
+        where = ctx.world, inputs.host, inputs.pod, container_id
+        raise await ended.behind(error, *where, private=inputs.spec.private_env) from error
 
 
 async def begin(world: World, inputs: Inputs, container_id: str, *, is_new: bool) -> None:
@@ -171,7 +196,7 @@ async def _put_back(ctx: Context[World], inputs: Inputs, state: ContainerState) 
         ctx.world.host(inputs.host),
         state,
         name=None if inputs.made else name,
-        spec=None if inputs.spec_label else inputs.spec,
+        spec=None if inputs.spec_label or inputs.network_of else inputs.spec,
     )
     if notes is None:
         return state
@@ -180,18 +205,6 @@ async def _put_back(ctx: Context[World], inputs: Inputs, state: ContainerState) 
     await ctx.world.looked(inputs.host, state.id)
     now = ctx.world.container(inputs.host, state.id)
     return state if isinstance(now, Probe) else now
-
-
-def removed_meanwhile(inputs: Inputs) -> RumpelError:
-    return RumpelError(f"the container of pod {inputs.pod!r} was removed while it was started")
-
-
-async def ended_at_once(world: World, inputs: Inputs, state: ContainerState) -> CommandFailed:
-    return CommandFailed(
-        f"the container of pod {inputs.pod!r} ended at once with {state.exit_code}",
-        hint="set overrideCommand to true in devcontainer.json, or fix the image's command",
-        details={"tail": (await world.host(inputs.host).logs(state.id)).decode(errors="replace")},
-    )
 
 
 def address(inputs: Inputs) -> PodAddress:
@@ -219,8 +232,33 @@ def main_user(inputs: Inputs) -> str:
 def spec_digest(inputs: Inputs) -> str:
     if inputs.spec_label:
         return inputs.spec_label
-    text = json.dumps(fingerprint(inputs), sort_keys=True, default=list)
+    return _digest(inputs)
+
+
+def _digest(inputs: Inputs, **more: Json) -> str:
+    parts = {key: value for key, value in fingerprint(inputs).items() if key != NETWORK_OF}
+    text = json.dumps({**parts, **more}, sort_keys=True, default=list)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+async def is_right(world: World, inputs: Inputs, found: ContainerState) -> bool:
+    """Is it made of what it should be made of, and in the network where it should be?"""
+    network = await _network_of(world, inputs, found.id)
+    return is_made_of(inputs, found, network) and network == inputs.network_of
+
+
+async def _network_of(world: World, inputs: Inputs, container_id: str) -> str:
+    """The container in whose network it is, where one of a service is asked for."""
+    if not inputs.network_of:
+        return ""
+    found = await world.host(inputs.host).inspect(container_id)
+    return str(found.host_config.get("NetworkMode", "")).removeprefix("container:")
+
+
+def is_made_of(inputs: Inputs, found: ContainerState, network: str) -> bool:
+    """As far as its label says. In labels of older versions `network_of` is, too."""
+    labels = (spec_digest(inputs), _digest(inputs, **{NETWORK_OF: network}))
+    return found.labels.get(LABEL_SPEC) in labels
 
 
 def _labels(ctx: Context[World], inputs: Inputs) -> dict[str, str]:
@@ -284,12 +322,21 @@ async def make(ctx: Context[World], inputs: Inputs, name: str) -> str:
     own = [*kept.values(), *carried.volumes(copied)]
     await _volumes(ctx, inputs, [*inputs.spec.volumes, *own])
     await carried.fill(ctx, address(inputs), body["Image"], inputs.user, copied)
-    return await host.create_container(name, body, platform=inputs.spec.platform)
+    later = container_body.later(body, host.info)
+    container_id = await host.create_container(name, body, platform=inputs.spec.platform)
+    try:
+        for network, endpoint in later.items():
+            await host.connect(container_id, network, endpoint)
+    except RumpelError:
+        await host.remove(container_id, force=True, volumes=True)
+        raise
+    return container_id
 
 
 def _refuse_sealed(inputs: Inputs) -> None:
     """What the database remembers has private values as digests only: not to be run with."""
-    if any((value or "").startswith(SEAL) for value in inputs.spec.env.values()):
+    spec = inputs.spec
+    if is_sealed(spec.env) or is_sealed([spec.config, spec.host_config]):
         raise Conflict(
             f"the container of pod {inputs.pod!r} is gone, and its private values are not kept",
             hint=f"rumpel create {inputs.pod}   makes it again from the configuration",
@@ -329,14 +376,22 @@ async def _find(world: World, inputs: Inputs) -> ContainerState | None:
 
 async def _usable(ctx: Context[World], inputs: Inputs, found: ContainerState) -> bool:
     """May the container that is there be kept? One that never ran may be replaced silently."""
-    if found.labels.get(LABEL_SPEC) == spec_digest(inputs) and found.status != "dead":
+    network = await _network_of(ctx.world, inputs, found.id)
+    is_same = is_made_of(inputs, found, network) and found.status != "dead"
+    if is_same and network == inputs.network_of:
         return True
     if found.status == "created":
         await ctx.world.host(inputs.host).remove(found.id, force=True, volumes=True)
         return False
+    if is_same:
+        raise Conflict(
+            f"the service in whose network pod {inputs.pod!r} is has another container by now; "
+            "the pod's own was kept",
+            hint=f"rumpel recreate {inputs.pod}   makes a new one with all work in it",
+        )
     raise Conflict(
-        f"the configuration of pod {inputs.pod!r} changed since its container was made; "
-        "the container was kept",
+        f"the configuration of pod {inputs.pod!r}, or what its image is made of, changed since "
+        "its container was made; the container was kept",
         hint=f"rumpel recreate {inputs.pod}   makes a new one with all work in it; "
         f"rumpel recreate --plan {inputs.pod}   shows what changed",
     )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
 GPU_RUNTIME = "nvidia"
+TAKES_NETWORKS = (1, 44)
+"""API version since which a container is created in several at once."""
 
 
 def create(
@@ -28,7 +30,7 @@ def create(
     spec = inputs.spec
     body: dict[str, Any] = {
         "Image": inputs.start_image or inputs.image_id,
-        "Hostname": inputs.pod,
+        **_host_name(inputs),
         "WorkingDir": spec.workspace_folder,
         # A name without `=` takes the variable out of the image's environment.
         "Env": [name if value is None else f"{name}={value}" for name, value in spec.env.items()],
@@ -36,7 +38,7 @@ def create(
     }
     if spec.container_user:
         body["User"] = spec.container_user
-    extra = dict(spec.config)
+    extra = {key: value for key, value in spec.config.items() if key not in ("Entrypoint", "Cmd")}
     body["Env"] += extra.pop("Env", [])
     body["Labels"] = {**extra.pop("Labels", {}), **labels}
     body |= extra
@@ -49,6 +51,28 @@ def create(
     return body
 
 
+def _host_name(inputs: Inputs) -> dict[str, Any]:
+    """The pod's, but where it has that of the host or of another container: the engine takes no
+    other one then.
+    """
+    host = inputs.spec.host_config
+    is_shared = host.get("UTSMode") == "host"
+    is_shared = is_shared or str(host.get("NetworkMode", "")).startswith("container:")
+    is_shared = is_shared or bool(inputs.network_of)
+    return {} if is_shared else {"Hostname": inputs.pod}
+
+
+def later(body: dict[str, Any], engine: EngineInfo) -> dict[str, Any]:
+    """Networks that an engine before API 1.44 does not take at create: taken out of the body."""
+    endpoints = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+    major, _, minor = engine.api_version.partition(".")
+    if len(endpoints) < 2 or (int(major), int(minor)) >= TAKES_NETWORKS:
+        return {}
+    first, *others = endpoints
+    body["NetworkingConfig"] = {"EndpointsConfig": {first: endpoints[first]}}
+    return {name: endpoints[name] for name in others}
+
+
 def _command(spec: ContainerSpec, image: ImageInfo | None) -> dict[str, Any]:
     """What runs first: what features want, then our loop or the image's own command."""
     # The stdin and stdout of the loop are the link's.
@@ -57,10 +81,14 @@ def _command(spec: ContainerSpec, image: ImageInfo | None) -> dict[str, Any]:
         boot = before + resource_text("pod_boot.sh")
         own = {"Entrypoint": ["/bin/sh", "-c", boot, "rumpel", "main"], "Cmd": []}
         return {**own, "OpenStdin": True, "StdinOnce": False}
+    said: dict[str, Any] = {
+        key: spec.config[key] for key in ("Entrypoint", "Cmd") if key in spec.config
+    }
     if not before or image is None:
-        return {}
-    argv = ["/bin/sh", "-c", f'{before}exec "$@"', "rumpel", *image.entrypoint]
-    return {"Entrypoint": argv, "Cmd": list(image.cmd)}
+        return said
+    entrypoint = [one for one in said.get("Entrypoint", image.entrypoint) if one]
+    argv = ["/bin/sh", "-c", f'{before}exec "$@"', "rumpel", *entrypoint]
+    return {"Entrypoint": argv, "Cmd": list(said.get("Cmd", image.cmd))}
 
 
 def _host_config(inputs: Inputs) -> dict[str, Any]:
@@ -76,6 +104,8 @@ def _host_config(inputs: Inputs) -> dict[str, Any]:
     if spec.cpus:
         host_config["NanoCpus"] = int(float(spec.cpus) * 1e9)
     host_config |= spec.host_config
+    if inputs.network_of:
+        host_config["NetworkMode"] = f"container:{inputs.network_of}"
     seed = {
         "Type": "volume",
         "Source": inputs.seed_volume,

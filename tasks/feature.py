@@ -15,14 +15,12 @@ import shlex
 import tarfile
 from dataclasses import dataclass
 
-from rumpel.adapters import threads
-from rumpel.adapters.docker_images import BuildOptions
 from rumpel.engine.operation import Context, Json, Policy, Probe
-from rumpel.errors import CommandFailed, Conflict, NotFound
-from rumpel.model import SEAL, FeatureSpec
+from rumpel.errors import CommandFailed, Conflict
+from rumpel.model import FeatureSpec
 from rumpel.resources import resource_text
-from rumpel.tasks import certificates
-from rumpel.tasks.tools import script_output
+from rumpel.sealing import is_sealed
+from rumpel.tasks import certificates, layer
 from rumpel.tasks.world import World
 
 KIND = "feature"
@@ -70,41 +68,31 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
-    host, tag = ctx.world.host(inputs.host), layer_tag(inputs)
-    found = None if ctx.is_again else await host.image(tag)
-    if found is not None:
-        ctx.log("found the layer of an earlier run")
-        return Output(image_id=found.id, tag=tag)
-    if any(value.startswith(SEAL) for value in inputs.feature.options.values()):
-        raise Conflict(
-            f"what feature {inputs.feature.written} was given of your environment is not kept",
-            hint="rumpel create POD   reads the configuration again",
-        )
-    packed = await threads.call(ctx.world.features.read, inputs.feature.content)
-    path = ctx.world.scratch_dir / f"feature-{ctx.attempt}-{ctx.nonce[:8]}.tar"
-    await threads.call(path.write_bytes, context(inputs, packed))
+    tag, files = layer_tag(inputs), ctx.world.features
+
+    def packed() -> bytes:
+        _refuse_sealed(inputs.feature)
+        return context(inputs, files.read(inputs.feature.content))
+
     try:
-        proxies = ctx.world.proxies.get(inputs.host, {})
-        options = BuildOptions(
-            labels=ctx.world.image_labels(), tag=tag, args=proxies, is_nocache=ctx.is_again
-        )
-        image_id = await host.build(path, options, script_output(ctx.log))
+        image_id = await layer.made(ctx, inputs.host, tag, packed, is_new=ctx.is_again)
     except CommandFailed as error:
         one = inputs.feature
         error.message = f"feature {one.written} could not be installed: {error.message}"
-        error.hint = f"rumpel graph --why feature/{one.name}; its install.sh has the last word"
         raise
-    finally:
-        await threads.call(path.unlink, missing_ok=True)
-    ctx.fault("built")
-    if await host.image(image_id) is None:
-        raise NotFound(f"image {image_id} was built but is not there")
-    await ctx.world.saw_image(inputs.host)
     return Output(image_id=image_id, tag=tag)
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:
     """Nothing to do: the tag is only set on success, layers are the engine's cache."""
+
+
+def _refuse_sealed(one: FeatureSpec) -> None:
+    if is_sealed(one.options):
+        raise Conflict(
+            f"what feature {one.written} was given of your environment is not kept",
+            hint="rumpel create POD   reads the configuration again",
+        )
 
 
 def layer_tag(inputs: Inputs) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -19,9 +19,18 @@ from rumpel.adapters import threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_images import BuildOptions
 from rumpel.adapters.docker_types import ImageInfo
+from rumpel.devcontainer.secret_values import mask, maskable
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
-from rumpel.errors import CommandFailed, ConfigError, HostUnreachable, NotFound, RumpelError
+from rumpel.errors import (
+    CommandFailed,
+    ConfigError,
+    Conflict,
+    HostUnreachable,
+    NotFound,
+    RumpelError,
+)
 from rumpel.names import slug
+from rumpel.sealing import is_sealed, sealed_in
 from rumpel.tasks import certificates, image_move
 from rumpel.tasks.world import World
 
@@ -50,6 +59,8 @@ class Inputs:
     target: str | None = None
     cache_from: tuple[str, ...] = ()
     options: dict[str, Any]
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+    """Values in `args` and `options` that are nobody's business."""
     certificates: tuple[str, ...] = ()
     is_nocache: bool = False
     """How it is made, should it have to be made: no part of the fingerprint."""
@@ -77,10 +88,10 @@ def fingerprint(inputs: Inputs) -> dict[str, Json]:
     return {
         **({"caCertificates": certificates.key(trusted)} if trusted else {}),
         "build.context": inputs.context_key,
-        "build.args": inputs.args,
+        "build.args": sealed_in(inputs.args, inputs.hidden),
         "build.target": inputs.target,
         "build.cacheFrom": inputs.cache_from,
-        "build.options": inputs.options,
+        "build.options": sealed_in(inputs.options, inputs.hidden),
     }
 
 
@@ -144,11 +155,11 @@ async def _pull(ctx: Context[World], host: DockerHost, ref: str) -> ImageInfo:
     try:
         return await host.pull(ref, ctx.log)
     except RumpelError as error:
-        # Wherever the name comes from, it is one of these two; and docker itself tells the rest.
-        error.hint = error.hint or (
-            f"docker pull {ref}   (the name is `image` in devcontainer.json, or the setting"
-            " defaultImage)"
-        )
+        of_service = ctx.node_id.partition("//")[2]
+        where = "in devcontainer.json, or the setting defaultImage"  # it is one of the two
+        if of_service:
+            where = f"of service {of_service} in the compose file"
+        error.hint = error.hint or f"docker pull {ref}   (the name is `image` {where})"
         raise
 
 
@@ -182,13 +193,20 @@ async def _built(ctx: Context[World], inputs: Inputs, context: str, dockerfile: 
         is_pull=inputs.is_pull,
         extra=inputs.options,
     )
-    on_line = without_noise(ctx.log)
+    if is_sealed([inputs.args, inputs.options]):
+        raise Conflict(
+            "the image is gone, and private values that it was built with are not kept",
+            hint="rumpel create makes it again from the configuration",
+        )
+    hidden = maskable(inputs.hidden)
+    on_line = without_noise(lambda line: ctx.log(mask(line, hidden)))
     try:
         async with _dockerfile(ctx, inputs, dockerfile) as path:
             image_id = await host.build_tree(context, path, options, on_line)
     except CommandFailed as error:  # a repository may have several
         name = PurePath(dockerfile).name
-        error.message = error.message.replace(f"building {name} ", f"building {dockerfile} ")
+        told = error.message.replace(f"building {name} ", f"building {dockerfile} ")
+        error.message = mask(told, hidden)
         raise
     ctx.fault("built")
     found = await host.image(image_id)

@@ -7,11 +7,10 @@ Spec: containers.dev/implementors/json_reference, "Lifecycle scripts".
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rumpel.adapters import proc
+from rumpel.adapters import proc, task_group
 from rumpel.cache.fingerprint import digest
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import CommandFailed, RumpelError
@@ -57,7 +56,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     """All at once, where there are several; the first that fails ends the others."""
     steps = [_step(ctx, inputs, name, argv) for name, argv in inputs.hook.steps]
     try:
-        async with asyncio.TaskGroup() as group:
+        async with task_group.opened() as group:
             for step in steps:
                 group.create_task(step)
     except ExceptionGroup as failed:  # `except*` wraps what is raised in it, on some Python 3.11

@@ -14,9 +14,12 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
+from rumpel.adapters import threads
 from rumpel.adapters.docker_exec import Environment
+from rumpel.devcontainer import secret_values
 from rumpel.devcontainer.variables import running_stage
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe
 from rumpel.errors import CommandFailed
@@ -44,6 +47,13 @@ class Inputs:
     env_probe: str
     previous: str
     """Incarnation of what comes before: when that runs again, so does this."""
+    secrets: tuple[str, ...] = ()
+    secrets_file: str = ""
+    """On this machine, with values of variables that only commands have."""
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+    """Masked in what it prints: no part of the fingerprint."""
+    private: tuple[str, ...] = ()
+    """Variables of which the same holds: their values are known when `hidden` no longer is."""
     has_moved: bool = False
     """The content is another than when the image was prebuilt."""
 
@@ -92,7 +102,11 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     env = await shell.environment(
         ctx.world, where, probe=inputs.env_probe, remote_env=inputs.remote_env
     )
-    await run_hook(ctx, where, inputs.hook, env=env, token=token)
+    secrets = await threads.call(secret_values.read, inputs.secrets_file, inputs.secrets)
+    hidden = secret_values.maskable(
+        [*secrets.values(), *inputs.hidden, *secret_values.of(env, inputs.private)]
+    )
+    await run_hook(ctx, where, inputs.hook, env={**env, **secrets}, token=token, hidden=hidden)
     ctx.world.crashed.discard(ctx.node_id)
     return Output(container_id=inputs.container_id, ran=ctx.nonce)
 
@@ -102,15 +116,21 @@ async def undo(ctx: Context[World], inputs: Inputs) -> None:
 
 
 async def run_hook(
-    ctx: Context[World], where: shell.Where, hook: HookSpec, *, env: Environment, token: str
+    ctx: Context[World],
+    where: shell.Where,
+    hook: HookSpec,
+    *,
+    env: Environment,
+    token: str,
+    hidden: tuple[str, ...] = (),
 ) -> None:
     """All steps of an object start at once and are awaited, also when one fails.
 
-    Raises CommandFailed.
+    `hidden`: what nobody is to read in their output. Raises CommandFailed.
     """
-    steps = await _steps(ctx, where, hook)
+    steps, run = await _steps(ctx, where, hook), partial(_step, ctx, where, env, token=token)
     results = await asyncio.gather(
-        *(_step(ctx, where, env, token=token, name=name, argv=argv) for name, argv in steps),
+        *(run(name=name, argv=argv, hidden=hidden) for name, argv in steps),
         return_exceptions=True,
     )
     for result in results:
@@ -161,23 +181,25 @@ async def _step(
     token: str,
     name: str,
     argv: tuple[str, ...],
+    hidden: tuple[str, ...],
 ) -> None:
     tail: list[str] = []
 
     def on_line(line: str) -> None:
+        line = str(secret_values.mask(line, hidden))
         del tail[:-30]
         tail.append(line)
         ctx.log(line)
 
     code = await shell.run(ctx.world, where, argv, env=env, on_line=on_line, token=token)
     if code != 0:
-        label = name or "command"
+        *_, pod, hook = ctx.node_id.split("/")
         raise CommandFailed(
-            f"{ctx.node_id.rsplit('/', 1)[-1]} failed: {label!r} exited with {code}"
+            f"{hook} failed: {name!r} exited with {code}"
             if name
-            else f"{ctx.node_id.rsplit('/', 1)[-1]} failed: it exited with {code}",
-            hint="fix the command, then run the same again: it goes on here; "
-            f"rumpel enter {ctx.node_id.split('/')[-2]} --ignore-failed   goes in to look",
+            else f"{hook} failed: it exited with {code}",
+            hint=f"fix the command, then rumpel create {pod}   goes on there; "
+            f"rumpel enter {pod} --ignore-failed   goes in to look",
             details={"argv": list(argv), "exit_code": code, "tail": "\n".join(tail)},
         )
 

@@ -42,6 +42,7 @@ def fingerprint(inputs: Inputs) -> dict[str, Json]:
         "container.id": inputs.container_id,
         "port": port.key,
         "localPort": port.local,
+        **({"wish": port.wish} if port.wish else {}),
         "mayBeLow": port.may_be_low,
     }
 

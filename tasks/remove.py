@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rumpel import names
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
-from rumpel.tasks import carried
+from rumpel.tasks import beside, carried
 from rumpel.tasks.world import PodAddress, World
 
 KIND = "remove"
@@ -49,6 +49,8 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     for state in (*found, *carriers):
         await host.remove(state.id, force=True, volumes=True)
         ctx.fault("removed")
+    await beside.remove(world, pod)
+    ctx.fault("services-gone")
     for volume in await host.volumes(f"{names.LABEL_POD_ID}={pod.pod_id}"):
         await host.remove_volume(volume.name)
     await world.links.forget(pod)

@@ -12,6 +12,7 @@ image, and the commands run in it. Engine API: `/stop`, `/create`, `/archive`, `
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -19,12 +20,14 @@ from typing import TypeVar
 from rumpel import names
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
-from rumpel.errors import Conflict, HostUnreachable, NameTaken, RumpelError
-from rumpel.tasks import alike, carry, container, mountpoint, prebuilt
+from rumpel.errors import Conflict, HostUnreachable, NameTaken, NotFound, RumpelError
+from rumpel.tasks import alike, carry, container, ended, mountpoint, prebuilt
 from rumpel.tasks import seen as seen_by
 from rumpel.tasks.prebuilt import Prebuilt
 from rumpel.tasks.seen import Seen
 from rumpel.tasks.world import Access, PodAddress, World
+
+log = logging.getLogger(__name__)
 
 KIND = "replace"
 TITLE = "Replacing container"
@@ -71,6 +74,8 @@ class Output:
     """It started from a prebuild, whose commands ran on another content than the pod has."""
     mixed: str = ""
     """Why it did not start from the prebuild, where that would be the same another time."""
+    is_kept: bool = False
+    """The pod has the workspace that it had: it came over, or is where it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,25 +101,23 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
     found = await containers(ctx.world, container.address(inputs))
-    if (
-        len(found) > 1
-        or any(map(_is_to_settle, found))
-        or (inputs.was_running and not _runs(found))
-    ):
+    is_half = len(found) > 1 or any(names.place_in_line(one.name) > 0 for one in found)
+    if is_half or (inputs.was_running and not _runs(found)):
         await settle(ctx.world, container.address(inputs), old=inputs.old, start=inputs.was_running)
         found = await containers(ctx.world, container.address(inputs))
     if not found:
         return Output(container_id="", files=0)
     old = found[0]
-    is_right = old.labels.get(container.LABEL_SPEC) == container.spec_digest(inputs)
+    is_right = await container.is_right(ctx.world, inputs, old)
     if (is_right and not inputs.force) or old.status == "created" or inputs.old is None:
-        return Output(container_id=old.id, files=0)
+        is_kept = old.status != "created" and inputs.old is not None and inputs.old.is_set_up
+        return Output(container_id=old.id, files=0, is_kept=is_kept)
     can_ask = old.status == "running" and inputs.old.is_set_up
     way = Way(made=await _prebuilt(ctx.world, inputs) if can_ask else None)
     for _ in range(TIMES_TRIED):
         done = await _replace(ctx, inputs, old, inputs.old, way)
         if isinstance(done, Output):
-            return done
+            return replace(done, is_kept=inputs.old.is_set_up)
         way = done
         await _remove_coming(ctx.world, container.address(inputs))
     raise RumpelError("the workspace changed while it was carried over")
@@ -162,10 +165,6 @@ async def settle(world: World, pod: PodAddress, *, old: Access | None, start: bo
     return True
 
 
-def _is_to_settle(state: ContainerState) -> bool:
-    return names.place_in_line(state.name) > 0
-
-
 def _runs(found: list[ContainerState]) -> bool:
     return bool(found) and found[0].status in ("running", "paused")
 
@@ -174,7 +173,12 @@ async def swap(world: World, pod: PodAddress, container_id: str) -> tuple[str, .
     """The new one takes the place of the others; answers those, which are to go."""
     host, found = world.host(pod.host), await containers(world, pod)
     others = [state for state in found if state.id != container_id]
-    (new,) = [state for state in found if state.id == container_id]
+    new = next((state for state in found if state.id == container_id), None)
+    if new is None:  # by other hands, or its engine does not tell the truth
+        raise NotFound(
+            f"the new container of pod {pod.pod!r} is gone; the one before it was kept",
+            hint=f"rumpel recreate {pod.pod}   tries again",
+        )
     for state in others:
         if names.place_in_line(state.name) == 0:
             await host.rename(state.id, state.name + names.ASIDE)
@@ -190,8 +194,16 @@ async def remove(world: World, pod: PodAddress, container_ids: Iterable[str]) ->
 
 
 async def _start_again(world: World, pod: PodAddress, old: Access) -> None:
+    """One that cannot be started (a service in whose network it was is gone) stays stopped."""
     await world.links.prepare(pod, old)
-    await world.host(pod.host).start(old.container_id)
+    try:
+        await world.host(pod.host).start(old.container_id)
+    except RumpelError as error:
+        if isinstance(error, HostUnreachable):
+            raise
+        log.warning("pod %s stays stopped: %s", pod.pod, error.message)
+        await world.links.close(pod.pod_id)
+        return
     await world.started(pod.host, old.container_id)
     if old.is_set_up:
         await world.links.connect(pod, old)
@@ -265,9 +277,9 @@ async def _start(
     ctx.fault("started")
     state = await world.started(inputs.host, new.container_id)
     if state is None:
-        raise container.removed_meanwhile(inputs)
+        raise ended.removed(inputs.pod)
     if state.status != "running":
-        raise await container.ended_at_once(world, inputs, state)
+        raise await ended.at_once(world, inputs.host, inputs.pod, state, inputs.spec.private_env)
     await mountpoint.regain(new.host, new.container_id, new.folder, inputs.user)
     await seen_by.give_back(new, carried, seen)
 
@@ -321,7 +333,8 @@ async def _tidy(
     except RumpelError as error:
         detail = await new.host.find(new.container_id)
         if detail is not None and detail.state.status != "running":
-            raise await container.ended_at_once(world, inputs, detail.state) from error
+            state, private = detail.state, inputs.spec.private_env
+            raise await ended.at_once(world, inputs.host, inputs.pod, state, private) from error
         raise
 
 
@@ -332,9 +345,8 @@ async def _create(
     try:
         return await container.make(ctx, wanted, name=names.own_name(old.name) + names.COMING)
     except NameTaken as error:
-        raise Conflict(
-            f"pod {inputs.pod!r} is being recreated by somebody else: {error.message}"
-        ) from error
+        text = f"pod {inputs.pod!r} is being recreated by somebody else: {error.message}"
+        raise Conflict(text) from error
 
 
 async def _both(one: Awaitable[A], other: Awaitable[B]) -> tuple[A, B]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rumpel.engine.operation import OK, Context, Json, Policy, Probe, ProbeState, changed
+from rumpel.engine.operation import Context, Json, Policy, Probe, ProbeState, changed
 from rumpel.errors import HostUnreachable, RumpelError
-from rumpel.tasks import guard
+from rumpel.tasks import beside, guard
 from rumpel.tasks.world import Access, PodAddress, World
 
 KIND = "stop"
@@ -42,7 +42,9 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
     stopped = world.running(inputs.address.host, inputs.access.container_id)
     if stopped is None:
         return changed("container runs")
-    return stopped if stopped.state is ProbeState.UNKNOWN else OK
+    if stopped.state is ProbeState.UNKNOWN:
+        return stopped
+    return beside.stopped(world, inputs.address)
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
@@ -63,6 +65,8 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     await world.links.close(pod.pod_id)
     await world.ports.close(pod.pod_id)
     await world.host(pod.host).stop(access.container_id, grace_s=GRACE_S)
+    ctx.fault("stopped")
+    await beside.stop(world, pod)
     await world.looked(pod.host, access.container_id)  # from far away the event comes later
     return Output(container_id=access.container_id)
 

@@ -11,19 +11,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import tarfile
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from rumpel.adapters import threads
-from rumpel.adapters.docker_images import BuildOptions
 from rumpel.engine.operation import Context, Json, Policy, Probe
-from rumpel.errors import CommandFailed, ConfigError, NotFound
+from rumpel.errors import CommandFailed, ConfigError
 from rumpel.names import SEED_PATH
 from rumpel.resources import resource_text
-from rumpel.tasks import certificates
-from rumpel.tasks.image import without_noise
+from rumpel.tasks import certificates, layer
+from rumpel.tasks.layer import NO_GIT, NO_USER
 from rumpel.tasks.world import World
 
 KIND = "tools"
@@ -68,27 +64,13 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
 
 
 async def run(ctx: Context[World], inputs: Inputs) -> Output:
-    host = ctx.world.host(inputs.host)
-    user = workspace_user(inputs)
-    tag = layer_tag(inputs)
-    found = await host.image(tag)
-    if found is not None:
-        ctx.log("found the layer of an earlier run")
-        return Output(image_id=found.id, user=user, tag=tag)
-    path = ctx.world.scratch_dir / f"tools-{ctx.attempt}-{ctx.nonce[:8]}.tar"
-    await threads.call(path.write_bytes, _context(inputs, user))
+    user, tag = workspace_user(inputs), layer_tag(inputs)
     try:
-        proxies = ctx.world.proxies.get(inputs.host, {})
-        options = BuildOptions(labels=ctx.world.image_labels(), tag=tag, args=proxies)
-        image_id = await host.build(path, options, script_output(ctx.log))
+        image_id = await layer.made(
+            ctx, inputs.host, tag, lambda: _context(inputs, user), is_new=False
+        )
     except CommandFailed as error:
         raise _explain(error, user) from error
-    finally:
-        await threads.call(path.unlink, missing_ok=True)
-    ctx.fault("built")
-    if await host.image(image_id) is None:
-        raise NotFound(f"image {image_id} was built but is not there")
-    await ctx.world.saw_image(inputs.host)
     return Output(image_id=image_id, user=user, tag=tag)
 
 
@@ -115,17 +97,6 @@ def _script() -> str:
     return resource_text("add.sh") + resource_text("tools.sh")
 
 
-def script_output(log: Callable[[str], None]) -> Callable[[str], None]:
-    """What the script prints; the builder's own steps say nothing about the user's image."""
-    quiet = without_noise(log)
-
-    def on_line(line: str) -> None:
-        if not line.startswith(("Step ", *PODMAN, *MARKS)) and not ID.fullmatch(line):
-            quiet(line)
-
-    return on_line
-
-
 def _context(inputs: Inputs, user: str) -> bytes:
     """One RUN with the script in it: each further step costs the classic builder 0.1 s."""
     argv = ["/bin/sh", "-c", _script(), "rumpel", user, inputs.workspace_folder, SEED_PATH]
@@ -144,12 +115,6 @@ def _context(inputs: Inputs, user: str) -> bytes:
         info.size = len(text)
         tar.addfile(info, io.BytesIO(text))
     return buffer.getvalue()
-
-
-MARKS = NO_USER, NO_GIT = ("rumpel-no-user", "rumpel-no-git")
-"""What the script says for us, not for people."""
-PODMAN, ID = ("STEP ", "--> ", "COMMIT "), re.compile("[0-9a-f]{64}")
-"""What its builder says of its steps, and of the result."""
 
 
 def _explain(error: CommandFailed, user: str) -> Exception:

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import os
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterator
 
 import pytest
@@ -19,16 +20,18 @@ from hypothesis import settings
 
 from tests.support import guards
 from tests.support.engine import (
+    DB_IMAGE,
     DEV_IMAGE,
     LFS_IMAGE,
     MINI_IMAGE,
     SSH_IMAGE,
     SSHD_IMAGE,
     Engine,
+    describe,
     unavailable,
 )
 from tests.support.far_engine import Dockerd, FarEngine
-from tests.support.home import RUN_ID, Home, sweep
+from tests.support.home import RUN_ID, RUN_LABEL, Home, sweep
 from tests.support.place import ENGINES, LOCAL, Place, places
 from tests.support.project import ProjectFactory
 from tests.support.repo import Repo
@@ -39,7 +42,7 @@ pytest.register_assert_rewrite("tests.adapters.git.hostile")
 DOCKER_FIXTURES = frozenset(
     {
         *("docker_engine", "near_engine", "pod_place", "rumpel_project", "sshd"),
-        *("dev_image", "lfs_image", "mini_image", "ssh_image"),
+        *("db_image", "dev_image", "lfs_image", "mini_image", "ssh_image"),
     }
 )
 OWN_PLACES = frozenset({"sshd", "dockerd", "far", "podman", "rootless"})
@@ -72,7 +75,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if not docker_unavailable():
             engine = Engine.connect()
             engine.remove_labelled(f"{LABEL}={RUN_ID}")
+            left = describe(engine.containers(RUN_LABEL), engine.volumes(RUN_LABEL))
+            engine.remove_labelled(RUN_LABEL)
             engine.close()
+            if left:  # by a test whose daemon had another state folder, so no check of its own
+                print(f"\ntests left something behind:\n{left}", file=sys.stderr)  # noqa: T201
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -202,6 +210,12 @@ def mini_image(pod_place: Place) -> str:
 def dev_image(pod_place: Place) -> str:
     """Reference of the image with Debian, bash, git, screen (scripts/images)."""
     return _image(pod_place, DEV_IMAGE)
+
+
+@pytest.fixture(scope="session")
+def db_image(pod_place: Place) -> str:
+    """Reference of the small image with Redis (scripts/images db)."""
+    return _image(pod_place, DB_IMAGE)
 
 
 @pytest.fixture(scope="session")

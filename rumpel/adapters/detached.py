@@ -12,6 +12,7 @@ import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from rumpel.adapters import task_group
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_exec import TOKEN_ENV, Environment
 from rumpel.adapters.pod_link import Ask
@@ -159,7 +160,7 @@ class _Heard:
 
 async def _fed(stream: Stream, data: bytes, heard: _Heard) -> None:
     failure: RumpelError | None = None
-    async with asyncio.TaskGroup() as group:
+    async with task_group.opened() as group:
         feeder = group.create_task(_feed(stream, data))
         try:
             while (frame := await stream.read()) is not None:

@@ -23,6 +23,7 @@ from rumpel.adapters import (
     docker_exec,
     docker_identity,
     docker_images,
+    docker_networks,
     podman_archive,
     threads,
 )
@@ -163,6 +164,13 @@ class DockerHost:
     async def logs(self, container: str, tail_lines: int = 50) -> bytes:
         return await docker_containers.logs(self.http, container, tail_lines)
 
+    def read_log(
+        self, container: str, tail_lines: int, *, follows: bool, is_tty: bool
+    ) -> AsyncIterator[bytes]:
+        return docker_containers.read_log(
+            self.http, container, tail_lines, follows=follows, is_tty=is_tty
+        )
+
     async def containers(self, label: str | Sequence[str]) -> list[types.ContainerState]:
         """Every container, running or not, that carries the label(s) (`key` or `key=value`)."""
         return await docker_containers.states(self.http, _list(label))
@@ -221,7 +229,7 @@ class DockerHost:
         user: str = "",
         env: docker_exec.Environment | None = None,
         cwd: str = "",
-        input: bytes | None = None,
+        input: docker_exec.Input | None = None,
         timeout_s: float = 60.0,
         max_output_bytes: int = 16 << 20,
         on_output: docker_exec.Output | None = None,
@@ -342,6 +350,25 @@ class DockerHost:
 
     async def remove_volume(self, name: str, *, force: bool = False) -> bool:
         return await docker_containers.remove_volume(self.http, name, force=force)
+
+    # networks
+
+    async def networks(self, label: str | Sequence[str]) -> list[docker_networks.NetworkInfo]:
+        return await docker_networks.networks(self.http, _list(label))
+
+    async def create_network(
+        self, name: str, labels: Mapping[str, str], settings: Mapping[str, Json]
+    ) -> None:
+        """`settings`: more of the API's body, such as Driver."""
+        await docker_networks.create(self.http, name, labels, settings)
+
+    async def remove_network(self, name: str) -> bool:
+        """By name or id. False when there was none."""
+        return await docker_networks.remove(self.http, name)
+
+    async def disconnect(self, container: str, network: str) -> None:
+        """Out of a network; nothing happens when it is not in it."""
+        await docker_networks.leave(self.http, container, network)
 
     # events
 

@@ -16,7 +16,7 @@ from rumpel.adapters import docker_types as types
 from rumpel.adapters import threads
 from rumpel.adapters.docker_errors import ProtocolError
 from rumpel.adapters.docker_http import HttpClient, Query, Source, segment
-from rumpel.adapters.docker_stream import DockerStream, frames
+from rumpel.adapters.docker_stream import DockerStream, frames, payloads
 from rumpel.errors import Conflict, HostUnreachable, NotFound, RumpelError, TimedOut
 
 Json = types.Json
@@ -141,6 +141,17 @@ async def logs(http: HttpClient, container: str, tail_lines: int) -> bytes:
     query: Query = {"stdout": True, "stderr": True, "tail": tail_lines}
     answer = await http.request("GET", path, query=query, what=_named(container))
     return b"".join(payload for _, payload in frames(answer.body))
+
+
+async def read_log(
+    http: HttpClient, container: str, tail_lines: int, *, follows: bool, is_tty: bool
+) -> AsyncIterator[bytes]:
+    """The same piece by piece; `follows`: until the container ends. Close it to hang up."""
+    path = f"/containers/{segment(container)}/logs"
+    query: Query = {"stdout": True, "stderr": True, "tail": tail_lines, "follow": follows}
+    async with http.stream("GET", path, query=query, what=_named(container)) as pieces:
+        async for piece in pieces if is_tty else payloads(pieces):
+            yield piece
 
 
 async def states(http: HttpClient, labels: Sequence[str]) -> list[types.ContainerState]:

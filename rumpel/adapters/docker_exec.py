@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from rumpel.adapters import docker_types as types
+from rumpel.adapters import task_group
 from rumpel.adapters.docker_http import HttpClient, segment
 from rumpel.adapters.docker_stream import DockerStream
 from rumpel.adapters.docker_wire import Wire
@@ -29,6 +30,8 @@ KILL_GRACE_S = 2.0
 Output = Callable[[int, bytes], None]
 Environment = Mapping[str, str | None]
 """Beyond the container's own; None takes one of those away."""
+Input = bytes | AsyncGenerator[bytes, None]
+"""What the pieces raise is raised when the process has ended, for which they just end."""
 
 # Run by the victim's own user: without CAP_SYS_PTRACE even root cannot read another's environ.
 # One grep for all processes, since a fork for each would take seconds in a busy pod. When all
@@ -187,7 +190,7 @@ async def run(
     user: str = "",
     env: Environment | None = None,
     cwd: str = "",
-    input: bytes | None = None,
+    input: Input | None = None,
     timeout_s: float = 60.0,
     max_output_bytes: int = 16 << 20,
     on_output: Output | None = None,
@@ -253,7 +256,7 @@ async def _end(
 
 
 async def _drain(
-    stream: DockerStream, data: bytes | None, limit: int, on_output: Output | None
+    stream: DockerStream, data: Input | None, limit: int, on_output: Output | None
 ) -> tuple[bytes, bytes, bool]:
     """All it says; the stream is closed then."""
     try:
@@ -263,18 +266,20 @@ async def _drain(
 
 
 async def _fed(
-    stream: DockerStream, data: bytes | None, limit: int, on_output: Output | None
+    stream: DockerStream, data: Input | None, limit: int, on_output: Output | None
 ) -> tuple[bytes, bytes, bool]:
     if data is None:
         return await _collect(stream, limit, on_output)
     failure: RumpelError | None = None
-    async with asyncio.TaskGroup() as group:
+    async with task_group.opened() as group:
         feeder = group.create_task(_feed(stream, data))
         try:
             collected = await _collect(stream, limit, on_output)
         except RumpelError as err:  # raised below: a group would wrap it
             failure = err
         feeder.cancel()
+    if failure is None and not feeder.cancelled():
+        failure = feeder.result()
     if failure is not None:
         raise failure
     return collected
@@ -296,11 +301,31 @@ async def _collect(
     return bytes(out), bytes(err), is_cut
 
 
-async def _feed(stream: DockerStream, data: bytes) -> None:
+async def _feed(stream: DockerStream, data: Input) -> RumpelError | None:
+    """What `data` raised."""
+    failure = None
     # A process that does not read its stdin is not an error of its run.
     with contextlib.suppress(HostUnreachable):
-        await stream.write(data)
+        if isinstance(data, bytes):
+            await stream.write(data)
+        else:
+            failure = await _feed_pieces(stream, data)
         await stream.write_eof()
+    return failure
+
+
+async def _feed_pieces(
+    stream: DockerStream, data: AsyncGenerator[bytes, None]
+) -> RumpelError | None:
+    async with contextlib.aclosing(data):
+        while True:
+            try:
+                piece = await anext(data)
+            except StopAsyncIteration:
+                return None
+            except RumpelError as error:
+                return error
+            await stream.write(piece)
 
 
 async def kill_tree(

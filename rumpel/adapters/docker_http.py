@@ -24,8 +24,8 @@ from rumpel.adapters.docker_errors import (
 from rumpel.adapters.docker_wire import RECV_BYTES, Endpoint, Wire, dial
 
 MAX_HEAD_BYTES = 65_536
-MAX_BODY_BYTES = 16 << 20
-"""Of an answer that is read as a whole: a list of 5000 containers. Several may be read at once."""
+MAX_BODY_BYTES, MAX_PIECES = 16 << 20, 1 << 16
+"""Of an answer that is read as a whole: a list of 5000 containers. Crumbs would cost minutes."""
 MAX_ERROR_BYTES = 1 << 20
 MAX_IDLE = 8
 """Idle keep-alive connections kept; more are opened when needed and closed after use."""
@@ -133,11 +133,12 @@ class Incoming:
     async def read_all(self, limit: int = MAX_BODY_BYTES) -> bytes:
         if self.status >= 400:
             limit = min(limit, MAX_ERROR_BYTES)
-        data = bytearray()  # a list would hold an object for each piece, which may be a byte
+        data, pieces = bytearray(), 0
         async for piece in self.pieces():
             data += piece
-            if len(data) > limit:
-                raise ProtocolError(f"Docker sent more than {limit} bytes in one answer")
+            pieces += 1
+            if len(data) > limit or pieces > MAX_PIECES:
+                raise ProtocolError(f"Docker sent more than {limit} bytes or {MAX_PIECES} pieces")
         return bytes(data)
 
     async def _fill(self) -> None:

@@ -16,7 +16,7 @@ from rumpel.adapters import build_context, docker_registry, threads
 from rumpel.adapters import docker_types as types
 from rumpel.adapters.docker_containers import file_chunks
 from rumpel.adapters.docker_errors import MAX_MESSAGE, ProtocolError
-from rumpel.adapters.docker_http import HttpClient, Query, decode_json, segment
+from rumpel.adapters.docker_http import MAX_PIECES, HttpClient, Query, decode_json, segment
 from rumpel.errors import CommandFailed, NotFound, RumpelError, TimedOut
 
 Json = types.Json
@@ -41,13 +41,19 @@ class BuildLog:
 
     on_line: OnLine | None = None
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
-    _open: str = ""
+    _open: list[str] = field(default_factory=list)
+    """The line that has no end yet: it may come in crumbs."""
+    _size: int = 0
 
     def feed(self, text: str) -> None:
-        *lines, self._open = (self._open + text).split("\n")
-        for line in lines:
-            self.line(line)
-        if len(self._open) > MAX_LINE_BYTES:
+        if "\n" in text:
+            *lines, text = "".join((*self._open, text)).split("\n")
+            self._open, self._size = [], 0
+            for line in lines:
+                self.line(line)
+        self._open.append(text)
+        self._size += len(text)
+        if self._size > MAX_LINE_BYTES or len(self._open) > MAX_PIECES:
             self.flush()
 
     def line(self, text: str) -> None:
@@ -57,8 +63,8 @@ class BuildLog:
             self.on_line(text)
 
     def flush(self) -> None:
-        if self._open:
-            text, self._open = self._open, ""
+        text, self._open, self._size = "".join(self._open), [], 0
+        if text:
             self.line(text)
 
 
@@ -323,13 +329,17 @@ def build_failed(error: str, code: int, log: BuildLog, dockerfile: str) -> Comma
 
 async def messages(pieces: AsyncIterator[bytes]) -> AsyncIterator[Mapping[str, Json]]:
     """The JSON objects of a progress stream; Docker ends each with a newline."""
-    buffer = b""
+    buffer, crumbs = bytearray(), 0
     async for piece in pieces:
-        *lines, buffer = (buffer + piece).split(b"\n")
-        for line in lines:
-            if line.strip():
-                yield types.mapping(decode_json(line), "a message")
-        if len(buffer) > MAX_LINE_BYTES:
+        buffer += piece
+        crumbs += 1
+        if b"\n" in piece:  # else who sends byte by byte has all of it looked through each time
+            *lines, rest = bytes(buffer).split(b"\n")
+            buffer, crumbs = bytearray(rest), 0
+            for line in lines:
+                if line.strip():
+                    yield types.mapping(decode_json(line), "a message")
+        if len(buffer) > MAX_LINE_BYTES or crumbs > MAX_PIECES:
             raise ProtocolError("Docker sent an endless message")
     if buffer.strip():
-        yield types.mapping(decode_json(buffer), "a message")
+        yield types.mapping(decode_json(bytes(buffer)), "a message")

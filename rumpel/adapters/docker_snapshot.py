@@ -16,7 +16,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
 
-from rumpel.adapters import docker_containers, docker_identity, docker_images
+from rumpel.adapters import docker_containers, docker_identity, docker_images, task_group
 from rumpel.adapters import docker_types as types
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.errors import HostUnreachable, RumpelError
@@ -221,7 +221,7 @@ class HostSnapshot:
     async def _listen_once(self) -> None:
         """One connection. Raises _Ended, or what it failed with, in a group."""
         query = await self._events_query()
-        async with asyncio.TaskGroup() as group:
+        async with task_group.opened() as group:
             async with self.host.http.stream("GET", "/events", query=query) as pieces:
                 await self._list_all()
                 if self.state != "live":

@@ -9,7 +9,7 @@ the stream with an error (notes/reliability.md D4). An exit code never comes fro
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from rumpel.adapters.docker_errors import ProtocolError, cut
 from rumpel.adapters.docker_wire import Wire
@@ -143,3 +143,23 @@ def frames(data: bytes) -> Iterator[tuple[int, bytes]]:
         start = position + HEADER_BYTES
         yield data[position], data[start : start + size]
         position = start + size
+
+
+async def payloads(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """What is in the frames of an answer, as it comes. Raises ProtocolError."""
+    header, left = b"", 0
+    async for piece in pieces:
+        while piece:
+            if not left:
+                missing = HEADER_BYTES - len(header)
+                header, piece = header + piece[:missing], piece[missing:]
+                if len(header) < HEADER_BYTES:
+                    break
+                left = int.from_bytes(header[4:], "big")
+                if header[1:4] != b"\0\0\0" or left > MAX_FRAME_BYTES:
+                    raise ProtocolError("Docker sent a wrong header of a frame")
+                header = b""
+                continue
+            part, piece = piece[:left], piece[left:]
+            left -= len(part)
+            yield part

@@ -85,6 +85,10 @@ class ContainerDetail:
     error: str
     pid: int
     mounts: tuple[Mapping[str, Json], ...]
+    health: str = ""
+    """starting, healthy or unhealthy; empty where nothing checks it."""
+    health_said: str = ""
+    """What the last check printed, or its beginning: engines cut it, also within a word."""
     config: Mapping[str, Json] = field(repr=False)
     host_config: Mapping[str, Json] = field(repr=False)
 
@@ -271,6 +275,8 @@ def container_detail(data: Json) -> ContainerDetail:
     top = mapping(data, "a container")
     state, config = table(top, "State"), table(top, "Config")
     started_at, mounts = text(state, "StartedAt", 64), rows(top.get("Mounts"), "Mounts")
+    health = table(state, "Health")
+    checks = rows(health.get("Log"), "Log")
     return ContainerDetail(
         state=ContainerState(
             id=container_id(top.get("Id")),
@@ -287,6 +293,8 @@ def container_detail(data: Json) -> ContainerDetail:
         error=text(state, "Error", 65_536),
         pid=number(state, "Pid"),
         mounts=tuple(mounts),
+        health=text(health, "Status", 50).removeprefix("none"),
+        health_said=text(checks[-1], "Output", 65_536) if checks else "",
         config=config,
         host_config=table(top, "HostConfig"),
     )

@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from rumpel.adapters import git_run, proc, threads
+from rumpel.adapters import git_run, proc, task_group, threads
 from rumpel.adapters.git_limits import Limits as Limits  # part of what this module offers
 from rumpel.adapters.git_limits import passed, restrict
 from rumpel.adapters.git_pkt import PktListener, Requests
@@ -239,7 +239,7 @@ class Server:
         self, child: proc.Child, ours: socket.socket, *, timeout_s: float, drain: bool
     ) -> proc.Completed | None:
         """None when it failed (see `_fail`)."""
-        async with asyncio.TaskGroup() as group:
+        async with task_group.opened() as group:
             up = group.create_task(self._up(ours))
             down = group.create_task(self._down(ours))
             try:

@@ -24,14 +24,17 @@ SMALL_BYTES = 64 << 10
 OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 NAME_BYTES = 100
 REST = bytes(247)
-SPECIAL = "sockets, fifos and devices are not copied"
+SPECIAL = "sockets, pipes and devices are not copied"
+OWN_GIT = "the git repository of the pod stays as it is, so this is not copied"
+MAX_TOLD = 5
 
 
 class Packing:
     """Entries in the order of names; every path below what `add` was told."""
 
-    def __init__(self, sink: Sink, *, keeps_owners: bool = False) -> None:
-        self.sink, self.keeps_owners = sink, keeps_owners
+    def __init__(self, sink: Sink, *, keeps_owners: bool = False, left: bytes = b"") -> None:
+        """`left`: what of the tar is not sent, as the pod has its own git repository there."""
+        self.sink, self.keeps_owners, self.left = sink, keeps_owners, left
         self.files = self.folders = self.links = self.bytes = 0
         self.remarks: dict[str, tuple[int, list[bytes]]] = {}
         self._buffer, self._locked = bytearray(), b""
@@ -44,6 +47,9 @@ class Packing:
         pending = [(path, name, follows)]
         while pending:
             path, name, follows = pending.pop()
+            if name == self.left:
+                self.remark(OWN_GIT, os.path.normpath(path))
+                continue
             try:
                 found = os.stat(path, follow_symlinks=follows)
                 if not stat.S_ISDIR(found.st_mode):
@@ -69,6 +75,10 @@ class Packing:
         self._buffer += _padded(self._locked) + END
         self._flush()
 
+    def remark(self, what: str, path: bytes) -> None:
+        count, paths = self.remarks.get(what, (0, []))
+        self.remarks[what] = (count + 1, [*paths, path] if count < MAX_TOLD else paths)
+
     def count(self, kind: bytes, size: int) -> None:
         """One entry that went by another way."""
         self.files += kind in (b"0", b"1")
@@ -88,8 +98,7 @@ class Packing:
             self._head(name, b"2", 0, 0o777, found, link=os.readlink(path))
             self.links += 1
         elif not stat.S_ISREG(found.st_mode):
-            count, paths = self.remarks.get(SPECIAL, (0, []))
-            self.remarks[SPECIAL] = (count + 1, [*paths, path] if count < 5 else paths)
+            self.remark(SPECIAL, path)
         else:
             self._file(path, name, found, follows=follows)
             self.files += 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 
+from rumpel.adapters import odd
 from rumpel.adapters.unpack import ROOT, is_git
 from rumpel.errors import Conflict
 
@@ -56,7 +57,7 @@ class Placing:
             return False
         if is_git(self.name):
             raise Conflict("a git repository is there, and stays as it is: nothing was copied")
-        if stat.S_ISDIR(mode) != is_folder:
+        if stat.S_ISDIR(mode) != is_folder or odd.of_mode(mode):
             raise _in_the_way(self.name, mode)
         return is_folder
 
@@ -90,7 +91,7 @@ class Placing:
                     self._leave(path + b"/" + name)
                     continue
                 is_folder = entry.is_dir(follow_symlinks=False)
-                if is_trial and stat.S_ISDIR(mode) != is_folder:
+                if is_trial and (stat.S_ISDIR(mode) != is_folder or odd.of_mode(mode)):
                     raise _in_the_way(self._there(path + b"/" + name), mode)
                 if is_folder:
                     found.append(path + b"/" + name)
@@ -144,6 +145,8 @@ class Placing:
 
 def _in_the_way(path: bytes, mode: int) -> Conflict:
     shown = path.decode(errors="surrogateescape")
+    if kind := odd.of_mode(mode):
+        return Conflict(f"{odd.words(repr(shown), kind)}: nothing was copied")
     if stat.S_ISDIR(mode):
         return Conflict(f"{shown!r} is a folder there, and none here: nothing was copied")
     what = "a link" if stat.S_ISLNK(mode) else "no folder"

@@ -32,6 +32,7 @@ MAX_OUTPUT_BYTES = 16 << 20
 TERM_GRACE_S = 2.0
 READ_BYTES = 1 << 16
 POLL_S = 0.005
+_RUNNING: set[Child] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,12 @@ def run_blocking(
     return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
 
 
+def tell_all(number: int) -> None:
+    """A signal to everything that runs, from a thread of its own: for who cannot wait any more."""
+    for child in tuple(_RUNNING):
+        child.tell(number)
+
+
 class Child:
     """A running process; leaving the context ends it and everything in its group."""
 
@@ -168,6 +175,7 @@ class Child:
                 self._popen = await starting
                 await self.__aexit__(None, None, None)
             raise
+        _RUNNING.add(self)
         self._pidfd = _pidfd(self.pid)
         if self._pidfd is not None:
             self._loop.add_reader(self._pidfd, self._left)
@@ -191,6 +199,7 @@ class Child:
             if self._popen.returncode is None:
                 await self._give_up()
         finally:
+            _RUNNING.discard(self)
             self._close()
 
     async def ended(self, timeout_s: float) -> Completed:
@@ -238,7 +247,7 @@ class Child:
             del kept[: -self._max_bytes]
             return
         self._failure = RumpelError(f"{self.argv[0]} printed more than {self._max_bytes} bytes")
-        self._signal(signal.SIGKILL)
+        self.tell(signal.SIGKILL)
         self._done.set()
 
     def _write(self) -> None:
@@ -274,17 +283,17 @@ class Child:
 
     async def _give_up(self) -> None:
         """TERM, a moment, KILL to the group. Shielded by nothing: it is short and bounded."""
-        self._signal(signal.SIGTERM)
+        self.tell(signal.SIGTERM)
         try:
             async with asyncio.timeout(TERM_GRACE_S):
                 await self._exited()
         except TimeoutError:
             pass
         finally:
-            self._signal(signal.SIGKILL)
+            self.tell(signal.SIGKILL)
             self._popen.wait()
 
-    def _signal(self, number: int) -> None:
+    def tell(self, number: int) -> None:
         """To the whole group, while its leader is not reaped (the id is still ours)."""
         if self._popen.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -8,7 +8,6 @@ and nobody else. asyncssh takes a fifth of a second to load: only with the first
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import importlib
 from pathlib import Path
@@ -77,8 +76,7 @@ class SshWay:
         self._is_closed = True
         if self._attempt is not None:
             self._attempt.cancel()
-            with contextlib.suppress(BaseException):
-                await self._attempt
+            await asyncio.wait({self._attempt})
         if self._link is not None:
             await self._link.close()
 

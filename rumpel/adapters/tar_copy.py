@@ -11,9 +11,9 @@ import hashlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 from rumpel.adapters import tar_entries
+from rumpel.adapters.named import is_named
 from rumpel.errors import Conflict, RumpelError
 
 BLOCK = 512
@@ -35,7 +35,7 @@ class Choice:
     ignored: frozenset[bytes] = frozenset()
     """Files and folders that stay behind, with everything in them."""
     kept: tuple[str, ...] = ()
-    """Patterns of what comes along all the same: a name at any depth, or a path."""
+    """Patterns of what comes along all the same (`adapters.named`)."""
     needed: frozenset[bytes] = frozenset()
     """Paths that come along whatever is ignored."""
     attached: frozenset[bytes] = frozenset()
@@ -48,12 +48,7 @@ class Choice:
 
     def is_wanted(self, path: bytes) -> bool:
         """Does a pattern name it, or a folder it is in?"""
-        parts = path.decode("utf-8", "surrogateescape").split("/")
-        return any(
-            fnmatchcase("/".join(parts[:count]) if "/" in pattern else parts[count - 1], pattern)
-            for count in range(1, len(parts) + 1)
-            for pattern in self.kept
-        )
+        return is_named(path, self.kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import tarfile
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,23 +18,33 @@ CHUNK_BYTES = 1 << 20
 END = bytes(2 * tarfile.BLOCKSIZE)
 
 
+class Changed(RumpelError):
+    """A file that was to stay as it is while it was read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file with `data`, or with what lies at a path; without, a folder (0755)."""
+    """A file with `data`, or with what lies at a path; without, a folder.
+
+    One that is open already has to stay as it is, and is closed here.
+    """
 
     name: str
-    data: bytes | Path | None = None
-    mode: int = 0o644
+    data: bytes | Path | BufferedReader | None = None
+    mode: int | None = None
+    """None: that of any file or folder."""
     link: str = ""
     """What a symlink says."""
     uid: int = 0
     gid: int = 0
+    mtime: int | None = None
+    """None: now."""
 
 
 async def chunks(entries: Iterable[Entry] | AsyncIterable[Entry]) -> AsyncIterator[bytes]:
     """Raises RumpelError when a file cannot be read to the end it had at the start."""
     async for entry in _each(entries):
-        if isinstance(entry.data, Path):
+        if isinstance(entry.data, (Path, BufferedReader)):
             async for piece in _file(entry, entry.data):
                 yield piece
         else:
@@ -51,31 +62,38 @@ async def _each(entries: Iterable[Entry] | AsyncIterable[Entry]) -> AsyncIterato
             yield entry
 
 
-async def _file(entry: Entry, path: Path) -> AsyncIterator[bytes]:
+async def _file(entry: Entry, found: Path | BufferedReader) -> AsyncIterator[bytes]:
+    name = Path(entry.name).name
+    shown = found if isinstance(found, Path) else name
     try:
-        file: BinaryIO = await threads.call(path.open, "rb")
+        file: BinaryIO = await threads.call(found.open, "rb") if isinstance(found, Path) else found
         with file:
-            size = left = os.fstat(file.fileno()).st_size
+            before = os.fstat(file.fileno())
+            size = left = before.st_size
             yield _head(entry, size)
             while left:
                 data = await threads.call(file.read, min(left, CHUNK_BYTES))
                 if not data:
-                    raise RumpelError(f"{path.name} became shorter while it was read")
+                    raise Changed(f"{name} became shorter while it was read")
                 left -= len(data)
                 yield data
+            after = os.fstat(file.fileno())
+            if file is found and (before.st_mtime_ns, size) != (after.st_mtime_ns, after.st_size):
+                raise Changed(f"{name} was changed while it was read")
     except OSError as err:
-        raise RumpelError(f"{path} cannot be read: {err.strerror}") from err
+        raise RumpelError(f"{shown} cannot be read: {err.strerror}") from err
     yield _padding(size)
 
 
 def _head(entry: Entry, size: int) -> bytes:
     info = tarfile.TarInfo(entry.name)
-    info.size, info.mode, info.mtime = size, entry.mode, int(time.time())
+    info.size, info.mode = size, 0o644 if entry.mode is None else entry.mode
+    info.mtime = int(time.time()) if entry.mtime is None else entry.mtime
     info.uid, info.gid = entry.uid, entry.gid
     if entry.link:
         info.type, info.linkname, info.mode = tarfile.SYMTYPE, entry.link, 0o777
     elif entry.data is None:
-        info.type, info.mode = tarfile.DIRTYPE, 0o755
+        info.type, info.mode = tarfile.DIRTYPE, 0o755 if entry.mode is None else entry.mode
     return info.tobuf(tarfile.GNU_FORMAT)
 
 

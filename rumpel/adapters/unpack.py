@@ -12,9 +12,9 @@ import errno
 import fcntl
 import os
 
-from rumpel.adapters import beneath, tar_entries
+from rumpel.adapters import beneath, odd, tar_entries
 from rumpel.adapters.tar_entries import FILE, FOLDER, HARD_LINK, SYMLINK, BadTar
-from rumpel.errors import RumpelError
+from rumpel.errors import Conflict, RumpelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class Unpacking:
                 raise BadTar("the tar begins with a link to what it does not have")
             if kind in tar_entries.SPECIAL:
                 shown = path.decode(errors="surrogateescape")
-                raise BadTar(f"{shown} is a {tar_entries.SPECIAL[kind]}, which cannot be copied")
+                raise Conflict(odd.words(shown, tar_entries.SPECIAL[kind]))
             self._base, self.found.kind = path, kind
             if self._on_root is not None:
                 self._on_root(kind)

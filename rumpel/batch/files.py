@@ -6,13 +6,13 @@ import hashlib
 import io
 import os
 import posixpath
-import re
 import stat
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rumpel.adapters import pod_exclude
 from rumpel.errors import Conflict
 
 MAX_FILES = 10_000
@@ -106,16 +106,8 @@ def packed(files: Iterable[FileIn], workspace: str) -> bytes:
 
 
 def ignored(files: Iterable[FileIn]) -> str:
-    """Lines for git's `info/exclude`: what a task was lent is not to be in its commits.
-
-    Those below the workspace, but for names that no line can hold.
-    """
-    targets = [one.target for one in files if not one.target.startswith("/")]
-    return "".join(f"/{_escaped(name)}\n" for name in targets if "\n" not in name)
-
-
-def _escaped(name: str) -> str:
-    return re.sub(r"([\\*?\[ ])", r"\\\1", name)
+    """Lines for git's `info/exclude`: what a task was lent is not to be in its commits."""
+    return pod_exclude.lines(one.target for one in files if not one.target.startswith("/"))
 
 
 def _file(path: Path, target: str) -> FileIn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rumpel import ui
 from rumpel.cli.commands import ALIASES, COMMANDS
+from rumpel.cli.help import TOPICS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ EITHER = "@either"
 """`POD:` or a file."""
 """What belongs in a place; anything else are the words themselves."""
 STEPS = (
-    "image tools seed container clone sync onCreateCommand updateContentCommand"
+    "image tools seed container clone copy-in sync onCreateCommand updateContentCommand"
     " postCreateCommand postStartCommand"
 )
 BY_METAVAR = {
@@ -47,7 +48,7 @@ BY_PLACE = {
     ("batch", "names"): BATCHES,
     ("cp", "source"): EITHER,
     ("cp", "target"): EITHER,
-    ("help", "topic"): " ".join((*COMMANDS, "agents", "exit-codes", "environment")),
+    ("help", "topic"): " ".join((*COMMANDS, *TOPICS)),
 }
 
 BASH = """\

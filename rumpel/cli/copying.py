@@ -7,6 +7,7 @@ import sys
 import time
 
 from rumpel import text, ui
+from rumpel.adapters import odd
 from rumpel.cli import attach, session
 from rumpel.cli.answer import show
 from rumpel.cli.pod_stream import Ended, PodStream
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 SHOW_AFTER_S, SHOW_EVERY_S = 0.4, 0.1
 MAX_WORDS = 10
 MISSING, DENIED, NO_FOLDER, FOLDER_THERE, FILE_THERE, CUT, NO_TAR, TAR_FAILED = range(90, 98)
+ODD, OWN_GIT, WHOLE = 98, 99, 100
 
 
 class Stops:
@@ -203,18 +205,35 @@ def of_code(code: int, words: str, shown: str, pod: str) -> RumpelError:
         return Conflict(f"{shown} in pod {pod} is not a folder")
     if code == FOLDER_THERE:
         return Conflict(f"{shown} in pod {pod} is a folder: a file does not replace it")
-    if code == FILE_THERE:
-        way = text.safe(words.strip().partition("\n")[0].removeprefix("./"))
-        if not way:
-            return Conflict(f"{shown} in pod {pod} is not a folder: a folder does not replace it")
+    if code == OWN_GIT:
         return Conflict(
-            f"{way} in {shown} of pod {pod} is in the way: only one of both is a folder"
+            f"{shown} in pod {pod} is the pod's own git repository, and stays as it is: another"
+            " one has other branches, remotes and hooks",
+            hint=f"rumpel enter {pod} -- git fetch host   brings what is committed here",
         )
+    if code == WHOLE:
+        return Conflict(
+            f"all of pod {pod} is not copied while it runs: in /proc and /sys is no file",
+            hint=f"rumpel cp {pod}:/home …   a folder of it; or rumpel stop {pod}",
+        )
+    if code in (FILE_THERE, ODD):
+        return _in_the_way(code, words, shown, pod)
     if code == NO_TAR:
         return RumpelError(f"the image of pod {pod} has no tar", hint="add it to the image")
     if code == 137:
         return RumpelError(f"pod {pod} was stopped in the middle; nothing was copied")
     return RumpelError(f"the copy failed in pod {pod}; nothing was copied", details=details)
+
+
+def _in_the_way(code: int, words: str, shown: str, pod: str) -> Conflict:
+    """`words`: what is there, and where below the destination (empty: it itself)."""
+    kind, _, below = words.strip().partition("\n")[0].partition(" ")
+    place = f"{text.safe(below)} in {shown} of pod {pod}" if below else f"{shown} in pod {pod}"
+    if code == ODD:
+        return Conflict(odd.words(place, text.safe(kind)))
+    if below:
+        return Conflict(f"{place} is in the way: only one of both is a folder")
+    return Conflict(f"{place} is not a folder: a folder does not replace it")
 
 
 class Denied(RumpelError):

@@ -6,6 +6,7 @@ import os
 import sys
 
 from rumpel import names, text, ui
+from rumpel.cli.plain import SUPPRESS
 from rumpel.errors import Conflict, NotFound, UsageError
 
 TYPE_CHECKING = False
@@ -33,6 +34,7 @@ CONTENT = frozenset({"", ".", ".."})
 def add_arguments(parser: Declared) -> None:
     parser.add_argument("source", metavar="SRC", help="a path here, POD:PATH, or - for stdin")
     parser.add_argument("target", metavar="DEST", help="a path here, POD:PATH, or - for stdout")
+    parser.add_argument("stray", nargs="*", help=SUPPRESS)
     parser.add_argument(
         "-L", "--follow-link", action="store_true", help="when SRC is a link, copy what it leads to"
     )
@@ -73,6 +75,13 @@ class Side:
 
 
 def run(args: Arguments, passed: list[str], options: Options) -> int:
+    if args.stray:
+        raise UsageError(
+            "cp takes one SRC and one DEST; several go in a tar",
+            hint=f"tar -c FILES | rumpel cp - {text.safe(args.stray[-1])}",
+        )
+    if not (args.source and args.target):
+        raise UsageError(f"{'DEST' if args.source else 'SRC'} is empty")
     source, target = Side(args.source), Side(args.target)
     if source.pod is not None and target.pod is not None:
         raise UsageError(
@@ -104,7 +113,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
 
 
 def _example(source: Side, target: Side) -> str:
-    return text.safe(f"{source.word} my-task:{target.word.removeprefix('./')}")
+    return text.safe(f"{source.word} my-task:{target.word.removeprefix('./').lstrip(':')}")
 
 
 def _check_stream(stream: object, name: str, options: Options) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 
 from rumpel import text
-from rumpel.adapters import pack, tar_entries
+from rumpel.adapters import odd, pack, tar_entries
 from rumpel.cli import copying
 from rumpel.cli.pod_stream import PodStream
-from rumpel.errors import NotFound, RumpelError, UsageError
+from rumpel.errors import Conflict, NotFound, RumpelError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ def run(pod: str, source: Side, target: Side, args: Arguments, options: Options)
 
     def explain(code: int, words: str) -> RumpelError:
         if code == copying.MISSING:
-            return NotFound(f"there is no folder for {text.safe(target.path)} in pod {pod}")
+            return NotFound(
+                f"there is no folder for {text.safe(target.path)} in pod {pod}",
+                hint=_missing(pod, target.path, is_stream=source.is_stream),
+            )
         return copying.of_code(code, words, target.path, pod)
 
     sending = _Sending(source, target, mark, args)
@@ -50,9 +54,16 @@ def _kind(source: Side, *, follows: bool) -> str:
         raise pack.unreadable(os.fsencode(path), err) from err
     if stat.S_ISDIR(found.st_mode):
         return "folder" if source.base else "content"
-    if not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
-        raise UsageError(f"{text.safe(path)} is no file, folder or link")
+    if special := odd.of_mode(found.st_mode):
+        raise Conflict(odd.words(text.safe(path), special))
     return "file"
+
+
+def _missing(pod: str, path: str, *, is_stream: bool) -> str:
+    """How to make the folder that a copy to `path` goes into."""
+    is_folder = is_stream or path.endswith(("/", "/."))
+    folder = path if is_folder else os.path.dirname(path)
+    return f"rumpel enter {pod} -- mkdir -p {text.safe(shlex.quote(folder))}"
 
 
 class _Sending:
@@ -62,8 +73,10 @@ class _Sending:
 
     def run(self, job: Job) -> dict[str, object]:
         stream, counted = job.stream, None
-        if stream.line() == GO:
-            counted = self._tar(stream) if self.source.is_stream else self._files(stream)
+        go, _, left = stream.line().partition(b" ")
+        if go == GO:
+            give = self._tar if self.source.is_stream else self._files
+            counted = give(stream, left)
             job.end_input()
         said = stream.line()
         stream.drain()
@@ -74,28 +87,36 @@ class _Sending:
         place = os.fsdecode(said.removeprefix(DONE))
         return copying.summary(self.source, f"{self.target.pod}:{place}", counted)
 
-    def _files(self, stream: PodStream) -> pack.Packing:
-        packing = pack.Packing(stream, keeps_owners=self.keeps_owners)
+    def _files(self, stream: PodStream, left: bytes) -> pack.Packing:
+        """But for what would lie at `left` in the copy."""
+        packing = pack.Packing(
+            stream, keeps_owners=self.keeps_owners, left=left and ROOT + b"/" + left
+        )
         path = self.source.path
         follows = self.follows or path.endswith(("/", "/."))
         packing.add(os.fsencode(path), ROOT, follows=follows)
         packing.end(self.mark)
         return packing
 
-    def _tar(self, stream: PodStream) -> pack.Packing:
-        """Somebody's tar as it is, up to its end; behind it our mark."""
+    def _tar(self, stream: PodStream, left: bytes) -> pack.Packing:
+        """Somebody's tar as it is but for `left`, up to its end; behind it our mark."""
         packing, source = (
             pack.Packing(stream),
             PodStream(STDIN, b"", is_framed=False, ended=tar_entries.BadTar),
         )
         while (entry := tar_entries.read(source)) is not None:
-            for head in entry.head:
+            is_left = bool(left) and (entry.path + b"/").startswith(left + b"/")
+            if is_left and not packing.remarks:
+                packing.remark(pack.OWN_GIT, left)
+            for head in () if is_left else entry.head:
                 stream.send(head)
-            left = entry.size + -entry.size % tar_entries.BLOCK
-            while left:
-                piece = source.needed(left)
-                stream.send(piece)
-                left -= len(piece)
-            packing.count(entry.kind, entry.size)
+            size = entry.size + -entry.size % tar_entries.BLOCK
+            while size:
+                piece = source.needed(size)
+                size -= len(piece)
+                if not is_left:
+                    stream.send(piece)
+            if not is_left:
+                packing.count(entry.kind, entry.size)
         packing.end(self.mark)
         return packing

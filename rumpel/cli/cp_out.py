@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from rumpel import text, ui
-from rumpel.adapters import tar_entries
+from rumpel.adapters import odd, tar_entries
 from rumpel.adapters.placing import Placing
 from rumpel.adapters.unpack import Found, Staging, Unpacking, is_git
 from rumpel.cli import copying
@@ -23,6 +24,8 @@ STDOUT = 1
 LIVING = ("file changed as we read it", "File removed before we read it")
 """What GNU tar says, with code 1, of files that live on: the copy is as good as any."""
 
+TO_ODD = "rumpel enter POD -- cat FILE >…   writes what is in a file"
+
 
 class Destination:
     """Where the copy goes: the folder it will be in, and its name there (empty: its content).
@@ -32,16 +35,24 @@ class Destination:
 
     def __init__(self, word: str, base: str) -> None:
         self.word = word
+        if kind := _odd(word):
+            raise Conflict(odd.words(text.safe(word), kind), hint=TO_ODD)
         self.is_folder = os.path.isdir(word)
         path = os.path.realpath(word)
         if self.is_folder:
             self.folder, self.name = path, base
         else:
             if word.endswith(("/", "/.")):
-                raise NotFound(f"there is no folder {text.safe(word)} here")
+                raise NotFound(
+                    f"there is no folder {text.safe(word)} here",
+                    hint=f"mkdir -p {text.safe(shlex.quote(word))}",
+                )
             self.folder, self.name = os.path.split(path)
             if not os.path.isdir(self.folder):
-                raise NotFound(f"there is no folder {text.safe(self.folder)} here")
+                raise NotFound(
+                    f"there is no folder {text.safe(self.folder)} here",
+                    hint=f"mkdir -p {text.safe(shlex.quote(self.folder))}",
+                )
         self.is_file = not self.is_folder and os.path.lexists(path)
         self.in_repository = _is_in_repository(self.folder)
         if self.in_repository and is_git(os.fsencode(self.name)):
@@ -128,6 +139,8 @@ class _Passing:
 
     def run(self, job: Job) -> dict[str, object]:
         while piece := job.stream.some():
+            if not self.bytes and (kind := tar_entries.SPECIAL.get(bytes(piece[156:157]))):
+                raise Conflict(odd.words(text.safe(self.source.path), kind))
             self.bytes += len(piece)
             try:
                 write_all(STDOUT, [piece])
@@ -137,6 +150,14 @@ class _Passing:
                 raise ui.output_failed(err) from err
         job.finish()
         return copying.summary(self.source, "stdout", self)
+
+
+def _odd(path: str) -> str:
+    """What it leads to, also by links, when that is no file or folder."""
+    try:
+        return odd.of_mode(os.stat(path).st_mode)
+    except OSError:
+        return ""
 
 
 def _is_in_repository(folder: str) -> bool:

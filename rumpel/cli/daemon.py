@@ -103,16 +103,18 @@ def stop(force: bool, options: Options) -> Answer:
         request: dict[str, object] = {"force": force}
         answer = session.ask(options, "daemon-stop", request, start=False, within_s=ANSWER_LIMIT_S)
     except client.NotRunning:
-        return Answer({"result": {"pid": None}, "exit_code": 0})
+        from rumpel import autostart
+
+        answer = Answer({"result": {"pid": autostart.holder()}, "exit_code": 0})  # it ends just now
     except (TimedOut, HostUnreachable, client.DaemonGone):
         if not force or pid is None or _is_manager(pid):
             raise
         os.kill(pid, signal.SIGKILL)
         answer = Answer({"result": {"pid": pid}, "exit_code": 0})
-    if answer.error is None and not _wait_for_end(int(answer.data["pid"]), force):
+    ending = None if answer.error is not None else answer.data["pid"]
+    if ending is not None and not _wait_for_end(int(ending), force):
         raise RumpelError(
-            f"the daemon (process {answer.data['pid']}) did not end within "
-            f"{text.duration(END_LIMIT_S)}",
+            f"the daemon (process {ending}) did not end within {text.duration(END_LIMIT_S)}",
             hint="rumpel daemon stop --force",
         )
     return answer

@@ -27,6 +27,7 @@ EXAMPLES = (
     ("rumpel forward-port fix-login:3000", "3000 here, or the next free port"),
     ("rumpel forward-port fix-login:3000 8080", "8080 here"),
     ("rumpel forward-port fix-login:3000 0", "any free port"),
+    ("rumpel forward-port fix-login:db:5432", "of the service db beside it"),
     ("rumpel forward-port --remove fix-login:3000", "close it again"),
 )
 

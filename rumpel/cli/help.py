@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from rumpel import __version__, ui
+from rumpel import __version__, text, ui
 from rumpel.cli import grammar
 from rumpel.cli.commands import ALIASES, COMMANDS
 from rumpel.errors import UsageError
@@ -49,7 +49,19 @@ environment
                     where rumpel keeps its state, settings and caches
 Every setting of `rumpel config` has a RUMPEL_* variable, too."""
 
-TOPICS = {"agents": "", "exit-codes": EXIT_CODES, "environment": ENVIRONMENT}
+TRUST = """\
+trust
+What a repository asks of your machine waits for your consent: bind mounts,
+privileges and devices, values of your environment, commands that run here
+(initializeCommand), files that git does not have (copyIn), limits taken off.
+rumpel lists it and asks once per repository and content; with a terminal you
+answer y, without one say --trust where you know the repository. An image's
+label and the features count as the repository's own words do.
+  rumpel create NAME --trust      consent, and make the pod
+  rumpel config --check           what devcontainer.json asks for, line by line
+Consent is kept outside the repository, on this machine."""
+
+TOPICS = {"agents": "", "exit-codes": EXIT_CODES, "environment": ENVIRONMENT, "trust": TRUST}
 
 
 def add_arguments(parser: Declared) -> None:
@@ -64,8 +76,11 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
     try:
         verb = grammar.resolve_verb(args.topic)
     except UsageError as err:
-        err.hint = "rumpel help"
-        raise
+        close = text.suggestion(args.topic, [*TOPICS, *COMMANDS])
+        guess = f", did you mean {close!r}?" if close else ""
+        raise UsageError(
+            f"there is no command or topic {text.safe(args.topic)!r}{guess}", hint="rumpel help"
+        ) from err
     from rumpel.cli.parser import parser_of
 
     return show(verb, parser_of(verb, grammar.module_of(verb)).format_help(), options)
@@ -109,7 +124,8 @@ def overview(options: Options) -> int:
     ui.out()
     short = ", ".join(f"{alias} = {name}" for alias, name in ALIASES.items())
     ui.out(f"short: {short}")
-    ui.out(f"more:  rumpel COMMAND --help, rumpel help {' | '.join(TOPICS)}")
+    ui.out("more:  rumpel COMMAND --help")
+    ui.out(f"       rumpel help {' | '.join(TOPICS)}")
     return 0
 
 

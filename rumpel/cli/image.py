@@ -75,3 +75,6 @@ def render(row: dict[str, Any], options: Options) -> None:
     ui.out(text.safe(f"{row['tag']}{place}: {how}{took}"))
     for one in row["reasons"]:
         ui.out(f"  because   {render_graph.reason(one)}")
+    for one in row["services"]:
+        how = HOW.get(str(one["how"]), str(one["how"]))
+        ui.out(text.safe(f"  service   {one['service']}: {how}"))

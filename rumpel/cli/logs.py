@@ -6,6 +6,7 @@ from rumpel import text, ui
 from rumpel.cli import follow
 from rumpel.cli.answer import show
 from rumpel.cli.progress import sentence
+from rumpel.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,25 +18,34 @@ if TYPE_CHECKING:
 DESCRIPTION = (
     "Show what the steps behind a pod wrote when they last ran: builds, the commands\n"
     "of devcontainer.json, and others. With -f also what they write while they run,\n"
-    "until nothing runs for the pod. With NODE: the lines of that step alone."
+    "until nothing runs for the pod. With NODE: the lines of that step alone, or what\n"
+    "a service beside the pod prints."
 )
 EXAMPLES = (
     ("rumpel logs fix-login", "all that is kept"),
     ("rumpel logs fix-login postCreateCommand", "of one step"),
     ("rumpel logs -f fix-login", "watch a pod come to be"),
     ("rumpel logs fix-login image --json", "with states and times"),
+    ("rumpel logs -f -n 20 fix-login db", "of a service beside the pod"),
 )
 
 
 def add_arguments(parser: Declared) -> None:
     parser.add_argument("name", metavar="NAME", help="a pod (a unique beginning will do)")
-    parser.add_argument("node", nargs="?", metavar="NODE", help="a step, as in rumpel graph")
+    parser.add_argument(
+        "node", nargs="?", metavar="NODE", help="a step (rumpel graph), or a service"
+    )
     parser.add_argument(
         "-f", "--follow", action="store_true", help="go on until nothing runs for the pod"
+    )
+    parser.add_argument(
+        "-n", "--lines", type=int, metavar="N", help="of what is there already, the last N lines"
     )
 
 
 def run(args: Arguments, passed: list[str], options: Options) -> int:
+    if args.lines is not None and args.lines < 0:
+        raise UsageError("-n takes a number that is not negative")
     kept: list[dict[str, Any]] = []
     ends = Ends(is_one=args.node is not None, is_quiet=options.quiet)
     has_text = False
@@ -52,7 +62,7 @@ def run(args: Arguments, passed: list[str], options: Options) -> int:
             kept.append(piece)
 
     follower = follow.Follower(options, take, "output")
-    request = {"name": args.name, "node": args.node, "follow": args.follow}
+    request = {"name": args.name, "node": args.node, "follow": args.follow, "lines": args.lines}
     again = ["rumpel logs -f", args.name, *([args.node] if args.node else [])]
     answer = follow.ask(options, "logs", request, follower, again=lambda: " ".join(again))
     if answer.error is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rumpel.cli.plain import Arguments, Declared
@@ -63,8 +65,16 @@ def add_pod_making(parser: Declared) -> None:
         "--memory", metavar="SIZE", help="memory limit of this pod, such as 4g; or default"
     )
     parser.add_argument("--cpus", metavar="N", help="most cores of this pod, such as 1.5")
+    parser.add_argument(
+        "--secrets-file",
+        metavar="FILE",
+        help="values for the `secrets` that the configuration declares; or default",
+    )
 
 
 def making(args: Arguments) -> dict[str, object]:
     """What `add_pod_making` has added, as the request has it."""
-    return {name: getattr(args, name) for name in ("config", "trust", "memory", "cpus")}
+    found = {name: getattr(args, name) for name in ("config", "trust", "memory", "cpus")}
+    file = args.secrets_file
+    is_path = file not in (None, "default")
+    return {**found, "secrets_file": os.path.abspath(file) if is_path else file}

@@ -59,7 +59,13 @@ class Parser(argparse.ArgumentParser):
         if unknown.startswith("-") and verb in AGENTS_OWN:
             hint = f"{self.prog} NAME … -- {unknown}   gives it to the agent"
             raise UsageError(message, hint=f"{hint}; {self.prog} --help")
-        raise UsageError(message, hint=f"{self.prog} --help")
+        raise UsageError(message + self._guess(unknown), hint=f"{self.prog} --help")
+
+    def _guess(self, unknown: str) -> str:
+        word = unknown.partition(" ")[0].partition("=")[0]
+        own = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        close = text.suggestion(word, own) if word.startswith("--") else None
+        return f", did you mean {close}?" if close else ""
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):

@@ -11,6 +11,7 @@ from rumpel.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from rumpel.cli.options import Options
@@ -21,8 +22,8 @@ DESCRIPTION = (
     "nothing, lifecycle commands again, a new container, or a new image. Commits,\n"
     "branches, stashes, index, changed and untracked files and what is in progress\n"
     "stay, byte for byte; ignored files go, but for keepIgnored (.env, .env.*,\n"
-    ".envrc) and --keep. The old container goes when the new one was found good; if\n"
-    "anything fails before, it is started again."
+    ".envrc), copyIn and --keep. The old container goes when the new one was found\n"
+    "good; if anything fails before, it is started again."
 )
 EXAMPLES = (
     ("rumpel recreate fix-login", "after devcontainer.json changed"),
@@ -37,6 +38,7 @@ DONE = {
     "lifecycle": "lifecycle commands ran",
     "ports": "ports are forwarded",
     "start": "started",
+    "services": "services are as configured",
     "new container": "new container",
     "new image": "new image",
 }
@@ -46,6 +48,7 @@ WOULD = {
     "lifecycle": "would run lifecycle commands",
     "ports": "would forward ports",
     "start": "would start it",
+    "services": "would start services, or make new containers for them",
     "new container": "would make a new container",
     "new image": "would make a new image, and a new container when it is another one",
 }
@@ -115,7 +118,8 @@ def render(row: dict[str, Any], args: Arguments, options: Options) -> None:
     ui.out(f"{name}: {words[row['action']]}")
     if args.plan:
         for reason in row["reasons"]:
-            ui.out(f"  {_reason(reason)}")
+            for line in reasons(reason):
+                ui.out(f"  {line}")
     for line in _going(row, "would go" if args.plan else "went"):
         ui.out(f"  {line}")
 
@@ -135,16 +139,27 @@ def _counted(one: dict[str, Any]) -> str:
     return path if files is None else f"{path} ({text.count(files, 'file')})"
 
 
-def _reason(reason: dict[str, Any]) -> str:
+def reasons(reason: dict[str, Any]) -> list[str]:
+    """A line for each value that differs."""
     from rumpel.cli import render_graph
 
     step = text.safe(render_graph.short_id(str(reason["node"])))
     if reason["kind"] != "input":
-        return f"{step}: {render_graph.reason(reason)}"
-    before, after = (_short(reason[side]) for side in ("before", "after"))
-    return f"{step}: {text.safe(str(reason['subject']))} {before} -> {after}"
+        return [f"{step}: {render_graph.reason(reason)}"]
+    found = [*_differences(str(reason["subject"]), reason["before"], reason["after"])]
+    lines = [
+        f"{step}: {text.safe(name)} {render_graph.value(before)} -> {render_graph.value(after)}"
+        for name, before, after in found[:SHOWN]
+    ]
+    more = len(found) - len(lines)
+    return [*lines, f"{step}: and {more} more"] if more else lines
 
 
-def _short(value: object) -> str:
-    shown = "not set" if value is None else text.safe(str(value))
-    return shown if len(shown) <= 60 else f"{shown[:59]}…"
+def _differences(name: str, before: object, after: object) -> Iterator[tuple[str, object, object]]:
+    """Of two objects the keys that differ, and of those that are objects theirs."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        yield name, before, after
+        return
+    for key in sorted({*before, *after}, key=str):
+        if before.get(key) != after.get(key):
+            yield from _differences(f"{name}.{key}", before.get(key), after.get(key))

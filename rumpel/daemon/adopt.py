@@ -23,9 +23,10 @@ from rumpel.cache.records import Attempt, Record, encode
 from rumpel.daemon import requests
 from rumpel.daemon.pods import repo_ref
 from rumpel.errors import RumpelError
-from rumpel.graphs.create import address, node_id
-from rumpel.model import ContainerSpec, ImageSpec, PodSpec, RepoRef
+from rumpel.graphs.ids import address, node_id
+from rumpel.model import ContainerSpec, ImageSpec, PodSpec, ProjectSpec, RepoRef
 from rumpel.tasks import clone, container
+from rumpel.tasks.beside import SERVICE
 
 if TYPE_CHECKING:
     from rumpel.daemon.app import App
@@ -80,6 +81,8 @@ async def _take_over(app: App, host: str, state: ContainerState) -> None:
     memo = memo_of(detail)
     repo = await threads.call(_repo, app, state, memo)
     spec = pod_spec(detail, memo, repo=repo, host=host)
+    if any(_is_beside(one, state) for one in app.snapshots[host].containers.values()):
+        spec = replace(spec, project=ProjectSpec(service=""))
     other = app.pods.find(repo.repo_id, spec.pod)
     if other is not None:  # two of one name: neither may hide the other
         spec = replace(spec, pod=f"{spec.pod[:50]}-{spec.pod_id[:SUFFIX]}")
@@ -108,6 +111,12 @@ async def _take_over(app: App, host: str, state: ContainerState) -> None:
     await app.pods.put(spec, created_at=_created_at(detail))
     await app.links.restore(address(spec))
     log.warning("pod %s was rebuilt from its container", spec.pod)
+
+
+def _is_beside(one: ContainerState, pod: ContainerState) -> bool:
+    """A service of its compose project: of those no more is known than that they are there."""
+    same = one.labels.get(names.LABEL_POD_ID) == pod.labels.get(names.LABEL_POD_ID)
+    return same and one.labels.get(names.LABEL_KIND) == SERVICE
 
 
 async def _record(app: App, name: str, operation: Any, output: dict[str, Any]) -> None:

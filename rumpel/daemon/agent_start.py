@@ -18,7 +18,7 @@ from rumpel.daemon.pods import Pod
 from rumpel.engine.graph import Graph
 from rumpel.errors import NotFound, RumpelError
 from rumpel.graphs.agent import install, node_id, terminals
-from rumpel.graphs.create import address
+from rumpel.graphs.ids import address
 from rumpel.resources import resource_text
 from rumpel.tasks import agent_home, shell
 

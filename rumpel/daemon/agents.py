@@ -20,7 +20,7 @@ from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
 from rumpel.daemon.sign_in import SignIn
 from rumpel.errors import Conflict, NotFound, RumpelError
-from rumpel.graphs.create import address, node_id
+from rumpel.graphs.ids import address, node_id
 from rumpel.tasks import agent_home, headless, mountpoint, shell
 
 

@@ -21,6 +21,7 @@ from rumpel.daemon import (
     adopt,
     at_work,
     batch_move,
+    later,
     lent,
     limits,
     prebuilds,
@@ -34,6 +35,7 @@ from rumpel.daemon.by_hand import ByHandLook
 from rumpel.daemon.compared import Compared
 from rumpel.daemon.git_passwords import GitPasswords
 from rumpel.daemon.hosts import LOCAL, Hosts
+from rumpel.daemon.image_label import Labels
 from rumpel.daemon.landed import Landed
 from rumpel.daemon.lending import Lending
 from rumpel.daemon.links import LinkManager
@@ -47,7 +49,7 @@ from rumpel.daemon.ssh_agents import SshAgents
 from rumpel.daemon.works import WorkKeeper
 from rumpel.engine.execute import Engine
 from rumpel.errors import Conflict, HostUnreachable, RumpelError
-from rumpel.graphs.create import address
+from rumpel.graphs.ids import address
 from rumpel.model import PodSpec, RepoRef
 from rumpel.tasks import stand_in
 from rumpel.tasks.world import Access, World
@@ -72,8 +74,8 @@ class App:
         self.lost = adopt.Lost(is_likely=store.is_empty and (state_dir / HOME_ID).exists())
         self.home_id = home_id(state_dir)
         self.pods, self.places = Pods(store), Places(store)
-        self.creating: dict[str, int] = {}
-        """Pods that are made now, and for how many requests."""
+        self.creating, self.later = dict[str, int](), dict[str, asyncio.Task[None]]()
+        """Pods that are made now, and for how many requests; with commands nobody waits for."""
         self.repo_gates: dict[str, asyncio.Lock] = {}
         self.replacing: dict[str, asyncio.Event] = {}
         self.leaving: dict[str, list[asyncio.Event]] = {}
@@ -94,7 +96,7 @@ class App:
             works=self._work_keeper(),
             by_hand=self.by_hand,
             made_here=MadeHere(store, self.engines, lambda: self.engine.flights),
-            extra_labels=extra_labels(os.environ),
+            extra_labels=limits.own_labels(),
             default_parallel=parallel,
             scratch_dir=fresh_folder(state_dir / "scratch"),
         )
@@ -105,7 +107,7 @@ class App:
         self.sockets, self.ssh_agents = Sockets(self), SshAgents(self)
         self.git_passwords = GitPasswords(self)
         self._repos, self._refs = dict[str, git.Repo](), dict[str, RepoRef]()
-        self.compared = Compared()
+        self.compared, self.labels = Compared(), Labels()
 
     def _work_keeper(self) -> WorkKeeper:
         return WorkKeeper(
@@ -209,6 +211,7 @@ class App:
                 await self._adopt(host)
                 await at_work.settle(self, host)
                 await self._link_up(host)
+                later.restore(self, host)
                 self.lending.restore()
                 break
             except HostUnreachable as error:
@@ -390,9 +393,3 @@ def fresh_folder(path: Path) -> Path:
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(mode=0o700, parents=True)
     return path
-
-
-def extra_labels(env: Mapping[str, str]) -> dict[str, str]:
-    """`RUMPEL_LABELS=key=value,key=value`: put on every object, e.g. by a test run."""
-    pairs = (item.partition("=") for item in env.get("RUMPEL_LABELS", "").split(",") if item)
-    return {key: value for key, _, value in pairs}

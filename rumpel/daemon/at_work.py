@@ -16,7 +16,7 @@ from rumpel import agents
 from rumpel.daemon.agent_states import FAILED, WORKING
 from rumpel.daemon.pods import Pod, find_container
 from rumpel.errors import Conflict, RumpelError
-from rumpel.graphs.create import address
+from rumpel.graphs.ids import address
 from rumpel.tasks import task_work
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
 
 from rumpel.errors import RumpelError
@@ -12,12 +12,19 @@ from rumpel.log import write_crash
 
 log = logging.getLogger(__name__)
 
+AGAIN_S = 20.0
+"""A cancel may be lost where something failed just then; what cleans up has that long for it."""
+
 
 class Background:
-    """Owns the tasks it spawned: leaving it cancels them all and waits for them."""
+    """Owns the tasks it spawned: leaving it cancels them all and waits for them.
+
+    What is spawned after that is cancelled before its first step.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_over = False
 
     def spawn(self, work: Coroutine[object, object, object], name: str) -> asyncio.Task[None]:
         """Run `work` to its end; what it raises is written down, never lost, never spread."""
@@ -26,6 +33,8 @@ class Background:
         task.add_done_callback(self._tasks.discard)
         # A task that is cancelled before its first step never gets to it.
         task.add_done_callback(lambda _: work.close())
+        if self._is_over:  # by something that ends
+            task.cancel()
         return task
 
     async def __aenter__(self) -> Background:
@@ -37,10 +46,20 @@ class Background:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
+        self._is_over = True
+        while self._tasks:
+            await end(self._tasks)
+
+
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel them until each has ended; how it ended is nobody's business any more."""
+    left = set(tasks)
+    while left:
+        for task in left:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, left = await asyncio.wait(left, timeout=AGAIN_S)
+        for task in left:
+            log.warning("%s has not ended within %g s: cancelled again", task.get_name(), AGAIN_S)
 
 
 async def _guarded(work: Coroutine[object, object, object], name: str) -> None:

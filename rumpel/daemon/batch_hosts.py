@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from rumpel import text
-from rumpel.adapters import docker_room
+from rumpel.adapters import docker_room, task_group
 from rumpel.adapters.docker_room import Room
 from rumpel.batch.items import MAX_TASKS
 from rumpel.daemon import batch_snapshots, batch_state
@@ -104,7 +104,7 @@ class BatchHosts:
 
     async def watch(self) -> None:
         """While the batch runs."""
-        async with asyncio.TaskGroup() as both:
+        async with task_group.opened() as both:
             both.create_task(batch_snapshots.watch(self._run))
             both.create_task(self._watch_room())
 

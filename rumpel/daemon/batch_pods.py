@@ -7,13 +7,14 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rumpel.adapters import threads
+from rumpel.adapters import pod_exclude, threads
 from rumpel.batch import files
 from rumpel.daemon import (
     batch_base,
     batch_claims,
     batch_move,
     batch_state,
+    copied_in,
     create,
     initialize,
     pending,
@@ -34,19 +35,13 @@ if TYPE_CHECKING:
     from rumpel.daemon.requests import Target
 
 FILES_TIMEOUT_S = 300.0
-# Lines on stdin that are not in `info/exclude` yet.
-IGNORE = """
-list=$(git rev-parse --git-path info/exclude) && mkdir -p "${list%/*}" && : >>"$list" || exit 1
-while IFS= read -r line; do
-    grep -qxF -e "$line" "$list" || printf '%s\\n' "$line" >>"$list" || exit 1
-done
-"""
 
 
 async def agree(run: BatchRun) -> None:
     """To what the configuration of all pods does to this machine; its own command runs once."""
     first, client = next(iter(run.batch.items)), run.asked.client
     await initialize.before(run.app, client, run.where)
+    await copied_in.agree(run.app, client, run.where)
     dev = await requests.dev_config(run.where, client, pod=first, pod_id="batch")
     await requests.consented(run.app.store, run.where, client, dev)
 
@@ -141,7 +136,7 @@ async def _bring(run: BatchRun, item: Item, pod: Pod) -> None:
     data = await threads.call(files.packed, item.files, where.cwd)
     lines = files.ignored(item.files).encode("utf-8", "surrogateescape")
     unpack = ["tar", "-x", "-o", "-f", "-", "-C", "/"]
-    for argv, said in ((["sh", "-c", IGNORE], lines), (unpack, data)):
+    for argv, said in ((["sh", "-c", pod_exclude.IGNORE], lines), (unpack, data)):
         done = await run.app.world.host(where.host).exec_run(
             where.container_id,
             argv,

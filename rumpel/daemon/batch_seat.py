@@ -16,7 +16,7 @@ from rumpel.daemon.agent_start import Start
 from rumpel.daemon.agent_states import DONE, FAILED, WORKING
 from rumpel.daemon.batch_state import SPENT
 from rumpel.errors import RumpelError
-from rumpel.graphs.create import address
+from rumpel.graphs.ids import address
 from rumpel.tasks import shell, task_verify, task_work
 from rumpel.tasks.batching import Seated
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rumpel.adapters import git, git_files, git_snapshot, git_trash, threads
 from rumpel.daemon import batch_state
 from rumpel.errors import RumpelError
-from rumpel.graphs.create import address
+from rumpel.graphs.ids import address
 
 if TYPE_CHECKING:
     from rumpel.daemon.batch_run import BatchRun

@@ -26,6 +26,7 @@ from functools import partial
 from typing import Any
 
 from rumpel import agents, protocol
+from rumpel.adapters import task_group
 from rumpel.adapters.docker_exec import Environment
 from rumpel.adapters.stream import STDERR
 from rumpel.agents.told import told
@@ -35,7 +36,7 @@ from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
 from rumpel.errors import RumpelError, TimedOut, UsageError
-from rumpel.graphs.create import address
+from rumpel.graphs.ids import address
 from rumpel.tasks import arrived, shell
 
 log = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ async def _sat(seat: Seat) -> str:
 async def _serve(seat: Seat) -> str:
     """What it asks for; the state it leaves with."""
     tool: asyncio.Task[None] | None = None
-    async with asyncio.TaskGroup() as group:
+    async with task_group.opened() as group:
         while True:
             message = await seat.client.asked.get()
             if message["do"] in ("stop", "leave") and tool is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from rumpel import protocol
 from rumpel.daemon.connection import Connection
@@ -12,6 +12,7 @@ from rumpel.daemon.places import Places
 from rumpel.engine.events import Event, EventKind, reason_json
 from rumpel.errors import UsageError
 
+Result = TypeVar("Result")
 ANSWER_TIMEOUT_S = 600.0
 
 NODE_STATES = {
@@ -88,14 +89,20 @@ class Client:
         self.gone.set()
         self._answered(None)
 
-    async def while_there(self, work: Coroutine[object, object, object]) -> None:
-        """Wait for `work`, for as long as the client is there."""
-        waiting = [asyncio.ensure_future(work), asyncio.ensure_future(self.gone.wait())]
+    async def while_there(self, work: Awaitable[Result]) -> Result | None:
+        """Wait for `work`, for as long as the client is there: None when it goes.
+
+        Then `work` has ended, too: what it used can be closed.
+        """
+        doing = asyncio.ensure_future(work)
+        gone = asyncio.ensure_future(self.gone.wait())
         try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([doing, gone], return_when=asyncio.FIRST_COMPLETED)
+            return doing.result() if doing.done() else None
         finally:
-            for one in waiting:
-                one.cancel()
+            gone.cancel()
+            doing.cancel()
+            await asyncio.wait({doing})
 
     async def ask_consent(self, repo: str, items: Sequence[Mapping[str, str]]) -> bool:
         """The person's answer; False when nobody answers."""
@@ -125,6 +132,7 @@ class Client:
         match message.get("do"):
             case "cancel":
                 self.cancelled.set()
+                self._answered(None)
             case "detach":
                 self.gone.set()
             case "signal":

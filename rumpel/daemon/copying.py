@@ -44,7 +44,8 @@ async def run(app: App, client: Client) -> dict[str, object]:
     access = app.pods.access(pod.spec)
     if state is None or access is None:
         raise NotFound(f"pod {pod.name} has no container", hint=f"rumpel create {pod.name}")
-    path = posixpath.join(pod.spec.container.workspace_folder, args["path"])
+    workspace = pod.spec.container.workspace_folder
+    path = posixpath.join(workspace, args["path"])
     lost = ""
     if state.status != "running":
         if not is_out:
@@ -64,7 +65,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
             user="0" if args["archive"] else access.user,
             cwd="/",
         )
-        session = await _start(client, host, where, path)
+        session = await _start(client, host, where, path, workspace)
         with app.inside(pod.pod_id):
             code = await terminal.follow(client, session, grace_s=0 if is_out else CLEAN_UP_S)
         lost = where.host if session.is_lost else ""
@@ -80,7 +81,7 @@ def _not_running(app: App, pod: Pod, what: str) -> RumpelError:
 
 
 async def _start(
-    client: Client, host: DockerHost, where: shell.Where, path: str
+    client: Client, host: DockerHost, where: shell.Where, path: str, workspace: str
 ) -> terminal.Session:
     args = client.request.args
     is_out = args["way"] == OUT
@@ -88,7 +89,8 @@ async def _start(
     if is_out:
         words = [path, "1" if args["follow"] else ""]
     else:
-        words = [path, args["kind"], args["base"], args["mark"], own]
+        words = [path, args["kind"], args["base"], args["mark"], own, ""]
+        words.append(posixpath.join(workspace, ".git"))
     token = secrets.token_hex(8)
     stream = await host.exec_stream(
         where.container_id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,13 +12,20 @@ from rumpel.adapters import git_worktree, threads
 from rumpel.adapters.docker_images import BUILD
 from rumpel.daemon import (
     again,
+    copied_in,
     forward,
+    image_label,
+    image_specs,
     initialize,
+    later,
     outside,
     pending,
     prebuilds,
+    remembering,
+    replacing,
     requests,
     seeds,
+    service_ends,
     spared,
     telling,
 )
@@ -33,9 +39,19 @@ from rumpel.engine import faults
 from rumpel.engine.events import DONE, NodeState
 from rumpel.engine.execute import RunResult
 from rumpel.engine.graph import Graph
-from rumpel.errors import Conflict, Interrupted, NotFound, RumpelError, UsageError
-from rumpel.graphs.create import Work, address, create, image_id, node_id
+from rumpel.errors import (
+    ConfigError,
+    Conflict,
+    Interrupted,
+    NotFound,
+    NotTrusted,
+    RumpelError,
+    UsageError,
+)
+from rumpel.graphs.create import create
 from rumpel.graphs.delete import delete
+from rumpel.graphs.ids import node_id
+from rumpel.graphs.workspace import Work
 from rumpel.model import PodSpec
 from rumpel.text import count
 
@@ -43,6 +59,8 @@ if TYPE_CHECKING:
     from rumpel.devcontainer.config import DevConfig
 
 MAX_COUNT = 1000
+MOST_NAMED = 500
+"""So many files of `copyIn` at most git is told not to count as changes of the host."""
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
@@ -50,7 +68,7 @@ async def run(app: App, client: Client) -> dict[str, object]:
     where = await requests.target(client)
     wanted = pod_names(client.request.args["names"], client.request.args["count"])
     outcome = await make(app, client, where, wanted)
-    rows = await asyncio.to_thread(_rows, app, outcome, wanted)
+    rows = await asyncio.to_thread(lambda: [row(app, outcome, name) for name in wanted])
     error = next((outcome.errors[name] for name in wanted if name in outcome.errors), None)
     if error is None:
         return {"result": rows, "warnings": client.warnings, "exit_code": 0}
@@ -76,7 +94,8 @@ def pod_names(given: tuple[str, ...], count: int | None) -> list[str]:
 class Outcome:
     """What became of each pod of one request."""
 
-    def __init__(self) -> None:
+    def __init__(self, where: Target) -> None:
+        self.where = where
         self.pods: dict[str, Pod] = {}
         self.made: set[str] = set()
         self.errors: dict[str, RumpelError] = {}
@@ -84,6 +103,9 @@ class Outcome:
         self.start: Base | None = None
         self.crowd = 0
         self.work: pending.Taken | None = None
+        self.wanted = copied_in.Wanted()
+        self.devs: dict[str, DevConfig] = {}
+        """By pod id: what their specs were made of."""
         self.is_done = False
         """Not left to the background."""
 
@@ -103,7 +125,7 @@ async def make(
     `start`: what new ones start from, when the request does not say. `crowd`: how many more like
     these are to come, so that what they share pays. `work`: what new ones have besides commits.
     """
-    outcome = Outcome()
+    outcome = Outcome(where)
     outcome.start, outcome.crowd, outcome.work = start, crowd, work
     pods = [app.pods.find(where.ref.repo_id, name) for name in wanted]
     await _reach(app, client, where, pods)
@@ -113,6 +135,7 @@ async def make(
         await threads.call(git_worktree.check_writable, where.repo)
         if start is None:  # else who says it has seen to that
             await initialize.before(app, client, where)
+        outcome.wanted = await copied_in.wanted(app, client, where)
     specs = await _specs(app, client, where, wanted, outcome)
     if not specs:
         return outcome
@@ -138,6 +161,7 @@ async def _realize_here(
     # Of these what lies there is used, committed or not.
     files = (requests.REPO_CONFIG, *(spec.config_file or "" for spec in specs))
     used = {path for path in files if path and not path.startswith(("/", ".."))}
+    used |= {*outcome.wanted.found.names[:MOST_NAMED]}
     looking = asyncio.ensure_future(git_worktree.uncommitted(where.repo, besides=sorted(used)))
     try:
         await realize(app, client, specs, outcome)
@@ -160,6 +184,9 @@ async def _reach(app: App, client: Client, where: Target, pods: list[Pod | None]
         client.warn(f"pods stay on their host: --host {where.host} was not used")
     for host in sorted(hosts):
         await app.host(host)
+    for pod in pods:
+        if pod is not None:
+            await replacing.made_good(app, pod)
 
 
 async def realize(
@@ -175,24 +202,15 @@ async def realize(
     `work`: by pod id, what pods get besides what is pending for them.
     """
     try:
-        if text := prebuilds.note(app, specs):
-            client.notice(text)
-        graph = await _graph(app, specs, outcome, work or {})
-        if app.engine.plan(graph).is_fresh:
-            await pending.forget(app, specs)
-            await forward.settle(app, client, specs)
-            return
-        outcome.result = await again.run(app, client, graph, {spec.host for spec in specs})
-        await faults.reach("create.made")
-        await _fill(app, specs)
-        await remember(app, specs, outcome.result)
-        await prebuilds.learn(app, specs, outcome.result)
-        outcome.errors |= await pending.settle(app, client, specs, outcome.result)
-        await forward.settle(app, client, specs, outcome.result)
-        _warn_of_lfs(client, specs, outcome.result)
+        specs, outcome.result = await image_label.made(
+            app, client, outcome.where, specs, outcome.devs
+        )
+        if outcome.result is None:
+            await _make(app, client, specs, outcome, work or {})
         await _reap(app, client, specs, outcome)
-    except Interrupted:
-        await _roll_back(app, client, outcome)
+    except (ConfigError, Interrupted, NotTrusted) as error:
+        if isinstance(error, Interrupted) or not client.request.args.get("no_wait"):
+            await _roll_back(app, client, outcome)
         raise
     finally:
         for spec in specs:
@@ -200,16 +218,47 @@ async def realize(
             if not app.creating[spec.pod_id]:
                 del app.creating[spec.pod_id]
     _collect_errors(specs, outcome, outcome.result)
+    came = [spec for spec in specs if spec.pod not in outcome.errors]
+    if begun := later.go_on(app, came, is_asked=True):
+        which = f" of {count(len(begun), 'pod')}" if len(begun) > 1 else ""
+        client.notice(f"commands{which} go on: rumpel logs -f {begun[0]}")
+
+
+async def _make(
+    app: App, client: Client, specs: list[PodSpec], outcome: Outcome, work: Mapping[str, Work]
+) -> None:
+    now = [later.awaited(spec) for spec in specs]
+    if text := prebuilds.note(app, now):
+        client.notice(text)
+    graph = await _graph(app, now, outcome, work)
+    if app.engine.plan(graph).is_fresh:
+        await pending.forget(app, specs)
+        await service_ends.tell(app, client, specs)
+        return await forward.settle(app, client, specs)
+    result = outcome.result = await again.run(app, client, graph, {spec.host for spec in specs})
+    await faults.reach("create.made")
+    await remembering.fill(app, specs)
+    await remembering.remember(app, specs, result)
+    await prebuilds.learn(app, now, result)
+    copied_in.tell(client, specs, result)
+    outcome.errors |= await pending.settle(app, client, specs, result)
+    await forward.settle(app, client, specs, result)
+    await service_ends.tell(app, client, specs, result)
+    return remembering.warn_of_lfs(client, specs, result)
 
 
 async def _graph(
     app: App, specs: list[PodSpec], outcome: Outcome, work: Mapping[str, Work]
 ) -> Graph:
-    bases = await requests.bases_of(specs[0])
+    bases = await image_specs.bases_of(specs[0])
     contents = await prebuilds.contents(app, specs, bases, crowd=outcome.crowd)
     graph = Graph("create")
     owed = pending.add(app, graph, specs, outcome.made)
-    graph.merge(create(specs, bases=bases, contents=contents, work={**owed, **work}))
+    ended = {spec.pod_id: app.pods.ended(spec) for spec in specs}
+    files = outcome.wanted.files_of(spec for spec in specs if spec.pod in outcome.made)
+    owed |= work
+    made = create(specs, bases=bases, contents=contents, work=owed, files=files, ended=ended)
+    graph.merge(made)
     return graph
 
 
@@ -239,8 +288,10 @@ async def _specs(
                 ids[name] = known.pod_id  # announced by another request just now
                 devs[name] = await requests.dev_config(where, client, pod=name, pod_id=ids[name])
                 await requests.consented(app.store, where, client, devs[name], may_ask=False)
-            specs.append(await _spec(where, devs[name], name, ids[name], known=known, start=start))
-            await telling.of_host(app, client, specs[-1].host, devs[name], is_new=known is None)
+            spec = await _spec(outcome, devs[name], name, ids[name], known=known, start=start)
+            specs.append(spec)
+            outcome.devs[ids[name]] = devs[name]
+            await telling.of_host(app, client, spec, devs[name], is_new=known is None)
         fresh = [spec for spec in specs if spec.pod not in outcome.pods]
         if outcome.work is not None:  # before the pod: one that is there would stay without it
             for spec in fresh:
@@ -248,65 +299,20 @@ async def _specs(
         made = await asyncio.gather(*(app.pods.put(spec) for spec in fresh))
     await app.places.note(where.ref)
     await faults.reach("create.announced")
-    for pod in made:
-        outcome.pods[pod.name] = pod
-        outcome.made.add(pod.name)
+    outcome.pods |= {pod.name: pod for pod in made}
+    outcome.made |= {pod.name for pod in made}
     return specs
 
 
 async def _spec(
-    where: Target, dev: DevConfig, name: str, pod_id: str, *, known: Pod | None, start: Base
+    outcome: Outcome, dev: DevConfig, name: str, pod_id: str, *, known: Pod | None, start: Base
 ) -> PodSpec:
-    """A pod that is there keeps its host and where it was made from."""
+    """A pod that is there keeps its host, where it was made from, and what it was given."""
+    where = outcome.where
     if known is None:
-        return await requests.pod_spec(where, dev, pod=name, pod_id=pod_id, start=start)
+        spec = await requests.pod_spec(where, dev, pod=name, pod_id=pod_id, start=start)
+        return outcome.wanted.given(spec)
     return await requests.spec_now(where, dev, known.spec)
-
-
-async def remember(app: App, specs: list[PodSpec], result: RunResult) -> None:
-    """What each container was made of, so that entering needs no configuration.
-
-    All at once: the writes then share their syncs.
-    """
-    made = [spec for spec in specs if result.states.get(node_id("container", spec)) in DONE]
-    await asyncio.gather(*(_remember_one(app, spec, result) for spec in made))
-
-
-async def _remember_one(app: App, spec: PodSpec, result: RunResult) -> None:
-    image = result.outputs[image_id("image", spec)]
-    tools = result.outputs[image_id("tools", spec)]
-    seed = result.outputs[node_id("seed", spec, shared=True)]
-    pod = app.pods.by_id(spec.pod_id)
-    if pod is not None and pod.spec != spec:
-        await app.pods.put(spec, created_at=pod.created_at)
-    await app.pods.remember_made_of(
-        spec,
-        {
-            "image_id": tools.image_id,
-            "image_key": tools.tag,
-            "image_user": image.user,
-            "user": tools.user,
-            "seed_volume": seed.volume,
-        },
-    )
-
-
-async def _fill(app: App, specs: list[PodSpec]) -> None:
-    """Work that could not be had must not leave a pod without files."""
-    for spec in specs:
-        if app.links.lacks_files(spec.pod_id):
-            with contextlib.suppress(RumpelError):  # the next clone brings them
-                await app.links.bring_files(address(spec))
-
-
-def _warn_of_lfs(client: Client, specs: list[PodSpec], result: RunResult) -> None:
-    for spec in specs:
-        cloned = result.outputs.get(node_id("clone", spec))
-        if cloned is not None and cloned.lacks_lfs:
-            client.warn(
-                "large files (Git LFS) are pointers in the pod: the image has no git-lfs "
-                "(e.g. RUN apt-get update && apt-get install -y git-lfs)"
-            )
 
 
 def _collect_errors(specs: list[PodSpec], outcome: Outcome, result: RunResult | None) -> None:
@@ -318,14 +324,14 @@ def _collect_errors(specs: list[PodSpec], outcome: Outcome, result: RunResult | 
                 NodeState.FAILED,
                 NodeState.BLOCKED,
             ):
-                point_to_log(error, spec.pod)
+                point_to_log(error, spec.pod, name)
                 outcome.errors.setdefault(spec.pod, error)
 
 
-def point_to_log(error: RumpelError, pod: str) -> None:
+def point_to_log(error: RumpelError, pod: str, node: str = "image") -> None:
     """Of a build that failed: it is shared by pods, so its node knows none."""
     if error.hint is None and error.details.get("argv") == BUILD:
-        error.hint = f"rumpel logs {pod} image   shows all of it"
+        error.hint = f"rumpel logs {pod} {place_of(node).name}   shows all of it"
 
 
 def _concerns(spec: PodSpec, name: str) -> bool:
@@ -335,8 +341,12 @@ def _concerns(spec: PodSpec, name: str) -> bool:
 async def _roll_back(app: App, client: Client, outcome: Outcome) -> None:
     """Cancelled: pods that this request made, and that nobody could have used, go again."""
     made = [outcome.pods[name] for name in sorted(outcome.made)]
-    # Another request that wants the same pod keeps it.
-    fresh = [pod for pod in made if app.creating.get(pod.pod_id, 0) <= 1]
+    # Another request that wants the same pod keeps it, and one that has made it meanwhile.
+    fresh = [
+        pod
+        for pod in made
+        if app.creating.get(pod.pod_id, 0) <= 1 and app.pods.made_of(pod.spec) is None
+    ]
     if not fresh:
         return
     client.cancelled.clear()
@@ -368,10 +378,6 @@ async def _reap(app: App, client: Client, specs: list[PodSpec], outcome: Outcome
 def _was_changed(outcome: Outcome, pod: Pod) -> bool:
     states = {} if outcome.result is None else outcome.result.states
     return any(state is NodeState.OK for name, state in states.items() if _concerns(pod.spec, name))
-
-
-def _rows(app: App, outcome: Outcome, wanted: list[str]) -> list[dict[str, Any]]:
-    return [row(app, outcome, name) for name in wanted]
 
 
 def row(app: App, outcome: Outcome, name: str) -> dict[str, Any]:

@@ -200,7 +200,7 @@ async def _configuration(app: App, client: Client) -> list[Finding]:
         return []  # the repository's finding says so
     try:
         dev = await requests.dev_config(
-            where, client, pod="", pod_id="", may_ask=False, has_features=False
+            where, client, pod="", pod_id="", may_ask=False, is_whole=False
         )
     except ConfigError as error:
         problems.append(error)

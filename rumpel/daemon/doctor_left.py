@@ -31,6 +31,7 @@ async def leftovers(app: App, host_name: str) -> list[Finding]:
     lost = [state.name for state in left if state.labels.get(names.LABEL_KIND) == POD]
     containers = [state.name for state in left if state.name not in lost]
     volumes = [one.name for one in await host.volumes(label) if is_left(app, one.labels)]
+    networks = [one.name for one in await host.networks(label) if is_left(app, one.labels)]
     images = old_images(app, await host.images(label), {state.image_id for state in there})
     place = "" if host_name == LOCAL else f" on {host_name}"
     found: list[Finding] = []
@@ -43,6 +44,7 @@ async def leftovers(app: App, host_name: str) -> list[Finding]:
     for listed, noun, command in (
         (containers, "container", "docker rm -f -v"),
         (volumes, "volume", "docker volume rm"),
+        (networks, "network", "docker network rm"),
     ):
         if listed:
             words = f"{text.count(len(listed), noun)} of no pod{place}"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rumpel import names, text
-from rumpel.daemon import view
+from rumpel.daemon import service_ends, view
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.finding import Finding
@@ -19,6 +19,7 @@ from rumpel.daemon.pods import Pod
 from rumpel.errors import RumpelError
 from rumpel.resources import resource_text
 from rumpel.tasks import seed
+from rumpel.tasks.beside import is_over, serving
 from rumpel.tasks.world import Access
 
 LIMIT_S = 4.0
@@ -47,7 +48,12 @@ async def pods(app: App, client: Client) -> list[Finding]:
     cut, bare = await asyncio.gather(
         _cut(app, running), asyncio.gather(*looks, return_exceptions=True)
     )
-    found = [*_gone(app, client), *_seeds(app, running), *_ports(app, running)]
+    found = [
+        *_gone(app, client),
+        *_seeds(app, running),
+        *_ports(app, running),
+        *_services(app, running),
+    ]
     if cut:
         missing = f"no connection into {_listed(cut)}: commits arrive later"
         relink = functools.partial(_relink, app, cut)
@@ -127,6 +133,22 @@ async def _put_hooks(app: App, without: Running) -> None:
             input=resource_text("pod_hook.sh").encode() + b"\n",
             timeout_s=LIMIT_S,
         )
+
+
+def _services(app: App, running: Running) -> list[Finding]:
+    """A service that ended and is there to run; one that came to a good end has done its work."""
+    found = []
+    for pod, _ in running:
+        serves = set() if pod.spec.project is None else serving(pod.spec.project)
+        for service, state in service_ends.of(app, pod.spec):
+            if state.status not in service_ends.ENDED:
+                continue
+            if service in serves or not is_over(state):
+                start = functools.partial(app.hosts[pod.spec.host].start, state.id)
+                words = f"service {service} of pod {pod.name} has ended with {state.exit_code}"
+                hint = f"rumpel logs {pod.name} {service}; docker start {state.name}"
+                found.append(Finding("pods", "warning", words, hint, "pod-service", start))
+    return found
 
 
 def _seeds(app: App, running: Running) -> list[Finding]:

@@ -12,20 +12,37 @@ import os
 import posixpath
 import secrets
 from dataclasses import replace
+from functools import partial
 
 from rumpel import names, protocol
+from rumpel.adapters import threads
 from rumpel.daemon import create as create_verb
-from rumpel.daemon import forward, imports, lent, outside, pending, pods, requests, terminal, view
+from rumpel.daemon import (
+    forward,
+    imports,
+    later,
+    lent,
+    outside,
+    pending,
+    pods,
+    replacing,
+    requests,
+    service_ends,
+    terminal,
+    view,
+)
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.hosts import LOCAL
 from rumpel.daemon.pods import Pod, find_container
 from rumpel.daemon.requests import Target
 from rumpel.daemon.terminal import Session
+from rumpel.devcontainer import secret_values
 from rumpel.engine.graph import Graph
-from rumpel.errors import Conflict, HostUnreachable, NotFound, RumpelError, TimedOut
-from rumpel.graphs.create import address
+from rumpel.errors import ConfigError, Conflict, HostUnreachable, NotFound, RumpelError, TimedOut
+from rumpel.graphs.ids import address
 from rumpel.graphs.resume import resume
+from rumpel.model import PodSpec
 from rumpel.tasks import shell
 
 log = logging.getLogger(__name__)
@@ -115,6 +132,8 @@ async def ready(app: App, client: Client, target: Target) -> Pod:
     pod = app.pods.find(target.ref.repo_id, name)
     if pod is not None:
         await app.host(pod.spec.host)
+        await replacing.made_good(app, pod)
+        pod = app.pods.by_id(pod.pod_id) or pod
         await outside.note(app, client, target.settings, pod.spec.host)
         snapshot = app.snapshots[pod.spec.host]
         made_of = app.pods.made_of(pod.spec)
@@ -127,18 +146,12 @@ async def ready(app: App, client: Client, target: Target) -> Pod:
                 owed = []
                 if failed:
                     client.warn(f"{failed} failed and was not run again")
-                    spec = replace(spec, hooks=())
+                    spec = replace(spec, hooks=(), copy_in=())
             graph = Graph("enter")
             work = pending.add(app, graph, owed, ())
-            graph.merge(resume(spec, made_of, work.get(spec.pod_id)))
-            if app.engine.plan(graph).is_fresh:
-                await pending.forget(app, owed)
-                await forward.settle(app, client, [spec])
-            else:
-                result = await app.runner.run(graph, client)
-                await pending.settle(app, client, owed, result)
-                await forward.settle(app, client, [spec], result)
-                forward.raise_unless_port(client, result)
+            graph.merge(resume(later.awaited(spec), made_of, work.get(spec.pod_id)))
+            await _resume(app, client, graph, spec, owed)
+            _go_on(app, client, spec)
             return pod
     target = await requests.target(client)
     _tell_of_making(app, client, target, name)
@@ -148,12 +161,36 @@ async def ready(app: App, client: Client, target: Target) -> Pod:
     return outcome.pods[name]
 
 
+async def _resume(
+    app: App, client: Client, graph: Graph, spec: PodSpec, owed: list[PodSpec]
+) -> None:
+    """Do what is to be done, which mostly is nothing."""
+    if app.engine.plan(graph).is_fresh:
+        await pending.forget(app, owed)
+        await forward.settle(app, client, [spec])
+        await service_ends.tell(app, client, [spec])
+        return
+    result = await app.runner.run(graph, client)
+    await pending.settle(app, client, owed, result)
+    await forward.settle(app, client, [spec], result)
+    await service_ends.tell(app, client, [spec], result)
+    forward.raise_unless_port(client, result)
+
+
+def _go_on(app: App, client: Client, spec: PodSpec) -> None:
+    """With the commands that nobody waits for; who enters a second time does not run them again."""
+    if failed := later.failed(app, spec):
+        logs = f"rumpel logs {spec.pod} {failed}"
+        client.warn(f"{failed} failed ({logs}): rumpel create {spec.pod}   runs it again")
+    later.go_on(app, [spec])
+
+
 def _tell_of_limits(client: Client, target: Target, pod: Pod) -> None:
     for key, value in target.asked.items():
         if pod.spec.asked.get(key) != value:
             client.warn(
-                f"pod {pod.name} is there already, --{key} was not used: "
-                f"rumpel recreate {pod.name} --{key} {value or 'default'}"
+                f"pod {pod.name} is there already, {requests.flag(key)} was not used: "
+                f"rumpel recreate {pod.name} {requests.flag(key)} {value or 'default'}"
             )
 
 
@@ -173,12 +210,25 @@ def _tell_of_making(app: App, client: Client, target: Target, name: str) -> None
 async def _post_attach(
     app: App, client: Client, target: Target, pod: Pod, where: shell.Where
 ) -> None:
-    for hook in pod.spec.hooks:
-        if hook.name != "postAttachCommand":
-            continue
-        env = await _environment(app, client, target, pod, where)
-        for name, argv in hook.steps:
-            code = await shell.run(app.world, where, argv, env=env, on_line=client.notice)
+    hooks = [hook for hook in pod.spec.hooks if hook.name == "postAttachCommand"]
+    if not hooks:
+        return
+    env = await _environment(app, client, target, pod, where)
+    try:
+        secrets = await threads.call(secret_values.read, pod.spec.secrets_file, pod.spec.secrets)
+    except ConfigError as error:  # as the commands themselves: they do not keep anybody out
+        client.warn(f"postAttachCommand is run without secrets: {error.message}")
+        secrets = {}
+    private = secret_values.of(env, pod.spec.container.private_env)
+    hidden = secret_values.maskable([*secrets.values(), *private])
+
+    def tell(line: str) -> None:
+        client.notice(str(secret_values.mask(line, hidden)))
+
+    run = partial(shell.run, app.world, where, env={**env, **secrets}, on_line=tell)
+    for hook in hooks:
+        codes = await asyncio.gather(*(run(argv) for _, argv in hook.steps))
+        for (name, _), code in zip(hook.steps, codes, strict=True):
             if code != 0:
                 client.warn(f"postAttachCommand {name} exited with {code}".replace("  ", " "))
 

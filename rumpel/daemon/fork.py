@@ -11,8 +11,16 @@ import asyncio
 from dataclasses import dataclass, fields, replace
 
 from rumpel import names as pod_names
+from rumpel.daemon import (
+    copied_in,
+    image_label,
+    initialize,
+    outside,
+    pending,
+    requests,
+    telling,
+)
 from rumpel.daemon import create as create_verb
-from rumpel.daemon import outside, pending, requests
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, new_pod_id
@@ -21,7 +29,7 @@ from rumpel.engine import faults
 from rumpel.engine.operation import Probe
 from rumpel.errors import Conflict, NameTaken, UsageError
 from rumpel.graphs import fork as fork_graph
-from rumpel.graphs.create import address
+from rumpel.graphs.ids import address
 from rumpel.model import ContainerSpec, ImageSpec, PodSpec, PortSpec
 
 OWN = ("volumes", "mounts", "private_env")
@@ -45,12 +53,14 @@ async def run(app: App, client: Client) -> dict[str, object]:
     wanted = _wanted(client.request.args["names"], pod)
     await app.host(pod.spec.host)
     await outside.note(app, client, where.settings, pod.spec.host)
-    outcome = create_verb.Outcome()
+    outcome = create_verb.Outcome(where)
     specs = await _begun(app, client, where, pod, wanted=wanted, outcome=outcome)
     if not specs:
         _refuse_taken(app, where, pod, wanted)
         origin = await _import(app, client, pod)
         _refuse_branch(origin, wanted)
+        await initialize.before(app, client, where)
+        outcome.wanted = await copied_in.wanted(app, client, where)
         specs = await _announce(app, client, where, origin, wanted=wanted, outcome=outcome)
     await create_verb.realize(app, client, specs, outcome)
     rows = await asyncio.to_thread(_rows, app, outcome, wanted)
@@ -110,7 +120,7 @@ async def _begun(
     specs = []
     for pod in begun:
         outcome.pods[pod.name] = pod
-        specs.append(await _spec(app, client, where, source, pod.name, pod_id=pod.pod_id))
+        specs.append(await _spec(app, client, where, source, known=pod, outcome=outcome))
         app.creating[pod.pod_id] = app.creating.get(pod.pod_id, 0) + 1
     return specs
 
@@ -149,7 +159,7 @@ async def _announce(
     outcome: create_verb.Outcome,
 ) -> list[PodSpec]:
     specs = [
-        await _spec(app, client, where, origin.pod, name, pod_id=new_pod_id()) for name in wanted
+        await _spec(app, client, where, origin.pod, name=name, outcome=outcome) for name in wanted
     ]
     async with app.gate(where.ref.repo_id, origin.pod.spec.host):
         _refuse_taken(app, where, origin.pod, wanted)
@@ -179,10 +189,18 @@ async def _note(app: App, origin: Origin, spec: PodSpec) -> None:
 
 
 async def _spec(
-    app: App, client: Client, where: Target, pod: Pod, name: str, *, pod_id: str
+    app: App,
+    client: Client,
+    where: Target,
+    pod: Pod,
+    *,
+    outcome: create_verb.Outcome,
+    name: str = "",
+    known: Pod | None = None,
 ) -> PodSpec:
     """Of the configuration of today (it has the values), with the image of the source."""
     source = pod.spec
+    name, pod_id = (known.name, known.pod_id) if known else (name, new_pod_id())
     dev = await requests.dev_config(where, client, pod=name, pod_id=pod_id)
     for warning in (*where.settings.warnings, *dev.warnings):
         client.warn(warning)
@@ -191,13 +209,18 @@ async def _spec(
     made = await requests.pod_spec(
         where, dev, pod=name, pod_id=pod_id, start=start, asked=source.asked
     )
+    made = replace(made, host=source.host, copy_in=() if known is None else known.spec.copy_in)
+    made = outcome.wanted.given(made) if known is None else made
+    made = await image_label.looked_at(app, where, made, dev)
+    outcome.devs[pod_id] = dev
+    await telling.of_secrets(client, made)
     if changed := _changed(source, made):
         client.warn(
             f"the configuration changed since pod {source.pod!r} was made "
             f"({', '.join(changed)}): the fork has its image, and the rest as it is now"
         )
     image, forwards = _image(app, source, made), _forwards(source)
-    return replace(made, host=source.host, image=image, forwards=forwards)
+    return replace(made, image=image, forwards=forwards)
 
 
 def _forwards(source: PodSpec) -> tuple[PortSpec, ...]:

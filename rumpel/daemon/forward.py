@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rumpel.daemon import requests, view
+from rumpel.daemon import image_label, requests, view
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
@@ -23,7 +23,7 @@ from rumpel.model import PodSpec, PortSpec
 from rumpel.tasks import port as port_task
 
 MAX_LABEL = forwards.MAX_LABEL
-FIELDS = ("forwardPorts", "portsAttributes", "otherPortsAttributes")
+FIELDS = ("forwardPorts", "appPort", "portsAttributes", "otherPortsAttributes")
 
 _read: dict[tuple[object, ...], tuple[PortSpec, ...]] = {}
 """What files said of ports: entering reads a file again when it has changed."""
@@ -57,6 +57,10 @@ async def run(app: App, client: Client) -> dict[str, object]:
     if args["remove"]:
         await _remove(app, client, pod, wanted)
         return {"result": None, "warnings": client.warnings, "exit_code": 0}
+    if (project := pod.spec.project) is not None and project.service:
+        bodies = {one.name: one.body for one in project.services}
+        for line in forwards.nobodys([wanted], project.service, bodies):
+            client.warn(line)
     port = _asked_for(pod.spec, wanted, args["local"], args["label"])
     spec = _with(pod.spec, port)
     await app.pods.put(spec, created_at=pod.created_at)
@@ -78,7 +82,7 @@ def listing(app: App, pod: Pod) -> list[dict[str, Any]]:
 
 def summary(app: App, pod: Pod) -> list[dict[str, Any]]:
     """What `list` tells of them."""
-    names = ("container_port", "local_port", "label", "state")
+    names = ("key", "container_host", "container_port", "local_port", "label", "state")
     return [{name: row[name] for name in names} for row in listing(app, pod)]
 
 
@@ -94,8 +98,9 @@ async def refreshed(app: App, client: Client, where: Target, pod: Pod) -> PodSpe
             pod=pod.name,
             pod_id=pod.pod_id,
             config_file=pod.spec.config_file,
-            has_features=False,
+            is_whole=False,
         )
+        dev = await image_label.of_old(app, pod.spec, dev)
     except ConfigError as error:
         client.warn(f"{error.message} (nothing of it is used now)")
         return pod.spec
@@ -255,4 +260,5 @@ async def _remove(app: App, client: Client, pod: Pod, wanted: PortSpec) -> None:
     await app.pods.put(spec, created_at=pod.created_at)
     await app.ports.retain(spec)
     if configured is not None:
+        client.notice(f"devcontainer.json has port {wanted.key}, too: it goes on as it says there")
         await _open(app, client, pod, spec, configured)

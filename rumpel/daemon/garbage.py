@@ -15,6 +15,7 @@ from typing import TypeGuard
 from rumpel import names
 from rumpel.adapters import docker_usage
 from rumpel.adapters.docker_api import DockerHost
+from rumpel.adapters.docker_networks import NetworkInfo
 from rumpel.adapters.docker_types import ContainerState, VolumeInfo
 from rumpel.adapters.docker_usage import ImageUse, Usage
 from rumpel.daemon import nodes
@@ -35,7 +36,7 @@ CLOCKS_S = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """`kind`: container, volume, repository, image; here trash, import, feature, crash and
+    """`kind`: container, volume, network, repository, image; here trash, import, feature, crash and
     database.
     """
 
@@ -56,6 +57,7 @@ class Engine:
     usage: Usage
     containers: tuple[ContainerState, ...]
     volumes: tuple[VolumeInfo, ...]
+    networks: tuple[NetworkInfo, ...] = ()
 
 
 async def look(app: App, name: str) -> Engine:
@@ -65,12 +67,15 @@ async def look(app: App, name: str) -> Engine:
         host=host,
         containers=tuple(await host.containers(label)),
         volumes=tuple(await host.volumes(label)),
+        networks=tuple(await host.networks(label)),
         usage=await docker_usage.usage(host.http),
     )
 
 
 def objects(app: App, engine: Engine) -> Iterator[Item]:
-    """Containers that were made for something that is over, and volumes of pods that are gone."""
+    """Containers that were made for something that is over; volumes and networks of pods that
+    are gone.
+    """
     for state in engine.containers:
         kind = state.labels.get(names.LABEL_KIND, "")
         if kind != POD and is_over(app, engine, state.labels):
@@ -91,6 +96,15 @@ def objects(app: App, engine: Engine) -> Iterator[Item]:
                 id=volume.name,
                 why=f"of a {what}",
                 size_bytes=engine.usage.volumes.get(volume.name, 0),
+            )
+
+    for network in engine.networks:
+        if is_over(app, engine, network.labels) and is_of_this_database(app, engine, network):
+            yield Item(
+                kind="network",
+                name=network.name,
+                id=network.id,
+                why="of a pod that is not there any more",
             )
 
 
@@ -117,10 +131,10 @@ def is_over(app: App, engine: Engine, labels: Mapping[str, str]) -> bool:
     )
 
 
-def is_of_this_database(app: App, engine: Engine, volume: VolumeInfo) -> bool:
-    """A pod that had it would be known: the database was there before the volume."""
+def is_of_this_database(app: App, engine: Engine, made: VolumeInfo | NetworkInfo) -> bool:
+    """A pod that had it would be known: the database was there before it."""
     try:
-        made_at = datetime.fromisoformat(volume.created_at).timestamp()
+        made_at = datetime.fromisoformat(made.created_at).timestamp()
     except ValueError:
         return False
     slack_s = 0.0 if engine.name == LOCAL else CLOCKS_S
@@ -163,8 +177,13 @@ def _is_name(value: object) -> TypeGuard[str]:
 
 
 def is_busy(app: App) -> bool:
-    """Something is being made: what nothing stands on now it may stand on in a moment."""
-    return bool(app.creating or app.replacing or app.engine.flights)
+    """Something is being made: what nothing stands on now it may stand on in a moment.
+
+    Not while its engine is away: that may be for days, and what is made there waits for it.
+    """
+    replaced = [pod for pod in app.pods.all() if pod.pod_id in app.replacing]
+    is_replacing = any(app.world.snapshot(pod.spec.host) is not None for pod in replaced)
+    return bool(app.creating or is_replacing or app.engine.flights)
 
 
 async def sized(engine: Engine, image_ids: Iterable[str], kept: Iterable[str]) -> list[Item]:

@@ -98,6 +98,8 @@ async def _remove(app: App, engine: Engine, item: Item, *, every: bool) -> None:
         raise RumpelError("it is needed again")
     elif item.kind == "container":
         await host.remove(item.id, force=True, volumes=True)
+    elif item.kind == "network":
+        await host.remove_network(item.id)
     elif item.kind == "volume":
         await host.remove_volume(item.name)
     else:
@@ -113,7 +115,7 @@ async def _remove(app: App, engine: Engine, item: Item, *, every: bool) -> None:
 
 
 async def remove_objects(app: App, name: str) -> None:
-    """Containers and volumes only. Raises RumpelError for the first one that stays."""
+    """Containers, volumes and networks only. Raises RumpelError for the first one that stays."""
     engine = await garbage.look(app, name)
     for item in garbage.objects(app, engine):
         await _remove(app, engine, item, every=False)

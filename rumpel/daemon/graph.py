@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from rumpel import paths
-from rumpel.daemon import graph_follow, graph_history, prebuilds, requests, review, undelete, work
+from rumpel.daemon import (
+    copied_in,
+    graph_follow,
+    graph_history,
+    image_label,
+    image_specs,
+    prebuilds,
+    requests,
+    review,
+    undelete,
+    work,
+)
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.nodes import pick
@@ -202,6 +213,8 @@ async def _pod_or_draft(app: App, client: Client, where: Target, name: str) -> l
         pod_id = new_pod_id()
         dev = await requests.dev_config(where, client, pod=name, pod_id=pod_id)
         spec = await requests.pod_spec(where, dev, pod=name, pod_id=pod_id, start=start)
+        spec = await image_label.looked_at(app, where, spec, dev)
+        spec = (await copied_in.look(client, where)).given(spec)
         return [Pod(spec=spec, created_at=NOT_YET)]
 
 
@@ -211,9 +224,11 @@ async def _create(app: App, client: Client, where: Target, pods: list[Pod]) -> G
     for pod in pods:
         dev = await requests.dev_config(where, client, pod=pod.name, pod_id=pod.pod_id)
         spec = await requests.spec_now(where, dev, pod.spec)
-        bases = await requests.bases_of(spec)
+        spec = await image_label.looked_at(app, where, spec, dev)
+        bases = await image_specs.bases_of(spec)
         contents = await prebuilds.contents(app, [spec], bases)
-        graph.merge(create([spec], bases=bases, contents=contents))
+        ended = {spec.pod_id: app.pods.ended(spec)}
+        graph.merge(create([spec], bases=bases, contents=contents, ended=ended))
     return graph
 
 

@@ -26,7 +26,7 @@ from rumpel.daemon.pods import Pod
 from rumpel.daemon.sign_in import SignIn
 from rumpel.engine.execute import RunResult
 from rumpel.errors import Conflict, Interrupted, NotFound, RumpelError, UsageError
-from rumpel.graphs.create import address, node_id
+from rumpel.graphs.ids import address, node_id
 from rumpel.graphs.run import run as run_graph
 from rumpel.tasks import agent_home, arrived, headless, shell
 

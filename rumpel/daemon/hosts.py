@@ -13,6 +13,7 @@ from rumpel import paths
 from rumpel.adapters import docker_context, docker_tls, ssh_host, ssh_name, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
+from rumpel.daemon import background
 from rumpel.daemon.background import Background
 from rumpel.errors import Conflict, HostUnreachable, RumpelError, UsageError
 
@@ -36,6 +37,8 @@ class Hosts:
         """Why a host could not be opened, when it was tried last."""
         self._label, self._background, self._on_change = label, background, on_change
         self._opening: dict[str, asyncio.Task[None]] = {}
+        self._is_closed = False
+        self._viewing: list[asyncio.Task[None]] = []
 
     async def get(self, name: str) -> DockerHost:
         """The connected host. Raises HostUnreachable with what to do."""
@@ -73,9 +76,9 @@ class Hosts:
         return view.error.message if view.error else f"no connection to {name}"
 
     async def close(self) -> None:
-        for attempt in self._opening.values():
-            attempt.cancel()
-        await asyncio.gather(*self._opening.values(), return_exceptions=True)
+        """The views first: one whose connection is closed connects again."""
+        self._is_closed = True
+        await background.end([*self._opening.values(), *self._viewing])
         for host in self.open.values():
             await host.close()
 
@@ -99,6 +102,8 @@ class Hosts:
     async def _open(self, name: str) -> None:
         if name in self.views:
             return
+        if self._is_closed:
+            raise HostUnreachable(f"no connection to {name}: the daemon ends")
         address = docker_context.Address(name, name) if name != LOCAL else await _local()
         url, folder, owner = address.url, Path(paths.runtime_dir()), paths.socket_path()
         if ssh_name.is_ssh(url):
@@ -121,7 +126,7 @@ class Hosts:
         view = HostSnapshot(host, self._label, **backoff)
         view.on_change(functools.partial(self._on_change, name))
         self.open[name], self.views[name] = host, view
-        self._background.spawn(view.run(), f"view of {name}")
+        self._viewing.append(self._background.spawn(view.run(), f"view of {name}"))
 
 
 async def _local() -> docker_context.Address:

@@ -6,11 +6,13 @@ import logging
 from typing import Any
 
 from rumpel import text
+from rumpel.adapters.named import cleaned
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
 from rumpel.daemon.requests import Target
 from rumpel.errors import RumpelError
+from rumpel.model import PodSpec
 from rumpel.tasks import carry, replace
 
 log = logging.getLogger(__name__)
@@ -18,13 +20,18 @@ log = logging.getLogger(__name__)
 
 def named(client: Client) -> tuple[str, ...]:
     """Patterns of `--keep`; a folder may have a slash at its end."""
-    return tuple(one.removeprefix("./").rstrip("/") or one for one in client.request.args["keep"])
+    return cleaned(client.request.args["keep"])
 
 
-def kept(where: Target, client: Client) -> tuple[str, ...]:
+def kept(where: Target, client: Client, spec: PodSpec) -> tuple[str, ...]:
+    """What it was given of the host's files is its own, and stays.
+
+    So does what `copyIn` names now: a pod that was rebuilt from its container does not know.
+    """
     if client.request.args["clean"]:
         return ()
-    return (*where.settings.get("keepIgnored"), *named(client))
+    wanted = [*where.settings.get("keepIgnored"), *where.settings.get("copyIn")]
+    return tuple(dict.fromkeys((*cleaned(wanted), *spec.copy_in, *named(client))))
 
 
 async def would_go(app: App, where: Target, client: Client, pod: Pod) -> dict[str, Any]:
@@ -39,7 +46,7 @@ async def would_go(app: App, where: Target, client: Client, pod: Pod) -> dict[st
         user=access.user,
     )
     try:
-        found = await carry.going(place, kept(where, client))
+        found = await carry.going(place, kept(where, client, pod.spec))
     except RumpelError as error:
         log.info("pod %s: its ignored files: %s", pod.name, error.message)
         return {"gone": None, "more_gone": 0}

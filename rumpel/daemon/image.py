@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from rumpel.daemon import outside, requests
+from rumpel.daemon import image_label, image_specs, outside, requests
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.requests import Base
 from rumpel.engine.events import reason_json
+from rumpel.engine.graph import Graph
 from rumpel.engine.plan import NodePlan, Verdict
 from rumpel.errors import RumpelError, UsageError
-from rumpel.graphs.create import feature_id, image_id
+from rumpel.graphs.create import add_image, add_service_image
+from rumpel.graphs.ids import feature_id, image_id, service_id
 from rumpel.graphs.image import image
 
 if TYPE_CHECKING:
     from rumpel.cache.records import Record
     from rumpel.devcontainer.config import DevConfig
-    from rumpel.engine.execute import RunResult
     from rumpel.model import PodSpec
 
 BUILD, FETCH = "build", "fetch"
@@ -35,29 +36,60 @@ async def run(app: App, client: Client) -> dict[str, object]:
     await app.host(host)
     await outside.note(app, client, where.settings, host)
     spec = await requests.pod_spec(where, dev, pod="", pod_id="", start=Base(branch=None, oid=None))
-    is_anew = any(args[name] for name in ("no_cache", "pull", "force"))
-    graph = image(
-        spec,
-        bases=await requests.bases_of(spec),
-        is_nocache=bool(args["no_cache"]),
-        is_pull=bool(args["pull"]) or (bool(args["force"]) and args["action"] == FETCH),
-        is_anew=is_anew,
-    )
-    node = image_id("image", spec)
-    planned = app.engine.plan(graph, refresh=(node,) if is_anew else ())[node]
-    result = await app.runner.run(graph, client, refresh=(node,) if is_anew else ())
+    planned, record = await _base(app, client, spec)
+    spec = await image_label.whole(app, client, where, spec, dev)
+    row = {
+        "host": host,
+        "action": args["action"],
+        **_made(planned, record),
+        "features": await _features(app, client, spec),
+        "services": await _services(app, client, spec),
+    }
+    return {"result": row, "warnings": client.warnings, "exit_code": 0}
+
+
+async def _base(app: App, client: Client, spec: PodSpec) -> tuple[NodePlan, Record]:
+    """What it has to say of features and users is known only when it is there."""
+    graph, node, how = Graph("image"), image_id("image", spec), _how(client)
+    add_image(graph, spec, await image_specs.bases_of(spec), **how)
+    refresh = (node,) if how["is_anew"] else ()
+    planned = app.engine.plan(graph, refresh=refresh)[node]
+    result = await app.runner.run(graph, client, refresh=refresh)
     for error in result.errors.values():
         raise error
     record = app.store.records.get(node)
     if record is None or record.output is None:
         raise RumpelError("the image was not made")
-    row = {
-        "host": host,
-        "action": args["action"],
-        **_made(planned, record),
-        "features": _features(spec, result),
+    return planned, record
+
+
+def _how(client: Client) -> dict[str, bool]:
+    args = client.request.args
+    return {
+        "is_nocache": bool(args["no_cache"]),
+        "is_pull": bool(args["pull"]) or (bool(args["force"]) and args["action"] == FETCH),
+        "is_anew": any(args[name] for name in ("no_cache", "pull", "force")),
     }
-    return {"result": row, "warnings": client.warnings, "exit_code": 0}
+
+
+async def _services(app: App, client: Client, spec: PodSpec) -> list[dict[str, object]]:
+    """Images of what a compose project has beside the pod."""
+    services = () if spec.project is None else spec.project.services
+    if not services:
+        return []
+    graph, how, bases = Graph("image"), _how(client), await image_specs.bases_of(spec)
+    for one in services:
+        add_service_image(graph, spec, one, bases, **how)
+    nodes = {one.name: service_id(spec, one) for one in services}
+    refresh = tuple(nodes.values()) if how["is_anew"] else ()
+    planned = app.engine.plan(graph, refresh=refresh)
+    result = await app.runner.run(graph, client, refresh=refresh)
+    for error in result.errors.values():
+        raise error
+    records = {name: app.store.records[node] for name, node in nodes.items()}
+    return [
+        {"service": name, **_made(planned[nodes[name]], record)} for name, record in records.items()
+    ]
 
 
 def _made(planned: NodePlan, record: Record) -> dict[str, object]:
@@ -73,7 +105,12 @@ def _made(planned: NodePlan, record: Record) -> dict[str, object]:
     }
 
 
-def _features(spec: PodSpec, result: RunResult) -> list[dict[str, str]]:
+async def _features(app: App, client: Client, spec: PodSpec) -> list[dict[str, str]]:
+    if not spec.image.features:
+        return []
+    result = await app.runner.run(image(spec, bases=await image_specs.bases_of(spec)), client)
+    for error in result.errors.values():
+        raise error
     return [
         {
             "feature": one.written,
@@ -86,6 +123,9 @@ def _features(spec: PodSpec, result: RunResult) -> list[dict[str, str]]:
 
 def check_action(dev: DevConfig, root: str, action: str) -> None:
     """Raises UsageError with the other one."""
+    beside = () if dev.project is None else dev.project.beside
+    if any((one.build is not None) == (action == BUILD) for one in beside):
+        return
     if action == FETCH and dev.build is not None:
         file = os.path.relpath(dev.build.dockerfile, root)
         raise UsageError(

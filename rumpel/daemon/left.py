@@ -13,7 +13,7 @@ from rumpel.daemon.pods import Pod
 from rumpel.engine.events import NodeState
 from rumpel.engine.execute import RunResult
 from rumpel.errors import RumpelError
-from rumpel.graphs.create import node_id
+from rumpel.graphs.ids import node_id
 from rumpel.model import PodSpec
 from rumpel.tasks import restore as restore_task
 

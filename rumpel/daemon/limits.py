@@ -1,4 +1,5 @@
-"""What a pod may cost the host, as the user's files set it: read anew for each import."""
+"""What a pod may cost the host, as the user's files set it: read anew for each import. And the
+labels of all that is made, which are read once."""
 
 from __future__ import annotations
 
@@ -28,6 +29,13 @@ def of_repo(repo: RepoRef) -> Limits:
     return _read(own, _state(own), user, _state(user))
 
 
+def own_labels() -> dict[str, str]:
+    """Of all that this daemon makes, as its environment and the user's file say. Blocking."""
+    user = requests.json_file(Path(paths.user_config_path(os.environ)), _log)
+    found = config.resolve(flags={}, env=os.environ, user=user, on_problem=_log)
+    return dict(found.get("labels"))
+
+
 @functools.lru_cache(64)
 def _read(own: Path, own_state: State | None, user: Path, user_state: State | None) -> Limits:
     """The states are here for the cache: a file that changed is read again."""
@@ -48,7 +56,7 @@ def _read(own: Path, own_state: State | None, user: Path, user_state: State | No
 
 
 def _log(problem: ConfigError) -> None:
-    log.warning("%s; imports go on without it", problem.message)
+    log.warning("%s; it is left out", problem.message)
 
 
 def _state(path: Path) -> State | None:

@@ -1,8 +1,11 @@
-"""`logs`: what the steps of a pod wrote in their last attempts, and write as they run."""
+"""`logs`: what the steps of a pod wrote in their last attempts, and write as they run. And what a
+service beside it prints.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 
 from rumpel import names, protocol
 from rumpel.cache import runs
@@ -10,18 +13,29 @@ from rumpel.cache.records import Attempt
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.nodes import REPO_CHARS, pick, place_of
-from rumpel.daemon.pieces import Piece, Pieces, of_attempt
+from rumpel.daemon.pieces import Piece, Pieces, of_attempt, piece
 from rumpel.daemon.pods import Pod
+from rumpel.errors import NotFound
 from rumpel.graphs.batch import HOST as BATCH
+from rumpel.graphs.ids import address
+from rumpel.tasks import beside
+
+MOST_LINES = 1000
+"""Of what a service has printed."""
+MAX_LINE_BYTES = 1 << 16
 
 
 async def run(app: App, client: Client) -> dict[str, object]:
     args = client.request.args
     pod = app.pods.get(app.target_of(client.request.cwd).repo_id, args["name"], prefix=True)
-    wanted = args["node"]
-    chosen = (
-        None if wanted is None else pick(await _known(app, pod), wanted, f"that ran for {pod.name}")
-    )
+    wanted, chosen = args["node"], None
+    if wanted is not None:
+        steps, project = await _known(app, pod), pod.spec.project
+        is_step = wanted in {place_of(node_id).name for node_id in steps}
+        services = {one.name for one in project.services} if project else set()
+        if not is_step and wanted in services:
+            return await _of_service(app, client, pod, wanted)
+        chosen = pick(steps, wanted, f"that ran for {pod.name}", services)
 
     def is_wanted(node_id: str) -> bool:
         return node_id == chosen if chosen is not None else is_about(node_id, pod)
@@ -32,13 +46,58 @@ async def run(app: App, client: Client) -> dict[str, object]:
         kept = await _kept(app, pod)
         shown = [one for one in kept if is_wanted(one.node_id) and one.node_id not in pieces.heard]
         client.connection.is_patient = True
-        await _tell(client, [of_attempt(one) for one in shown])
-        await _tell(client, pieces.take())
+        here = [*map(of_attempt, shown), *pieces.take()]
+        await _tell(client, [one | {"text": _last(one["text"], args["lines"])} for one in here])
         while args["follow"] and _goes_on(app, pod) and not client.gone.is_set():
             await client.while_there(pieces.changed.wait())
             await _tell(client, pieces.take())
         await _tell(client, pieces.take())
     return {"result": None, "warnings": client.warnings, "exit_code": 0}
+
+
+async def _of_service(app: App, client: Client, pod: Pod, service: str) -> dict[str, object]:
+    """What it prints itself, in the containers that it has now; followed until they end."""
+    host = await app.host(pod.spec.host)
+    client.connection.is_patient = True
+    found = await beside.containers(app.world, address(pod.spec), service)
+    if not found:
+        raise NotFound(
+            f"service {service} of pod {pod.name} has no container",
+            hint=f"rumpel create {pod.name}   makes it",
+        )
+    for state in found:
+        detail = await host.inspect(state.id)
+        pieces = host.read_log(
+            state.id,
+            MOST_LINES if (wanted := client.request.args["lines"]) is None else wanted,
+            follows=bool(client.request.args["follow"]),
+            is_tty=bool(detail.config.get("Tty")),
+        )
+        async with contextlib.aclosing(_lines(pieces)) as lines:
+            while not client.gone.is_set():
+                text = await client.while_there(anext(lines, None))
+                if text is None:
+                    break
+                await _tell(client, [{**piece(service, "running", text=text), "pod": pod.name}])
+    return {"result": None, "warnings": client.warnings, "exit_code": 0}
+
+
+def _last(text: str, count: int | None) -> str:
+    lines = text.splitlines(keepends=True)
+    return text if count is None else "".join(lines[max(len(lines) - count, 0) :])
+
+
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[str]:
+    """Whole ones, several at once; a very long one in parts."""
+    rest = b""
+    async for data in pieces:
+        *whole, rest = (rest + data).split(b"\n")
+        if len(rest) > MAX_LINE_BYTES:
+            whole, rest = [*whole, rest], b""
+        if whole:
+            yield b"\n".join(whole).decode(errors="replace")
+    if rest:
+        yield rest.decode(errors="replace")
 
 
 def is_about(node_id: str, pod: Pod) -> bool:

@@ -17,7 +17,7 @@ from rumpel.daemon.stop import access_of
 from rumpel.engine.events import DONE
 from rumpel.errors import HostUnreachable, NotFound, RumpelError
 from rumpel.graphs import merge as merge_graph
-from rumpel.graphs.create import node_id
+from rumpel.graphs.ids import node_id
 
 
 async def run(app: App, client: Client) -> dict[str, object]:

@@ -20,7 +20,7 @@ from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, repo_ref
 from rumpel.errors import Conflict, NotFound, RumpelError, UsageError
-from rumpel.graphs.create import address
+from rumpel.graphs.ids import address
 from rumpel.model import RepoRef
 
 MAKING = frozenset({"create", "enter", "fork", "undelete"})

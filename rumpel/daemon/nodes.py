@@ -35,10 +35,10 @@ def place_of(node_id: str) -> Place:
     return Place(kind, repo, pod or None, rest, host)
 
 
-def pick(node_ids: Collection[str], wanted: str, where: str) -> str:
+def pick(node_ids: Collection[str], wanted: str, where: str, services: Iterable[str] = ()) -> str:
     """The node by id, name, kind or last part. Raises NotFound with those there are, UsageError.
 
-    `where`: `in this graph`, `that ran for a`.
+    `where`: `in this graph`, `that ran for a`. `services`: what could be meant as well.
     """
     places = {node_id: place_of(node_id) for node_id in node_ids}
     tests = (
@@ -54,10 +54,12 @@ def pick(node_ids: Collection[str], wanted: str, where: str) -> str:
             listed = text.listing([places[node_id].name for node_id in found], "or")
             raise UsageError(f"{wanted!r} is several steps: {listed}")
     names = sorted({place.name for place in places.values()})
-    close = text.suggestion(wanted, names)
+    others = sorted(services)
+    close = text.suggestion(wanted, [*others, *names])
+    what = "step or service" if others else "step"
     raise NotFound(
-        f"there is no step {wanted!r} {where}" + (f", did you mean {close!r}?" if close else ""),
-        hint=f"one of: {', '.join(names)}" if names else None,
+        f"there is no {what} {wanted!r} {where}" + (f", did you mean {close!r}?" if close else ""),
+        hint=f"one of: {', '.join([*others, *names])}" if names or others else None,
         details={"nodes": sorted(node_ids)},
     )
 

@@ -32,6 +32,15 @@ async def proxies(app: App, client: Client, settings: Settings, host: str) -> di
     return found
 
 
+def secrets_file(settings: Settings) -> str:
+    """Where values of `secrets` are; empty: nowhere. Raises ConfigError."""
+    name = settings.get("secretsFile")
+    path = Path(name or "").expanduser()
+    if name and not path.is_absolute():
+        raise ConfigError(f"secretsFile: {name} is no absolute path")
+    return str(path) if name else ""
+
+
 def trusted(settings: Settings) -> tuple[str, ...]:
     """Of the files of `caCertificates`. Blocking. Raises ConfigError."""
     found: list[str] = []

@@ -15,8 +15,9 @@ from rumpel.daemon import left
 from rumpel.daemon.nodes import is_own
 from rumpel.engine.events import DONE
 from rumpel.errors import Conflict
-from rumpel.graphs.create import Work, node_id
+from rumpel.graphs.ids import node_id
 from rumpel.graphs.snapshot import add_snapshot
+from rumpel.graphs.workspace import Work
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

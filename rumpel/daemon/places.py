@@ -27,7 +27,7 @@ class Places:
     """Reads are from memory; writes are durable before they return."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = self._store = store
         self.moving = asyncio.Lock()
 
     def known(self, found: RepoRef) -> RepoRef:

@@ -18,13 +18,15 @@ from rumpel.cache.records import PodRow, Record
 from rumpel.cache.store import Store
 from rumpel.engine import faults
 from rumpel.errors import NotFound, UsageError
-from rumpel.graphs.create import image_id, node_id
+from rumpel.graphs.ids import feature_id, image_id, node_id, service_id
 from rumpel.model import PodSpec, RepoRef
 from rumpel.tasks import container
 from rumpel.tasks.world import Access
 
 NEAR = 0.75
 MOST_MEANT = 5
+UNASKED = "unasked"
+"""Pods that nobody could be asked about: they stay as they are until somebody makes them."""
 KEPT_BY_ID = (
     *(
         "agents",
@@ -34,6 +36,7 @@ KEPT_BY_ID = (
         "dirty",
         "fresh",
         "git-passwords",
+        UNASKED,
         "left",
         "lent",
         "made-of",
@@ -49,8 +52,10 @@ OWN_KINDS = (
     *(
         "image",
         "tools",
+        "services",
         "container",
         "clone",
+        "copy-in",
         "sync",
         "commits",
         "imported",
@@ -147,7 +152,14 @@ class Pods:
             for pod_id in ids:
                 self.ending.pop(pod_id, None)
 
-    async def put(self, spec: PodSpec, *, created_at: float | None = None) -> Pod:
+    async def put(
+        self,
+        spec: PodSpec,
+        *,
+        created_at: float | None = None,
+        made: Mapping[str, str] | None = None,
+    ) -> Pod:
+        """`made`: as `remember_made_of`; the two are written together, or neither."""
         row = PodRow(
             pod_id=spec.pod_id,
             repo_id=spec.repo.repo_id,
@@ -156,7 +168,8 @@ class Pods:
             definition=spec.to_json(),
             created_at=time.time() if created_at is None else created_at,
         )
-        await self._store.put_pod(row)
+        kept = None if made is None else {f"made-of/{spec.pod_id}": dict(made)}
+        await self._store.put_pod(row, kept)
         return self._read(row)
 
     async def remove(self, pod: Pod) -> None:
@@ -210,7 +223,16 @@ class Pods:
             base_branch=spec.base_branch,
             base_oid=spec.base_oid,
             spec_label=image.get("spec_label"),
+            service_images=tuple(filter(None, image.get("service_images", "").split())),
+            ended_services=self.ended(spec),
         )
+
+    def ended(self, spec: PodSpec) -> dict[str, str]:
+        """Services that came to a good end, as far as was seen, and what they were made of."""
+        record = self.record("services", spec)
+        output = {} if record is None else record.output or {}
+        made = output.get("ended_as", {})
+        return {name: made.get(name, "") for name in output.get("ended", ())}
 
     async def remember_made_of(self, spec: PodSpec, made: Mapping[str, str]) -> None:
         if self._store.kv_get(f"made-of/{spec.pod_id}") != dict(made):
@@ -226,18 +248,24 @@ class Pods:
         kept as it is.
         """
         hooks = [item for item in self.node_ids(spec) if item.startswith("lifecycle/")]
-        order = [node_id("clone", spec), *hooks]
+        order = [node_id("clone", spec), node_id("copy-in", spec), *hooks]
         if not runs:
             order.insert(0, node_id("container", spec))
         if self.record("container", spec) is None:
             images = (image_id("image", spec), image_id("tools", spec))
-            order = [*images, node_id("seed", spec, shared=True), *order]
+            beside = () if spec.project is None else spec.project.services
+            of_services = [*(service_id(spec, one) for one in beside), node_id("services", spec)]
+            features = [feature_id(spec, one) for one in spec.image.features]
+            seed = node_id("seed", spec, shared=True)
+            order = [*images, *features, seed, *of_services, *order]
         for name in order:
             record = self._store.records.get(name)
             if record is not None and record.failure is not None:
                 how = "cancelled" if record.failure.get("state") == "cancelled" else "failed"
+                part = name.partition("//")[2]  # a feature, or the image of a service
                 is_hook = name.startswith("lifecycle/")
-                return how, name.rsplit("/", 1)[-1] if is_hook else record.kind
+                what = name.rsplit("/", 1)[-1] if is_hook else record.kind
+                return how, f"{what}/{part}" if part else what
         return None
 
     def _read(self, row: PodRow) -> Pod:

@@ -20,7 +20,7 @@ from rumpel.cache.store import Store
 from rumpel.daemon.background import Background
 from rumpel.daemon.relays import Relays
 from rumpel.errors import Conflict, RumpelError
-from rumpel.graphs.create import address, node_id
+from rumpel.graphs.ids import address, node_id
 from rumpel.model import PodSpec, PortSpec
 from rumpel.tasks.world import Access, Opened, PodAddress
 
@@ -313,7 +313,7 @@ def _candidates(port: PortSpec, ours: int | None) -> Iterator[int]:
     if port.local == ANY:
         yield ANY
         return
-    first = port.port
+    first = port.wish or port.port
     if first < FIRST_FREE and not port.may_be_low:
         first += FROM_LOW
     for number in range(first, min(first + NEXT, MAX_PORT + 1)):

@@ -25,7 +25,8 @@ from rumpel.engine.events import NodeState
 from rumpel.engine.execute import RunResult
 from rumpel.engine.plan import Verdict
 from rumpel.errors import RumpelError
-from rumpel.graphs.create import Content, create, first_hooks, node_id
+from rumpel.graphs.create import Content, create, first_hooks
+from rumpel.graphs.ids import node_id
 from rumpel.model import PodSpec
 from rumpel.tasks import alike, carry, prebuild, prebuilt
 

@@ -148,6 +148,8 @@ async def _remove(app: App, host: DockerHost) -> list[str]:
     containers, volumes, images = await _objects(app, host)
     for container in containers:
         await host.remove(container, force=True, volumes=True)
+    for network in await host.networks([f"{names.LABEL_HOME}={app.home_id}", names.LABEL_NONCE]):
+        await host.remove_network(network.id)
     held = []
     for volume in volumes:
         try:

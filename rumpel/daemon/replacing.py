@@ -9,27 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rumpel import names
-from rumpel.cache.records import Attempt, Record
-from rumpel.daemon import adopt
+from rumpel.cache.fingerprint import canonical, fingerprint
+from rumpel.cache.records import Attempt, Record, encode
+from rumpel.daemon import adopt, later
 from rumpel.daemon.nodes import is_own
 from rumpel.daemon.pods import Pod, find_container
 from rumpel.engine import faults
+from rumpel.engine.events import DONE
 from rumpel.engine.graph import Graph
-from rumpel.errors import HostUnreachable, NotFound
-from rumpel.graphs.create import address
+from rumpel.errors import HostUnreachable, NotFound, RumpelError
+from rumpel.graphs.ids import address, node_id
 from rumpel.graphs.recreate import Before
 from rumpel.model import PodSpec
-from rumpel.tasks import container, replace, retire
+from rumpel.tasks import container, copy_in, replace, retire
 from rumpel.tasks.world import Access
 
 if TYPE_CHECKING:
     from rumpel.daemon.app import App
+    from rumpel.engine.execute import RunResult
     from rumpel.protocol import Request
 
 log = logging.getLogger(__name__)
@@ -39,7 +43,8 @@ LOOKING = (
     *("list", "graph", "events", "logs", "config", "daemon-status", "daemon-stop"),
     "exec-exit",
 )
-RECORDS = ("container", "clone", "sync")
+LOOK_AGAIN_S = 1.0
+RECORDS = ("container", "clone", "copy-in", "sync")
 """Their records know of the new container before it has the old one's place."""
 
 
@@ -101,19 +106,67 @@ async def turn(app: App, request: Request) -> None:
 
 
 @contextlib.asynccontextmanager
-async def alone(app: App, pod: Pod) -> AsyncIterator[None]:
+async def alone(app: App, pod: Pod, *, beside: str = "") -> AsyncIterator[None]:
     """Nobody else begins anything with the pod; what was begun ends first.
 
-    Raises NotFound when that was its end.
+    `beside`: the verb of what may go on. Raises NotFound when that was its end.
     """
     await staying(app, pod)
     gate = app.replacing[pod.pod_id] = asyncio.Event()
     try:
-        await app.runner.until_free(lambda graph: _is_about(graph, pod.spec))
+        await app.runner.until_free(
+            lambda graph: graph.verb != beside and _is_about(graph, pod.spec)
+        )
         yield
     finally:
-        app.replacing.pop(pod.pod_id, None)
-        gate.set()
+        if app.store.kv_get(JOURNAL + pod.pod_id) is None:
+            open_gate(app, pod.pod_id)
+        else:
+            app.background.spawn(_settle_later(app, pod, gate), f"half replaced {pod.name}")
+
+
+@contextlib.asynccontextmanager
+async def making(app: App, pod: Pod) -> AsyncIterator[None]:
+    """Its container is replaced; afterwards it is the one or the other, if Docker is there.
+
+    What else went wrong is what is told: `alone` sees to the rest.
+    """
+    app.creating[pod.pod_id] = app.creating.get(pod.pod_id, 0) + 1
+    try:
+        yield
+    finally:
+        try:
+            await settle(app, pod)
+        except RumpelError as error:
+            log.warning("pod %s is half replaced: %s", pod.name, error.message)
+        finally:
+            app.creating[pod.pod_id] -= 1
+            if not app.creating[pod.pod_id]:
+                del app.creating[pod.pod_id]
+            app.reopen_ports(pod.pod_id)
+
+
+async def made_good(app: App, pod: Pod) -> None:
+    """Before anybody works on it: what could not be settled is tried again. Raises why not."""
+    if app.store.kv_get(JOURNAL + pod.pod_id) is not None:
+        await later.end(app, pod.pod_id)
+        async with alone(app, pod):
+            await settle(app, pod)
+
+
+async def _settle_later(app: App, pod: Pod, gate: asyncio.Event) -> None:
+    """Docker went away meanwhile: until it is back and asked, nobody works on the pod."""
+    try:
+        while app.replacing.get(pod.pod_id) is gate and app.pods.by_id(pod.pod_id) is not None:
+            try:
+                await app.host(pod.spec.host)
+                await settle_all(app, {pod.pod_id: gate})
+            except HostUnreachable:
+                await asyncio.sleep(LOOK_AGAIN_S)
+    finally:
+        if app.replacing.get(pod.pod_id) is gate:
+            open_gate(app, pod.pod_id)
+    app.reopen_ports(pod.pod_id)
 
 
 def _is_about(graph: Graph, spec: PodSpec) -> bool:
@@ -128,22 +181,35 @@ def before(app: App, pod: Pod) -> Before:
         access=app.pods.access(pod.spec),
         folder=pod.spec.container.workspace_folder,
         is_running=found is not None and found.status in ("running", "paused", "restarting"),
+        has_services=pod.spec.project is not None,
+        ended=app.pods.ended(pod.spec),
     )
 
 
-async def note(app: App, pod: Pod, spec: PodSpec, was: Before) -> None:
-    """Durable, before anything is done."""
+async def note(app: App, pod: Pod, spec: PodSpec, was: Before, *, has_copied: bool) -> None:
+    """Durable, before anything is done. `has_copied`: what it was given of the host comes over."""
     records = [app.pods.record(kind, pod.spec) for kind in RECORDS]
     entry = {
         "definition": spec.to_json(),
         "access": None if was.access is None else asdict(was.access),
         "was_running": was.is_running,
+        "has_copied": has_copied,
         "records": [_record_json(record) for record in records if record is not None],
     }
     await app.store.kv_set(JOURNAL + pod.pod_id, entry)
 
 
-async def forget(app: App, pod_id: str) -> None:
+async def forget(app: App, pod: Pod, result: RunResult) -> None:
+    """When it is the new one, or was never another. What it was given may not be known of it yet:
+    that step failed, or the daemon stopped before it."""
+    entry = app.store.kv_get(JOURNAL + pod.pod_id)
+    if entry is not None and result.states.get(node_id(copy_in.KIND, pod.spec)) not in DONE:
+        made = result.outputs[node_id("container", pod.spec)]
+        await _know_given(app, pod.spec, entry, made.container_id)
+    await _forget(app, pod.pod_id)
+
+
+async def _forget(app: App, pod_id: str) -> None:
     await app.store.kv_set(JOURNAL + pod_id, None)
 
 
@@ -160,7 +226,7 @@ async def settle(app: App, pod: Pod) -> None:
     else:
         for record in entry["records"]:
             await _put_back(app, record)
-    await forget(app, pod.pod_id)
+    await _forget(app, pod.pod_id)
 
 
 def dismiss(app: App, spec: PodSpec, retired: retire.Output | None) -> None:
@@ -229,12 +295,44 @@ async def _know_new(app: App, pod: Pod, entry: dict[str, Any], container_id: str
     detail = await app.world.host(pod.spec.host).inspect(container_id)
     memo = adopt.memo_of(detail)
     spec = PodSpec.from_json(entry["definition"])
-    await app.pods.put(spec, created_at=pod.created_at)
     made_of = {key: memo.get(key, "") for key in ("image_user", "user", "seed_volume")}
     label = detail.state.labels.get(container.LABEL_SPEC, "")
-    await app.pods.remember_made_of(
-        spec, {**made_of, "image_id": detail.state.image_id, "spec_label": label}
-    )
+    made_of |= {"image_id": detail.state.image_id, "spec_label": label}
+    beside = app.pods.record("services", spec)
+    if spec.project is not None and beside is not None and beside.output is not None:
+        # They were made of the same definition, before the container.
+        made_of["service_images"] = " ".join(beside.output["image_ids"])
+    await app.pods.put(spec, created_at=pod.created_at, made=made_of)
+    await _know_given(app, spec, entry, container_id)
+
+
+async def _know_given(app: App, spec: PodSpec, entry: dict[str, Any], container_id: str) -> None:
+    """They came over with the workspace: the pod is not to be given again what it deleted."""
+    if entry.get("has_copied") and _has_come_over(app, spec, container_id):
+        for record in entry["records"]:
+            if record["kind"] == copy_in.KIND:
+                await _put_back(app, _in_new(record, container_id))
+
+
+def _has_come_over(app: App, spec: PodSpec, container_id: str) -> bool:
+    """Has this container the workspace that the pod had? Not when it was made for want of one."""
+    record = app.pods.record(replace.KIND, spec)
+    output = None if record is None else record.output
+    if output is None or output["container_id"] != container_id:
+        return False
+    return bool(output.get("is_kept"))
+
+
+def _in_new(saved: dict[str, Any], container_id: str) -> dict[str, Any]:
+    """A record of what came over with the workspace, as of this container."""
+    components = canonical(json.loads(saved["components_text"]) | {"container.id": container_id})
+    output = json.loads(saved["output_text"]) | {"container_id": container_id}
+    return {
+        **saved,
+        "components_text": components.decode(),
+        "fp": fingerprint(saved["kind"], saved["version"], components),
+        "output_text": encode(output),
+    }
 
 
 def _record_json(record: Record) -> dict[str, Any]:
@@ -247,6 +345,7 @@ def _record_json(record: Record) -> dict[str, Any]:
         "output_text": record.output_text,
         "elapsed_s": record.elapsed_s,
         "updated_at": record.updated_at,
+        "failure": record.failure,
     }
 
 

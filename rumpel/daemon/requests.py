@@ -16,24 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 from rumpel import config as settings_module
 from rumpel import paths
-from rumpel.adapters import build_context, git, ssh_name, threads
+from rumpel.adapters import git, ssh_name, threads
 from rumpel.cache.records import TrustRow
 from rumpel.cache.store import Store
-from rumpel.daemon import outside
+from rumpel.daemon import image_specs, outside
 from rumpel.daemon import pods as pods_module
 from rumpel.daemon.client import Client
 from rumpel.daemon.hosts import LOCAL
 from rumpel.devcontainer import consent, jsonc, prebuild
 from rumpel.devcontainer.locate import SeveralConfigs
-from rumpel.errors import ConfigError, NotTrusted
+from rumpel.errors import ConfigError
 from rumpel.model import ContainerSpec, HookSpec, ImageSpec, PodSpec, PrebuildSpec, RepoRef
-from rumpel.tasks.image import dockerfile_bases
 
 if TYPE_CHECKING:
     from rumpel.devcontainer import config as devcontainer
 
 REPO_CONFIG = ".rumpelpod.json"
-ASKED = ("memory", "cpus")
+ASKED = {"memory": "memory", "cpus": "cpus", "secretsFile": "secrets_file"}
 """Settings that have a flag wherever a pod is made."""
 OnProblem = Callable[[ConfigError], None]
 
@@ -89,7 +88,7 @@ def _target(
     client: Client, on_problem: OnProblem | None = None, repo: git.Repo | None = None
 ) -> Target:
     env, host, args = client.request.env, client.request.host, client.request.args
-    asked = {key: args[key] for key in ASKED if args.get(key) is not None}
+    asked = {key: args[name] for key, name in ASKED.items() if args.get(name) is not None}
     flags = {key: value for key, value in asked.items() if value != settings_module.DEFAULT}
     repo = git.discover(client.request.cwd) if repo is None else repo
     ref = client.places.known(pods_module.repo_ref(repo))
@@ -103,9 +102,13 @@ def _target(
     taken = {
         key: str(found.get(key)) if key in flags else None
         for key in asked
-        if key not in flags or found.origins[key] == f"--{key}"  # else it was refused
+        if key not in flags or found.origins[key] == flag(key)  # else it was refused
     }
     return Target(repo=repo, ref=ref, root=ref.work_tree, settings=found, asked=taken)
+
+
+def flag(key: str) -> str:
+    return f"--{ASKED[key].replace('_', '-')}"
 
 
 def good_asks(asked: Mapping[str, str]) -> dict[str, str]:
@@ -158,10 +161,13 @@ async def dev_config(
     pod_id: str,
     config_file: str | None = None,
     may_ask: bool = True,
-    has_features: bool = True,
+    is_whole: bool = True,
 ) -> devcontainer.DevConfig:
-    """`config_file`: what is read when the request names none, else a person is asked; features may
-    have to be fetched (`has_features`)."""
+    """`config_file`: what is read when the request names none, else a person is asked.
+
+    `is_whole`: features too, which may have to be fetched, and what compose makes of its files.
+    Raises ConfigError, NotTrusted when files must not even be read.
+    """
     try:
         return await threads.call(
             _load,
@@ -173,11 +179,15 @@ async def dev_config(
             repo_basename=where.ref.basename,
             default_image=str(where.settings.get("defaultImage")),
             is_newer=bool(client.request.args.get("pull")),
-            has_features=has_features,
+            is_whole=is_whole,
+            granted=granted(client.places.store, where),
         )
     except SeveralConfigs as error:
         await choose(client, error, may_ask=may_ask)
-    return await dev_config(where, client, pod=pod, pod_id=pod_id)
+        return await dev_config(where, client, pod=pod, pod_id=pod_id)
+    except consent.Unasked as error:
+        await agreed(client.places.store, where, client, error.effects, may_ask=may_ask)
+    return await dev_config(where, client, pod=pod, pod_id=pod_id, config_file=config_file)
 
 
 async def choose(client: Client, error: SeveralConfigs, *, may_ask: bool = True) -> None:
@@ -226,29 +236,28 @@ async def agreed(
     may_ask: bool = True,
 ) -> None:
     """As `consented`, of these."""
-    granted_keys: list[str] = store.kv_get(f"trust/{where.ref.repo_id}", [])
+    granted_keys = granted(store, where)
     effects = consent.missing(wanted, granted_keys)
     if not effects:
         return
     items = [{"kind": effect.kind, "text": effect.text} for effect in effects]
-    granted = bool(client.request.args.get("trust"))
-    if not granted and may_ask and client.request.ask:
-        granted = await client.ask_consent(where.root, items)
-    if not granted:
-        listed = "".join(f"\n  {item['text']}" for item in items)
-        raise NotTrusted(
-            f"the configuration of this repository touches the host:{listed}",
-            hint="read it, then say --trust",
-            details={"items": items},
-        )
-    row = TrustRow(
-        repo_id=where.ref.repo_id,
-        digest=consent.digest(effects),
-        granted_at=time.time(),
-        items=tuple(items),
-    )
+    is_granted = bool(client.request.args.get("trust"))
+    if not is_granted and may_ask and client.request.ask:
+        is_granted = await client.ask_consent(where.root, items)
+        if not is_granted:
+            raise consent.Refused
+    if not is_granted:
+        raise consent.Unasked(effects)
+    digest, now = consent.digest(effects), time.time()
+    row = TrustRow(repo_id=where.ref.repo_id, digest=digest, granted_at=now, items=tuple(items))
     keys = sorted({*granted_keys, *(effect.key for effect in effects)})
     await asyncio.gather(store.grant_trust(row), store.kv_set(f"trust/{where.ref.repo_id}", keys))
+
+
+def granted(store: Store, where: Target) -> list[str]:
+    """Keys of the effects that were agreed to."""
+    found: list[str] = store.kv_get(f"trust/{where.ref.repo_id}", [])
+    return found
 
 
 async def pod_spec(
@@ -259,11 +268,13 @@ async def pod_spec(
     pod_id: str,
     start: Base,
     asked: Mapping[str, str] | None = None,
+    image: ImageSpec | None = None,
 ) -> PodSpec:
-    """`asked`: settings it was given by flags before."""
+    """`asked`: settings it was given by flags before. `image`: where that is known already."""
     settings = where.settings
     merged = {**(asked or {}), **where.asked}
     given = {key: value for key, value in merged.items() if value is not None}
+    trusted = await threads.call(outside.trusted, settings)
     return PodSpec(
         repo=where.ref,
         host=where.host,
@@ -271,25 +282,42 @@ async def pod_spec(
         pod_id=pod_id,
         base_branch=start.branch,
         base_oid=start.oid,
-        image=replace(
-            await threads.call(_image_spec, dev, where.root),
-            certificates=await threads.call(outside.trusted, settings),
+        image=(
+            replace(await threads.call(image_specs.of_pod, dev, where.root), certificates=trusted)
+            if image is None
+            else image
         ),
         container=_container(settings, dev, given),
-        hooks=_hooks(dev),
-        remote_env=dict(dev.remote_env),
-        env_probe=dev.user_env_probe,
+        **_commands(settings, dev, given),
         shares_branches=bool(settings.get("shareBranches")),
         ports=dev.ports,
         config_file=dev.source,
         prebuild=_prebuild_spec(settings, dev),
+        project=await threads.call(image_specs.project, dev, where.root, trusted),
         asked=given,
     )
+
+
+def _commands(
+    settings: settings_module.Settings, dev: devcontainer.DevConfig, given: Mapping[str, str]
+) -> dict[str, Any]:
+    """What is run in it, and with what."""
+    return {
+        "hooks": _hooks(dev),
+        "remote_env": dict(dev.remote_env),
+        "env_probe": dev.user_env_probe,
+        "waits_for": dev.wait_for,
+        "secrets": dev.secrets,
+        "secrets_file": given.get("secretsFile") or outside.secrets_file(settings),
+        "hidden": dev.private_values,
+    }
 
 
 def _container(
     settings: settings_module.Settings, dev: devcontainer.DevConfig, given: Mapping[str, str]
 ) -> ContainerSpec:
+    config = {key: value for key, value in dev.run_args.config.items() if key != "User"}
+    parts = {"config": config, "host_config": dict(dev.run_args.host_config)}
     return ContainerSpec(
         workspace_folder=dev.workspace_folder,
         container_user=dev.run_args.config.get("User") or dev.container_user,
@@ -297,9 +325,10 @@ def _container(
         entrypoints=dev.features.entrypoints,
         env=dict(dev.container_env),
         private_env=tuple(sorted(dev.private_env)),
+        private=tuple(sorted({*dev.private_parts, *image_specs.places_in(parts, dev)}, key=str)),
         volumes=tuple(dev.pod_volumes),
         mounts=tuple(dev.mounts),
-        config={k: v for k, v in dev.run_args.config.items() if k != "User"},
+        config=config,
         host_config=dict(dev.run_args.host_config),
         networking=dict(dev.run_args.networking),
         platform=dev.run_args.platform,
@@ -312,11 +341,10 @@ def _container(
     )
 
 
-async def spec_now(where: Target, dev: devcontainer.DevConfig, known: PodSpec) -> PodSpec:
-    """Of a pod that is there, as the configuration wants it now.
-
-    It keeps its host, where it was made from, and what was asked for it.
-    """
+async def spec_now(
+    where: Target, dev: devcontainer.DevConfig, known: PodSpec, *, image: ImageSpec | None = None
+) -> PodSpec:
+    """As the configuration wants it now, with its host, base, and what it was given or asked."""
     spec = await pod_spec(
         where,
         dev,
@@ -324,8 +352,9 @@ async def spec_now(where: Target, dev: devcontainer.DevConfig, known: PodSpec) -
         pod_id=known.pod_id,
         start=Base(branch=known.base_branch, oid=known.base_oid),
         asked=known.asked,
+        image=image,
     )
-    return replace(spec, host=known.host, forwards=known.forwards)
+    return replace(spec, host=known.host, forwards=known.forwards, copy_in=known.copy_in)
 
 
 def _hooks(dev: devcontainer.DevConfig) -> tuple[HookSpec, ...]:
@@ -354,43 +383,6 @@ def _prebuild_spec(
 
 def _optional(value: Any) -> str | None:
     return None if value in (None, "") else str(value)
-
-
-def _image_spec(dev: devcontainer.DevConfig, root: str) -> ImageSpec:
-    if dev.build is None:
-        if dev.image is None:
-            raise ConfigError(
-                "devcontainer.json names neither an image nor a Dockerfile",
-                hint='add "image": "…" or "build": {"dockerfile": "Dockerfile"}',
-            )
-        return ImageSpec(ref=dev.image, features=dev.features.specs)
-    build = dev.build
-    return ImageSpec(
-        dockerfile=build.dockerfile,
-        context=build.context,
-        context_key=build_context.content_key(
-            build.context,
-            build.dockerfile,
-            config=None if dev.source is None else Path(root, dev.source),
-        ),
-        args=dict(build.args),
-        target=build.target,
-        cache_from=tuple(build.cache_from),
-        options=dict(build.api),
-        features=dev.features.specs,
-    )
-
-
-async def bases_of(spec: PodSpec) -> dict[str, tuple[str, ...]]:
-    """The `FROM` references of the Dockerfile, for the image node."""
-    dockerfile = spec.image.dockerfile
-    if dockerfile is None:
-        return {}
-    try:
-        text = await threads.call(Path(dockerfile).read_text, errors="replace")
-    except OSError as error:
-        raise ConfigError(f"{dockerfile} cannot be read: {error.strerror}") from error
-    return {dockerfile: dockerfile_bases(text, dict(spec.image.args))}
 
 
 def local_host(host: str) -> str:

@@ -24,7 +24,7 @@ from rumpel.daemon.requests import Target
 from rumpel.daemon.view import STATUS
 from rumpel.engine.graph import Graph
 from rumpel.errors import RumpelError, UsageError
-from rumpel.graphs.create import address, node_id
+from rumpel.graphs.ids import address, node_id
 from rumpel.graphs.review import Question, Subject, review
 from rumpel.tasks import imported, review_range, risk, uncommitted
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from rumpel import paths, protocol
-from rumpel.daemon import at_work, loading, moved, replacing
+from rumpel.daemon import at_work, ending, loading, moved, replacing
 from rumpel.daemon.app import App
 from rumpel.daemon.background import Background
 from rumpel.daemon.client import Client
@@ -131,6 +131,7 @@ async def serve(app: App, sock: socket.socket, *, is_kept: bool = False) -> None
     async with Background() as requests:
         accepting = requests.spawn(_accept(app, sock, requests), "accept")
         await app.stopping.wait()
+        ending.bound(asyncio.get_running_loop())
         accepting.cancel()
         await asyncio.sleep(0)
         # Before anybody is told to come again: they must find the next daemon, not this one.

@@ -21,7 +21,7 @@ from rumpel.daemon.agent_states import ENDED
 from rumpel.daemon.app import App
 from rumpel.daemon.pods import Pod
 from rumpel.errors import NotFound, RumpelError, TimedOut
-from rumpel.graphs.create import address
+from rumpel.graphs.ids import address
 from rumpel.tasks import agent_home, multiplexer
 from rumpel.tasks.shell import Where
 

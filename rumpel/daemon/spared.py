@@ -10,7 +10,7 @@ from rumpel.daemon.app import App
 from rumpel.engine.events import DONE
 from rumpel.engine.execute import RunResult
 from rumpel.errors import RumpelError
-from rumpel.graphs.create import address, node_id
+from rumpel.graphs.ids import address, node_id
 from rumpel.model import PodSpec
 from rumpel.tasks import stand_in
 from rumpel.tasks.world import Access

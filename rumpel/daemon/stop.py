@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rumpel import protocol, text
-from rumpel.daemon import dirty, left, lent, replacing, requests, seeds, spared, trash, view
+from rumpel.daemon import dirty, later, left, lent, replacing, requests, seeds, spared, trash, view
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod, find_container
@@ -16,7 +16,8 @@ from rumpel.engine.execute import RunResult
 from rumpel.errors import NotFound, Partial, RumpelError, UsageError
 from rumpel.graphs import delete as delete_graph
 from rumpel.graphs import stop as stop_graph
-from rumpel.graphs.create import node_id
+from rumpel.graphs.ids import address, node_id
+from rumpel.tasks import beside
 from rumpel.tasks.world import Access
 
 
@@ -40,9 +41,14 @@ async def stopped(
     tell_sessions(app, client, pods)
     with app.pods.are_ending(pods, "stopped"):
         result = await app.runner.run(stop_graph.stop(pairs), client) if pairs else None
-    rows = []
+    rows, reached = [], {spec.pod_id for spec, _ in pairs}
     for pod in pods:
         error = _error(result, pod)
+        if pod.pod_id not in reached:  # it has no container, and services perhaps
+            try:
+                await beside.stop(app.world, address(pod.spec))
+            except RumpelError as problem:
+                error = problem
         if error is not None:
             errors[pod.name] = error
         rows.append(_row(pod.name, "stopped", error))
@@ -106,8 +112,10 @@ async def _deleted(
         error = _error(result, pod)
         if error is None:
             tell_lost(client, result, pod)
+            _tell_services(client, pod)
             _tell_unseen(app, client, pod, access)
             lent.forget(app, pod)
+            await later.end(app, pod.pod_id)  # else it fails, and is remembered by the pod's name
             await app.pods.remove(pod)
             await trash.remember(app, pod.spec.repo)
         else:
@@ -126,6 +134,15 @@ def tell_lost(client: Client, result: RunResult | None, pod: Pod) -> None:
     kept = None if result is None else result.outputs.get(node_id("keep", pod.spec))
     for line in () if kept is None else kept.lost:
         client.warn(f"pod {pod.name!r} is deleted, and this went with it: {line}")
+
+
+def _tell_services(client: Client, pod: Pod) -> None:
+    """Their volumes are no work, so nothing keeps them."""
+    project = pod.spec.project
+    kinds = {} if project is None else project.volumes
+    if own := [key for key, one in kinds.items() if not one.get("external")]:
+        went = text.count(len(own), "volume")
+        client.notice(f"with pod {pod.name} went {went} of its services: {text.listing(own)}")
 
 
 def _tell_unseen(app: App, client: Client, pod: Pod, access: Access | None) -> None:

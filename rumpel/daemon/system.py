@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rumpel import __version__, agents, paths, text
 from rumpel.adapters import threads
-from rumpel.daemon import at_work, forward, moved, outside, requests, sign_in
+from rumpel.daemon import at_work, compose, features, forward, moved, outside, requests, sign_in
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.hosts import LOCAL
@@ -17,7 +19,7 @@ from rumpel.daemon.view import left_behind, listing
 from rumpel.devcontainer import check
 from rumpel.devcontainer import config as devcontainer
 from rumpel.errors import Conflict, HostUnreachable
-from rumpel.graphs.create import address
+from rumpel.graphs.ids import address
 
 GLANCE_S = 0.2
 REFRESH_S = 20.0
@@ -107,6 +109,8 @@ async def config(app: App, client: Client) -> dict[str, object]:
             config_path=client.request.args["config"],
             local_env=client.request.env,
             repo_basename=where.ref.basename,
+            composer=compose.composer(requests.granted(app.store, where)),
+            fetcher=partial(features.fetcher, Path(paths.cache_dir()), where.root),
         )
         for warning in found.pop("warnings"):
             client.warn(warning)

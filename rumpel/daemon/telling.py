@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rumpel import text
 from rumpel.adapters import threads
 from rumpel.daemon.hosts import LOCAL
+from rumpel.devcontainer import secret_values
 from rumpel.tasks import carried
 from rumpel.tasks.container_body import GPU_RUNTIME
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rumpel.daemon.client import Client
     from rumpel.daemon.requests import Target
     from rumpel.devcontainer.config import DevConfig
+    from rumpel.model import PodSpec
 
 
 async def of_nobody(app: App, client: Client, where: Target) -> None:
@@ -29,16 +31,29 @@ async def of_nobody(app: App, client: Client, where: Target) -> None:
         )
 
 
-async def of_host(app: App, client: Client, host: str, dev: DevConfig, *, is_new: bool) -> None:
-    """What this one makes of mounts, and for a new pod whether it is what was wished for."""
-    await _of_mounts(client, host, dev)
+async def of_host(app: App, client: Client, spec: PodSpec, dev: DevConfig, *, is_new: bool) -> None:
+    """What this one makes of mounts, and for a new pod whether it is what was wished for.
+
+    Raises ConfigError for a file of secrets that cannot be read.
+    """
+    await _of_mounts(client, spec.host, dev)
     if is_new:
-        _of_requirements(client, app.hosts[host], host, dev)
+        _of_requirements(client, app.hosts[spec.host], spec.host, dev)
+        await of_secrets(client, spec)
+
+
+async def of_secrets(client: Client, spec: PodSpec) -> None:
+    """Which of them no command will have. Raises ConfigError for a file that cannot be read."""
+    found = await threads.call(secret_values.read, spec.secrets_file, spec.secrets)
+    if lacking := [name for name in spec.secrets if name not in found]:
+        hint = "" if spec.secrets_file else ": rumpel create NAME --secrets-file FILE"
+        client.warn(f"no value for {', '.join(lacking)} (secrets){hint}")
 
 
 async def _of_mounts(client: Client, host: str, dev: DevConfig) -> None:
     """A folder of this machine is copied there; any other path means that machine's."""
-    for path in (effect.value for effect in dev.effects if effect.kind == "bind"):
+    mounted = {one.value for one in dev.effects if one.kind in ("bind", "bind-read")}
+    for path in sorted(mounted):
         if await threads.call(carried.is_carried, host, path):
             client.warn(f"{path} is copied to {host} once: later changes stay where they are made")
         elif host != LOCAL:

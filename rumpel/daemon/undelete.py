@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from rumpel import names
 from rumpel.adapters import git_trash
 from rumpel.adapters.git_trash import Deleted
+from rumpel.daemon import (
+    copied_in,
+    image_label,
+    image_specs,
+    initialize,
+    outside,
+    requests,
+    telling,
+)
 from rumpel.daemon import create as create_verb
-from rumpel.daemon import outside, requests
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.requests import Base, Target
@@ -18,9 +27,14 @@ from rumpel.daemon.trash import BEGUN, describe, in_trash
 from rumpel.engine.graph import Graph
 from rumpel.engine.operation import Probe
 from rumpel.errors import Conflict, NameTaken
-from rumpel.graphs.create import Work, address, create, node_id
+from rumpel.graphs.create import create
+from rumpel.graphs.ids import address, node_id
+from rumpel.graphs.workspace import Work
 from rumpel.model import PodSpec, PortSpec
 from rumpel.tasks import restore as restore_task
+
+if TYPE_CHECKING:
+    from rumpel.devcontainer.config import DevConfig
 
 
 async def undelete(app: App, client: Client) -> dict[str, object]:
@@ -91,8 +105,12 @@ async def _bring_back(
 ) -> create_verb.Outcome:
     """Made like any pod, from the configuration of today, with its id and branches of then."""
     branches = _renamed(entry.branches, entry.pod, name)
-    spec = await _spec(app, client, where, entry, name)
-    outcome = create_verb.Outcome()
+    await initialize.before(app, client, where)
+    outcome = create_verb.Outcome(where)
+    outcome.wanted = await copied_in.wanted(app, client, where)
+    spec, dev = await _spec(app, client, where, entry, name)
+    spec = outcome.wanted.given(spec)
+    outcome.devs[entry.pod_id] = dev
     async with app.gate(where.ref.repo_id, spec.host):
         _refuse_taken(app, where, entry, name)
         await asyncio.gather(
@@ -115,6 +133,8 @@ async def _bring_back(
     done: restore_task.Output | None = outputs.get(node_id("restore", spec))
     for line in () if done is None else done.left:
         client.warn(f"not put back in pod {name!r}: {line}")
+    if spec.project is not None and spec.project.services:
+        client.warn("services start anew: their volumes went with the pod")
     if name not in outcome.errors:
         await app.world.works.unbury(address(spec))
         await app.store.kv_set(f"{BEGUN}{entry.pod_id}", None)
@@ -133,7 +153,7 @@ def _renamed(branches: Mapping[str, str], old: str, new: str) -> dict[str, str]:
 
 async def _spec(
     app: App, client: Client, where: Target, entry: Deleted, name: str, *, is_real: bool = True
-) -> PodSpec:
+) -> tuple[PodSpec, DevConfig]:
     dev = await requests.dev_config(where, client, pod=name, pod_id=entry.pod_id)
     if is_real:
         for warning in (*where.settings.warnings, *dev.warnings):
@@ -144,7 +164,9 @@ async def _spec(
     spec = await requests.pod_spec(
         where, dev, pod=name, pod_id=entry.pod_id, start=start, asked=asked
     )
-    return replace(spec, host=entry.host, forwards=_forwards(app, entry))
+    if is_real:
+        await telling.of_secrets(client, spec)
+    return replace(spec, host=entry.host, forwards=_forwards(app, entry)), dev
 
 
 def _forwards(app: App, entry: Deleted) -> tuple[PortSpec, ...]:
@@ -159,6 +181,8 @@ def _forwards(app: App, entry: Deleted) -> tuple[PortSpec, ...]:
 async def plan(app: App, client: Client, where: Target, name: str) -> Graph:
     """What `undelete` would do."""
     entry = git_trash.pick(await in_trash(app, where.ref), name)
-    spec = await _spec(app, client, where, entry, entry.pod, is_real=False)
-    bases = await requests.bases_of(spec)
+    spec, dev = await _spec(app, client, where, entry, entry.pod, is_real=False)
+    spec = await image_label.looked_at(app, where, spec, dev)
+    spec = (await copied_in.look(client, where)).given(spec)
+    bases = await image_specs.bases_of(spec)
     return create([spec], bases=bases, work=_work(entry, is_new=True))

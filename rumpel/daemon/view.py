@@ -15,10 +15,10 @@ from rumpel.daemon import pending
 from rumpel.daemon.agent_states import DONE, ENDED, SIGNED_OUT, WORKING
 from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
-from rumpel.daemon.pods import Pod, find_container
+from rumpel.daemon.pods import UNASKED, Pod, find_container
 from rumpel.daemon.times import iso
 from rumpel.errors import RumpelError
-from rumpel.graphs.create import address
+from rumpel.graphs.ids import address
 
 STATUS = {
     "running": "running",
@@ -54,6 +54,8 @@ def status(app: App, pod: Pod, *, is_busy: bool | None = None) -> tuple[str, Con
     failed = " at ".join(app.pods.unfinished(pod.spec, runs=runs) or ())
     if not failed and not busy and pending.source_of(app, pod.pod_id) is not None:
         failed = "failed at restore"  # of the work it is a fork of
+    if not failed and not busy and app.store.kv_get(f"{UNASKED}/{pod.pod_id}", None):
+        failed = "failed at consent"  # `create` asks
     if state is None:
         if busy:
             return "creating", None

@@ -12,7 +12,7 @@ from rumpel.daemon.app import App
 from rumpel.daemon.client import Client
 from rumpel.daemon.pods import Pod
 from rumpel.errors import NotFound, RumpelError, TimedOut
-from rumpel.graphs.create import address
+from rumpel.graphs.ids import address
 
 LOOK_S = 5.0
 """Agents tell what they do; a dead one is found by looking, now and then."""

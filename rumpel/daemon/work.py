@@ -17,7 +17,7 @@ from rumpel.engine.graph import Graph
 from rumpel.errors import Conflict, RumpelError, UsageError
 from rumpel.graphs import restore as restore_graph
 from rumpel.graphs import snapshot as snapshot_graph
-from rumpel.graphs.create import node_id
+from rumpel.graphs.ids import node_id
 from rumpel.model import RepoRef
 from rumpel.tasks import restore as restore_task
 from rumpel.tasks import snapshot as snapshot_task

@@ -19,6 +19,7 @@ class Action(StrEnum):
     LATER = "later"
     PORTS = "ports"
     LIFECYCLE = "lifecycle"
+    SERVICES = "services"
     CONTAINER = "new container"
     IMAGE = "new image"
 
@@ -28,6 +29,8 @@ MEANING = {
     Action.LATER: "nothing now: it counts for what is run next; the same container and processes",
     Action.PORTS: "ports are opened or closed on this machine; the same container and processes",
     Action.LIFECYCLE: "the command and those after it run again; the same container and processes",
+    Action.SERVICES: "new containers for the services that differ, with the data of their volumes; "
+    "where the pod's own service differs, what its keys would do as fields",
     Action.CONTAINER: "a new container with all work, of the same image",
     Action.IMAGE: "a new image; a new container when its id is another one",
 }
@@ -50,16 +53,22 @@ FIELDS: Mapping[str, Action] = {
     "runArgs": Action.CONTAINER,
     "securityOpt": Action.CONTAINER,
     "workspaceFolder": Action.CONTAINER,
+    "dockerComposeFile": Action.SERVICES,
+    "runServices": Action.SERVICES,
+    "service": Action.SERVICES,
     "onCreateCommand": Action.LIFECYCLE,
     "updateContentCommand": Action.LIFECYCLE,
     "postCreateCommand": Action.LIFECYCLE,
     "postStartCommand": Action.LIFECYCLE,
     "forwardPorts": Action.PORTS,
+    "appPort": Action.PORTS,
     "portsAttributes": Action.LATER,
     "otherPortsAttributes": Action.LATER,
     "postAttachCommand": Action.LATER,
     "remoteEnv": Action.LATER,
     "userEnvProbe": Action.LATER,
+    "secrets": Action.LATER,
+    "waitFor": Action.LATER,
     "name": Action.NOTHING,
     "initializeCommand": Action.NOTHING,
     **dict.fromkeys(sorted(NAMES - HONOURED), Action.NOTHING),
@@ -72,13 +81,14 @@ SETTINGS: Mapping[str, Action] = {
     "cpus": Action.CONTAINER,
     "pidsLimit": Action.CONTAINER,
     "shareBranches": Action.LATER,
+    "secretsFile": Action.LATER,
 }
 """Of .rumpelpod.json and the like; all others change no pod."""
 
 FLAGS: Mapping[str, str] = {
     "--plan": "nothing is done; it is told what would be, and why",
     "--force": "a new container also when nothing changed",
-    "--clean": "a new container, and no ignored file comes along",
+    "--clean": "a new container, and no ignored file comes along; those of `copyIn` come anew",
     "--keep PATH": "nothing by itself; ignored files that match come along",
     "--refresh STEP": "the step runs again, and what depends on its result",
     "--no-prebuild": "nothing by itself; a new container does not start from a prebuild",
@@ -86,6 +96,7 @@ FLAGS: Mapping[str, str] = {
     "--trust": "nothing by itself",
     "--memory SIZE": "as the setting, for this pod from now on; `default` takes it back",
     "--cpus N": "as the setting, for this pod from now on; `default` takes it back",
+    "--secrets-file FILE": "as the setting",
 }
 
 

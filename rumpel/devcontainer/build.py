@@ -37,6 +37,8 @@ def image_or_build(
     """
     at: Path
     place: Path
+    if document.is_compose:
+        return None, None
     part = typed.build or BuildPart()
     if typed.docker_file:  # the old name goes first, with `context` beside it
         at, place = ("dockerFile",), ("context",)
@@ -68,12 +70,6 @@ def image_or_build(
 def _check_no_file(typed: DevContainer, document: Document) -> None:
     if typed.image:
         return
-    if "dockerComposeFile" in document.config:
-        raise FieldError(
-            ("dockerComposeFile",),
-            "compose configurations are not handled yet",
-            hint="use a configuration with image or build.dockerfile: --config PATH",
-        )
     if typed.build is not None:
         raise FieldError(("build",), "the build needs a dockerfile")
 

@@ -5,14 +5,18 @@ Pure beyond reading the files it names: no Docker, no git. A typical file costs 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path as HostPath
 from typing import TYPE_CHECKING, Any
 
 from rumpel.devcontainer import (
+    compose,
     consent,
+    container_part,
     features,
     fields,
     forwards,
@@ -20,27 +24,28 @@ from rumpel.devcontainer import (
     jsonc,
     lifecycle,
     locate,
+    metadata,
     requirements,
-    runargs,
     schema,
     variables,
     workspace,
 )
 from rumpel.devcontainer import document as documents
-from rumpel.devcontainer.body import HostSide, side_file
 from rumpel.devcontainer.build import Build, image_or_build
-from rumpel.devcontainer.consent import HARMLESS_ENV, Effect
+from rumpel.devcontainer.compose import Composed, Composer
+from rumpel.devcontainer.consent import Effect
+from rumpel.devcontainer.container_part import Place
 from rumpel.devcontainer.document import Caller, Document
-from rumpel.devcontainer.features import Features, MountEntry
+from rumpel.devcontainer.features import Features
 from rumpel.devcontainer.field_table import Known, Verdict
 from rumpel.devcontainer.fields import Context, FieldReport
 from rumpel.devcontainer.lifecycle import Command
 from rumpel.devcontainer.mounts import Mount
-from rumpel.devcontainer.options import Option
 from rumpel.devcontainer.positions import FieldError
 from rumpel.devcontainer.requirements import Requirements
 from rumpel.devcontainer.runargs import RunArgs
 from rumpel.devcontainer.schema import DevContainer
+from rumpel.devcontainer.secret_values import MASK, mask
 from rumpel.errors import ConfigError
 from rumpel.model import PortSpec
 
@@ -48,8 +53,6 @@ if TYPE_CHECKING:
     from rumpel.devcontainer.feature_order import Fetch
 
 DEFAULT_IMAGE = "debian:bookworm"
-MASK = "***"
-MIN_MASKED = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,19 +87,28 @@ class DevConfig:
     """All five, in order; `${containerEnv:...}` is still in them."""
     initialize: Command = ()
     """On this machine, before anything else."""
-    wait_for: str = lifecycle.DEFAULT_WAIT_FOR
+    wait_for: str = ""
+    """The last command that is waited for; empty: nothing is said, and all are."""
     ports: tuple[PortSpec, ...] = ()
     effects: tuple[Effect, ...] = ()
     local_env_used: tuple[str, ...] = ()
     private_env: tuple[str, ...] = ()
     """Names in container_env and remote_env whose values are nobody's business: they come from
     the caller's environment or an env file. Fingerprints take them as keyed hashes."""
+    private_parts: tuple[tuple[str | int, ...], ...] = ()
+    """Places in `run_args` that hold such values, below `config` and `host_config`."""
     private_values: tuple[str, ...] = field(default=(), repr=False)
     """Those values and every other one that consent covers: never stored, to be masked in logs."""
     features: Features = field(default_factory=Features)
     requires: Requirements = field(default_factory=Requirements)
+    secrets: tuple[str, ...] = ()
+    """Names: their values are the user's, for lifecycle commands alone."""
     pod_volumes: tuple[str, ...] = ()
     """Volumes that belong to this pod alone and go with it."""
+    again: Callable[[str], DevConfig] | None = field(default=None, repr=False, compare=False)
+    """This very content once more, with what its image says in its label."""
+    project: Composed | None = None
+    """Of a compose configuration: what is not the pod itself."""
 
 
 def load(
@@ -109,12 +121,14 @@ def load(
     repo_basename: str,
     default_image: str = DEFAULT_IMAGE,
     fetcher: Callable[[str], Fetch] | None = None,
+    composer: Composer | None = None,
 ) -> DevConfig:
     """The configuration of one pod; `pod` and `pod_id` may be empty just to look at it.
 
-    `fetcher`: of features, for the file that is found; None: they are left out.
+    `fetcher`: of features, for the file that is found; None: they are left out. `composer`: None:
+    no compose file is read, and the pod is as if there were none.
 
-    Raises: ConfigError, with `file:line:col` where a line is to blame.
+    Raises: ConfigError, with `file:line:col` where a line is to blame; Unasked.
     """
     root = os.path.realpath(root)
     caller = Caller(
@@ -122,17 +136,31 @@ def load(
     )
     found = read_file(root, config_path)
     if found is None:
-        return DevConfig(
-            source=None,
-            raw={},
-            warnings=(f"no devcontainer.json: the image {default_image} is used",),
-            image=default_image,
-            workspace_folder=f"/workspaces/{repo_basename}",
-            hooks=lifecycle.hooks({}),
-        )
+        return _without_file(caller, default_image)
     source, content = found
     fetch = None if fetcher is None else fetcher(source)
-    return parse(content, source, caller, default_image=default_image, fetch=fetch)
+    return parse(
+        content, source, caller, default_image=default_image, fetch=fetch, composer=composer
+    )
+
+
+def _without_file(caller: Caller, default_image: str) -> DevConfig:
+    told = f"no devcontainer.json: the image {default_image} is used"
+
+    def again(label: str) -> DevConfig:
+        named = json.dumps({"image": default_image})
+        found = parse(named, "devcontainer.json", caller, label=label)
+        return replace(found, source=None, raw={}, warnings=(told, *found.warnings), fields=())
+
+    return DevConfig(
+        source=None,
+        raw={},
+        warnings=(told,),
+        image=default_image,
+        workspace_folder=f"/workspaces/{caller.repo_basename}",
+        hooks=lifecycle.hooks({}),
+        again=again,
+    )
 
 
 def read_file(root: str, config_path: str | None) -> tuple[str, bytes] | None:
@@ -153,175 +181,217 @@ def parse(
     *,
     default_image: str = DEFAULT_IMAGE,
     fetch: Fetch | None = None,
+    label: str = "",
+    composer: Composer | None = None,
 ) -> DevConfig:
-    """As `load`, for the content of the file `source`."""
+    """As `load`, for the content of the file `source`. `label`: of the image, once it is there."""
     parsed = jsonc.parse(content, source)
     try:
-        return resolve(documents.read(parsed, caller), caller, default_image, fetch)
+        document, project = composed(documents.read(parsed, caller), caller, composer)
+        found = resolve(document, caller, default_image, fetch, label=label, project=project)
     except FieldError as error:
         raise parsed.located(error) from error
+    again = partial(
+        parse,
+        content,
+        source,
+        caller,
+        default_image=default_image,
+        fetch=fetch,
+        composer=composer,
+    )
+    return replace(found, again=lambda said: again(label=said))
+
+
+def composed(
+    document: Document, caller: Caller, composer: Composer | None
+) -> tuple[Document, Composed | None]:
+    """What compose makes of it; the document again, with the folder that the project has."""
+    if not document.is_compose:
+        return document, None
+    if composer is None:
+        return documents.read(document.parsed, caller, documents.usual_folder(caller)), None
+    found = compose.resolve(document, caller, composer)
+    return documents.read(document.parsed, caller, found.folder), found
 
 
 def resolve(
-    document: Document, caller: Caller, default_image: str, fetch: Fetch | None = None
+    document: Document,
+    caller: Caller,
+    default_image: str,
+    fetch: Fetch | None = None,
+    *,
+    label: str = "",
+    project: Composed | None = None,
 ) -> DevConfig:
-    """All of a file that was read. Raises: FieldError."""
+    """All of a file that was read, with what its image says. Raises: FieldError."""
     config = variables.pod_stage(document.config, caller.devcontainer_id)
-    folder = variables.pod_stage(document.workspace_folder, caller.devcontainer_id)
-    typed, problems = schema.read(config)
-    if wrong := [one for one in problems if one.path[0] in fields.HONOURED]:
-        raise min(wrong, key=lambda one: document.parsed.offset(one.path, key=one.is_key))
-    image, build = image_or_build(typed, document, caller)
-    added = features.resolve(document, caller, fetch, first=typed.feature_order)
-    notes = [*document.parsed.warnings, *documents.cut_defaults(document)]
-    notes += [*documents.unresolved(document, config), *added.warnings]
-    if image is None and build is None:
-        where = document.parsed.where(())
-        notes.append(f"{where}: neither image nor build: the image {default_image} is used")
-        image = default_image
+    typed, problems = _typed(document, config)
+    image, build, told = _image(typed, document, caller, project, default=default_image)
+    own, added = typed, features.resolve(document, caller, fetch, first=typed.feature_order)
+    if label:
+        typed, added, document = metadata.merged(typed, added, document, caller, label=label)
+    notes = [*_notes(document, config), *told, *of_ports(typed, project)]
     base = DevConfig(
         source=document.parsed.filename,
         raw=document.raw,
-        warnings=tuple(notes),
+        warnings=(*notes, *added.warnings),
         name=typed.name,
         image=image,
         build=build,
-        workspace_folder=workspace.folder(folder),
+        workspace_folder=workspace.folder(document.workspace_folder, caller.devcontainer_id),
         hooks=lifecycle.hooks(config),
         initialize=lifecycle.command(config.get(lifecycle.INITIALIZE), (lifecycle.INITIALIZE,)),
         remote_user=typed.remote_user or None,
         remote_env=typed.remote_env,
-        override_command=typed.override_command,
+        override_command=container_part.override(typed, project),
+        project=project,
         user_env_probe=typed.user_env_probe,
-        wait_for=typed.wait_for,
+        wait_for=typed.wait_for or "",
         ports=forwards.ports(typed),
         features=added,
         requires=requirements.of(typed.host_requirements),
+        secrets=tuple(sorted(typed.secrets)),
     )
-    context = in_context.judge(document.raw, typed, problems)
-    return _with_container(base, typed, document, caller, context)
+    judged = in_context.judge(document.raw, own, problems, project)
+    return _with_container(base, typed, document, caller, judged)
+
+
+def _typed(
+    document: Document, config: dict[str, Any]
+) -> tuple[DevContainer, tuple[FieldError, ...]]:
+    """And what is wrong where it has no effect."""
+    typed, problems = schema.read(config)
+    if wrong := [one for one in problems if one.path[0] in fields.HONOURED]:
+        raise min(wrong, key=lambda one: document.parsed.offset(one.path, key=one.is_key))
+    return typed, problems
+
+
+def _image(
+    typed: DevContainer,
+    document: Document,
+    caller: Caller,
+    project: Composed | None,
+    *,
+    default: str,
+) -> tuple[str | None, Build | None, list[str]]:
+    """And a warning where the file says neither."""
+    if project is not None:
+        return project.image, project.build, []
+    image, build = image_or_build(typed, document, caller)
+    if image is not None or build is not None:
+        return image, build, []
+    told = f"neither image nor build: the image {default} is used"
+    return default, None, [] if document.is_compose else [f"{document.parsed.where(())}: {told}"]
+
+
+def _notes(document: Document, config: Mapping[str, Any]) -> list[str]:
+    notes = [*document.parsed.warnings, *documents.cut_defaults(document)]
+    return [*notes, *documents.unresolved(document, config)]
+
+
+def of_ports(typed: DevContainer, project: Composed | None) -> list[str]:
+    """What is wrong with where they are said to be."""
+    if project is None:
+        return []
+    bodies = {one.name: one.body for one in project.beside}
+    return forwards.nobodys(forwards.ports(typed), project.service, bodies)
 
 
 def _with_container(
     base: DevConfig, typed: DevContainer, document: Document, caller: Caller, context: Context
 ) -> DevConfig:
     """`base` with all that goes into the create body and what that does to the host."""
-    given = _run_args(typed, caller, base.features)
-    own: list[MountEntry] = [(("mounts", at), one) for at, one in enumerate(typed.mounts)]
-    wanted = [*base.features.mounts, *own]
-    found = workspace.gather(wanted, given, caller=caller, workspace=base.workspace_folder)
-    changed = {path: Known(Verdict.APPROXIMATED, note) for path, note in found.notes}
+    project, added = base.project, base.features
+    given = container_part.run_args(typed, caller, added, project)
+    place = Place(folder=base.workspace_folder, project=project)
+    found = container_part.mounts(typed, given, added, caller=caller, at=place)
+    changed = {
+        path: Known(Verdict.APPROXIMATED, note)
+        for path, note in found.notes
+        if path[0] != "service"
+    }
     reports = fields.report(document.parsed, {**context, **changed})
-    host_config = _host_config(typed, given, found, base.features)
+    host_config = container_part.host_config(typed, given, found, added)
     init = host_config.pop("Init", None)
     used = {**dict.fromkeys(given.host_env, "runArgs"), **documents.local_env_used(document)}
-    return replace(
+    told = () if project is None else project.warnings
+    made = replace(
         base,
         fields=reports,
-        warnings=(*base.warnings, *fields.warnings(document.parsed, reports)),
-        container_user=given.config.get("User") or typed.container_user or None,
-        container_env={**given.env_files, **typed.container_env, **given.env},
+        warnings=(*base.warnings, *fields.warnings(document.parsed, reports), *told),
+        container_user=container_part.user(typed, given, project),
+        container_env=container_part.env(typed, given, project),
         mounts=tuple(found.mounts),
-        run_args=RunArgs(
-            config={key: value for key, value in given.config.items() if key != "User"},
-            host_config=host_config,
-            networking=given.networking,
-            platform=given.platform,
-        ),
+        run_args=container_part.parts(given, host_config, project, base.override_command),
         init=init,
-        effects=consent.host_effects(
-            {**host_config, **requirements.devices(base.requires, host_config)},
-            mounts=found.mounts,
-            host_files=given.host_files,
-            host_env=used,
-            build_network=base.build.api.get("networkmode") if base.build else None,
+        effects=_effects(
+            base,
+            given,
+            found,
+            host_config=host_config,
+            used=used,
             commands=documents.commands_here(document, caller.root),
         ),
         local_env_used=tuple(sorted(used)),
-        private_env=_private_env(document, given),
-        private_values=_private_values(document, given, caller),
         pod_volumes=workspace.pod_volumes(found.mounts, caller),
     )
+    return _with_private(made, typed, document, caller, given)
 
 
-def _run_args(typed: DevContainer, caller: Caller, added: Features) -> RunArgs:
-    """runArgs and the fields that mean one of its options, those of features among them."""
-    side = HostSide(root=caller.root, local_env=caller.local_env, read_file=side_file)
-    more = [
-        Option(name, value, (field, index))
-        for name, field, values in (
-            ("cap-add", "capAdd", typed.cap_add),
-            ("security-opt", "securityOpt", typed.security_opt),
-        )
-        for index, value in enumerate(values)
-    ]
-    more += [Option("cap-add", value, path) for path, value in added.cap_add]
-    more += [Option("security-opt", value, path) for path, value in added.security_opt]
-    return runargs.apply(typed.run_args, side, more=more)
-
-
-def _private_env(document: Document, given: RunArgs) -> tuple[str, ...]:
-    """Environment names whose values come from outside the file."""
-    private = [read.path for read in documents.private_reads(document)]
-    names = {str(path[1]) for path in private if path[0] in ("containerEnv", "remoteEnv")}
-    names |= given.env_files.keys() | (set(given.host_env) - HARMLESS_ENV)
-    if any(path[0] == "runArgs" for path in private):
-        names |= given.env.keys()
-    return tuple(sorted(names))
-
-
-def _private_values(document: Document, given: RunArgs, caller: Caller) -> tuple[str, ...]:
-    """Long enough to be masked without spoiling other text; longest first."""
-    names = {read.name for read in documents.private_reads(document)}
-    names |= set(given.host_env) - HARMLESS_ENV
-    values = {caller.local_env[name] for name in names}
-    values |= {value for value in given.env_files.values() if value}
-    long = (value for value in values if len(value) >= MIN_MASKED)
-    return tuple(sorted(long, key=lambda value: (-len(value), value)))
-
-
-def _host_config(
-    typed: DevContainer, given: RunArgs, found: workspace.Mounts, added: Features
-) -> dict[str, Any]:
-    """runArgs with the fields that mean the same: either switches on, lists are joined."""
-    host = dict(given.host_config)
-    switches = (
-        ("Init", typed.init),
-        ("Privileged", typed.privileged),
-        ("Init", added.init),
-        ("Privileged", added.privileged),
+def _with_private(
+    made: DevConfig, typed: DevContainer, document: Document, caller: Caller, given: RunArgs
+) -> DevConfig:
+    """And where values are that are nobody's business."""
+    values = container_part.private_values(document, given, made.project, caller)
+    own = [value for value in values if value in {*caller.local_env.values()}]
+    return replace(
+        made,
+        effects=consent.masked(made.effects, own),
+        private_env=container_part.private_env(document, given, made.project),
+        private_values=values,
+        private_parts=container_part.private_parts(
+            made.run_args,
+            typed,
+            made.features,
+            caller=caller,
+            base=(made.project, made.override_command),
+        ),
     )
-    for key, value in switches:
-        if value is not None:
-            host[key] = bool(value or host.get(key))
-    if found.binds:
-        host["Binds"] = found.binds
-    for key in host.keys() & {"CapAdd", "SecurityOpt"}:
-        host[key] = list(dict.fromkeys(host[key]))
-    return host
+
+
+def _effects(
+    base: DevConfig,
+    given: RunArgs,
+    found: workspace.Mounts,
+    *,
+    host_config: Mapping[str, Any],
+    used: Mapping[str, str],
+    commands: Mapping[str, str],
+) -> tuple[Effect, ...]:
+    own = consent.host_effects(
+        {**host_config, **requirements.devices(base.requires, host_config)},
+        mounts=found.mounts,
+        host_files=given.host_files,
+        host_env=used,
+        build=base.build.api if base.build else None,
+        commands=commands,
+    )
+    return own if base.project is None else (*own, *base.project.effects)
 
 
 def describe(config: DevConfig) -> dict[str, Any]:
     """For `rumpel config`, as JSON, with private values masked."""
-    plain = asdict(replace(config, raw={}, private_values=()))
+    plain = asdict(replace(config, raw={}, private_values=(), again=None, project=None))
+    if config.project is not None:
+        plain["project"] = compose.describe(config.project)
     for name in ("container_env", "remote_env"):
         plain[name] = {
             key: MASK if key in config.private_env else value for key, value in plain[name].items()
         }
-    for key in ("raw", "private_values"):
+    for key in ("raw", "private_parts", "private_values", "again"):
         del plain[key]
     for key in set(plain["run_args"]) - {"config", "host_config", "networking", "platform"}:
         del plain["run_args"][key]
     masked: dict[str, Any] = mask(plain, config.private_values)
     return masked
-
-
-def mask(value: Any, private: tuple[str, ...]) -> Any:
-    """`value` with every private value in its strings replaced, for logs and for display."""
-    if isinstance(value, str):
-        for one in private:
-            value = value.replace(one, MASK)
-        return value
-    if isinstance(value, dict):
-        return {key: mask(inner, private) for key, inner in value.items()}
-    return [mask(one, private) for one in value] if isinstance(value, list | tuple) else value

@@ -51,10 +51,11 @@ class Document:
     config: dict[str, Any]
     workspace_folder: str
     reads: tuple[variables.Read, ...]
+    is_compose: bool = False
 
 
-def read(parsed: Parsed, caller: Caller) -> Document:
-    """No type is looked at.
+def read(parsed: Parsed, caller: Caller, folder: str = "") -> Document:
+    """No type is looked at. `folder`: of the workspace, where the file does not say.
 
     Raises: ConfigError when the file is no object, FieldError for `${localEnv}` without a name.
     """
@@ -63,7 +64,7 @@ def read(parsed: Parsed, caller: Caller) -> Document:
         raise positioned(parsed.filename, line, column, "a JSON object is expected")
     raw, moved = modern(parsed.value)
     is_compose = "dockerComposeFile" in raw and not _has_own_container(raw)
-    folder = "/" if is_compose else f"/workspaces/{caller.repo_basename}"
+    folder = folder or ("/" if is_compose else usual_folder(caller))
     folders = variables.Folders(local=caller.root, container=folder)
     reads = variables.Reads()
     given = {"workspaceFolder": _text(raw, "workspaceFolder")}
@@ -79,7 +80,12 @@ def read(parsed: Parsed, caller: Caller) -> Document:
         config=config,
         workspace_folder=_text(config, "workspaceFolder") or folder,
         reads=tuple(reads.seen),
+        is_compose=is_compose,
     )
+
+
+def usual_folder(caller: Caller) -> str:
+    return f"/workspaces/{caller.repo_basename}"
 
 
 Moved = Mapping[Path, Path]

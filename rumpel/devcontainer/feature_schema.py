@@ -87,7 +87,11 @@ class Feature(Part):
 
 def _default(option: Any) -> Any:
     """All that is made of an option: the reference looks at no type, and some are odd."""
-    return {"default": option.get("default")} if isinstance(option, dict) else option
+    if not isinstance(option, dict):
+        return option
+    enum = option.get("enum")
+    is_enum = isinstance(enum, list) and all(isinstance(one, str) for one in enum)
+    return {"default": option.get("default"), "enum": enum if is_enum else []}
 
 
 def described(content: bytes | str, written: str) -> Feature:

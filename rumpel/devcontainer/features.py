@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rumpel import text
 from rumpel.devcontainer import feature_ref, lifecycle, variables
 from rumpel.devcontainer.document import Caller, Document, private_reads
 from rumpel.devcontainer.lifecycle import Command
@@ -82,8 +83,10 @@ def _merged(nodes: tuple[Node, ...], document: Document, caller: Caller) -> Feat
                 raise FieldError(path, f"{hook} of feature {name} is no command") from error
             if steps:
                 hooks.append((hook, name, steps))
+        place = document.parsed.where(path, key=True)
         if about.deprecated:
-            warnings.append(f"{document.parsed.where(path, key=True)}: the feature is deprecated")
+            warnings.append(f"{place}: the feature is deprecated")
+        warnings += [f"{place}: {one}" for one in _unknown(node, name)]
     every = [(node.path, node.fetched.about) for node in nodes]
     reads = [read for read in private_reads(document) if read.path[0] == "features"]
     private = {caller.local_env[read.name] for read in reads} - {""}
@@ -98,6 +101,20 @@ def _merged(nodes: tuple[Node, ...], document: Document, caller: Caller) -> Feat
         security_opt=tuple((path, one) for path, about in every for one in about.security_opt),
         warnings=tuple(warnings),
     )
+
+
+def _unknown(node: Node, name: str) -> Iterator[str]:
+    """What is said of options that it does not have; install.sh gets them all the same."""
+    known = node.fetched.about.options
+    for option, value in node.options.items():
+        declared = known.get(option)
+        if declared is None and not node.is_short:
+            close = text.suggestion(option, known)
+            guess = f", did you mean {close}?" if close else ""
+            yield f"feature {name} has no option {text.safe(option)}{guess}"
+        elif declared is not None and declared.enum and _text(value) not in declared.enum:
+            choices = text.listing(declared.enum, "or")
+            yield f"{option} of feature {name} is {text.safe(_text(value))!r}, not {choices}"
 
 
 def _names(nodes: Iterable[Node]) -> list[str]:

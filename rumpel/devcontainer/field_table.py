@@ -24,7 +24,6 @@ FOR_OTHERS = "is for other tools"
 """No warning: nobody expects a pod to differ by it."""
 
 _CLONE = "has no effect: a pod has its own clone"
-_WAITS = "has no effect: every command is waited for, up to postStartCommand"
 _LESS = "gives a warning when the engine has less, and limits nothing"
 _NOT_YET = "is not handled yet and has no effect"
 
@@ -47,6 +46,9 @@ FIELDS: Mapping[str, Known] = {
             "build.options": "those of `docker build`; one that cannot be passed on is refused",
             "dockerFile": "old for build.dockerfile, and goes before it",
             "context": "old for build.context, beside dockerFile",
+            "dockerComposeFile": "read by `docker compose`; each pod has services of its own",
+            "service": "the pod is this one, with a clone in the place of the repository",
+            "runServices": "those beside the pod, and what they need; without it all",
             "workspaceFolder": "where the pod's clone is",
             "runArgs": "every option of `docker run`; one that cannot be passed on is refused",
             "containerUser": "`--user` in runArgs goes before it",
@@ -67,8 +69,11 @@ FIELDS: Mapping[str, Known] = {
             "postCreateCommand": "once",
             "postStartCommand": "at each start",
             "postAttachCommand": "at each `enter`",
+            "waitFor": "of `create` and `enter`; without it every command is waited for",
+            "secrets": "values from `--secrets-file`, for commands alone; nothing is prebuilt",
             "userEnvProbe": "once for a container and user",
             "forwardPorts": "to 127.0.0.1 here, by the engine's stream",
+            "appPort": "as forwardPorts, so that each pod has it; `8080:80` is tried at 8080 here",
             "portsAttributes.*.label": "shown with the port",
             "portsAttributes.*.protocol": "in the address that is shown",
             "portsAttributes.*.requireLocalPort": "that local port or none",
@@ -79,7 +84,6 @@ FIELDS: Mapping[str, Known] = {
     **_group(
         Verdict.APPROXIMATED,
         {
-            "waitFor": _WAITS,
             "hostRequirements.cpus": _LESS,
             "hostRequirements.memory": _LESS,
             "hostRequirements.gpu": "gives all GPUs, where the engine has the runtime nvidia",
@@ -91,10 +95,7 @@ FIELDS: Mapping[str, Known] = {
         Verdict.IGNORED,
         {
             "shutdownAction": "has no effect: a pod runs until `rumpel stop`",
-            "appPort": f"{_NOT_YET}: forwardPorts opens ports",
-            "secrets": f"{_NOT_YET}, but that nothing is prebuilt",
             "hostRequirements.storage": "is not checked and has no effect",
-            **dict.fromkeys(["dockerComposeFile", "service", "runServices"], _NOT_YET),
             **dict.fromkeys(
                 ["customizations", "extensions", "settings", "devPort", "$schema",
                  "additionalProperties", "allowComments", "workspaceFile"],
@@ -110,7 +111,6 @@ FIELDS: Mapping[str, Known] = {
 SAME: Mapping[str, object] = {
     "shutdownAction": "none",
     "updateRemoteUserUID": False,
-    "waitFor": "postStartCommand",
     "workspaceMount": "",
 }
 """Values that ask for what is done anyway: honoured."""

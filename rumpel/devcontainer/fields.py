@@ -30,7 +30,7 @@ _INSIDE = {
 }
 _MOUNT = frozenset({"readOnly", "readonly", "source", "target", "type"})
 _WISHES = frozenset(f"hostRequirements.{name}" for name in ("cpus", "memory", "gpu"))
-_QUIET = frozenset({_PORTS, _OTHER_PORTS, "waitFor"}) | _WISHES
+_QUIET = frozenset({_PORTS, _OTHER_PORTS, "dockerComposeFile", "service"}) | _WISHES
 """A warning with each create would only tell of what nobody waits for."""
 
 Context = Mapping[Path, Known]

@@ -1,14 +1,21 @@
-"""forwardPorts with portsAttributes: which ports of a pod appear on this machine, and how.
+"""forwardPorts and appPort with portsAttributes: which ports of a pod appear here, and how.
 
 A port in forwardPorts is always forwarded, as the specification says; `onAutoForward` decides
 only whether that is announced. A key of portsAttributes that is a regular expression is about
 the command lines of processes, so it concerns no port that is named by its number.
+
+appPort would publish a port, for one container of the machine; here it is forwarded like the
+others, so each pod has it: the first one at the port that is written.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
+from rumpel import text
 from rumpel.devcontainer.positions import FieldError, Path
 from rumpel.devcontainer.schema import DevContainer, PortAttributes
 from rumpel.model import LOCALHOST, PortSpec
@@ -21,16 +28,77 @@ PROTOCOLS = ("http", "https")
 QUIET = ("ignore", "silent")
 
 NO_ATTRIBUTES = PortAttributes()
+PUBLISHED = re.compile(
+    r"(?:(?:[0-9.]*|\[[0-9a-fA-F:]*\]):)??(?:(?P<local>\d{0,5})(?:-(?P<local_last>\d{1,5}))?:)?"
+    r"(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?(?:/(?P<protocol>tcp|udp|sctp))?"
+)
+MOST_OF_A_RANGE = 100
 
 
 def ports(typed: DevContainer) -> tuple[PortSpec, ...]:
     """Each once, in the order of the file. Raises: FieldError."""
     found: dict[str, PortSpec] = {}
-    for index, value in enumerate(typed.forward_ports):
-        host, port = address(value, ("forwardPorts", index))
-        spec = _spec(host, port, _attributes(typed, host, port))
+    for host, port, wish in _wanted(typed):
+        spec = replace(_spec(host, port, _attributes(typed, host, port)), wish=wish)
         found.setdefault(spec.key, spec)
     return tuple(found.values())
+
+
+def nobodys(
+    ports: Iterable[PortSpec], service: str, bodies: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """What is wrong with hosts of ports that are no service of the project, nor a full name.
+
+    `service`: which one the pod is. `bodies`: of the others, as compose takes them.
+    """
+    every = {service: (), **{name: _aliases(body) for name, body in bodies.items()}}
+    known = {LOCALHOST, *every, *(alias for found in every.values() for alias in found)}
+    told = []
+    for host in dict.fromkeys(one.host for one in ports):
+        if host not in known and "." not in host:
+            close = text.suggestion(host, every)
+            guess = f", did you mean {close}?" if close else f", there are: {', '.join(every)}"
+            told.append(f"{host} is no service of the compose project{guess}")
+    return told
+
+
+def _aliases(body: Mapping[str, Any]) -> tuple[str, ...]:
+    networks = body.get("networks")
+    given = networks.values() if isinstance(networks, dict) else ()
+    found = [alias for one in given if isinstance(one, dict) for alias in one.get("aliases") or ()]
+    return (*found, *(str(body[key]) for key in ("hostname", "container_name") if key in body))
+
+
+def _wanted(typed: DevContainer) -> Iterator[tuple[str, int, int | None]]:
+    """Host and port as the pod sees them, and the local port that is tried first."""
+    for index, value in enumerate(typed.app_port):
+        for port, wish in published(value, ("appPort", index)):
+            yield LOCALHOST, port, wish
+    for index, value in enumerate(typed.forward_ports):
+        yield *address(value, ("forwardPorts", index)), None
+
+
+def published(value: int | str, path: Path) -> tuple[tuple[int, int | None], ...]:
+    """Ports of the pod and here, of `3000`, or as `docker run --publish` has it: `8080:80`,
+    `127.0.0.1:8080:80/tcp`, `3000-3005`. Of other protocols than TCP none. Raises: FieldError.
+    """
+    match = PUBLISHED.fullmatch(str(value).strip())
+    if match is None:
+        raise FieldError(path, f'{value!r} is not a port such as 3000 or "8080:80"')
+    inside = _range(match["first"], match["last"])
+    here = _range(match["local"], match["local_last"]) if match["local"] else (None,) * len(inside)
+    if not inside or len(here) != len(inside):
+        raise FieldError(path, f"{value!r} is not a range of ports, or not two of one length")
+    if match["protocol"] not in (None, "tcp"):
+        return ()
+    return tuple(zip(inside, here, strict=True))
+
+
+def _range(first: str, last: str | None) -> tuple[int, ...]:
+    """Empty for what is none."""
+    found = range(int(first), int(last or first) + 1)
+    is_right = 1 <= found.start < found.stop <= MAX_PORT + 1 and len(found) <= MOST_OF_A_RANGE
+    return tuple(found) if is_right else ()
 
 
 def address(value: int | str, path: Path) -> tuple[str, int]:
@@ -44,9 +112,9 @@ def address(value: int | str, path: Path) -> tuple[str, int]:
 
 
 def keys_used(typed: DevContainer) -> set[str]:
-    """Those of portsAttributes that are about a port in forwardPorts."""
-    addresses = (address(value, ()) for value in typed.forward_ports)
-    return {key for host, port in addresses if (key := _key(typed, host, port)) is not None}
+    """Those of portsAttributes that are about a port that is forwarded."""
+    keys = (_key(typed, host, port) for host, port, _ in _wanted(typed))
+    return {key for key in keys if key is not None}
 
 
 def _attributes(typed: DevContainer, host: str, port: int) -> PortAttributes:

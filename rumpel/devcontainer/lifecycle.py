@@ -24,7 +24,6 @@ HOOKS = (
 """In the order they run: three once per container, then per start, then per attach."""
 
 INITIALIZE = "initializeCommand"
-DEFAULT_WAIT_FOR = "updateContentCommand"
 
 
 @dataclass(frozen=True, slots=True)

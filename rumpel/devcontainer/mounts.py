@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import posixpath
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from rumpel.devcontainer.sizes import boolean, integer, size
 from rumpel.names import slug
 
 Mount = dict[str, Any]
+_OWN_VOLUME = re.compile(r"rumpel-.+-[0-9a-f]{6,12}(-.*)?")
 TYPES = ("bind", "volume", "tmpfs", "cluster", "image", "npipe")
 RESERVED = "/rumpel"
 """Where rumpel keeps its own mounts in a pod."""
@@ -59,6 +61,11 @@ def covers(target: str, folder: str) -> bool:
     """Does a mount at `target` put `folder` (or a parent of it) on something else?"""
     target, folder = posixpath.normpath(target), posixpath.normpath(folder)
     return target in ("/", folder) or folder.startswith(target + "/")
+
+
+def is_own_name(volume: str) -> bool:
+    """Of a volume that is rumpel's: of a pod, a repository or agents."""
+    return _OWN_VOLUME.fullmatch(volume) is not None
 
 
 def pod_volume(pod: str, pod_id: str, target: str) -> str:
@@ -197,12 +204,3 @@ _KEYS: dict[str, Setter] = (
     | {name: _plain("Source") for name in ("source", "src")}
     | {name: _plain("Target") for name in ("target", "dst", "destination")}
 )
-
-
-def volume_device(mount: Mount) -> str | None:
-    """What a volume's driver options mount: `device=/etc,o=bind` is a bind mount in disguise."""
-    driver = (mount.get("VolumeOptions") or {}).get("DriverConfig") or {}
-    options = driver.get("Options") or {}
-    if options.get("type") == "tmpfs" or not options.get("device"):
-        return None
-    return str(options["device"])

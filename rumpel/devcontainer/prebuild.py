@@ -15,6 +15,8 @@ def barrier(dev: DevConfig) -> str:
         return "values of your environment are used, and an image would keep them"
     if dev.raw.get("secrets"):
         return "secrets are used, and an image would keep them"
+    if dev.project is not None and dev.project.beside:
+        return "a service of compose runs beside each pod, and a command may need it"
     host = dev.run_args.host_config
     if dev.mounts or any(host.get(key) for key in ("Binds", "Mounts", "Tmpfs", "VolumesFrom")):
         return "a mount would cover what a command wrote, or is not there without a pod"

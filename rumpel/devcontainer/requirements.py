@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,6 +33,28 @@ def of(wanted: HostRequirements | None) -> Requirements:
         memory_bytes=size(wanted.memory),
         gpu="optional" if gpu == "optional" else "needed" if gpu else "",
     )
+
+
+def most(wanted: Iterable[HostRequirements | None]) -> HostRequirements | None:
+    """Of several, the greatest of each; spec: an object for `gpu` goes before a boolean."""
+    every = [one for one in wanted if one is not None]
+    if not every:
+        return None
+    gpus = [one.gpu for one in every if one.gpu is not None]
+    sizes = {
+        name: max((getattr(one, name) for one in every), key=size) for name in ("memory", "storage")
+    }
+    return every[-1].model_copy(
+        update={
+            **sizes,
+            "cpus": max((one.cpus or 0 for one in every), default=0) or None,
+            "gpu": max(gpus, key=_strength, default=None),
+        }
+    )
+
+
+def _strength(gpu: object) -> int:
+    return {False: 0, "optional": 1, True: 2}.get(gpu, 3) if isinstance(gpu, bool | str) else 3
 
 
 def size(text: str | None) -> int:

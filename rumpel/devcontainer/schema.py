@@ -145,7 +145,7 @@ class DevContainer(Part):
     post_start_command: Lifecycle = Field(default=None, alias="postStartCommand")
     post_attach_command: Lifecycle = Field(default=None, alias="postAttachCommand")
     user_env_probe: Probe = Field(default="loginInteractiveShell", alias="userEnvProbe")
-    wait_for: WaitFor = Field(default="updateContentCommand", alias="waitFor")
+    wait_for: WaitFor | None = Field(default=None, alias="waitFor")
     shutdown_action: Strategy | None = Field(default=None, alias="shutdownAction")
     customizations: dict[str, Any] = {}
     additional_properties: dict[str, Any] = Field(default={}, alias="additionalProperties")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +17,6 @@ from rumpel.devcontainer.document import Caller
 from rumpel.devcontainer.mounts import Mount
 from rumpel.devcontainer.positions import FieldError, Path
 from rumpel.devcontainer.runargs import RunArgs
-
-_OWN_VOLUME = re.compile(r"rumpel-.+-[0-9a-f]{6,12}(-.*)?")
 
 
 @dataclass(slots=True)
@@ -32,9 +29,9 @@ class Mounts:
     """Entries of which something else is made, and what; an end of a sentence."""
 
 
-def folder(text: str) -> str:
+def folder(text: str, devcontainer_id: str | None = None) -> str:
     """Raises: FieldError when the workspace folder is no absolute path of its own."""
-    clean = posixpath.normpath(text)
+    clean = posixpath.normpath(str(variables.pod_stage(text, devcontainer_id)))
     if not clean.startswith("/") or clean == "/" or "${" in clean:
         raise FieldError(("workspaceFolder",), f"{text!r} is not an absolute path below /")
     if mounts.covers(mounts.RESERVED, clean):
@@ -48,10 +45,14 @@ def gather(
     *,
     caller: Caller,
     workspace: str,
+    own: frozenset[str] = frozenset(),
 ) -> Mounts:
-    """Mounts of the file, then those of runArgs; a later one of the same target counts."""
+    """Mounts of the file, then those of runArgs; a later one of the same target counts.
+
+    `own`: names of volumes that are the pod's own, whatever they look like.
+    """
     found = Mounts()
-    place = _Place(caller, workspace, found.notes)
+    place = _Place(caller, workspace, found.notes, own)
     wanted: list[tuple[Path, Mount]] = [
         (path, mounts.parse(one, path, root=caller.root)) for path, one in written
     ]
@@ -90,6 +91,7 @@ class _Place:
     caller: Caller
     workspace: str
     notes: list[tuple[Path, str]]
+    own: frozenset[str] = frozenset()
 
     def kept(self, mount: Mount, path: Path) -> Mount | None:
         """The mount, another one in its place, or None when the clone makes it void."""
@@ -123,7 +125,9 @@ class _Place:
 
     def _volume(self, mount: Mount, path: Path, *, is_over: bool) -> Mount:
         name = str(mount.get("Source") or "")
-        if _OWN_VOLUME.fullmatch(name):
+        if name in self.own:
+            return mount
+        if mounts.is_own_name(name):
             raise FieldError(path, f"the volume {name} is one of rumpel's own")
         own_id = self.caller.devcontainer_id
         is_shared = bool(name) and not (own_id and own_id in name)

@@ -1,11 +1,17 @@
 # A tar from stdin, unpacked beside its destination and moved there when it is whole. For `rumpel
-# cp` into a pod. Says `go` when it is ready to read and `done PATH` when all is in its place.
+# cp` into a pod, and for files of copyIn. Says `go` when it is ready to read and `done PATH` when all is in its place.
 #   PATH (absolute)  KIND: file, folder, content (of a folder) or stream  NAME (in a folder that is
 #   there)  MARK: a last file, says that the tar is whole, and the modes of folders that lock out
-#   their owner  KEEP (a word: owners as in the tar)
+#   their owner  KEEP (a word: owners as in the tar)  ADD (a word: into a folder, whatever is there
+#   stays as it is; each such path, with a NUL behind it, is told before `done`)  GIT (the pod's own
+#   repository, which stays as it is: `go PATH` names what of the tar would come to lie there, and
+#   is not to be sent)
 # 90 nothing is there, 91 it may not be written, 92 no folder, 93 a folder is in the way, 94 a file
-# or link is in the way of a folder, 95 the tar was cut off, 96 there is no tar, 97 tar failed.
-dest=$1 kind=$2 name=$3 mark=$4 keep=$5 folder='' stage=''
+# or link is in the way of a folder, 95 the tar was cut off, 96 there is no tar, 97 tar failed,
+# 98 a pipe, device or socket is in the way, 99 it is the pod's own repository. With 94 and 98,
+# stderr says what is there, and where below the destination.
+dest=$1 kind=$2 name=$3 mark=$4 keep=$5 add=${6-} git=${7-} folder='' stage='' near=''
+left='' below=''
 umask 022
 command -v tar >/dev/null 2>&1 || exit 96
 while :; do
@@ -15,9 +21,22 @@ while :; do
   esac
 done
 if [ -h "$dest" ]; then dest=$(readlink -f "$dest") || exit 90; fi
+odd() { # PATH NAME: told, when that is no file, folder or link
+  if [ -h "$1" ]; then return 1
+  elif [ -p "$1" ]; then echo "pipe $2"
+  elif [ -b "$1" ] || [ -c "$1" ]; then echo "device $2"
+  elif [ -S "$1" ]; then echo "socket $2"
+  else return 1; fi >&2
+}
+real() { # PATH: without links; it need not be there
+  if [ -d "$1" ]; then (cd -P "$1" && pwd -P) 2>/dev/null && return; fi
+  up=$(cd -P "${1%/*}/" 2>/dev/null && pwd -P)
+  printf '%s\n' "${up%/}/${1##*/}"
+}
+odd "$dest" '' && exit 98
 if [ -d "$dest" ]; then
   home=$dest target=$dest
-  case $kind in file | folder) target=${dest%/}/$name ;; esac
+  case $kind in file | folder) target=${dest%/}/$name below=$name/ ;; esac
 else
   if [ -n "$folder" ] || [ "$kind" = stream ]; then
     [ ! -e "$dest" ] || exit 92
@@ -26,6 +45,13 @@ else
   home=${dest%/*}/ target=$dest
   [ -d "$home" ] || exit 90
 fi
+odd "$target" "$name" && exit 98
+if [ -n "$git" ]; then
+  here=$(real "$target") own=$(real "${git%/*}/")
+  own=${own%/}/${git##*/}
+  case $here in "$own" | "$own/${git##*/}" | "$(real "$git")") exit 99 ;; esac
+  case $own in "${here%/}"/*) left=${own#"${here%/}/"} ;; esac
+fi
 if [ "$kind" = file ]; then
   [ ! -d "$target" ] || exit 93
 elif [ ! -d "$target" ] && { [ -e "$target" ] || [ -h "$target" ]; }; then
@@ -33,12 +59,16 @@ elif [ ! -d "$target" ] && { [ -e "$target" ] || [ -h "$target" ]; }; then
 fi
 { [ -w "$home" ] && [ -x "$home" ]; } || exit 91
 home=${home%/}
-for old in "$home"/.rumpel-cp-????????????????-*; do
-  [ ! -d "$old" ] || [ -d "/proc/${old##*-}" ] || rm -rf "$old"
-done
-clean() {
-  cd / && chmod -R u+rwx "$stage" 2>/dev/null
-  rm -rf "$stage"
+sweep() { # what a copy that was killed left
+  for old in "$1"/.rumpel-cp-????????????????-*; do
+    [ ! -d "$old" ] || [ -h "$old" ] || [ -d "/proc/${old##*-}" ] || rm -rf "$old"
+  done
+}
+sweep "$home"
+clean() { # no file gets another mode: it may be one that is in its place by now, by a hard link
+  cd / || return
+  rm -rf "$stage" 2>/dev/null || find "$stage" -type d -exec chmod u+rwx {} \; 2>/dev/null
+  rm -rf "$stage" ${near:+"$near"}
 }
 stage=$home/.rumpel-cp-$mark-$$
 mkdir -m 700 "$stage" || exit 97
@@ -47,7 +77,7 @@ trap 'exit 143' HUP INT TERM
 echo '*' >"$stage/.gitignore" || exit 97 # an agent may commit all there is
 root=$stage
 [ "$kind" != stream ] || { root=$stage/0 && mkdir "$root"; } || exit 97
-echo go
+echo "go${left:+ $left}"
 if [ -n "$keep" ]; then set -- -p; else set -- -p -o; fi
 case $(tar --version 2>/dev/null) in *GNU*) set -- "$@" -b 256 ;; esac
 tar -x "$@" -f - -C "$root" || exit 97
@@ -60,17 +90,60 @@ finish() {
   exit 0
 }
 is_there() { [ -e "$1" ] || [ -h "$1" ]; }
+[ -z "$left" ] || ! is_there "0/$left" || exit 99
+is_folder() { [ -d "$1" ] && [ ! -h "$1" ]; }
+is_same() { # another one of these copies was here before
+  if [ -h "$1" ] && [ -h "$2" ]; then [ "$(readlink "$1")" = "$(readlink "$2")" ]; return; fi
+  [ -f "$1" ] && [ -f "$2" ] && [ ! -h "$1" ] && [ ! -h "$2" ] && cmp -s "$1" "$2"
+}
+device() { stat -c %d "$1" 2>/dev/null; }
+put() { # ITEM TO FOLDER DEVICE: onto another file system by way of a folder there, to be whole
+  if [ -n "$4" ] && [ "$4" = "$own" ]; then mv "$1" "$2" || exit 97; return; fi
+  sweep "$3"
+  near=$3/.rumpel-cp-$mark-$$
+  mkdir -m 700 "$near" && echo '*' >"$near/.gitignore" && cp -a "$1" "$near/new" || exit 97
+  mv "$near/new" "$2" || exit 97
+  rm -rf "$near"
+  near=
+}
+place() { # PATH (of a folder, with a slash) DEVICE: all in it that is not there yet
+  for item in "0/$1"* "0/$1".[!.]* "0/$1"..?*; do
+    is_there "$item" || continue
+    path=${item#0/}
+    if ! is_there "$target/$path"; then
+      put "$item" "$target/$path" "$target/${1%/}" "$2"
+    elif is_folder "$item" && is_folder "$target/$path"; then
+      place "$path/" "$(device "$target/$path")"
+    elif ! is_same "$item" "$target/$path"; then
+      printf '%s\0' "$path"
+    fi
+  done
+}
+if [ -n "$add" ]; then
+  own=$(device "$stage")
+  place '' "$(device "$target")"
+  finish
+fi
 if [ ! -d 0 ] || [ -h 0 ] || ! is_there "$target"; then
   mv -f 0 "$target" || exit 97
   finish
 fi
 cd 0 || exit 97
-way=$(find . -exec sh -c 't=$1; shift; for f; do
+way=$(find . -exec sh -c 't=$1 b=$2; shift 2; for f; do
+  p=$b${f#./}
+  if [ -h "$t/$f" ]; then :
+  elif [ -p "$t/$f" ]; then printf "pipe %s\n" "$p"
+  elif [ -b "$t/$f" ] || [ -c "$t/$f" ]; then printf "device %s\n" "$p"
+  elif [ -S "$t/$f" ]; then printf "socket %s\n" "$p"; fi
   if [ -d "$f" ] && [ ! -h "$f" ]; then
-    { [ ! -e "$t/$f" ] && [ ! -h "$t/$f" ]; } || { [ -d "$t/$f" ] && [ ! -h "$t/$f" ]; } || printf "%s\n" "$f"
-  elif [ -d "$t/$f" ] && [ ! -h "$t/$f" ]; then printf "%s\n" "$f"; fi
-done' sh "$target/." {} +) || exit 97
-[ -z "$way" ] || { printf "%s\n" "$way" >&2; exit 94; }
+    { [ ! -e "$t/$f" ] && [ ! -h "$t/$f" ]; } || { [ -d "$t/$f" ] && [ ! -h "$t/$f" ]; } || printf "other %s\n" "$p"
+  elif [ -d "$t/$f" ] && [ ! -h "$t/$f" ]; then printf "other %s\n" "$p"; fi
+done' sh "$target/." "$below" {} +) || exit 97
+case $way in
+'') ;;
+other*) printf '%s\n' "$way" >&2 && exit 94 ;;
+*) printf '%s\n' "$way" >&2 && exit 98 ;;
+esac
 for item in * .[!.]* ..?*; do
   is_there "$item" || continue
   if is_there "$target/$item"; then

@@ -1,6 +1,7 @@
 # What lies at a path, as a tar on stdout. For `rumpel cp` out of a pod.
 #   PATH (absolute) FOLLOW (a word: a link as PATH is followed; empty: it is copied itself)
-# 90 nothing is there, 91 it may not be read, 92 no folder, 96 there is no tar; else tar's own code.
+# 90 nothing is there, 91 it may not be read, 92 no folder, 96 there is no tar, 98 no file, folder or
+# link but what is then said on stderr, 100 all of the pod; else tar's own code.
 src=$1 follow=$2 what='' folder=''
 command -v tar >/dev/null 2>&1 || exit 96
 case $src in
@@ -21,6 +22,12 @@ if [ ! -e "$src" ] && [ ! -h "$src" ]; then
 fi
 [ -z "$folder" ] || [ -d "$src" ] || exit 92
 [ -z "$follow" ] || [ -e "$src" ] || exit 90
+if [ -n "$follow" ] || [ ! -h "$src" ]; then
+  if [ -p "$src" ]; then echo pipe >&2 && exit 98; fi
+  if [ -b "$src" ] || [ -c "$src" ]; then echo device >&2 && exit 98; fi
+  if [ -S "$src" ]; then echo socket >&2 && exit 98; fi
+fi
+if [ "$what" = . ] && [ "$(cd -P "$src" 2>/dev/null && pwd -P)" = / ]; then exit 100; fi
 if [ -d "$src" ] && { [ -n "$follow$folder" ] || [ ! -h "$src" ]; }; then
   { [ -r "$src" ] && [ -x "$src" ]; } || exit 91
   [ ! -h "$src" ] || what=.

@@ -15,6 +15,13 @@ case $user in
     *[!0-9]*) id "$user" >/dev/null 2>&1 || { echo "$mark-no-user" >&2; exit 42; } ;;
 esac
 
+# A login shell would drop what the image and its features added to PATH: it sets one only where
+# there is none, as in the reference.
+if [ -f /etc/profile ] && [ ! -L /etc/profile ]; then
+    set='^\([[:space:]]*\(export[[:space:]]\{1,\}\)*PATH=\)' given='\([^"$;&[:space:]]*\)'
+    sed -i "s|$set\"*$given\"*[[:space:]]*\$|"'\1"${PATH:-\3}"|' /etc/profile || true
+fi
+
 # The repository behind the remote `host` belongs to root; git refuses foreign owners otherwise.
 git config --system --add safe.directory "$seed"
 git config --system --add safe.directory "$workspace"

@@ -27,7 +27,8 @@ async def test_a_closed_watcher_leaves_nothing_in_the_loop(tmp_path: Path) -> No
     task = asyncio.ensure_future(follow())
     await asyncio.sleep(0)  # it watches now
     (tmp_path / "file").write_text("x")
-    await asyncio.wait_for(at_event.wait(), 10)
+    async with asyncio.timeout(10):
+        await at_event.wait()
     task.cancel()
     await asyncio.wait({task})
     reader, writer = os.pipe()
@@ -37,7 +38,8 @@ async def test_a_closed_watcher_leaves_nothing_in_the_loop(tmp_path: Path) -> No
     loop.add_reader(number, told.set)
     try:
         os.write(writer, b"x")
-        await asyncio.wait_for(told.wait(), 10)
+        async with asyncio.timeout(10):
+            await told.wait()
     finally:
         loop.remove_reader(number)
         for fd in {reader, writer, number}:

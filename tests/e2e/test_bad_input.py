@@ -26,12 +26,13 @@ def test_unknown_fields_are_named(rumpel_project: ProjectFactory) -> None:
         {
             ".devcontainer.json": (
                 f'{{\n  // a comment\n  "image": "{MINI_IMAGE}",\n'
-                '  "runArgs": ["--network=none"],\n  "appPort": 1,\n  "colour": "red",\n}\n'
+                '  "runArgs": ["--network=none"],\n  "shutdownAction": "stopContainer",\n'
+                '  "colour": "red",\n}\n'
             )
         }
     )
     err = project.run("create", "p").assert_ok().stderr
-    for word in (":5:", "appPort", ":6:", "colour"):
+    for word in (":5:", "shutdownAction", ":6:", "colour"):
         assert word in err
 
 

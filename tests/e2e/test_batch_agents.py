@@ -50,6 +50,7 @@ def test_agents_work_and_are_told_once(project: Project, fake: Model) -> None:
     assert len(fake.asked) == asked, "nobody is asked for what is known"
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.timeout(400)
 def test_an_agent_that_was_cut_goes_on(project: Project, fake: Model) -> None:
     tasks = [{"name": "a", "prompt": f"{RUN}{WAITS}; echo a >a && {COMMIT.format('a')}"}]
@@ -83,6 +84,7 @@ def test_the_page_of_the_readme(project: Project) -> None:
     assert "0 tasks merged now" in project.run(*land).assert_ok().stderr, "they committed nothing"
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.timeout(400)
 def test_an_agent_that_used_up_its_tokens_is_ended(project: Project) -> None:
     tasks = [
@@ -97,6 +99,7 @@ def test_an_agent_that_used_up_its_tokens_is_ended(project: Project) -> None:
     assert status["data"]["tasks"][0]["tokens_in"] > 0
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.timeout(400)
 def test_another_try_is_told_why(project: Project, fake: Model) -> None:
     verify = "echo because of this; test -e /tmp/tried || { touch /tmp/tried; false; }"
@@ -111,6 +114,7 @@ def test_another_try_is_told_why(project: Project, fake: Model) -> None:
     assert (row["attempt"], row["tokens_in"]) == (2, 200), "both tries are counted"
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.timeout(400)
 def test_an_agent_that_is_not_there_any_more_is_installed_again(project: Project) -> None:
     tasks = [{"name": "a", "prompt": "Say it."}]

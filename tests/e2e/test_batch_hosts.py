@@ -58,6 +58,7 @@ def test_tasks_are_spread_and_need_each_other(rumpel_project: ProjectFactory) ->
     assert abs(spread["local"] - spread[HOST]) <= 2, spread
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.timeout(300)
 def test_a_lost_host_is_waited_for(
     rumpel_project: ProjectFactory, home: Home, near_engine: Engine, sshd_image: str
@@ -91,6 +92,7 @@ def _is(project: Project, name: str, state: str) -> bool:
     return said.code == 0 and states(json.loads(said.stdout))[name] == state
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.timeout(300)
 def test_a_task_of_a_lost_host_moves_if_it_may(
     rumpel_project: ProjectFactory,

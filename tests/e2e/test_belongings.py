@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.support.engine import MINI_IMAGE
 from tests.support.project import CONFIG_NAMES, ProjectFactory
 from tests.support.repo import Content
@@ -81,6 +83,7 @@ SHARED: dict[str, Any] = {
 }
 
 
+@pytest.mark.one_in(2)
 def test_equal_files_share_an_image_and_no_history(rumpel_project: ProjectFactory) -> None:
     """Traps 17 and 18: the key is what a build can see, wherever that lies; no more, no less."""
     files: dict[str, Content] = {"image/Dockerfile": DOCKERFILE, ".dockerignore": ".git\n"}

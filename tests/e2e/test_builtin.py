@@ -108,6 +108,7 @@ def test_the_example_of_the_readme(project: Project, server: Models) -> None:
     assert "Fix the login" in json.dumps(server.bodies[-1]), "another model goes on"
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.timeout(400)
 def test_a_conversation_goes_on(project: Project, server: Models) -> None:
     server.play(Answer(text="First."), Answer(text="Second."), Answer(text="Third."))
@@ -158,6 +159,7 @@ def _goes_with_the_pod(project: Project, folder: Path) -> None:
     project.wait_until(is_gone, "the conversations of a pod that is gone for good")
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.timeout(400)
 def test_what_goes_wrong_is_said(project: Project, server: Models) -> None:
     keyless = {"XAI_API_KEY": None}
@@ -305,6 +307,9 @@ def test_a_person_talks_with_it(project: Project, server: Models) -> None:
     assert "A long task" not in json.dumps(server.bodies[-1])
     shell.expect("tokens in, .*out")
     shell.expect("> ")
+    # Between its prompt and its wait Python's readline misses a signal, for a microsecond.
+    about = Path(f"/proc/{shell.pid}/stat")
+    project.wait_until(lambda: about.read_text().rpartition(")")[2].split()[0] == "S", "it waits")
     shell.sendintr()
     shell.expect("1 file is not committed")
     shell.wait()

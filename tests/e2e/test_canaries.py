@@ -21,6 +21,7 @@ from tests.support import agents, fake_sign_in
 from tests.support.agents import ON_HOST
 from tests.support.fake_sign_in import Server
 from tests.support.project import Project, ProjectFactory
+from tests.support.repo import Content
 
 CONFIG = ON_HOST | {"onCreateCommand": "echo made >$HOME/made"}
 PREFIX = "sk-ant-canary-"
@@ -245,3 +246,51 @@ def _of_commands(project: Project, *, has_run: bool) -> Iterator[tuple[str, byte
 def _git_objects(project: Project) -> bytes:
     argv = ["git", "-C", str(project.root), "cat-file", "--batch-all-objects", "--batch"]
     return subprocess.run(argv, capture_output=True, check=True, timeout=60).stdout
+
+
+VALUES = {
+    name: f"canary-{name.lower()}-66e1f2a3b4c5d6e7"
+    for name in ("ARG", "BARE", "ENV", "FEATURE", "FILE", "HOOK", "LABEL", "OTHER", "REMOTE", "NO")
+}
+AGREED = {
+    "build": {"dockerfile": "../Dockerfile", "args": {"A": "${localEnv:C_ARG}"}},
+    "features": {"../x": {"a": "${localEnv:C_FEATURE}"}},
+    "containerEnv": {"E": "${localEnv:C_ENV}"},
+    "remoteEnv": {"R": "${localEnv:C_REMOTE}"},
+    "runArgs": [
+        "--network=none", "-e", "C_BARE", "--env-file=names", "--label=l=${localEnv:C_LABEL}",
+    ],
+    "postCreateCommand": "echo $E $R ${localEnv:C_HOOK}; test -n $E",
+    "customizations": {"x": "${localEnv:C_OTHER}"},
+}  # fmt: skip
+
+
+def test_a_variable_is_only_where_it_was_agreed_to(rumpel_project: ProjectFactory) -> None:
+    """Each in the container or image that asked for it, and nowhere that anybody else looks."""
+    other = {"image": "rumpel-mini:1", "runArgs": ["--network=none"]}
+    files: dict[str, Content] = {
+        ".devcontainer/Dockerfile": 'FROM rumpel-mini:1\nARG A\nRUN test -n "$A"\n',
+        "names": "C_FILE\n",
+        ".devcontainer/a/devcontainer.json": AGREED,
+        ".devcontainer/b/devcontainer.json": other,
+        ".devcontainer/c/devcontainer.json": other | {"containerEnv": {"A": "${localEnv:C_NO}"}},
+        ".devcontainer/x/devcontainer-feature.json": {"id": "x"},
+        ".devcontainer/x/install.sh": '#!/bin/sh\ntest -n "$A"\n',
+    }
+    project = rumpel_project(files)
+    env = {f"C_{name}": value for name, value in VALUES.items()}
+    for pod, *more in (("c",), ("a", "--trust"), ("b",)):
+        config = f".devcontainer/{pod}/devcontainer.json"
+        made = project.run("create", pod, "--config", config, "-v", *more, env=env)
+        made.assert_code(4 if pod == "c" else 0)
+        assert _found([("", (made.stdout + made.stderr).encode())], VALUES) == []
+    own, image = f"container {project.containers('a')[0]['Names']}", "image sha256:"
+    found = {
+        (what, place)
+        for what, _, place in (
+            one.partition(" in ") for one in _found(_places(project, has_run=False), VALUES)
+        )
+    }
+    assert {what for what, place in found if place == own} == {"BARE", "ENV", "FILE", "LABEL"}
+    assert {what for what, place in found if place.startswith(image)} == {"ARG"}
+    assert [one for one in found if one[1] != own and not one[1].startswith(image)] == []

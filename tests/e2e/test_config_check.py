@@ -14,9 +14,8 @@ RUN: dict[str, Any] = {"image": MINI_IMAGE, "runArgs": ["--network=none"]}
 MISSED = {
     "runServices": ["a"],
     "workspaceMount": "source=${localWorkspaceFolder},target=/x,type=bind",
-    "appPort": [3000],
+    "appPort": ["3000/udp"],
     "hostRequirements": {"storage": "1gb"},
-    "secrets": {"TOKEN": {}},
     "shutdownAction": "stopContainer",
 }
 
@@ -30,10 +29,11 @@ def test_what_is_not_honoured_is_one_warning_each(rumpel_project: ProjectFactory
     for line in warned:
         _, number, column, rest = line.removeprefix("warning: ").split(":", 3)
         found[rest.split()[0]] = lines[int(number) - 1][int(column) - 1 :]
-    assert {name.partition(".")[0] for name in found} == {*MISSED}
+    assert {name.partition(".")[0].partition("[")[0] for name in found} == {*MISSED}
     assert len(warned) == len(MISSED)
     for name, text in found.items():
-        assert text.startswith(f'"{name.rpartition(".")[2]}"')
+        is_entry = name.endswith("]")
+        assert text.startswith('"3000/udp"' if is_entry else f'"{name.rpartition(".")[2]}"')
 
 
 def test_check_says_the_same_to_people_and_programs(rumpel_project: ProjectFactory) -> None:
@@ -52,6 +52,21 @@ def test_check_says_the_same_to_people_and_programs(rumpel_project: ProjectFacto
     assert verdicts["runServices"] == "ignored"
 
 
+def test_features_beside_the_file_are_looked_at(rumpel_project: ProjectFactory) -> None:
+    """What `create` would refuse is no field that is honoured."""
+    file, folder = ".devcontainer/devcontainer.json", ".devcontainer/greeter"
+    project = rumpel_project({file: {**RUN, "features": {"./greeter": {}}}})
+    wrong = project.run("config", "--check").assert_code(2).stdout
+    assert "there is no folder greeter" in wrong
+    project.write({f"{folder}/devcontainer-feature.json": "{", f"{folder}/install.sh": ""})
+    assert "feature ./greeter" in project.run("config", "--check").assert_code(2).stdout
+    about = {"id": "greeter", "version": "1.0.0", "name": "Greeter"}
+    project.write({f"{folder}/devcontainer-feature.json": about})
+    project.run("config", "--check").assert_ok()
+    project.write({file: {**RUN, "features": {"../greeter": {}}}})
+    assert "must lie in .devcontainer" in project.run("config", "--check").assert_code(2).stdout
+
+
 def test_exit_codes_of_check(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project({".devcontainer.json": {**RUN, "customizations": {"x": 1}}})
     project.run("config", "--check").assert_ok()
@@ -63,10 +78,10 @@ def test_exit_codes_of_check(rumpel_project: ProjectFactory) -> None:
     project.run("config", "--check").assert_error(2, ".devcontainer.json:1:10: ':' is expected")
 
 
-def test_compose_is_refused_by_name(rumpel_project: ProjectFactory) -> None:
+def test_a_compose_file_that_is_missing(rumpel_project: ProjectFactory) -> None:
     compose = {"dockerComposeFile": "compose.yml", "service": "app"}
     project = rumpel_project({".devcontainer.json": json.dumps(compose)})
-    words = (".devcontainer.json:1:23: dockerComposeFile: compose configurations are not handled",)
+    words = (".devcontainer.json:1:23: dockerComposeFile: there is no file compose.yml",)
     project.run("create", "p").assert_error(2, *words)
     assert "refused" in project.run("config", "--check").assert_code(2).stdout
 

@@ -126,6 +126,55 @@ def test_the_profile_of_a_login_shell(
     assert [path.endswith(":/from-profile") for path in found] == [sees, sees]
 
 
+def test_a_login_shell_keeps_the_path_of_the_image(rumpel_project: ProjectFactory) -> None:
+    """As in the reference: Debian's and others' /etc/profile would take the image's tools away."""
+    profile = 'if true; then\\n  PATH="/usr/bin:/bin"\\nfi\\nexport PATH\\nPATH=$PATH:/more\\n'
+    dockerfile = (
+        f"FROM {MINI_IMAGE}\nENV PATH=/opt/tool:$PATH\nRUN printf '{profile}' >/etc/profile\n"
+    )
+    config = {"build": {"dockerfile": "Dockerfile"}, "runArgs": NO_NETWORK}
+    project = rumpel_project({f"{FOLDER}/Dockerfile": dockerfile}, config=config)
+    project.run("create", "p").assert_ok()
+    for script in ("echo $PATH", "sh -lc 'echo $PATH'", "PATH= /bin/sh -lc 'echo $PATH'"):
+        path = project.inside("p", script)
+        assert path.startswith("/usr/bin:/bin" if "PATH= " in script else "/opt/tool:"), script
+        assert path.endswith(":/more")
+
+
+def test_commands_of_a_life(rumpel_project: ProjectFactory) -> None:
+    """Once, at each start, several at once; one that fails stops those after it."""
+
+    def note(name: str) -> str:
+        return f"echo {name} >>/tmp/told"
+
+    def meets(own: str, other: str) -> str:
+        """Ends only when both are there at the same time."""
+        return f"touch /tmp/{own}; until [ -e /tmp/{other} ]; do sleep 0.05; done; {note('met')}"
+
+    config = of_image(
+        onCreateCommand={"a": meets("a", "b"), "b": meets("b", "a")},
+        updateContentCommand=note("update"),
+        postCreateCommand={"bad": "exit 3", "good": note("good")},
+        postStartCommand=note("start"),
+    )
+    project = rumpel_project(config=config)
+    project.run("create", "p").assert_error(6, "postCreateCommand")
+
+    def told() -> list[str]:
+        return project.exec("p", "cat", "/tmp/told").stdout.split()
+
+    assert told() == ["met", "met", "update", "good"]
+    fixed = {**config, "postCreateCommand": note("create")}
+    project.write({FILE: fixed})
+    project.run("recreate", "p").assert_ok()
+    assert told()[-2:] == ["create", "start"]
+    assert told().count("met") == 2
+    before = told()
+    project.run("stop", "p").assert_ok()
+    project.run("enter", "p", "--", "true").assert_ok()
+    assert told() == [*before, "start"]
+
+
 @pytest.mark.parametrize("init", [True, False])
 def test_what_runs_as_pid_1(rumpel_project: ProjectFactory, init: bool) -> None:
     """Without overrideCommand the image's own command, below an init process if there is one."""
@@ -142,3 +191,16 @@ def test_what_runs_as_pid_1(rumpel_project: ProjectFactory, init: bool) -> None:
     first = project.exec("p", "sh", "-c", script).stdout.strip()
     assert first.endswith("sleep 86399")
     assert ("init" in first.split()[0]) is init
+
+
+def test_attached_commands_run_at_once_and_a_wrong_one_is_told(
+    rumpel_project: ProjectFactory,
+) -> None:
+    """Each waits for what the other one makes."""
+    meet = "touch /tmp/{0}; until [ -e /tmp/{1} ]; do sleep 0.05; done"
+    commands = {"a": meet.format("a", "b"), "b": meet.format("b", "a"), "c": "exit 3"}
+    config = {"image": MINI_IMAGE, "runArgs": ["--network=none"], "postAttachCommand": commands}
+    project = rumpel_project({".devcontainer/devcontainer.json": config})
+    entered = project.run("enter", "p", "--", "echo", "in").assert_ok()
+    assert entered.stdout == "in\n"
+    assert "postAttachCommand c exited with 3" in entered.stderr

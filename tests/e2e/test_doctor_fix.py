@@ -211,6 +211,22 @@ def another_way(project: Project) -> str:
     return f"unix://{link}"
 
 
+def test_the_settings_of_the_shell_that_asks(rumpel_project: ProjectFactory) -> None:
+    """Not those of the one that started the daemon."""
+    project = rumpel_project()
+    project.git("rm", "-rq", ".devcontainer")
+    own = project.home.path / "own"
+    (own / "rumpel").mkdir(parents=True)
+    (own / "rumpel" / "config.json").write_text('{"defaultImage": "mine:1"}')
+    rows(project)
+    told = [
+        [one["text"] for one in rows(project, env=env) if one["check"] == "config"]
+        for env in ({}, {"XDG_CONFIG_HOME": str(own)})
+    ]
+    assert "pods are of mine:1" not in told[0][0]
+    assert "pods are of mine:1" in told[1][0]
+
+
 def test_docker_elsewhere(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     project.run("create", "a").assert_ok()

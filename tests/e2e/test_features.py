@@ -175,8 +175,13 @@ def test_a_feature_that_is_wrong(rumpel_project: ProjectFactory) -> None:
     configured(project, {"./bad": {}})
     failed = project.run("create", "a")
     assert failed.code != 0
-    assert "feature ./bad could not be installed" in failed.stderr
+    assert "feature ./bad could not be installed: its script ended with 3" in failed.stderr
     assert "no luck today" in failed.stderr
+    assert "Step " not in failed.stderr, "how it is done is ours"
+    assert "rumpel logs a feature/bad" in failed.stderr
+    assert "no luck today" in project.run("logs", "a", "feature/bad").assert_ok().stdout
+    (row,) = project.run("list", "--json").assert_ok().data
+    assert row["status"] == "failed at feature/bad"
 
 
 def test_what_a_feature_does_to_the_host_needs_consent(rumpel_project: ProjectFactory) -> None:
@@ -202,8 +207,11 @@ def test_what_a_feature_does_to_the_host_needs_consent(rumpel_project: ProjectFa
     host = project.docker.inspect(container["Id"])["HostConfig"]
     assert [cap.removeprefix("CAP_") for cap in host["CapAdd"]] == ["SYS_PTRACE"]
     assert not host["Privileged"]
-    assert "/data" in {mount["Target"] for mount in host["Mounts"]}
+    (volume,) = [mount["Source"] for mount in host["Mounts"] if mount["Target"] == "/data"]
     assert project.inside("a", "test -s /name && echo there") == "there"
+    project.run("delete", "a").assert_ok()
+    if volume in {one["Name"] for one in project.docker.api.volumes()["Volumes"] or ()}:
+        project.docker.api.remove_volume(volume)  # a named one is the user's, so it stays
 
 
 @pytest.mark.skipif(not registries.is_there(), reason="no docker-registry")

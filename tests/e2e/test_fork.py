@@ -90,7 +90,9 @@ def test_the_image_of_the_source_and_a_failed_command(rumpel_project: ProjectFac
             ".devcontainer/Dockerfile": "FROM rumpel-mini:1\nRUN echo two >/made\n",
         }
     )
-    failed = project.run("fork", "p", "q").assert_error(6, "postCreateCommand", "the same again")
+    failed = project.run("fork", "p", "q").assert_error(
+        6, "postCreateCommand", "create q   goes on"
+    )
     assert "changed since pod 'p' was made (image)" in failed.stderr
     assert project.exec("q", "cat", "/made").stdout == "one\n"
     assert project.exec("q", "cat", "/workspaces/repo/work").stdout == "work\n"

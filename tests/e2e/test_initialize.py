@@ -42,6 +42,10 @@ def test_it_runs_here_once_for_a_request(rumpel_project: ProjectFactory) -> None
     project.run("recreate", "a", env={"WHO": "you"}).assert_ok()
     assert project.inside("a", "cat /made") == f"you {project.root}"
     assert (project.root / "runs").read_text() == "x\nx\n"
+    project.run("fork", "a", "c").assert_ok()
+    project.run("delete", "--force", "c").assert_ok()
+    project.run("undelete", "c").assert_ok()
+    assert (project.root / "runs").read_text() == "x\n" * 4
 
 
 def test_what_it_makes_may_be_all_of_it(rumpel_project: ProjectFactory) -> None:
@@ -81,6 +85,12 @@ def test_a_script_that_changed_is_asked_for_again(rumpel_project: ProjectFactory
     project.write({".devcontainer/init.sh": "echo two >.devcontainer/made\n"})
     refused = project.run("create", "c")
     assert "runs on this machine: sh ./.devcontainer/init.sh" in refused.stderr
+    assert "is another one since you agreed" in refused.stderr
+    child = project.spawn("create", "c")
+    child.expect_exact("[y/N]")
+    child.sendline("n")
+    child.expect_exact("you did not agree to what touches the host")
+    child.wait()
     assert (project.root / ".devcontainer/made").read_text() == "one\n"
 
 

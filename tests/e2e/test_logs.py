@@ -50,6 +50,14 @@ def test_a_later_attempt_and_a_later_pod_replace_what_was(rumpel_project: Projec
     project.run("logs", "a", "onCreateCommand").assert_error(3, "no step 'onCreateCommand'")
 
 
+def test_the_last_lines_of_each_step(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project(config={**CONFIG, "postCreateCommand": "printf '1\\n2\\n3\\n'"})
+    project.run("create", "a").assert_ok()
+    assert project.run("logs", "a", "postCreateCommand", "-n", "2").assert_ok().stdout == "2\n3\n"
+    assert project.run("logs", "a", "postCreateCommand", "-n0").assert_ok().stdout == ""
+    project.run("logs", "a", "-n", "-1").assert_error(2, "-n takes a number")
+
+
 def test_lines_come_while_the_step_runs(rumpel_project: ProjectFactory) -> None:
     """The step goes on only when the reader has had its first line."""
     wait = "echo begun; until [ -e /tmp/go ]; do sleep 0.05; done; echo ended"

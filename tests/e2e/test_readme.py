@@ -120,6 +120,19 @@ def test_copying_files(rumpel_project: ProjectFactory) -> None:
     assert project.inside("two", "cat public/logo") == "logo"
 
 
+def test_files_git_does_not_have(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project({".gitignore": ".env\n"})
+    project.write({".env": "A=1\n", "conf/dev.local": "dev\n"})
+    said = []
+    for line in commands("Files git does not have"):
+        process = project.home.start(["sh", "-c", line], cwd=project.root)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, line
+        said.append((out + err).decode())
+    assert "copied 2 files: .env, conf/dev.local" in said[1]
+    assert said[2] == "A=1\n"
+
+
 def test_slow_set_up_paid_once(rumpel_project: ProjectFactory) -> None:
     slow = "sleep 1; cat /proc/sys/kernel/random/uuid >/tmp/ran"
     project = rumpel_project(
@@ -143,7 +156,7 @@ def test_watching(rumpel_project: ProjectFactory) -> None:
     assert "up to date" in said[1]
     assert "onCreateCommand | hi\n" in said[2]
     assert len(said[3].splitlines()) == 5
-    assert said[3].endswith("  fix-login · create (1) · done\n")
+    assert said[3].endswith("  fix-login · create (2) · done\n"), "the image comes first"
     assert said[4].startswith("ok       daemon ")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rumpel.devcontainer import actions, fields
+from rumpel.devcontainer import actions, compose, fields
 from rumpel.devcontainer.actions import Action
 from tests.support.dirty import FILES as WORKED_IN
 from tests.support.dirty import dirty, photo
@@ -170,6 +170,29 @@ def test_the_smallest_action(rumpel_project: ProjectFactory) -> None:
     assert project.inside("p", "cat ignored/a/1 .env") == "1\n2"
     assert recreate("--clean") == "new container"
     assert project.inside("p", "ls -A ignored .env 2>/dev/null || :") == ""
+
+
+def test_a_gateway_that_stopped_makes_no_new_container(rumpel_project: ProjectFactory) -> None:
+    """As after a restart of the engine; but what changed beside that is seen."""
+    project = rumpel_project(config=BASE)
+    project.run("create", "p").assert_ok()
+    first = project.container_id("p")
+
+    def stop_gateway() -> None:
+        (row,) = project.docker.containers(project.home.label or "", "rumpel.kind=gateway")
+        project.docker.api.stop(row["Id"], timeout=1)
+        why = ("graph", "p", "--why", "seed")
+        stopped = "gateway is exited"
+        project.wait_until(lambda: stopped in project.run(*why).stdout, "the gateway is stopped")
+
+    stop_gateway()
+    assert project.run("recreate", "p", "--plan", "--json").assert_ok().data["action"] == "start"
+    assert project.run("recreate", "p", "--json").assert_ok().data["action"] == "start"
+    assert project.container_id("p") == first
+    stop_gateway()
+    configure(project, containerEnv={"COLOUR": "red"})
+    assert project.run("recreate", "p", "--json").assert_ok().data["action"] == "new container"
+    assert project.inside("p", "echo $COLOUR") == "red"
 
 
 def test_a_step_is_done_again_when_asked_for(rumpel_project: ProjectFactory) -> None:
@@ -353,6 +376,8 @@ def test_an_edited_port_makes_no_new_image(rumpel_project: ProjectFactory) -> No
 
 CHANGES: dict[str, Any] = {
     "remoteEnv": {"A": "b"},
+    "secrets": {"TOKEN": {}},
+    "appPort": [9301],
     "capAdd": ["SYS_PTRACE"],
     "containerEnv": {"A": "b"},
     "containerUser": "dev",
@@ -377,7 +402,8 @@ CHANGES: dict[str, Any] = {
     "waitFor": "postCreateCommand",
     "workspaceFolder": "/elsewhere",
 }
-"""A change of each field that needs no image; customizations stand for what is for others."""
+"""A change of each field that needs no image, nor services (test_compose has those);
+customizations stand for what is for others."""
 
 
 def test_each_field_has_its_action(rumpel_project: ProjectFactory) -> None:
@@ -386,7 +412,7 @@ def test_each_field_has_its_action(rumpel_project: ProjectFactory) -> None:
     project.run("create", "p").assert_ok()
     first, changed = pid_of(project), dict[str, Any]()
     images = {name for name, does in actions.FIELDS.items() if does is Action.IMAGE}
-    assert {*CHANGES} == (fields.HONOURED | {"waitFor"}) - images
+    assert {*CHANGES} == fields.HONOURED - images - {*compose.FIELDS}
     for name, value in {**CHANGES, "customizations": {"a": 1}}.items():
         expected = actions.FIELDS[name]
         does = expected not in (Action.CONTAINER, Action.IMAGE)

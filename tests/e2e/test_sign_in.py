@@ -65,6 +65,7 @@ def says(project: Project, pod: str, word: str) -> None:
     assert "PONG" in shown.rpartition(word)[2], shown
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.near("a server on this machine's loopback")
 @pytest.mark.timeout(500)
 def test_pods_live_on_across_renewals(project: Project, server: Server) -> None:

@@ -260,6 +260,7 @@ print "over";
 """
 
 
+@pytest.mark.one_in(2)
 def test_a_hostile_pod_wears_out_nothing(project: Project) -> None:
     path, public = key_file(project, "one")
     project.run("create", "b").assert_ok()

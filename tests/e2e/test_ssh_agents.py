@@ -16,9 +16,10 @@ from tests.support.fake_api import Model, model
 from tests.support.far_engine import Dockerd
 from tests.support.home import Home
 from tests.support.project import Project, ProjectFactory
+from tests.support.share import IS_LONG
 from tests.support.sshd import Sshd
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200 if IS_LONG else 400)]
 SIZE = (30, 100)
 
 

@@ -108,6 +108,7 @@ def test_files_are_copied_both_ways(rumpel_project: ProjectFactory, far: Sshd) -
     project.run("delete", "a", "--force").assert_ok()
 
 
+@pytest.mark.one_in(2)
 def test_podman_as_the_local_engine(
     rumpel_project: ProjectFactory, podman: FarEngine | None
 ) -> None:
@@ -135,6 +136,7 @@ def rootless(near_engine: Engine, mini_image: str) -> Iterator[FarEngine]:
         yield engine
 
 
+@pytest.mark.one_in(3)
 def test_podman_of_a_user_without_privileges(
     rootless: FarEngine, rumpel_project: ProjectFactory
 ) -> None:

@@ -22,7 +22,7 @@ from tests.support.share import COMMIT, IS_LONG
 from tests.support.sshd import Sshd
 from tests.support.toxic import ToxicWay
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200 if IS_LONG else 300)]
 HOST = "ssh://plain"
 IMPATIENT = "ClientAliveInterval 1\nClientAliveCountMax 1\n"
 ASLEEP_S = 60.0
@@ -221,6 +221,7 @@ def sleepers(project: Project) -> list[int]:
     return [one.pid for one in found]
 
 
+@pytest.mark.one_in(2)
 def test_a_laptop_that_sleeps(project: Project, far: Sshd) -> None:
     """All of this machine's part is stopped; the rest goes on and gives the connection up."""
     project.run("create", "a", "b").assert_ok()

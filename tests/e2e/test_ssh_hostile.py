@@ -15,11 +15,13 @@ from tests.support.far_engine import FarEngine
 from tests.support.home import Home
 from tests.support.lying_engine import Lie, LyingEngine
 from tests.support.project import ProjectFactory
-from tests.support.share import share
+from tests.support.share import IS_LONG, share
 from tests.support.sshd import Sshd
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200 if IS_LONG else 300)]
 HOST = "ssh://plain"
+LIMIT_S = 180.0
+"""A command asks several times, and each answer may take half a minute to be given up."""
 GROWTH_BYTES = 200 << 20
 """Some answers at a time, each of 16 MiB and read twice."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -95,6 +97,7 @@ def far(home: Home, near_engine: Engine, sshd_image: str, liar: LyingEngine) -> 
         yield machine
 
 
+@pytest.mark.one_in(2)
 def test_lies(rumpel_project: ProjectFactory, far: Sshd, liar: LyingEngine) -> None:
     assert far.ports
     project = rumpel_project()
@@ -114,11 +117,11 @@ def test_lies(rumpel_project: ProjectFactory, far: Sshd, liar: LyingEngine) -> N
                 ["recreate", "--force", "away"],
                 ["logs", "away"],
             ):
-                done = project.run(*argv)
+                done = project.run(*argv, timeout=LIMIT_S)
                 shown = done.stdout + done.stderr
                 assert not CONTROL.search(shown), (case, done)
                 assert "bug" not in done.stderr, (case, done)
-                assert done.code in (0, 1, 3, 5), (case, done)
+                assert done.code in (0, 1, 3, 5, 124), (case, done)
             assert project.inside("near", "echo here") == "here", case
         assert project.home.daemon_pids() == [daemon], case
         assert processes.rss_bytes(daemon) < before + GROWTH_BYTES, case

@@ -100,6 +100,7 @@ def test_work_in_a_submodule_is_told(rumpel_project: ProjectFactory) -> None:
     project.run("delete", "p").assert_ok()
 
 
+@pytest.mark.one_in(2)
 def test_shapes(rumpel_project: ProjectFactory) -> None:
     """Nested, spaces, another name than its path, relative URL, old style, not initialised."""
     project = rumpel_project()

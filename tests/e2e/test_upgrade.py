@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import compileall
+import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -136,3 +138,37 @@ def test_every_verb_is_there() -> None:
     assert server.VERBS.keys() == VERBS.keys()
     for where in server.VERBS.values():
         assert callable(loading.function(where))
+
+
+HOLDER = "from rumpel import autostart; print(autostart.holder())"
+
+
+def test_who_holds_the_state_is_known_when_nobody_listens(rumpel_project: ProjectFactory) -> None:
+    """An end that takes long: `daemon stop` waits for it, instead of saying that none runs."""
+    project = rumpel_project()
+    project.run("list").assert_ok()
+    pid = project.run("daemon", "status", "--json").assert_ok().data["pid"]
+
+    def holder() -> str:
+        process = project.home.start([sys.executable, "-P", "-c", HOLDER], cwd=project.root)
+        out, _ = process.communicate(timeout=60)
+        return out.decode().strip()
+
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        project.home.socket.unlink()
+        assert holder() == str(pid)
+        stopping = project.start("daemon", "stop")
+        project.wait_until(lambda: _waits_for(stopping.pid), "it looks whether that has ended")
+        os.kill(pid, signal.SIGTERM)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    out, _ = stopping.communicate(timeout=60)
+    assert (stopping.returncode, out) == (0, b"the daemon stopped\n")
+    assert holder() == "None"
+    assert project.run("daemon", "stop").assert_ok().stdout == "the daemon was not running\n"
+
+
+def _waits_for(pid: int) -> bool:
+    """It sleeps between two looks, and does nothing else any more that takes time."""
+    return Path(f"/proc/{pid}/wchan").read_text() in ("hrtimer_nanosleep", "do_nanosleep")

@@ -73,7 +73,8 @@ async def test_who_waits_is_told_what_is_durable(store: Store, world: World) -> 
 
     listening = asyncio.ensure_future(listen())
     await engine.run(graph_of({"a": ()}))
-    await asyncio.wait_for(listening, 5)
+    async with asyncio.timeout(5):
+        await listening
     assert [item.kind for item in heard] == ["run-began", "node-running", "node-ok", "run-ended"]
     await engine.close()
 

@@ -111,7 +111,7 @@ async def test_a_cancelled_wait_does_not_cancel_the_write(tmp_path: Path) -> Non
     async with Store(tmp_path / "s.db") as store:
         attempt = entry(store)
         await store.begin_attempt(attempt)
-        waiting = asyncio.ensure_future(asyncio.wait_for(_finish(store, attempt), 5))
+        waiting = asyncio.ensure_future(_finish(store, attempt))
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -227,3 +227,14 @@ async def test_history_is_pruned_and_what_is_needed_stays(store: Store) -> None:
     assert len(await store.query(runs.attempts_of_nodes, ["busy"])) == 5
     assert len(await store.query(runs.attempts_of_nodes, ["old", "open"])) == 2
     assert list(store.intents) == [open_attempt.id]
+
+
+async def test_who_writes_too_late_is_told(tmp_path: Path) -> None:
+    """Instead of waiting for ever: whoever closes the database waits for those who write."""
+    async with Store(tmp_path / "late.db") as store:
+        await store.kv_set("a", 1)
+    async with asyncio.timeout(10):
+        with pytest.raises(RumpelError, match="the state database is closed"):
+            await store.kv_set("b", 2)
+    async with Store(tmp_path / "late.db") as again:
+        assert (again.kv_get("a"), again.kv_get("b")) == (1, None)

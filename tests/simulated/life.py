@@ -49,8 +49,8 @@ from rumpel.daemon.runner import Runner
 from rumpel.engine.execute import Engine
 from rumpel.engine.operation import OK, Probe, changed, unknown
 from rumpel.errors import HostUnreachable, NotRunning, RumpelError
-from rumpel.graphs.create import address
 from rumpel.graphs.create import create as create_graph
+from rumpel.graphs.ids import address
 from rumpel.graphs.stop import stop as stop_graph
 from rumpel.model import ContainerSpec, ImageSpec, PodSpec, RepoRef
 from rumpel.tasks import clone, container, image, seed, shell, sync, task_work, tools
@@ -281,7 +281,7 @@ async def make(app: Any, _: Client, where: Any, wanted: list[str], **more: Any) 
         )
         pod = await app.pods.put(spec, created_at=app.life.clock())
         app.life.given[name] = more["work"]
-    outcome = create.Outcome()
+    outcome = create.Outcome(where)
     result = await app.runner.run(create_graph([pod.spec]), client())
     outcome.pods[name] = pod
     for failed, error in result.errors.items():

@@ -20,6 +20,10 @@ DEV_IMAGE = "rumpel-dev:1"
 LFS_IMAGE = "rumpel-lfs:1"
 SSH_IMAGE = "rumpel-ssh:1"
 SSHD_IMAGE = "rumpel-sshd:1"
+DB_IMAGE = "rumpel-db:1"
+SHARED_IMAGES = (MINI_IMAGE, DEV_IMAGE, LFS_IMAGE, SSH_IMAGE, SSHD_IMAGE, DB_IMAGE)
+TOOLS_STEPS = 4
+"""Of the builder, from a base image to the one with tools, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +154,13 @@ class Engine:
         self.api.start(made["Id"])
         return str(made["Id"])
 
-    def remove_labelled(self, label: str) -> list[str]:
+    def remove_labelled(self, label: str, *, keeps_shared: bool = False) -> list[str]:
         """Remove every object with `label`, containers first; what could not be removed, as text.
 
         A removal in progress elsewhere is not an error as long as the object goes.
+        `keeps_shared`: images that tests running now may be about to use stay.
         """
+        kept = self._shared(label) if keeps_shared else ()
         for container in self.containers(label):
             if container["State"] == "paused":
                 thaw(container["Id"])
@@ -164,10 +170,31 @@ class Engine:
         for network in self.networks(label):
             _tolerate(self.api.remove_network, network["Id"])
         for image in self.images(label):
-            _tolerate(self.api.remove_image, image["Id"], force=True)
+            if image["Id"] not in kept:
+                _tolerate(self.api.remove_image, image["Id"], force=True)
         return [f"container {c['Names']}" for c in self.containers(label)] + [
             f"volume {v['Name']}" for v in self.volumes(label)
         ]
+
+    def _shared(self, label: str) -> set[str]:
+        """Layers of tools on the images that all tests share, which are found by their content."""
+        bases = {self.api.inspect_image(ref)["Id"] for ref in SHARED_IMAGES if self.has_image(ref)}
+        return {
+            image["Id"]
+            for image in self.images(label, steps=False)
+            if any(tag.startswith("rumpel/tools:") for tag in image["RepoTags"] or ())
+            and self._stands_on(image["Id"], bases)
+        }
+
+    def _stands_on(self, image_id: str, bases: set[str]) -> bool:
+        """And on nothing with a name in between."""
+        for _ in range(TOOLS_STEPS):
+            image_id = self.api.inspect_image(image_id)["Parent"]
+            if not image_id or image_id in bases:
+                break
+            if self.api.inspect_image(image_id)["RepoTags"]:
+                return False
+        return image_id in bases
 
 
 def thaw(container_id: str) -> None:

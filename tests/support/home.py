@@ -38,6 +38,8 @@ PARENT = Path("/tmp")
 DROPPED_PREFIXES = ("GIT_", "RUMPEL_", "XDG_", "PYTEST_", "PYTHON")
 RUN_ID = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
 """Of this pytest run, the same in all its workers."""
+RUN_LABEL = f"test.run={RUN_ID}"
+"""Of all that daemons of this run make."""
 STOP_LIMIT_S = 15.0
 SETTLE_LIMIT_S = 5.0
 RUN_LIMIT_S = 60.0
@@ -75,6 +77,7 @@ class Home:
             "GIT_ALLOW_PROTOCOL": "file:ssh",
             "LC_ALL": "C.UTF-8",
             "TERM": "dumb",
+            "RUMPEL_LABELS": RUN_LABEL,
         }
 
     @property
@@ -218,9 +221,21 @@ class Home:
         processes.kill(left)
         problems += [f"process {p.pid} still runs: {p.command}" for p in left]
         if engine is not None and (label := self.label) is not None:
-            problems += [f"could not remove {text}" for text in engine.remove_labelled(label)]
+            left_over = engine.remove_labelled(label, keeps_shared=True)
+            problems += [f"could not remove {text}" for text in left_over]
+        if engine is not None:
+            problems += [f"of another state folder: {text}" for text in self._strangers(engine)]
         shutil.rmtree(self.path, ignore_errors=True)
         return [text for text in problems if text]
+
+    def _strangers(self, engine: Engine) -> list[str]:
+        """Containers of repositories of this home that another daemon's state has made."""
+        found = [
+            one
+            for one in engine.containers(RUN_LABEL)
+            if str(one["Labels"].get(names.LABEL_REPO_PATH, "")).startswith(f"{self.path}/")
+        ]
+        return describe(found, ()).splitlines()
 
 
 def prefix(run_id: str) -> str:

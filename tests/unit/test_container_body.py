@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 
 import pytest
 
-from rumpel.adapters.docker_types import EngineInfo, ImageInfo
+from rumpel.adapters.docker_types import ContainerState, EngineInfo, ImageInfo
 from rumpel.devcontainer import requirements
 from rumpel.devcontainer.schema import HostRequirements
 from rumpel.model import ContainerSpec, RepoRef
@@ -81,3 +83,63 @@ def test_the_command_of_the_image_goes_after_those_of_features() -> None:
 )
 def test_sizes_of_requirements(text: str | None, expected: int) -> None:
     assert requirements.of(HostRequirements(memory=text)).memory_bytes == expected
+
+
+@pytest.mark.parametrize("host", [{"UTSMode": "host"}, {"NetworkMode": "container:x"}])
+def test_a_host_name_that_is_not_the_pods(host: dict[str, str]) -> None:
+    """The engine refuses another one then; a container to join would have to be kept."""
+    wanted = replace(INPUTS, spec=replace(SPEC, host_config=host))
+    assert "Hostname" not in container_body.create(wanted, {}, IMAGE, ENGINE)
+    assert container_body.create(INPUTS, {}, IMAGE, ENGINE)["Hostname"] == "p"
+
+
+def test_the_command_of_a_service_goes_after_those_of_features() -> None:
+    config = {"Entrypoint": ["/own"], "Cmd": ["x"]}
+    spec = replace(SPEC, override_command=False, entrypoints=("/one",), config=config)
+    body = container_body.create(replace(INPUTS, spec=spec), {}, IMAGE, ENGINE)
+    assert body["Entrypoint"][3:] == ["rumpel", "/own"]
+    assert body["Cmd"] == ["x"]
+    plain = replace(spec, entrypoints=())
+    body = container_body.create(replace(INPUTS, spec=plain), {}, IMAGE, ENGINE)
+    assert (body["Entrypoint"], body["Cmd"]) == (["/own"], ["x"])
+
+
+def test_networks_that_an_older_engine_is_told_of_later() -> None:
+    endpoints = {"one": {"Aliases": ["a"]}, "two": {"Aliases": ["b"]}}
+    spec = replace(SPEC, networking={"EndpointsConfig": endpoints})
+    inputs = replace(INPUTS, spec=spec)
+    body = container_body.create(inputs, {}, IMAGE, ENGINE)
+    assert container_body.later(body, replace(ENGINE, api_version="1.41")) == {
+        "two": {"Aliases": ["b"]}
+    }
+    assert body["NetworkingConfig"] == {"EndpointsConfig": {"one": {"Aliases": ["a"]}}}
+    body = container_body.create(inputs, {}, IMAGE, ENGINE)
+    assert container_body.later(body, replace(ENGINE, api_version="1.44")) == {}
+    assert body["NetworkingConfig"] == {"EndpointsConfig": endpoints}
+
+
+def test_the_network_of_a_service() -> None:
+    inputs = replace(INPUTS, network_of="f" * 64)
+    body = container_body.create(inputs, {}, IMAGE, ENGINE)
+    assert body["HostConfig"]["NetworkMode"] == "container:" + "f" * 64
+    assert "Hostname" not in body
+
+
+def test_a_label_of_a_version_that_had_the_network_in_it() -> None:
+    inputs = replace(INPUTS, network_of="f" * 64)
+    text = json.dumps(container.fingerprint(inputs), sort_keys=True, default=list)
+    label = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    state = ContainerState(
+        id="c",
+        name="c",
+        labels={container.LABEL_SPEC: label},
+        status="running",
+        image_id="sha256:1",
+        started_at="",
+        networks={},
+    )
+    now = replace(inputs, network_of="e" * 64)
+    assert container.is_made_of(now, state, "f" * 64), "it is the network alone that is another"
+    assert not container.is_made_of(replace(now, user="u", image_key="z"), state, "f" * 64)
+    new = replace(state, labels={container.LABEL_SPEC: container.spec_digest(inputs)})
+    assert container.is_made_of(now, new, "f" * 64)

@@ -29,7 +29,8 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 def test_home_is_private_and_short(home: Home) -> None:
     assert os.environ["HOME"] == str(home.path / "home")
     assert len(os.fsencode(home.socket)) < 60
-    assert not [name for name in os.environ if name.startswith(("RUMPEL_", "GIT_DIR"))]
+    left = [name for name in os.environ if name.startswith(("RUMPEL_", "GIT_DIR"))]
+    assert left == ["RUMPEL_LABELS"], "what all of this run's daemons make is known by it"
 
 
 def test_leaving_a_process_is_reported_and_it_is_ended() -> None:

@@ -134,7 +134,7 @@ def test_what_is_left_out_is_told(world: World, open_folder: Open) -> None:
     found = world.unpack(tar + tars.symlink(b"d/up", b"../..") + tars.END, open_folder)
     assert {what: count for what, (count, _) in found.remarks.items()} == {
         "devices are not copied": 2,
-        "fifos are not copied": 1,
+        "pipes are not copied": 1,
         "setuid, setgid and sticky bits were dropped": 1,
         "links that lead out of what was copied": 1,
     }

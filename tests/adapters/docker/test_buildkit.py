@@ -143,7 +143,8 @@ async def test_a_cancelled_buildkit_build_ends_at_once(
 
     async with asyncio.TaskGroup() as group:
         task = group.create_task(host.build_tree(root, root / "Dockerfile", BuildOptions(), saw))
-        await asyncio.wait_for(started.wait(), 30)
+        async with asyncio.timeout(30):
+            await started.wait()
         before = time.monotonic()
         task.cancel()
     assert time.monotonic() - before < 4

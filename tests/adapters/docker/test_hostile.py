@@ -7,6 +7,7 @@ import contextlib
 import copy
 import random
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rumpel.adapters import docker_containers, docker_exec
 from rumpel.adapters import docker_types as types
 from rumpel.adapters.docker_errors import ProtocolError
 from rumpel.adapters.docker_http import HttpClient
-from rumpel.adapters.docker_stream import DockerStream, frames
+from rumpel.adapters.docker_stream import DockerStream, frames, payloads
 from rumpel.adapters.docker_wire import TURN_BYTES, Wire, parse_endpoint
 from rumpel.adapters.stream import STDERR, STDOUT
 from rumpel.errors import HostUnreachable
@@ -73,6 +74,26 @@ def test_frames_survive_any_fragmentation(sent: list[tuple[int, bytes]], cuts: l
         assert b"".join(payload for one, payload in found if one == kind) == expected
     assert all(payload for _, payload in found)
     assert list(frames(data)) == sent
+
+
+async def payloads_of(data: bytes, cuts: list[int]) -> bytes:
+    async def pieces() -> AsyncIterator[bytes]:
+        at = 0
+        for size in [*cuts, len(data)]:
+            yield data[at : at + size]
+            at += size
+
+    return b"".join([one async for one in payloads(pieces())])
+
+
+@settings(max_examples=200, deadline=None)
+@given(sent=FRAMES, cuts=st.lists(st.integers(1, 12), max_size=30))
+def test_a_log_survives_any_fragmentation(sent: list[tuple[int, bytes]], cuts: list[int]) -> None:
+    data = b"".join(frame(kind, payload) for kind, payload in sent)
+    whole = b"".join(payload for _, payload in sent)
+    assert asyncio.run(payloads_of(data, cuts)) == whole
+    with pytest.raises(ProtocolError):
+        asyncio.run(payloads_of(b"\x01\x00\x01\x00\x00\x00\x00\x01x", cuts))
 
 
 @settings(max_examples=100, deadline=None)

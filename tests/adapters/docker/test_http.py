@@ -122,6 +122,7 @@ async def test_a_lost_post_is_not_sent_twice(tmp_path: Path) -> None:
         (CHUNKED + b"1" * 70_000, "endless chunk header"),
         (answer(b"x" * 2_000), "more than 1000 bytes"),
         (CHUNKED + b"7d0\r\n" + b"x" * 2_000 + b"\r\n0\r\n\r\n", "more than 1000 bytes"),
+        (CHUNKED + b"1\r\nx\r\n" * 600 + b"0\r\n\r\n", "500 pieces"),
         (answer(b"{nonsense"), "not JSON"),
         (answer(b"[" * 900), "not JSON"),
         (answer(b"\xff\xfe\x00"), "not JSON"),
@@ -131,6 +132,7 @@ async def test_a_broken_answer_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reply: bytes, says: str
 ) -> None:
     monkeypatch.setattr(docker_http.Incoming.read_all, "__defaults__", (1_000,))
+    monkeypatch.setattr(docker_http, "MAX_PIECES", 500)
     async with client(tmp_path, saying(reply)) as http:
         with pytest.raises(ProtocolError, match=says):
             (await http.request("GET", "/x", timeout_s=5)).json()

@@ -113,7 +113,8 @@ async def test_a_cancelled_build_stops(host: DockerHost, context: MakeContext) -
                 started.set()
 
         task = group.create_task(host.build(tar, BuildOptions(), saw))
-        await asyncio.wait_for(started.wait(), 20)
+        async with asyncio.timeout(20):
+            await started.wait()
         assert await is_there(host, nonce[:6])
         before = time.monotonic()
         task.cancel()

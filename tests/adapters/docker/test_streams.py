@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from typing import Any
 
 import pytest
@@ -214,6 +214,24 @@ async def test_a_program_that_does_not_read_its_input_is_no_error(
 ) -> None:
     done = await host.exec_run(running, ["true"], input=b"x" * 5_000_000)
     assert done.code == 0
+
+
+async def _pieces(*, breaks: bool) -> AsyncGenerator[bytes, None]:
+    for _ in range(3):
+        yield b"x" * (1 << 20)
+    if breaks:
+        raise Conflict("not as it was")
+
+
+async def test_input_in_pieces(host: DockerHost, running: str) -> None:
+    """What goes wrong with it is told when the process has ended, which sees its end."""
+    count = ["sh", "-c", "wc -c >/tmp/counted; cat /tmp/counted"]
+    done = await host.exec_run(running, count, input=_pieces(breaks=False))
+    assert done.stdout.strip() == b"%d" % (3 << 20)
+    with pytest.raises(Conflict, match="not as it was"):
+        await host.exec_run(running, [*count[:2], f"{count[2]}; echo"], input=_pieces(breaks=True))
+    assert (await host.exec_run(running, ["cat", "/tmp/counted"])).stdout == done.stdout
+    assert (await host.exec_run(running, ["true"], input=_pieces(breaks=True))).code == 0
 
 
 async def test_a_missing_program_has_code_126_or_127(host: DockerHost, running: str) -> None:

@@ -228,7 +228,8 @@ async def test_a_gateway_takes_whole_objects_only(pair: Pair, tmp_path: Path) ->
     argv = ("/bin/sh", "-c", TAKE, "sh", str(tmp_path / "to/objects"), large.oid_of(BIG))
     stream = await LocalStream.start(*argv, cwd=Path("/"), env=pair.home.environment(None))
     try:
-        await asyncio.wait_for(lfs_stream.send(stream, large.stored(store, BIG)), 20)
+        async with asyncio.timeout(20):
+            await lfs_stream.send(stream, large.stored(store, BIG))
     finally:
         await stream.close()
     (file,) = files_of(tmp_path / "to")

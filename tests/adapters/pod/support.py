@@ -192,7 +192,8 @@ class Pod:
         while True:
             self.noticed.clear()
             try:
-                await asyncio.wait_for(self.noticed.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self.noticed.wait()
             except TimeoutError:
                 self.notices = 0
                 return
@@ -201,7 +202,8 @@ class Pod:
         """Wait for a notice; the seconds it took."""
         loop = asyncio.get_running_loop()
         start = loop.time()
-        await asyncio.wait_for(self.noticed.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await self.noticed.wait()
         self.noticed.clear()
         return loop.time() - start
 

@@ -40,7 +40,8 @@ async def main(shell: str) -> AsyncIterator[LocalStream]:
 async def line(stream: LocalStream) -> bytes:
     """What the pod writes next (to its standard output)."""
     while True:
-        piece = await asyncio.wait_for(stream.read(), 5)
+        async with asyncio.timeout(5):
+            piece = await stream.read()
         assert piece is not None
         if piece[0] == STDOUT:
             return piece[1]

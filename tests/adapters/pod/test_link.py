@@ -126,7 +126,8 @@ async def test_the_end_of_the_stream_fails_what_waits() -> None:
     pod.hang_up()
     with pytest.raises(HostUnreachable, match="ended the link"):
         await asking
-    await asyncio.wait_for(link.wait_closed(), 1)
+    async with asyncio.timeout(1):
+        await link.wait_closed()
     assert not link.is_open
     assert pod.is_closed
     with pytest.raises(HostUnreachable):

@@ -115,7 +115,8 @@ async def listener(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Path, 
         yield path, child
     finally:
         await child.close()
-        await asyncio.wait_for(process.wait(), 10)
+        async with asyncio.timeout(10):
+            await process.wait()
         await carrier
         assert not path.exists(), "it takes its socket along"
         with contextlib.suppress(OSError):
@@ -147,7 +148,8 @@ async def test_more_than_there_is_room_for_wait(listener: tuple[Path, Child]) ->
     late_writer.write(b"late\n")
     for _, writer in held[:1]:
         writer.close()
-    assert await asyncio.wait_for(late_reader.readline(), 10) == b"LATE\n"
+    async with asyncio.timeout(10):
+        assert await late_reader.readline() == b"LATE\n"
     for _, writer in (*held[1:], (late_reader, late_writer)):
         writer.close()
 

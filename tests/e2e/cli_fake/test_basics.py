@@ -49,10 +49,13 @@ def test_the_log_of_the_daemon_in_json(home: Home, run: Run) -> None:
 
 
 def test_wrong_command_lines_say_what_to_type(run: Run) -> None:
+    run("list", "--al").assert_error(2, "arguments: --al, did you mean --all?", "list --help")
+    run("list", "--xyzzy").assert_error(2, "arguments: --xyzzy\n")
     run("lst").assert_error(2, "did you mean 'list'?", "try: rumpel list")
     run("list", "--wat").assert_error(2, "--wat", "try: rumpel list --help")
     run("--wat").assert_error(2, "--wat")
-    run("help", "wat").assert_error(2, "no command 'wat'")
+    run("help", "wat").assert_error(2, "no command or topic 'wat', did you mean 'wait'?")
+    run("help", "exitcodes").assert_error(2, "did you mean 'exit-codes'?")
     run("create").assert_error(2, "NAME")
     envelope = run("list", "--wat", "--json").assert_code(2).json()
     assert envelope["error"]["code"] == "usage"

@@ -52,8 +52,10 @@ def test_lines_carry_the_name_of_their_step(serve: Serve, run: Run) -> None:
 
 def test_one_step_has_its_lines_alone(serve: Serve, run: Run) -> None:
     daemon = serve(logs=tell)
-    assert run("logs", "a", "x").assert_ok().stdout.splitlines() == ["done", "one\\x1b[31m", "two"]
-    assert daemon.requests[0]["args"] == {"name": "a", "node": "x", "follow": False}
+    said = run("logs", "a", "x", "-n", "9").assert_ok().stdout
+    assert said.splitlines() == ["done", "one\\x1b[31m", "two"]
+    asked = {"name": "a", "node": "x", "follow": False, "lines": 9}
+    assert daemon.requests[0]["args"] == asked
 
 
 def test_a_program_gets_what_is_kept_with_states(serve: Serve, run: Run) -> None:

@@ -7,6 +7,7 @@ import time
 from rumpel.errors import CommandFailed, NotFound
 from tests.e2e.cli_fake.conftest import Run, Serve, answers
 from tests.e2e.cli_fake.fake_daemon import Talk
+from tests.support.home import RUN_LABEL
 
 POD = {
     "name": "a",
@@ -91,6 +92,7 @@ def test_create_sends_what_was_asked_and_shows_a_table(serve: Serve, run: Run) -
         "config": None,
         "trust": True,
         "memory": None,
+        "secrets_file": None,
         "cpus": None,
         "no_wait": False,
         "no_prebuild": False,
@@ -171,7 +173,10 @@ def test_a_daemon_that_dies_is_an_error_with_a_hint(serve: Serve, run: Run) -> N
 def test_only_wanted_variables_are_sent_with_list(serve: Serve, run: Run) -> None:
     daemon = serve(list=answers([]))
     run("list", env={"SECRET": "x", "DOCKER_HOST": "unix:///d"}).assert_ok()
-    assert daemon.requests[0]["env"] == {"DOCKER_HOST": "unix:///d"}
+    sent = daemon.requests[0]["env"]
+    settings = {"HOME", "XDG_CONFIG_HOME"}
+    assert set(sent) - settings == {"DOCKER_HOST", "RUMPEL_LABELS"}
+    assert (sent["DOCKER_HOST"], sent["RUMPEL_LABELS"]) == ("unix:///d", RUN_LABEL)
 
 
 def test_a_slow_daemon_does_not_make_plain_output_chatty(serve: Serve, run: Run) -> None:

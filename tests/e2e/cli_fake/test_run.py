@@ -82,6 +82,7 @@ def test_the_result_is_on_stdout_and_all_else_is_not(serve: Serve, run: Run) -> 
         "timeout_s": 120,
         "trust": False,
         "memory": None,
+        "secrets_file": None,
         "cpus": None,
     }
     quiet = run("run", "a", "-q", "-p", "-", input="Fix it\n").assert_ok()

@@ -37,7 +37,8 @@ def test_random_lives(sizes: list[int], count: int, seed: int) -> None:
     async def all_of_them() -> None:
         pool, rng = Pool(capacity), random.Random(seed)
         lives = (live(pool, n, random.Random(rng.random())) for n in range(count))
-        await asyncio.wait_for(asyncio.gather(*lives), 10)
+        async with asyncio.timeout(10):
+            await asyncio.gather(*lives)
         assert sum(pool.load().values()) == 0
 
     asyncio.run(all_of_them())

@@ -84,8 +84,6 @@ def test_lists_and_labels_from_variables() -> None:
         ({"prebuild": {"maxAge": "old"}}, "duration"),
         ({"prebuild": {"inputs": 3}}, "a list of texts"),
         ({"parallel": 0}, "from 1 to"),
-        ({"labels": ["a"]}, "object of texts"),
-        ({"labels": {"rumpel.pod": "x"}}, "rumpel"),
         ({"copyIn": [1]}, "text"),
         ({"host": "a\nb"}, "text"),
         ({"defaultImage": ""}, "text"),
@@ -96,6 +94,14 @@ def test_bad_settings_name_file_key_and_rule(layer: dict[str, Any], words: str) 
         resolve(repo=layer)
     assert caught.value.message.startswith(".rumpelpod.json: ")
     assert caught.value.message.isprintable()
+
+
+def test_labels_are_the_users() -> None:
+    for wrong, words in ((["a"], "object of texts"), ({"rumpel.pod": "x"}, "keys of our own")):
+        with pytest.raises(ConfigError, match=words):
+            resolve(user={"labels": wrong})
+    with pytest.raises(ConfigError, match="labels is not a repository"):
+        resolve(repo={"labels": {"team": "web"}})
 
 
 def test_what_runs_on_this_machine_is_for_the_user_to_set() -> None:
@@ -138,3 +144,27 @@ def test_problems_can_be_told_and_the_rest_counts() -> None:
     assert (settings.get("pidsLimit"), settings.get("keepDeleted")) == (10, 30 * 86400)
     assert settings.origins["pidsLimit"] == "user configuration"
     assert [problem.details["key"] for problem in found] == ["memry", "pidsLimit"]
+
+
+@pytest.mark.parametrize(
+    ("key", "less", "more", "kept"),
+    [
+        ("podQuota", "7g", "8193m", "8g"),
+        ("maxFileSize", "100m", "1g", "512m"),
+        ("maxBranches", 10, 2001, 2000),
+        ("pidsLimit", 100, -1, 4096),
+        ("pidsLimit", 100, 0, 4096),
+        ("pidsLimit", 100, 4097, 4096),
+    ],
+)
+def test_a_repository_lowers_what_protects_the_host_and_never_raises_it(
+    key: str, less: Any, more: Any, kept: Any
+) -> None:
+    lower = resolve(repo={key: less})
+    assert (lower.get(key), lower.warnings) == (less, ())
+    higher = resolve(repo={key: more})
+    assert (higher.get(key), higher.origins[key]) == (kept, "default")
+    (warning,) = higher.warnings
+    assert warning == f".rumpelpod.json: {key} {more} is more than yours: {kept} holds"
+    own = resolve(repo={key: more}, user={key: more})
+    assert (own.get(key), own.warnings) == (more, ())

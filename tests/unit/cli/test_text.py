@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rumpel import text, ui
+from rumpel.cli import recreate
 
 
 @pytest.mark.parametrize(
@@ -168,3 +169,20 @@ def test_of_a_hint_only_words_are_wrapped() -> None:
         "now and then: ls",
         "  looks",
     ]
+
+
+def test_of_values_that_changed_only_what_differs_is_told() -> None:
+    before = {"web": {"command": ["httpd"], "tty": False, "env": {"A": "1"}}, "db": {"image": "x"}}
+    after = {
+        "web": {"command": ["nginx"], "tty": False, "env": {"A": "1", "B": "\x1b"}},
+        "db": None,
+    }
+    reason = {"node": "services/local/4f/a", "kind": "input", "subject": "bodies"}
+    assert recreate.reasons({**reason, "before": before, "after": after}) == [
+        'services: bodies.db {"image": "x"} -> not set',
+        'services: bodies.web.command ["httpd"] -> ["nginx"]',
+        "services: bodies.web.env.B not set -> '\\x1b'",
+    ]
+    many = {str(number): number for number in range(30)}
+    shown = recreate.reasons({**reason, "before": {}, "after": many})
+    assert (len(shown), shown[-1]) == (11, "services: and 20 more")

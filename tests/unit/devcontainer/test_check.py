@@ -55,7 +55,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "approximated": (
         '{"image": "a", "workspaceMount": "x", "waitFor": "onCreateCommand"}',
-        ["image honoured", "workspaceMount approximated", "waitFor approximated", "exit 0"],
+        ["image honoured", "workspaceMount approximated", "waitFor honoured", "exit 0"],
     ),
     "as it is done anyway": (
         '{"image": "a", "workspaceMount": "", "waitFor": "postStartCommand",'
@@ -64,8 +64,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
          "shutdownAction honoured", "updateRemoteUserUID honoured", "exit 0"],
     ),
     "no effect": (
-        '{"image": "a", "appPort": 1, "nmae": 1}',
-        ["image honoured", "appPort ignored: is not handled yet",
+        '{"image": "a", "appPort": ["9:1/udp"], "nmae": 1}',
+        ["image honoured", "appPort honoured", "appPort[0] ignored: has no effect: only TCP",
          "nmae ignored: is not a field of the specification and has no effect (did you mean name?)",
          "exit 1"],
     ),
@@ -131,12 +131,21 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "compose": (
         '{"dockerComposeFile": "c.yml", "service": "s", "runServices": ["s"]}',
-        ["dockerComposeFile refused: compose configurations are not handled yet",
-         "service ignored: is not handled", "runServices ignored: is not handled", "exit 2"],
+        ["dockerComposeFile honoured", "service honoured", "runServices honoured", "exit 0"],
     ),
     "compose beside an image": (
         '{"image": "a", "dockerComposeFile": "c.yml"}',
-        ["image honoured", "dockerComposeFile ignored: is not handled yet", "exit 1"],
+        ["image honoured", "dockerComposeFile ignored: has no effect beside an image",
+         "exit 1"],
+    ),
+    "compose without its file": (
+        '{"image": "a", "service": "s"}',
+        ["image honoured", "service ignored: has no effect without dockerComposeFile", "exit 1"],
+    ),
+    "runArgs beside compose": (
+        '{"dockerComposeFile": "c.yml", "service": "s", "runArgs": ["--init"]}',
+        ["dockerComposeFile honoured", "service honoured", "runArgs ignored: has no effect beside",
+         "exit 1"],
     ),
     "a variable without a name": (
         '{"image": "a",\n "extensions": ["x", "${localEnv}"]}',
@@ -154,21 +163,27 @@ CASES: dict[str, tuple[str, list[str]]] = {
          "portsAttributes.1.label honoured", "exit 2"],
     ),
     "types of what has no effect": (
-        '{"image": "a", "hostRequirements": {"memory": "8 gb", "gpu": 7}, "appPort": true,'
-        ' "secrets": {"A=": 1}, "customizations": 5, "waitFor": "x", "shutdownAction": []}',
+        '{"image": "a", "hostRequirements": {"memory": "8 gb", "gpu": 7},'
+        ' "customizations": 5, "shutdownAction": []}',
         ["image honoured",
          "hostRequirements.memory ignored: has no effect: a size such as 512mb or 8gb is expected",
          'hostRequirements.gpu ignored: has no effect: true, false, "optional" or {cores, memory}',
-         "appPort ignored: has no effect: a list is expected, not a boolean",
-         "secrets ignored", "secrets.A= ignored: has no effect: ",
          "customizations ignored: has no effect: an object is expected",
-         "waitFor ignored: has no effect: input should be 'initializeCommand'",
          "shutdownAction ignored: has no effect: input should be 'none'", "exit 1"],
+    ),
+    "types of what is for this machine": (
+        '{"image": "a", "appPort": true, "secrets": {"A=": 1}}',
+        ["image honoured", "appPort refused: a list is expected, not a boolean",
+         "secrets honoured", "secrets.A= refused: not the name of a variable", "exit 2"],
+    ),
+    "a command that nobody can wait for": (
+        '{"image": "a", "waitFor": "x"}',
+        ["image honoured", "waitFor refused: input should be 'initializeCommand'", "exit 2"],
     ),
     "a command that is none": (
         '{"image": "a", "postStartCommand": 1, "postAttachCommand": {"a": "b", "c": "d"}}',
         ["image honoured", "postStartCommand refused: a command is a string",
-         "postAttachCommand approximated: runs its commands one after the other", "exit 2"],
+         "postAttachCommand honoured", "exit 2"],
     ),
 }  # fmt: skip
 

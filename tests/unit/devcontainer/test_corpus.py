@@ -44,7 +44,7 @@ def test_reads_as_the_reference_does(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_file_becomes_a_pod_or_says_why_not(file: Path, root: Path) -> None:
-    """With the files it names in place; what is refused is refused for one of four reasons."""
+    """With the files it names in place; what is refused is refused for one of a few reasons."""
     caller = document.Caller(
         root=str(root), local_env=ENV, pod="a", pod_id=POD_ID, repo_basename="demo"
     )
@@ -66,7 +66,7 @@ def test_every_file_becomes_a_pod_or_says_why_not(file: Path, root: Path) -> Non
         return
     assert re.match(r"\.devcontainer/devcontainer\.json:\d+:\d+: ", refused)
     assert re.search(
-        r"compose configurations|names no feature|--(rm|name) cannot|outside the repo"
+        r"is not a port|names no feature|--(rm|name) cannot|outside the repo"
         r"|over the pod's clone",
         refused,
     )

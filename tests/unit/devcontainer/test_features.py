@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rumpel.devcontainer import feature_order, feature_ref, feature_schema, features
+from rumpel.devcontainer import config, feature_order, feature_ref, feature_schema, features
+from rumpel.devcontainer.document import Caller
 from rumpel.devcontainer.feature_order import Fetched
 from rumpel.devcontainer.feature_ref import FeatureRef
 from rumpel.devcontainer.feature_schema import Feature
@@ -241,3 +244,27 @@ def test_what_is_odd_and_for_people_only_is_let_through() -> None:
 def test_a_wrong_description_is_told(text: str) -> None:
     with pytest.raises(ConfigError, match=r"feature \./x"):
         feature_schema.described(text, "./x")
+
+
+def test_options_that_a_feature_does_not_have_are_told(root: FilePath) -> None:
+    known: dict[str, About] = {
+        "a": {"options": {"greeting": {"default": "hi"}, "kind": {"enum": ["x", "y"]}}}
+    }
+    told = {
+        name: config.parse(
+            json.dumps({"image": "i", "features": {"./a": given}}),
+            ".devcontainer.json",
+            Caller(root=str(root), local_env={}, pod="p", pod_id="0" * 32, repo_basename="r"),
+            fetch=fetcher(known),
+        ).warnings
+        for name, given in {
+            "right": {"greeting": "x", "kind": "y"},
+            "misspelt": {"greting": "x"},
+            "not of these": {"kind": "z"},
+            "short": "latest",
+        }.items()
+    }
+    assert told["right"] == told["short"] == ()
+    (misspelt,), (other,) = told["misspelt"], told["not of these"]
+    assert misspelt.endswith("feature a has no option greting, did you mean greeting?")
+    assert other.endswith("kind of feature a is 'z', not x or y")
