@@ -29,6 +29,10 @@ SUMMARY = "Encountered errors"
 INSTALL = "apt-get install docker-compose, or docker's own package docker-compose-plugin"
 
 
+Named = tuple[str, dict[str, Any]]
+"""What a file is called in messages, and its document."""
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     argv: tuple[str, ...]
@@ -59,8 +63,8 @@ def _find(path: str, home: str) -> Program:
 
 
 def config(
-    documents: Sequence[dict[str, Any]],
-    extended: Sequence[dict[str, Any]],
+    documents: Sequence[Named],
+    extended: Sequence[Named],
     *,
     folder: str,
     env: Mapping[str, str],
@@ -74,10 +78,10 @@ def config(
     """
     program = find()
     with tempfile.TemporaryDirectory(prefix="rumpel-compose-") as place:
-        for number, one in enumerate(extended):
-            _write(Path(place, f"extended-{number}.json"), one, copy_mark, place)
+        others = [Path(place, f"extended-{number}.json") for number in range(len(extended))]
         files = [Path(place, f"{number}.json") for number in range(len(documents))]
-        for path, one in zip(files, documents, strict=True):
+        copies = list(zip([*others, *files], [*extended, *documents], strict=True))
+        for path, (_, one) in copies:
             _write(path, one, copy_mark, place)
         argv = [*program.argv, "-p", "rumpel", "--project-directory", folder]
         argv += [word for path in files for word in ("-f", str(path))]
@@ -86,8 +90,10 @@ def config(
             [*argv, "config"], cwd=place, env=_env(env), timeout_s=CONFIG_TIMEOUT_S
         )
         if done.code != 0:
-            said = (done.error_text or f"it ended with {done.code}").replace(f"{place}/", "")
-            raise ConfigError(f"compose refuses the project: {said[-TAIL:]}")
+            said = done.error_text or f"it ended with {done.code}"
+            for path, (shown, _) in copies:
+                said = said.replace(str(path), shown)
+            raise ConfigError(f"compose refuses the project: {' '.join(said.split())[-TAIL:]}")
         if len(done.stdout) > MAX_MODEL_BYTES:
             raise ConfigError(f"the compose project is larger than {MAX_MODEL_BYTES >> 20} MiB")
         model = load(done.stdout, "compose config")

@@ -75,6 +75,7 @@ class HostSnapshot:
         self._tags: dict[str, str] = {}
         self._volumes: dict[str, types.VolumeInfo] = {}
         self._listeners: list[OnChange] = []
+        self._changes: list[asyncio.Future[None]] = []
         self._versions: dict[str, int] = {}
         self._actions: dict[str, str] = {}
         self._looks: dict[str, asyncio.Task[None]] = {}
@@ -111,6 +112,13 @@ class HostSnapshot:
     def on_change(self, listener: OnChange) -> None:
         """Call `listener` after each change; it must be quick and must not raise."""
         self._listeners.append(listener)
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Return once `is_so`, which is asked now and after each change."""
+        while not is_so():
+            answer = asyncio.get_running_loop().create_future()
+            self._changes.append(answer)
+            await answer
 
     async def wait_live(self, timeout_s: float, *, busy_s: float = 0.0) -> None:
         """Return at once when it is live; else try now, whatever the pause, and say how it went.
@@ -364,6 +372,10 @@ class HostSnapshot:
     def _tell(self, container: str, action: str) -> None:
         for listener in self._listeners:
             listener(container, action)
+        changes, self._changes = self._changes, []
+        for answer in changes:
+            if not answer.done():
+                answer.set_result(None)
 
 
 def _first(group: BaseExceptionGroup[RumpelError]) -> RumpelError:

@@ -33,7 +33,11 @@ EXAMPLES = (
 
 
 def add_arguments(parser: Declared) -> None:
-    parser.add_argument("port", metavar="POD:PORT", help="a pod and a port in it")
+    parser.add_argument(
+        "port",
+        metavar="POD:PORT",
+        help="a port in a pod (POD:SERVICE:PORT: of a service beside it)",
+    )
     parser.add_argument(
         "local", nargs="?", type=int, metavar="LOCAL", help="the local port (0: any free one)"
     )

@@ -36,8 +36,8 @@ def canonical(sources: Sources, env: Mapping[str, str]) -> dict[str, Any]:
     found = _known.pop(key, None)
     if found is None:
         found = program.config(
-            sources.documents,
-            sources.extended,
+            list(zip(sources.shown, sources.documents, strict=True)),
+            list(zip(sources.shown_extended, sources.extended, strict=True)),
             folder=sources.folder,
             env=env,
             copy_mark=compose_sources.COPY,

@@ -8,9 +8,12 @@ moment it is announced, so that whatever finishes the pod (`create`, `enter`) br
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
-from rumpel import names as pod_names
+from rumpel import names
 from rumpel.daemon import (
     copied_in,
     image_label,
@@ -34,6 +37,13 @@ from rumpel.model import ContainerSpec, ImageSpec, PodSpec, PortSpec
 
 OWN = ("volumes", "mounts", "private_env")
 """Members of a container's spec that may differ from pod to pod (`${devcontainerId}`)."""
+WORDS = {
+    "config": "container settings",
+    "env": "environment",
+    "host_config": "run options",
+    "networking": "networks",
+}
+"""Of members whose names are of the Engine API; others are shown as they are called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +73,8 @@ async def run(app: App, client: Client) -> dict[str, object]:
         outcome.wanted = await copied_in.wanted(app, client, where)
         specs = await _announce(app, client, where, origin, wanted=wanted, outcome=outcome)
     await create_verb.realize(app, client, specs, outcome)
+    if any(spec.project and spec.project.services and spec.pod in outcome.made for spec in specs):
+        client.warn(f"services start anew: their volumes stay with pod {pod.name!r}")
     rows = await asyncio.to_thread(_rows, app, outcome, wanted)
     error = next((outcome.errors[name] for name in wanted if name in outcome.errors), None)
     if error is None:
@@ -74,7 +86,7 @@ def _wanted(given: tuple[str, ...], pod: Pod) -> list[str]:
     if not given:
         raise UsageError("name the new pod", hint=f"rumpel fork {pod.name} NEW")
     for name in given:
-        pod_names.check_pod_name(name)
+        names.check_pod_name(name)
     if len(set(given)) < len(given):
         raise UsageError("the same name was given twice")
     return list(given)
@@ -241,11 +253,20 @@ def _has_other_image(source: PodSpec, made: PodSpec) -> bool:
 
 
 def _changed(source: PodSpec, made: PodSpec) -> list[str]:
-    """Names of what is not as it was, without what differs from pod to pod."""
-    before, now = source.to_json()["container"], made.to_json()["container"]
-    names = [member.name for member in fields(ContainerSpec) if member.name not in OWN]
-    image = ["image"] if _has_other_image(source, made) else []
-    return image + [name for name in names if before[name] != now[name]]
+    """What is not as it was, without what differs from pod to pod."""
+    before, now = _without_names(source), _without_names(made)
+    members = [member.name for member in fields(ContainerSpec) if member.name not in OWN]
+    found = ["image"] if _has_other_image(source, made) else []
+    return found + [
+        WORDS.get(name, name.replace("_", " ")) for name in members if before[name] != now[name]
+    ]
+
+
+def _without_names(spec: PodSpec) -> Any:
+    """Of its container, with what is named after the pod (networks, volumes) named alike."""
+    text = json.dumps(spec.to_json()["container"])
+    own = f"{re.escape(names.project_name(spec.pod, spec.pod_id))}[0-9a-f]*"
+    return json.loads(re.sub(own, "rumpel-POD", text))
 
 
 def _rows(app: App, outcome: create_verb.Outcome, wanted: list[str]) -> list[dict[str, object]]:

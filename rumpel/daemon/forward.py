@@ -157,7 +157,8 @@ def address(text: str) -> tuple[str, int]:
         return forwards.address(text, ("port",))
     except ConfigError as error:
         raise UsageError(
-            f"{text!r} is not a port of a pod", hint="rumpel forward-port POD:3000"
+            f"{text!r} is not a port of a pod",
+            hint="rumpel forward-port POD:3000   or, of a service, POD:SERVICE:PORT",
         ) from error
 
 

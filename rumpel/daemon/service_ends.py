@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rumpel.engine.execute import RunResult
     from rumpel.model import PodSpec
 
-LOOKS, LOOK_AGAIN_S = 25, 0.02
+AT_ONCE_S = 0.4
 """So long a service that was started last of all may take to fail at once."""
 ENDED = ("exited", "dead")
 
@@ -43,11 +44,11 @@ async def tell(
     states = {} if result is None else result.states
     here = [one for one in specs if one.project is not None]
     here = [one for one in here if states.get(node_id("services", one), NodeState.OK) in DONE]
-    if any(_came_last(states, one) for one in here):
-        for _ in range(LOOKS):
-            if any(_failed(app, one) for one in here):
-                break
-            await asyncio.sleep(LOOK_AGAIN_S)
+    last = [one for one in here if _came_last(states, one)]
+    if last and (view := app.world.snapshot(last[0].host)) is not None:  # all are on one host
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(AT_ONCE_S):
+                await view.until(lambda: any(_failed(app, one) for one in last))
     for spec in here:
         for service, state in _failed(app, spec):
             again = ", and is started again" if state.status == "restarting" else ""

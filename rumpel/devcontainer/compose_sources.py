@@ -42,6 +42,9 @@ class Sources:
     """Relative paths of the files named in devcontainer.json start here."""
     documents: list[dict[str, Any]] = field(default_factory=list)
     extended: list[dict[str, Any]] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    """What the files of `documents` are called in messages."""
+    shown_extended: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     """Real path -> digest of every file whose content counts."""
     outside: list[str] = field(default_factory=list)
@@ -88,6 +91,7 @@ def read(files: list[HostPath], caller: Caller, may_read: frozenset[str]) -> Sou
     for file in files:
         if (document := reader.document(file, HostPath(folder))) is not None:
             found.documents.append(document)
+            found.shown.append(reader.shown(file))
             for kind in ("volumes", "networks"):
                 entries = document.get(kind)
                 for key, entry in entries.items() if isinstance(entries, dict) else ():
@@ -221,6 +225,7 @@ class _Reader:
         if real not in self.copies:
             number = self.copies[real] = len(self.found.extended)
             self.found.extended.append({})
+            self.found.shown_extended.append(self.shown(path))
             document = self.document(path, HostPath(real).parent) or {"services": {}}
             services = document.get("services")
             for service in services.values() if isinstance(services, dict) else ():

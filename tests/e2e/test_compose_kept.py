@@ -66,8 +66,13 @@ def test_a_fork_has_services_of_its_own(rumpel_project: ProjectFactory) -> None:
     configured(project, {"app": app(), "web": web()})
     project.run("create", "a").assert_ok()
     said = asked(project, "a")
-    project.run("fork", "a", "b").assert_ok()
+    told = project.run("fork", "a", "b").assert_ok().stderr
+    assert "configuration changed" not in told, "its networks are only called otherwise"
+    assert "services start anew: their volumes stay with pod 'a'" in told
     assert asked(project, "b") != said
+    changed = web(networks={"default": {"aliases": ["other"]}})
+    configured(project, {"app": app(networks={"default": {"aliases": ["me"]}}), "web": changed})
+    assert "(networks)" in project.run("fork", "a", "c").assert_ok().stderr
     project.run("delete", "a", "--force").assert_ok()
     assert asked(project, "b")
     project.run("undelete", "a").assert_ok()

@@ -67,8 +67,12 @@ async def test_it_follows_every_change_without_being_asked(
         await until(lambda: snapshot.containers[container].status == "paused")
         await host.unpause(container)
         await until(lambda: snapshot.containers[container].status == "running")
+        ended = asyncio.create_task(
+            snapshot.until(lambda: snapshot.containers[container].status == "exited")
+        )
         await host.kill(container)
-        await until(lambda: snapshot.containers[container].status == "exited")
+        async with asyncio.timeout(20):
+            await ended
         assert snapshot.containers[container].exit_code == 137
         await host.start(container)
         await until(lambda: snapshot.containers[container].started_at != first)
