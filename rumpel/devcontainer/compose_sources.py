@@ -28,6 +28,7 @@ VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)|([A-Za-z_][A-Za-z0-9_]*)
 PLAIN = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 REMOTE = re.compile(r"[a-z+]+://|git@|oci:")
 MAX_FILES = 50
+TOO_MANY = f"compose reads more than {MAX_FILES} files"
 MAX_VARIABLES_BYTES = 1 << 20
 DOTENV = ".env"
 
@@ -86,6 +87,8 @@ def read(files: list[HostPath], caller: Caller, may_read: frozenset[str]) -> Sou
     Raises ConfigError, FieldError.
     """
     folder = str(files[0].parent)
+    if len(files) > MAX_FILES:
+        raise FieldError(FIELD, TOO_MANY)
     found = Sources(folder=os.path.realpath(folder))
     reader = _Reader(found, caller, may_read)
     for file in files:
@@ -185,7 +188,7 @@ class _Reader:
             if real not in self.may_read:
                 return None
         if len(self.found.files) > MAX_FILES:
-            raise FieldError(FIELD, f"compose reads more than {MAX_FILES} files")
+            raise FieldError(FIELD, TOO_MANY)
         with HostPath(real).open("rb") as file:
             content = file.read(compose_yaml.MAX_BYTES + 1)
         self.found.files[real] = hashlib.blake2b(content, digest_size=16).hexdigest()

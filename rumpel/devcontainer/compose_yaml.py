@@ -17,6 +17,8 @@ from rumpel.errors import ConfigError
 MAX_BYTES = 1 << 20
 MAX_VALUES = 100_000
 """An alias can stand for thousands."""
+MAX_TEXT = 2 << 20
+"""Characters of all keys and texts, as often as an alias has them: they are written out so."""
 MAX_DEPTH = 50
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT, _OCTAL = re.compile(r"[-+]?(0|[1-9][0-9]*)"), re.compile(r"0o?[0-7]+")
@@ -54,7 +56,7 @@ def load(data: bytes, name: str) -> dict[str, Any]:
 
 class _Reader:
     def __init__(self, name: str) -> None:
-        self.name, self.count = name, 0
+        self.name, self.count, self.size = name, 0, 0
 
     def value(self, node: yaml.Node, depth: int) -> Any:
         self.count += 1
@@ -68,7 +70,13 @@ class _Reader:
             return self.mapping(node, depth)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, depth + 1) for item in node.value]
+        self.measure(node)
         return _scalar(node)
+
+    def measure(self, node: yaml.Node) -> None:
+        self.size += len(node.value)
+        if self.size > MAX_TEXT:
+            raise self.wrong(node, f"there are more than {MAX_TEXT} characters with all aliases")
 
     def mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Any]:
         own: dict[str, Any] = {}
@@ -76,6 +84,7 @@ class _Reader:
         for key, item in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise self.wrong(key, "a key must be a text")
+            self.measure(key)
             if key.tag == _MERGE:
                 found = self.value(item, depth + 1)
                 for one in found if isinstance(found, list) else [found]:

@@ -383,6 +383,9 @@ HOSTILE: dict[str, str | bytes] = {
     "an anchor bomb": "a: &a [x,x,x,x,x,x,x,x]\n" + "".join(
         f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*' + chr(97 + n)] * 9)}]\n" for n in range(9)
     ),
+    "a long anchor": f"a: &a {'x' * 30_000}\nb: [{','.join(['*a'] * 9000)}]\n",
+    "a long key": f"a: &a {{? {'x' * 30_000} : 1}}\nb: [{','.join(['*a'] * 9000)}]\n",
+    "a long merge": f"a: &a {{k: {'x' * 30_000}}}\nb: [{','.join(['{<<: *a}'] * 9000)}]\n",
     "one in itself": "a: &a [*a]\n",
     "nested": "[" * 5000,
     "deep": "a: " + "[" * 60 + "]" * 60,
@@ -499,8 +502,10 @@ def test_the_order_of_files_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         ([one, two], []),
     ):
         given = Sources(folder="/nowhere", documents=[*documents], extended=[*extended])
+        given.shown, given.shown_extended = ["c"] * len(documents), ["c"] * len(extended)
         daemon_compose.canonical(given, {})
-    assert asked == [[[one, two], []], [[two, one], []], [[one], [two]]]
+    told = [[[one for _, one in files] for files in said] for said in asked]
+    assert told == [[[one, two], []], [[two, one], []], [[one], [two]]]
 
 
 def test_more_of_the_pods_own_service(caller: Caller) -> None:
