@@ -33,6 +33,11 @@ INNER = {
     "volume": frozenset({"nocopy", "subpath"}),
     "tmpfs": frozenset({"size", "mode"}),
 }
+WORDS = {
+    "propagation": ("private", "rprivate", "rshared", "rslave", "shared", "slave"),
+    "selinux": ("z", "Z"),
+}
+"""Of a bind mount: what is written there stands among its options, and is none of them."""
 FILES = {"secrets": "/run/secrets/", "configs": "/"}
 """Top-level key -> where they are in a service that does not say."""
 
@@ -220,13 +225,15 @@ def _repository(one: Volume, caller: Caller, folder: str) -> str:
 
 def bind(one: Volume) -> str:
     """As in `docker run -v`: a folder that is not there is made, as compose does."""
-    if ":" in one.source:
-        raise FieldError(AT, f"{one.source!r} cannot be mounted: there is a colon in it")
+    for place in (one.source, one.target):
+        if ":" in place:  # what follows would be read as options
+            raise FieldError(AT, f"{place!r} cannot be mounted: there is a colon in it")
     options = [*one.options, *(["ro"] if one.is_read_only else [])]
-    if propagation := one.more.get("propagation"):
-        options.append(word(propagation, AT))
-    if selinux := one.more.get("selinux"):
-        options.append(word(selinux, AT))
+    for key, known in WORDS.items():
+        if said := one.more.get(key):
+            if said not in known:
+                raise FieldError(AT, f"{key} {said!r} of a volume is not handled")
+            options.append(said)
     return ":".join([one.source, one.target, *([",".join(options)] if options else [])])
 
 
