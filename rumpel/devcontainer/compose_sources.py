@@ -26,6 +26,8 @@ FIELD = ("dockerComposeFile",)
 DEFAULTS = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)|([A-Za-z_][A-Za-z0-9_]*))")
 PLAIN = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+EXPORT = re.compile(r"^export\s+")
+VALUE = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|(.*?)(?:\s+#.*)?$""")
 REMOTE = re.compile(r"[a-z+]+://|git@|oci:")
 MAX_FILES = 50
 TOO_MANY = f"compose reads more than {MAX_FILES} files"
@@ -147,10 +149,25 @@ def dotenv(folder: HostPath) -> dict[str, str]:
 
 
 def lines(content: bytes) -> dict[str, str]:
-    """NAME=value of such a file, more or less: the program has the last word."""
-    text = content.decode("utf-8", "replace").splitlines()
-    pairs = (line.removeprefix("export ").partition("=") for line in map(str.strip, text))
-    return {name.strip(): value.strip().strip("'\"") for name, mark, value in pairs if mark}
+    """NAME=value and NAME: value of such a file: the program has the last word.
+
+    Rather a name too many than one too few. `A:B=c` is one of both forms: programs differ.
+    """
+    text = content.decode("utf-8-sig", "replace").splitlines()
+    pairs = [line for line in (EXPORT.sub("", one.strip()) for one in text) if line]
+    found: dict[str, str] = {}
+    for mark in (":", "="):  # what every program reads wins
+        for line in pairs:
+            name, end, value = line.partition(mark)
+            if end and (mark == "=" or "=" not in name):
+                found[name.strip().strip("'\"")] = _said(value.strip())
+    return found
+
+
+def _said(value: str) -> str:
+    """Without quotes and without a comment."""
+    match = VALUE.match(value)
+    return next(filter(None, match.groups()), "").strip("'\"") if match else value
 
 
 class _Reader:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rumpel.devcontainer import config
+from rumpel.devcontainer import compose_sources, config
 from rumpel.devcontainer.compose import Composer
 from rumpel.devcontainer.document import Caller
 from rumpel.errors import ConfigError
 from tests.support.composed import SOURCE, app, as_written
+from tests.support.composed import read as composed
 from tests.unit.devcontainer.conftest import POD_ID
 
 
@@ -29,3 +31,37 @@ def test_the_same_file_many_times_is_many_files(caller: Caller) -> None:
     composer = Composer(granted=frozenset(), canonical=as_written)
     with pytest.raises(ConfigError, match="compose reads more than 50 files"):
         config.parse(file, SOURCE, caller, composer=composer)
+
+
+LINES: list[tuple[str, dict[str, str]]] = [
+    ("A=b", {"A": "b"}),
+    ("A: b", {"A": "b"}),
+    ("A:b=c", {"A": "b=c", "A:b": "c"}),
+    ("A=b:c", {"A": "b:c"}),
+    ("A=b:c\nA: d", {"A": "b:c"}),
+    ("export A=b\nexport\tB: c", {"A": "b", "B": "c"}),
+    ("\ufeffA=b", {"A": "b"}),
+    ("'A'=b\n\"B\": 'c'", {"A": "b", "B": "c"}),
+    ("A=b # c\nB='b # c' # d\nC=b#c\nD=\"x\" # \"y\"", {"A": "b", "B": "b # c", "C": "b#c", "D": "x"}),
+    ("A=\nB=''\nC:", {"A": "", "B": "", "C": ""}),
+    ("A=\"b\nC='d", {"A": "b", "C": "d"}),
+    ("A\n\n=", {"": ""}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "read"), LINES)
+def test_lines_of_variables_in_the_forms_of_either_program(text: str, read: Any) -> None:
+    assert compose_sources.lines(text.encode()) == read
+
+
+def test_a_yaml_form_of_variables_is_as_private_as_any(caller: Caller) -> None:
+    folder = Path(caller.root, ".devcontainer")
+    folder.mkdir()
+    (folder / ".env").write_text("DB_PASSWORD: of-dotenv\n")
+    (folder / "web.env").write_text("OF_FILE: of-a-file\nSpring:Key=of-another\n")
+    said = {"A": "${DB_PASSWORD}", "OF_FILE": "of-a-file", "Spring:Key": "of-another"}
+    found = composed(caller, {"app": app(), "web": app(environment=said, env_file="web.env")})
+    assert found.warnings == ()
+    assert found.project is not None
+    expected = {("environment", name) for name in said}
+    assert set(found.project.beside[0].private) == expected
