@@ -258,13 +258,19 @@ def _ports(found: Service, *, is_pod: bool) -> Iterator[PortSpec]:
             listed = [(port, outer) for port, _, outer in ports.publish(word(one, path), path)]
         for port, outer in listed:
             number, _, kind = port.partition("/")
-            wish = int(outer) if outer.isdecimal() and 0 < int(outer) < 65_536 else None
+            inner = _number(number)
             if kind != "tcp":
                 found.lost.append(f"port {port} is not forwarded")
-            elif number.isdecimal() and 0 < int(number) < 65_536:
-                yield PortSpec(port=int(number), host=host, wish=wish)
+            elif inner is not None:
+                yield PortSpec(port=inner, host=host, wish=_number(outer))
             else:
                 raise FieldError(path, f"{port} is not a port")
+
+
+def _number(text: str) -> int | None:
+    """Of a port: Python itself refuses the digits of a very long number."""
+    number = int(text) if text.isdecimal() and len(text) < 10 else 0
+    return number if 0 < number < 65_536 else None
 
 
 def is_idle(pod: Service) -> bool:

@@ -195,7 +195,13 @@ class _Reader:
 
     def note(self, path: HostPath, *, must: bool) -> bytes | None:
         """Its content; None when it may not be read, or is not there."""
-        real = os.path.realpath(path)
+        try:
+            return self._noted(os.path.realpath(path), path, must=must)
+        except OSError as error:
+            why = f"{self.shown(path)} cannot be read: {error.strerror}"
+            raise FieldError(FIELD, why) from error
+
+    def _noted(self, real: str, path: HostPath, *, must: bool) -> bytes | None:
         if not HostPath(real).is_file():
             if must:
                 raise FieldError(FIELD, f"there is no file {self.shown(path)}")
@@ -258,12 +264,22 @@ class _Reader:
 def _local(folder: HostPath, name: str) -> HostPath:
     if REMOTE.match(name):
         raise FieldError(FIELD, f"{name} is not a file of this machine")
+    if not is_path(name):
+        raise FieldError(FIELD, f"{name!r} is not the path of a file")
     return HostPath(posixpath.normpath(folder / name))
+
+
+def is_path(text: str) -> bool:
+    """Can it be one of this machine?"""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeError:
+        return False
 
 
 def _plain(base: HostPath, name: Any, where: str) -> HostPath:
     """Which file that is has to be known before a program reads it."""
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name or not is_path(name):
         raise ConfigError(f"{where} takes the path of a file")
     if "$" in name or REMOTE.match(name):
         raise ConfigError(f"{where}: {name} is not handled: write the path of a file")
@@ -294,7 +310,10 @@ def _joined(base: HostPath, path: str) -> str:
 
 
 def _home(path: str) -> str:
-    return str(HostPath(path).expanduser()) if path.startswith("~") else path
+    try:
+        return str(HostPath(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError as error:
+        raise ConfigError(f"{path}: there is no such user") from error
 
 
 def _variables(value: Any, key: str = "") -> Iterator[str]:

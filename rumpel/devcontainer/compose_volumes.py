@@ -129,7 +129,7 @@ def _file(kind: str, given: Any, model: Mapping[str, Any], place: str) -> Volume
     name = word(one.get("source"), at)
     defined = (model.get(kind) or {}).get(name)
     file = defined.get("file") if isinstance(defined, dict) else None
-    if not isinstance(file, str) or not file.startswith("/"):
+    if not isinstance(file, str) or not file.startswith("/") or "\0" in file:
         raise FieldError(at, f"{name}: only a file of this machine is handled")
     target = word(one.get("target") or name, at)
     target = target if target.startswith("/") else place + target

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rumpel.devcontainer import compose_sources, config
+from rumpel.devcontainer import compose_sources, compose_yaml, config
 from rumpel.devcontainer.compose import Composer
 from rumpel.devcontainer.document import Caller
 from rumpel.errors import ConfigError
@@ -42,7 +42,8 @@ LINES: list[tuple[str, dict[str, str]]] = [
     ("export A=b\nexport\tB: c", {"A": "b", "B": "c"}),
     ("\ufeffA=b", {"A": "b"}),
     ("'A'=b\n\"B\": 'c'", {"A": "b", "B": "c"}),
-    ("A=b # c\nB='b # c' # d\nC=b#c\nD=\"x\" # \"y\"", {"A": "b", "B": "b # c", "C": "b#c", "D": "x"}),
+    ("A=b # c\nB='b # c' # d\nC=b#c", {"A": "b", "B": "b # c", "C": "b#c"}),
+    ("A=\"x\" # \"y\"", {"A": "x"}),
     ("A=\nB=''\nC:", {"A": "", "B": "", "C": ""}),
     ("A=\"b\nC='d", {"A": "b", "C": "d"}),
     ("A\n\n=", {"": ""}),
@@ -65,3 +66,39 @@ def test_a_yaml_form_of_variables_is_as_private_as_any(caller: Caller) -> None:
     assert found.project is not None
     expected = {("environment", name) for name in said}
     assert set(found.project.beside[0].private) == expected
+
+
+NO_PATHS: list[tuple[dict[str, Any], str]] = [
+    ({"env_file": "~nosuchuser0/x"}, "~nosuchuser0/x: there is no such user"),
+    ({"env_file": "a\0b"}, "env_file takes the path of a file"),
+    ({"env_file": "\ud800"}, "env_file takes the path of a file"),
+    ({"env_file": "a" * 5000}, "cannot be read: File name too long"),
+    ({"extends": {"file": "a\0b", "service": "x"}}, "extends takes the path of a file"),
+    ({"secrets": ["s"]}, "only a file of this machine is handled"),
+    ({"ports": [{"target": 1, "published": "1" * 5000}]}, ""),
+    ({"ports": [{"target": "1" * 5000}]}, "is not a port"),
+]
+
+
+@pytest.mark.parametrize(("keys", "told"), NO_PATHS)
+def test_what_can_be_no_path_and_no_port(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, keys: dict[str, Any], told: str
+) -> None:
+    # As if the reader let them through, which YAML escapes do for some.
+    monkeypatch.setattr(compose_yaml, "load", lambda data, name: json.loads(data))
+    secrets = {"s": {"file": "/a\0b"}}
+    if told:
+        with pytest.raises(ConfigError, match=told):
+            composed(caller, {"app": app(**keys)}, secrets=secrets)
+    else:
+        found = composed(caller, {"app": app(**keys)}).project
+        assert found is not None
+        assert [one.wish for one in found.ports] == [None]
+
+
+def test_a_name_of_a_file_that_can_be_none(caller: Caller) -> None:
+    composer = Composer(granted=frozenset(), canonical=as_written)
+    Path(caller.root, ".env").write_text("COMPOSE_FILE=a\0b\n")
+    file = json.dumps({"dockerComposeFile": [], "service": "app"})
+    with pytest.raises(ConfigError, match="is not the path of a file"):
+        config.parse(file, SOURCE, caller, composer=composer)
