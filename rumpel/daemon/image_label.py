@@ -157,8 +157,8 @@ async def _told(
     app: App, client: Client, where: Target, pod: tuple[PodSpec, DevConfig], label: str
 ) -> PodSpec:
     spec, dev = pod
-    if not label or dev.again is None:
-        return spec
+    if not label or dev.again is None:  # `spec` may still have what an image before this one said
+        return await _with(where, spec, dev)
     found = await threads.call(dev.again, label)
     for warning in found.warnings:
         client.warn(warning)

@@ -229,3 +229,37 @@ def test_an_image_that_is_made_anew_says_what_it_says_now(
     done = project.run("recreate", "a", "--json").assert_ok().data
     assert planned["action"] == done["action"] == "new image"
     assert planned["reasons"] == done["reasons"]
+
+
+def test_what_an_image_said_goes_with_it(
+    rumpel_project: ProjectFactory, labelled: Labelled
+) -> None:
+    said = {
+        "remoteUser": "dev",
+        "containerEnv": {"A": "image"},
+        "remoteEnv": {"WHO": "image"},
+        "mounts": ["type=volume,target=/data"],
+        "onCreateCommand": "touch /tmp/hook",
+        "forwardPorts": [4711],
+        "capAdd": ["SYS_PTRACE"],
+    }
+    project = rumpel_project()
+    configured(project, {"image": labelled("before", [said], user("dev", 1000))})
+    project.run("create", "a", "--trust").assert_ok()
+    seen = project.inside("a", "id -un; echo $A $WHO; ls /tmp/hook")
+    assert seen == "dev\nimage image\n/tmp/hook"
+    project.inside("a", "echo work >work")
+    configured(project, {"image": MINI_IMAGE})
+    forked = project.run("fork", "a", "b").assert_ok()
+    assert "image" in forked.stderr, "it is told that the fork has the old one"
+    assert project.inside("b", "id -un; echo $A $WHO; cat work") == "dev\nimage image\nwork"
+    project.run("recreate", "a").assert_ok()
+    looks = "id -un; echo [$A$WHO]; ls -d /data /tmp/hook 2>/dev/null || true; cat work"
+    seen = project.inside("a", looks)
+    assert seen == "root\n[]\nwork"
+    assert "4711" not in project.run("ports", "a").assert_ok().stdout
+    host = project.docker.inspect(project.container_id("a"))["HostConfig"]
+    assert not host["CapAdd"]
+    assert project.run("recreate", "--plan", "a", "--json").assert_ok().data["action"] == "nothing"
+    project.run("fork", "a", "c").assert_ok()
+    assert project.inside("c", "id -un; echo [$A$WHO]") == "root\n[]"
