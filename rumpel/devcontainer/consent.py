@@ -43,6 +43,7 @@ _PLAIN_READS = frozenset(
 """Words of `-v` beside which `ro` changes nothing on the host: `Z` and `U` change what is there."""
 _READS = frozenset({"readonly", "ro", "rro"})
 _SHARED = frozenset({"rshared", "shared"})
+_OWN_NETWORKS = frozenset({"", "bridge", "default", "none"})
 _EVERY_RIGHT = "rwm"
 MANY_PROCESSES = 32_768
 """All that a small machine has numbers for (kernel.pid_max)."""
@@ -344,8 +345,9 @@ def _security(option: str) -> Effect:
 
 def _building(build: Mapping[str, Any]) -> Iterator[Effect]:
     mode = str(build.get("networkmode") or "")
-    if mode == "host" or ":" in mode:
-        yield Effect("namespace", f"build-network={mode}", f"builds in the network of {mode}")
+    if mode not in _OWN_NETWORKS:
+        text = "the network of" if mode == "host" or ":" in mode else "the network"
+        yield Effect("namespace", f"build-network={mode}", f"builds in {text} {mode}")
     if parent := build.get("cgroupparent"):
         yield Effect("cgroup-parent", f"build={parent}", f"builds in the cgroup {parent}")
 

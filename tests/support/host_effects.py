@@ -494,6 +494,14 @@ IMAGES = {
         other={"build": {**DOCKERFILE, "options": ["--network", "container:x"]}},
         more=("namespace:build-network=container:x",),
     ),
+    "a build in a network of others": Case(
+        fields={"build": {**DOCKERFILE, "options": ["--network", "shared"]}},
+        keys=("namespace:build-network=shared",),
+        said="builds in the network shared",
+        other={"build": {**DOCKERFILE, "options": ["--network=other_default"]}},
+        more=("namespace:build-network=other_default",),
+        can_run=False,
+    ),
     "a build in a cgroup": Case(
         fields={"build": {**DOCKERFILE, "options": ["--cgroup-parent=/x"]}},
         keys=("cgroup-parent:build=/x",),

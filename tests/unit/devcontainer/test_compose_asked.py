@@ -62,6 +62,19 @@ def test_what_a_dotenv_says_of_an_option_is_shown(caller: Caller) -> None:
     assert "very-secret" not in keys
 
 
+@pytest.mark.parametrize("network", ["bridge", "default", "none", "host", "other"])
+def test_a_build_in_a_network_of_others_is_asked_for(caller: Caller, network: str) -> None:
+    Path(caller.root, "Dockerfile").write_text("FROM scratch\n")
+    build = {"context": caller.root, "network": network}
+    found = read(caller, {"app": app(), "web": {"build": build}})
+    told = [effect.text for effect in found.effects]
+    wanted = {
+        "host": ["service web builds in the network of host"],
+        "other": ["service web builds in the network other"],
+    }
+    assert told == wanted.get(network, [])
+
+
 def test_a_port_of_a_service_that_is_none_is_told(caller: Caller) -> None:
     db = {"image": "d", "networks": {"default": {"aliases": ["store"]}}}
     services = {"app": app(depends_on=["db"]), "db": db}
