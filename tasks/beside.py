@@ -26,7 +26,6 @@ SERVICE = "service"
 LABEL_SERVICE = "rumpel.service"
 NETWORK = "network"
 """LABEL_KIND of one."""
-GRACE_S = 10
 STARTED, HEALTHY = "service_started", "service_healthy"
 ENDED = "service_completed_successfully"
 WORDS = {HEALTHY: "is healthy", ENDED: "has come to its end"}
@@ -191,7 +190,7 @@ async def stop(world: World, pod: PodAddress) -> None:
     for one in found:
         if one.status == "paused":
             await host.unpause(one.id)
-    await asyncio.gather(*(host.stop(one.id, grace_s=GRACE_S) for one in found))
+    await asyncio.gather(*(host.stop(one.id) for one in found))
     for one in found:
         await world.looked(pod.host, one.id)
 

@@ -34,7 +34,6 @@ TITLE = "Replacing container"
 VERSION = 2
 POLICY = Policy(slots=("create",), timeout_s=3600.0)
 
-GRACE_S = 10
 A = TypeVar("A")
 B = TypeVar("B")
 TIMES_TRIED = 3
@@ -369,7 +368,7 @@ async def _halt(
         await host.unpause(old.id)
     await world.links.close(inputs.pod_id)
     if old.status not in ("exited", "dead"):
-        await host.stop(old.id, grace_s=GRACE_S)
+        await host.stop(old.id)
     await world.looked(inputs.host, old.id)
     ctx.fault("halted")
     return seen

@@ -20,8 +20,6 @@ TITLE = "Stopping"
 VERSION = 1
 POLICY = Policy(slots=("stop",), timeout_s=600.0)
 
-GRACE_S = 10
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
@@ -64,7 +62,7 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         ctx.fault("synced")
     await world.links.close(pod.pod_id)
     await world.ports.close(pod.pod_id)
-    await world.host(pod.host).stop(access.container_id, grace_s=GRACE_S)
+    await world.host(pod.host).stop(access.container_id)
     ctx.fault("stopped")
     await beside.stop(world, pod)
     await world.looked(pod.host, access.container_id)  # from far away the event comes later

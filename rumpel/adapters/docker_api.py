@@ -125,7 +125,8 @@ class DockerHost:
     async def start(self, container: str) -> None:
         await docker_containers.start(self.http, container)
 
-    async def stop(self, container: str, grace_s: int = 10) -> None:
+    async def stop(self, container: str, grace_s: int | None = None) -> None:
+        """None: as long as the container's own `StopTimeout` says, else 10 s."""
         await docker_containers.stop(self.http, container, grace_s)
 
     async def kill(self, container: str, signal: str = "KILL") -> None:

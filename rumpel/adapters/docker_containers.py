@@ -22,6 +22,8 @@ from rumpel.errors import Conflict, HostUnreachable, NotFound, RumpelError, Time
 Json = types.Json
 
 CREATE_TIMEOUT_S = 60.0
+MOST_GRACE_S = 600.0
+"""Longer than any container should be made to be waited for (`StopTimeout`)."""
 START_TIMEOUT_S = 120.0
 REMOVE_TIMEOUT_S = 120.0
 LOOK_TIMEOUT_S = 5.0
@@ -50,12 +52,15 @@ async def start(http: HttpClient, container: str) -> None:
     await http.request("POST", path, timeout_s=START_TIMEOUT_S, what=_named(container))
 
 
-async def stop(http: HttpClient, container: str, grace_s: int) -> None:
-    """The stop signal, then KILL after `grace_s`. NotFound when there is no such container."""
+async def stop(http: HttpClient, container: str, grace_s: int | None) -> None:
+    """The stop signal, then KILL after `grace_s`; None: what the container was made with, or 10.
+
+    Raises NotFound when there is no such container.
+    """
     path = f"/containers/{segment(container)}/stop"
-    await http.request(
-        "POST", path, query={"t": grace_s}, timeout_s=grace_s + 60.0, what=_named(container)
-    )
+    query: Query = {} if grace_s is None else {"t": grace_s}
+    timeout_s = 60.0 + (MOST_GRACE_S if grace_s is None else grace_s)
+    await http.request("POST", path, query=query, timeout_s=timeout_s, what=_named(container))
 
 
 async def kill(http: HttpClient, container: str, signal: str) -> None:

@@ -25,10 +25,14 @@ ROOT = Path(__file__).parents[2]
 FILE = ".devcontainer/compose.json"
 KEPT = "test -e /data/index.html || hostname >/data/index.html; exec httpd -f -p 8000 -h /data"
 """A service that has its data in a volume, and tells it to who asks."""
+AT_ONCE = "SIGKILL"
+"""The stop signal where nothing of a service is left to be ended in order: else that takes 10 s."""
 
 
 def web(**more: Any) -> dict[str, Any]:
-    return {"image": MINI_IMAGE, "command": ["sh", "-c", KEPT], "volumes": ["data:/data"], **more}
+    command = ["sh", "-c", KEPT]
+    own = {"image": MINI_IMAGE, "command": command, "volumes": ["data:/data"]}
+    return {**own, "stop_signal": AT_ONCE, **more}
 
 
 def app(**more: Any) -> dict[str, Any]:
@@ -274,7 +278,11 @@ def test_doctor_knows_a_service_that_ended(rumpel_project: ProjectFactory) -> No
     project = rumpel_project()
     stays = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]
     fails = ["sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done"]
-    found = {"web": web(command=stays, restart="unless-stopped"), "bad": web(command=fails)}
+    knows: dict[str, Any] = {"stop_signal": "SIGTERM"}
+    found = {
+        "web": web(command=stays, restart="unless-stopped", **knows),
+        "bad": web(command=fails, **knows),
+    }
     configured(project, {"app": app(), "once": web(command=["true"]), **found})
     project.run("create", "a").assert_ok()
     project.wait_until(lambda: running(project) == {"bad", "web"}, "one has done its work")

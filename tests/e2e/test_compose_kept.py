@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rumpel import names
 from tests.e2e.test_compose import app, asked, configured, objects, running, services, web
 from tests.e2e.test_compose import pytestmark as needs_compose
@@ -255,7 +257,8 @@ def test_what_is_there_to_run_is_started_again(rumpel_project: ProjectFactory) -
     """A database that was stopped by hand ends well, too; its project says that it is to run."""
     project = rumpel_project()
     serve = "httpd -f -p 8000 -h /etc & trap 'kill $$!; exit 0' TERM; wait"
-    base = web(command=["sh", "-c", serve], restart="unless-stopped", volumes=[])
+    own: dict[str, Any] = {"restart": "unless-stopped", "stop_signal": "SIGTERM"}
+    base = web(command=["sh", "-c", serve], volumes=[], **own)
     configured(project, {"app": app(depends_on=["base"]), "base": base})
     project.run("create", "a").assert_ok()
     for verb in (["create", "a"], ["enter", "a", "--", "true"], ["recreate", "a"]):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,7 +56,9 @@ class Home:
 
     def __init__(self) -> None:
         self.older = processes.running()
-        self.path = Path(tempfile.mkdtemp(prefix=prefix(RUN_ID), dir=PARENT))
+        # Not tempfile's name, which may have an underscore where one of an image has none.
+        self.path = PARENT / f"{prefix(RUN_ID)}{secrets.token_hex(4)}"
+        self.path.mkdir()
         self.path.chmod(0o711)  # what a test mounts is reached by an engine of another user
         for name in ("home", "run", "state", "cache", "config"):
             (self.path / name).mkdir(mode=0o700)

@@ -52,6 +52,18 @@ async def test_what_ends_a_container_can_be_asked_again(
         await host.kill(container)
 
 
+async def test_a_stop_waits_as_long_as_the_container_says(
+    host: DockerHost, create: MakeContainer
+) -> None:
+    slow = "trap 'sleep 8; exit 7' TERM; >/ready; while :; do sleep 0.1; done"
+    container = await create(Cmd=["sh", "-c", slow], StopTimeout=1)
+    await host.start(container)
+    until = "until test -e /ready; do sleep 0.02; done"
+    assert (await host.exec_run(container, ["sh", "-c", until])).code == 0
+    await host.stop(container)
+    assert (await host.inspect(container)).state.exit_code == 137, "not the ten seconds of others"
+
+
 async def test_removing_at_the_same_time_is_no_error(host: DockerHost, running: str) -> None:
     found = await asyncio.gather(*(host.remove(running, force=True) for _ in range(4)))
     assert True in found
