@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rumpel import names
-from rumpel.adapters.docker_types import ContainerState
+from rumpel.adapters.docker_types import ContainerState, VolumeInfo
 from rumpel.engine.operation import OK, Probe, changed
 from rumpel.errors import CommandFailed, RumpelError, TimedOut
 from rumpel.tasks.world import PodAddress, World
@@ -26,6 +27,9 @@ SERVICE = "service"
 LABEL_SERVICE = "rumpel.service"
 NETWORK = "network"
 """LABEL_KIND of one."""
+LABEL_LEFT = "rumpel.left"
+"""On an empty volume of a pod: the anonymous one that a service it has no more left behind."""
+ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 STARTED, HEALTHY = "service_started", "service_healthy"
 ENDED = "service_completed_successfully"
 WORDS = {HEALTHY: "is healthy", ENDED: "has come to its end"}
@@ -219,3 +223,9 @@ async def remove(world: World, pod: PodAddress) -> None:
     await asyncio.gather(*(host.remove(one.id, force=True, volumes=True) for one in found))
     for network in await host.networks(world.label_filter(NETWORK, pod_id=pod.pod_id)):
         await host.remove_network(network.id)
+
+
+def volumes_of(volume: VolumeInfo) -> list[str]:
+    """Names of what goes when this one of a pod does."""
+    left = volume.labels.get(LABEL_LEFT, "")
+    return [left, volume.name] if ANONYMOUS.fullmatch(left) else [volume.name]

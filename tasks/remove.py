@@ -52,7 +52,8 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
     await beside.remove(world, pod)
     ctx.fault("services-gone")
     for volume in await host.volumes(f"{names.LABEL_POD_ID}={pod.pod_id}"):
-        await host.remove_volume(volume.name)
+        for name in beside.volumes_of(volume):
+            await host.remove_volume(name)
     await world.links.forget(pod)
     return Output(containers=len(found))
 

@@ -9,9 +9,8 @@ when one does not run. Engine API: `POST /networks/create`, `/volumes/create`, `
 
 from __future__ import annotations
 
-import hashlib
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -19,11 +18,18 @@ from rumpel import names
 from rumpel.adapters import compose, threads
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.engine.operation import OK, Context, Json, Policy, Probe, ProbeState, changed
-from rumpel.errors import Conflict, NotFound, RumpelError
+from rumpel.errors import Conflict
 from rumpel.model import ProjectSpec, ServiceSpec
 from rumpel.sealing import is_sealed
-from rumpel.tasks import beside, container, service_binds, service_digest, service_values
-from rumpel.tasks.beside import LABEL_SERVICE, NETWORK, SERVICE, containers, is_over, until
+from rumpel.tasks import (
+    beside,
+    container,
+    service_binds,
+    service_digest,
+    service_parts,
+    service_values,
+)
+from rumpel.tasks.beside import LABEL_SERVICE, SERVICE, containers, is_over, until
 from rumpel.tasks.service_start import explained
 from rumpel.tasks.world import PodAddress, World
 
@@ -34,7 +40,6 @@ POLICY = Policy(slots=("create",), timeout_s=1800.0)
 
 NONE = "-"
 """In the place of the pod's service: there is no compose project any more, and all of it goes."""
-POOLS = "delete pods, or give Docker more networks: default-address-pools in its daemon.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +137,12 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
             await _start(ctx, inputs, found)
             return await _output(ctx, inputs)
         service_binds.refuse(inputs.address, inputs.project.services)
-        fresh = await _networks(ctx, inputs)
-        await _volumes(ctx, inputs)
+        fresh = await service_parts.networks(ctx, inputs)
+        await service_parts.volumes(ctx, inputs)
         ctx.fault("prepared")
         await threads.call(service_binds.refuse_links, inputs.address, inputs.project.services)
         if fresh:
-            await _join(ctx, inputs, found, fresh)
+            await service_parts.join(ctx, inputs, found, fresh)
         if inputs.as_is:
             await _start(ctx, inputs, found, make=_missing(ctx, inputs, found))
         elif _is_whole(inputs, found):
@@ -153,75 +158,6 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:
     """Nothing to do: run again, it goes on; what it made goes with the pod."""
-
-
-def _labels(ctx: Context[World], inputs: Inputs, kind: str) -> dict[str, str]:
-    """The same with every attempt: compose makes a container anew when its labels change."""
-    pod = inputs.address
-    nonce = hashlib.blake2b(f"{pod.pod_id} {kind}".encode(), digest_size=16).hexdigest()
-    return {
-        **ctx.world.labels(kind, ctx.node_id, nonce),
-        names.LABEL_POD: pod.pod,
-        names.LABEL_POD_ID: pod.pod_id,
-    }
-
-
-async def _networks(ctx: Context[World], inputs: Inputs) -> list[str]:
-    """Names of those that were made now."""
-    host, pod = ctx.world.host(inputs.address.host), inputs.address
-    wanted = [one for one in inputs.project.networks.values() if not one["external"]]
-    if not wanted:
-        return []
-    there = await host.networks(ctx.world.label_filter(NETWORK, pod_id=pod.pod_id))
-    known, made = {one.name for one in there}, list[str]()
-    for one in wanted:
-        if one["name"] not in known:
-            try:
-                await host.create_network(
-                    one["name"], _labels(ctx, inputs, NETWORK), one["settings"]
-                )
-            except RumpelError as error:
-                if "address pools" in error.message:
-                    error.hint = POOLS
-                raise
-            made.append(one["name"])
-            ctx.fault("network")
-    return made
-
-
-async def _volumes(ctx: Context[World], inputs: Inputs) -> None:
-    host = ctx.world.host(inputs.address.host)
-    for one in inputs.project.volumes.values():
-        if one["external"]:
-            if await host.volume(one["name"]) is None:
-                name = one["name"]
-                raise NotFound(f"there is no volume {name}", hint=f"docker volume create {name}")
-            continue
-        if is_sealed(one) and await host.volume(one["name"]) is None:
-            raise _lost(inputs)
-        labels = _labels(ctx, inputs, "volume")
-        await host.create_volume(one["name"], labels, driver=one["driver"], options=one["options"])
-
-
-async def _join(
-    ctx: Context[World], inputs: Inputs, found: Iterable[ContainerState], fresh: list[str]
-) -> None:
-    """A network went (`docker network prune`), and its containers only know the old one."""
-    world, project, pod = ctx.world, inputs.project, inputs.address
-    bodies = {one.name: one.body for one in project.services}
-    own = await world.host(pod.host).containers(world.label_filter(names.POD, pod_id=pod.pod_id))
-    for key, network in project.networks.items():
-        if network["name"] not in fresh:
-            continue
-        for state in found:
-            service = state.labels.get(LABEL_SERVICE, "")
-            given = (bodies.get(service, {}).get("networks") or {}).get(key)
-            if given is not None:
-                await beside.rejoin(
-                    world, pod, state, network, [service, *given.get("aliases", ())]
-                )
-        for state in own if network["pod"] else ():
-            await beside.rejoin(world, pod, state, network, network["pod"])
 
 
 def _missing(
@@ -265,13 +201,11 @@ async def _renew(ctx: Context[World], inputs: Inputs, found: list[ContainerState
         changed = service_digest.changed(inputs.made_of, found)
         over |= (ended & known) - beside.serving(inputs.project) - {*changed}
     left = known - over
-    if left and not over:
+    is_all = bool(left) and not over
+    await service_parts.drop(ctx, inputs, found, by_compose=is_all)
+    if is_all:
         await _up(ctx, inputs)
-        return
-    for one in found:
-        if one.labels.get(LABEL_SERVICE) not in known:
-            await world.host(inputs.address.host).remove(one.id, force=True, volumes=True)
-    if left:
+    elif left:
         await _up(ctx, inputs, only=left)
 
 
@@ -327,18 +261,10 @@ async def _until(ctx: Context[World], inputs: Inputs, name: str, how: str) -> No
     await until(ctx.world, inputs.address, name, how, log=ctx.log)
 
 
-def _lost(inputs: Inputs, what: str = "its private values are") -> Conflict:
-    pod = inputs.address.pod
-    return Conflict(
-        f"a service of pod {pod!r} has to be made again, and {what} not kept",
-        hint=f"rumpel create {pod}   makes it from the configuration",
-    )
-
-
 async def _up(ctx: Context[World], inputs: Inputs, only: Collection[str] | None = None) -> None:
     """`only`: nothing else is touched; what these need is there."""
     host, pod = ctx.world.host(inputs.address.host), inputs.address
-    labels = {**_labels(ctx, inputs, SERVICE), names.LABEL_REPO: pod.repo.repo_id}
+    labels = {**service_parts.labels(ctx, inputs, SERVICE), names.LABEL_REPO: pod.repo.repo_id}
     made = service_digest.model(inputs.project, inputs.made_of, labels)
     if only is not None:
         made["services"] = {
@@ -346,9 +272,9 @@ async def _up(ctx: Context[World], inputs: Inputs, only: Collection[str] | None 
             for name in only
         }
     if is_sealed(made):
-        raise _lost(inputs)
+        raise service_parts.lost(inputs)
     if not all(one["image"] for one in made["services"].values()):
-        raise _lost(inputs, "which image it was made of is")
+        raise service_parts.lost(inputs, "which image it was made of is")
     folder = ctx.world.scratch_dir / f"compose-{ctx.attempt}-{ctx.nonce[:8]}"
     await threads.call(folder.mkdir, mode=0o700)
     try:

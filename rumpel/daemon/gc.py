@@ -14,6 +14,7 @@ from rumpel.daemon.client import Client
 from rumpel.daemon.garbage import Engine, Item
 from rumpel.daemon.hosts import LOCAL
 from rumpel.errors import Partial, RumpelError
+from rumpel.tasks import beside
 
 ENGINE_LIMIT_S = 300.0
 Remove = Callable[[Item], Awaitable[None]]
@@ -101,7 +102,9 @@ async def _remove(app: App, engine: Engine, item: Item, *, every: bool) -> None:
     elif item.kind == "network":
         await host.remove_network(item.id)
     elif item.kind == "volume":
-        await host.remove_volume(item.name)
+        for volume in engine.volumes:
+            for name in beside.volumes_of(volume) if volume.name == item.name else ():
+                await host.remove_volume(name)
     else:
         used = set(garbage.stood_on(app, engine.name, every=every))
         tags = engine.usage.images[item.id].tags

@@ -21,6 +21,7 @@ from rumpel.daemon.pods import Pod, repo_ref
 from rumpel.daemon.requests import Target
 from rumpel.errors import Conflict, HostUnreachable, Partial, RumpelError
 from rumpel.model import RepoRef
+from rumpel.tasks import beside
 
 KINDS = ("containers", "volumes", "images")
 
@@ -126,7 +127,7 @@ async def _objects(app: App, host: DockerHost) -> tuple[list[str], list[str], di
     containers = await host.containers([label, names.LABEL_NONCE])
     return (
         [state.id for state in containers],
-        [volume.name for volume in await host.volumes(label)],
+        [name for one in await host.volumes(label) for name in beside.volumes_of(one)],
         await _images(host, label),
     )
 

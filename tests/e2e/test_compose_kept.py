@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from docker.errors import NotFound
+
 from rumpel import names
 from tests.e2e.test_compose import app, asked, configured, objects, running, services, web
 from tests.e2e.test_compose import pytestmark as needs_compose
@@ -251,6 +254,30 @@ def test_what_ended_well_is_not_done_again_with_others(rumpel_project: ProjectFa
     configured(project, both)
     project.run("recreate", "a").assert_ok()
     assert counted().split() == ["x", "x"]
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_what_a_service_that_was_dropped_kept(
+    rumpel_project: ProjectFactory, has_ended: bool
+) -> None:
+    """Without a volume of its own, as databases do: it goes with the pod, not before."""
+    project = rumpel_project()
+    data = web(volumes=["/data"])
+    more = {"once": web(command=["true"], volumes=[])} if has_ended else {}
+    configured(project, {"app": app(depends_on=[*more]), **more, "db": data})
+    project.run("create", "a").assert_ok()
+    project.wait_until(lambda: running(project) == {"db"}, "the other one ended")
+    (mount,) = project.docker.inspect(services(project)["db"])["Mounts"]
+    broken = app(depends_on=[*more], command="false")
+    configured(project, {"app": broken, **more, "postgres": data})
+    project.run("recreate", "a").assert_code(6)
+    assert set(services(project)) == {*more, "postgres"}
+    assert project.docker.api.inspect_volume(mount["Name"])
+    assert mount["Name"] in project.run("logs", "a", "services").assert_ok().stdout
+    project.run("delete", "--force", "a").assert_ok()
+    with pytest.raises(NotFound):
+        project.docker.api.inspect_volume(mount["Name"])
+    assert objects(project) == {"containers": [], "networks": [], "volumes": []}
 
 
 def test_what_is_there_to_run_is_started_again(rumpel_project: ProjectFactory) -> None:
