@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
 from types import TracebackType
+from typing import Any
 
 from rumpel.errors import RumpelError
 from rumpel.log import write_crash
@@ -51,7 +52,7 @@ class Background:
             await end(self._tasks)
 
 
-async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel them until each has ended; how it ended is nobody's business any more."""
     left = set(tasks)
     while left:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection
 
+from rumpel.daemon import background
 from rumpel.daemon.client import Client
 from rumpel.daemon.nodes import subject_of
 from rumpel.engine.events import Event
@@ -92,10 +93,11 @@ class Runner:
             await asyncio.wait(busy)
 
     async def stop(self) -> None:
-        """Cancel everything that runs and wait for the undo."""
-        for task in list(self._active):
-            task.cancel()
-        await asyncio.gather(*self._active, return_exceptions=True)
+        """Cancel everything that runs and wait for the undo.
+
+        What is told so again leaves its undo behind: closing the engine waits for that.
+        """
+        await background.end(self._active)
 
     def _ended(self, task: asyncio.Task[RunResult]) -> None:
         self._active.pop(task, None)

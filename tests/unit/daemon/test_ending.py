@@ -7,10 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from rumpel.daemon import background, ending
+from rumpel.daemon.runner import Runner
+from rumpel.engine.execute import Engine, RunHandle
+from rumpel.engine.graph import Graph
 
 HANGS = """
 import asyncio, threading
@@ -102,24 +106,46 @@ def test_what_is_spawned_at_the_end_ends_too() -> None:
     assert ended == ["first"], "the others never began"
 
 
-def test_a_lost_cancel_is_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "AGAIN_S", 0.05)
-    lost = 0
+class LosesTheFirst:
+    """A cancel, as `wait_for` and task groups of Python 3.11 do."""
 
-    async def loses_the_first() -> None:
-        nonlocal lost
+    def __init__(self) -> None:
+        self.cancels = 0
+
+    async def run(self, *_: object, **__: object) -> None:
         while True:
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
-                lost += 1
-                if lost > 1:
+                self.cancels += 1
+                if self.cancels > 1:
                     raise
 
-    async def main() -> None:
+
+@pytest.mark.parametrize("whose", ["background", "runner"])
+def test_a_lost_cancel_is_said_again(monkeypatch: pytest.MonkeyPatch, whose: str) -> None:
+    monkeypatch.setattr(background, "AGAIN_S", 0.05)
+    deaf = LosesTheFirst()
+
+    async def of_background() -> None:
         async with background.Background() as work:
-            work.spawn(loses_the_first(), "deaf")
+            work.spawn(deaf.run(), "deaf")
             await asyncio.sleep(0)
 
+    async def of_runner() -> None:
+        runner = Runner(cast("Engine", deaf), asyncio.Event())
+        following = asyncio.create_task(
+            runner.follow(Graph("create"), RunHandle(run_id=1, states={}), emit=print)
+        )
+        for _ in range(2):  # until it waits
+            await asyncio.sleep(0)
+        await runner.stop()
+        assert not runner.active
+        await asyncio.wait({following})
+
+    async def main() -> None:
+        async with asyncio.timeout(10):
+            await (of_background() if whose == "background" else of_runner())
+
     asyncio.run(main())
-    assert lost == 2
+    assert deaf.cancels == 2
