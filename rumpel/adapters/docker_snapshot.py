@@ -281,7 +281,7 @@ class HostSnapshot:
             await asyncio.sleep(HEARTBEAT_S)
             await self.host.http.request("GET", "/_ping", timeout_s=HEARTBEAT_TIMEOUT_S)
 
-    async def _listen(self, pieces: AsyncIterator[bytes], group: asyncio.TaskGroup) -> None:
+    async def _listen(self, pieces: AsyncIterator[bytes], group: task_group.TaskGroup) -> None:
         async for message in docker_images.messages(pieces):
             event = types.event(message)
             if event.type == "container":
@@ -297,7 +297,7 @@ class HostSnapshot:
             elif event.type == "volume" and event.action in ("create", "destroy", "remove"):
                 self._mark(group, _VOLUMES, event.action)
 
-    def _network(self, group: asyncio.TaskGroup, event: types.Event) -> None:
+    def _network(self, group: task_group.TaskGroup, event: types.Event) -> None:
         """By hand only: each start and stop tells of its networks too, and is looked at anyway."""
         container = event.attributes.get("container", "")
         state = self._containers.get(container)
@@ -311,14 +311,14 @@ class HostSnapshot:
     def _is_ours(self, labels: Mapping[str, str]) -> bool:
         return labels.get(self._key) == self._value
 
-    def _mark(self, group: asyncio.TaskGroup, key: str, action: str) -> None:
+    def _mark(self, group: task_group.TaskGroup, key: str, action: str) -> None:
         """Something happened to `key`: look at it, unless a look is under way and will repeat."""
         self._versions[key] = self._versions.get(key, 0) + 1
         self._actions[key] = action
         if key not in self._looks:
             self._looks[key] = group.create_task(self._settle(key))
 
-    async def _look_later(self, group: asyncio.TaskGroup, container: str) -> None:
+    async def _look_later(self, group: task_group.TaskGroup, container: str) -> None:
         await asyncio.sleep(CREATED_PAUSE_S)
         if container not in self._containers:
             self._mark(group, container, "create")

@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from rumpel.adapters import task_group
+
 ENGINE = "/var/run/docker.sock"
 
 
@@ -60,7 +62,7 @@ class FlakyEngine:
             gates = [self._may_pass]
             self._open.append((gates, writer))
             try:
-                async with asyncio.TaskGroup() as group:
+                async with task_group.opened() as group:
                     group.create_task(self._pass(reader, inner_writer, gates))
                     group.create_task(self._pass(inner_reader, writer, gates))
             finally:

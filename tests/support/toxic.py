@@ -13,6 +13,8 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
 
+from rumpel.adapters import task_group
+
 PIECE_BYTES = 16_384
 WINDOW = 16
 """Pieces under way in one direction: then the sender has to wait, as on a real line."""
@@ -107,7 +109,7 @@ class ToxicWay:
         ends = {writer, far_writer}
         self._open |= ends
         try:
-            async with asyncio.TaskGroup() as group:
+            async with task_group.opened() as group:
                 group.create_task(self._carry("up", reader, far_writer))
                 group.create_task(self._carry("down", far_reader, writer))
         except* (ConnectionError, asyncio.CancelledError):
@@ -121,7 +123,7 @@ class ToxicWay:
         self, way: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         line: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(WINDOW)
-        async with asyncio.TaskGroup() as group:
+        async with task_group.opened() as group:
             group.create_task(self._take(reader, line))
             group.create_task(self._give(way, line, writer))
 

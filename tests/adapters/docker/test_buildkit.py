@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rumpel.adapters import docker_buildkit
+from rumpel.adapters import docker_buildkit, task_group
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_buildkit import Builder, flags
 from rumpel.adapters.docker_images import BuildOptions
@@ -141,7 +141,7 @@ async def test_a_cancelled_buildkit_build_ends_at_once(
         if "started-" in line and "RUN" not in line:
             started.set()
 
-    async with asyncio.TaskGroup() as group:
+    async with task_group.opened() as group:
         task = group.create_task(host.build_tree(root, root / "Dockerfile", BuildOptions(), saw))
         async with asyncio.timeout(30):
             await started.wait()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rumpel.adapters import docker_snapshot
+from rumpel.adapters import docker_snapshot, task_group
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from rumpel.errors import HostUnreachable
@@ -146,7 +146,7 @@ async def test_one_that_is_only_slow_is_waited_for(
 ) -> None:
     """It has a hundred containers to start; one that is stopped answers no ping."""
     monkeypatch.setattr(docker_snapshot, "PING_S", 5.0)
-    async with await DockerHost.open(flaky.url) as slow, asyncio.TaskGroup() as group:
+    async with await DockerHost.open(flaky.url) as slow, task_group.opened() as group:
         snapshot = HostSnapshot(slow, label)
         flaky.silence()
         task = group.create_task(snapshot.run())
@@ -161,7 +161,7 @@ async def test_one_that_is_only_slow_is_waited_for(
 async def test_another_engine_at_the_address_is_not_ours(host: DockerHost, label: str) -> None:
     stranger = DockerHost(host.http, dataclasses.replace(host.info, engine_id="another"))
     snapshot = HostSnapshot(stranger, label)
-    async with asyncio.TaskGroup() as group:
+    async with task_group.opened() as group:
         task = group.create_task(snapshot.run())
         await until(lambda: snapshot.state == "down")
         task.cancel()
@@ -175,7 +175,7 @@ async def test_streams_and_calls_end_with_the_engine(
 ) -> None:
     async with await DockerHost.open(flaky.url) as other:
         stream = await other.exec_stream(running, ["cat"])
-        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(5), task_group.opened() as group:
             reader = group.create_task(stream.read())
             waiter = group.create_task(ends_unreachable(other, running))
             await asyncio.sleep(0.1)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rumpel.adapters import docker_containers, docker_exec
+from rumpel.adapters import docker_containers, docker_exec, task_group
 from rumpel.adapters import docker_types as types
 from rumpel.adapters.docker_errors import ProtocolError
 from rumpel.adapters.docker_http import HttpClient
@@ -52,7 +52,7 @@ async def read_all(
 
     with theirs:
         try:
-            async with asyncio.TaskGroup() as group:
+            async with task_group.opened() as group:
                 group.create_task(send())
                 while (piece := await stream.read()) is not None:
                     found.append(piece)

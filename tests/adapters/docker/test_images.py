@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rumpel.adapters import build_context, threads
+from rumpel.adapters import build_context, task_group, threads
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_images import BuildOptions
 from rumpel.errors import CommandFailed, Conflict, RumpelError
@@ -106,7 +106,7 @@ async def test_a_cancelled_build_stops(host: DockerHost, context: MakeContext) -
     nonce = uuid.uuid4().hex
     tar = await context(f"FROM {IMAGE}\nRUN : {nonce}; echo started; sleep 100\n")
     started = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
+    async with task_group.opened() as group:
 
         def saw(line: str) -> None:
             if line == "started":

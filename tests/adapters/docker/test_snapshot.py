@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from rumpel.adapters import task_group
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_snapshot import HostSnapshot
 from tests.adapters.docker.conftest import IMAGE, MakeContainer, body, labels_of
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.docker
 @contextlib.asynccontextmanager
 async def following(host: DockerHost, label: str) -> AsyncIterator[HostSnapshot]:
     snapshot = HostSnapshot(host, label)
-    async with asyncio.TaskGroup() as group:
+    async with task_group.opened() as group:
         task = group.create_task(snapshot.run())
         await snapshot.wait_live(10)
         yield snapshot

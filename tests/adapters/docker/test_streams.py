@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rumpel.adapters import task_group
 from rumpel.adapters.docker_api import DockerHost
 from rumpel.adapters.docker_exec import TOKEN_ENV, kill_tree
 from rumpel.adapters.docker_stream import DockerStream, frames
@@ -132,7 +133,7 @@ async def test_a_terminal_is_raw_and_can_be_resized(host: DockerHost, running: s
 
 async def test_close_wakes_a_waiting_reader(host: DockerHost, running: str) -> None:
     stream = await host.exec_stream(running, ["cat"])
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(5), task_group.opened() as group:
         reader = group.create_task(stream.read())
         await asyncio.sleep(0.05)
         assert not reader.done()
@@ -159,7 +160,7 @@ async def test_a_killed_container_ends_its_streams_at_once(host: DockerHost, run
     """Trap 1: the engine stops reading; a relay that only half-closes hangs for ever."""
     stream = await host.exec_stream(running, ["cat"])
     started = time.monotonic()
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(10), task_group.opened() as group:
         reader = group.create_task(drain(stream))
 
         async def write_for_ever() -> None:
@@ -280,7 +281,7 @@ async def test_what_ignores_term_is_not_waited_for(host: DockerHost, running: st
 
 
 async def test_a_cancelled_run_ends_its_process(host: DockerHost, running: str) -> None:
-    async with asyncio.TaskGroup() as group:
+    async with task_group.opened() as group:
         task = group.create_task(host.exec_run(running, ["sleep", "4321"]))
         await asyncio.sleep(0.3)
         assert "4321" in await processes(host, running)
@@ -323,7 +324,7 @@ async def test_bulk_both_ways(host: DockerHost, running: str) -> None:
     size = 20_000_000
     stream = await host.exec_stream(running, ["cat"])
     received = 0
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), task_group.opened() as group:
 
         async def send() -> None:
             block = bytes(1_000_000)

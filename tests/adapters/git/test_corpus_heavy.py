@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rumpel.adapters import git_door, threads
+from rumpel.adapters import git_door, task_group, threads
 from rumpel.adapters.git_door import Imported
 from rumpel.adapters.git_limits import Limits
 from tests.adapters.git.conftest import Pair
@@ -59,7 +59,7 @@ async def test_a_pod_that_hangs_or_floods_delays_no_other(quick: Pair, tmp_path:
             await asyncio.sleep(0.01)
             gaps.append(time.monotonic() - begun)
 
-    async with asyncio.TaskGroup() as group:
+    async with task_group.opened() as group:
         group.create_task(beat())
         for _ in range(3):
             assert (await Run(quick, good).take()).branches == {"alice": good}
