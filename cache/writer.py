@@ -131,9 +131,11 @@ class Writer:
         """Commit what is queued, then close."""
         if self._thread is None:
             return
-        with contextlib.suppress(RumpelError):  # of use only to be behind everything else
-            await self.submit(lambda _connection: None)
+        last = self.submit(lambda _connection: None)
+        # Before anybody wakes: what is queued behind it would never be written.
         self._is_over = True
+        with contextlib.suppress(RumpelError):  # of use only to be behind everything else
+            await last
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
         self._thread = None

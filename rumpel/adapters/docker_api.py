@@ -166,8 +166,9 @@ class DockerHost:
         return await docker_containers.logs(self.http, container, tail_lines)
 
     def read_log(
-        self, container: str, tail_lines: int, *, follows: bool, is_tty: bool
+        self, container: str, tail_lines: int | None, *, follows: bool, is_tty: bool
     ) -> AsyncIterator[bytes]:
+        """`tail_lines`: None for all that is kept."""
         return docker_containers.read_log(
             self.http, container, tail_lines, follows=follows, is_tty=is_tty
         )

@@ -149,11 +149,12 @@ async def logs(http: HttpClient, container: str, tail_lines: int) -> bytes:
 
 
 async def read_log(
-    http: HttpClient, container: str, tail_lines: int, *, follows: bool, is_tty: bool
+    http: HttpClient, container: str, tail_lines: int | None, *, follows: bool, is_tty: bool
 ) -> AsyncIterator[bytes]:
     """The same piece by piece; `follows`: until the container ends. Close it to hang up."""
     path = f"/containers/{segment(container)}/logs"
-    query: Query = {"stdout": True, "stderr": True, "tail": tail_lines, "follow": follows}
+    tail = "all" if tail_lines is None else tail_lines
+    query: Query = {"stdout": True, "stderr": True, "tail": tail, "follow": follows}
     async with http.stream("GET", path, query=query, what=_named(container)) as pieces:
         async for piece in pieces if is_tty else payloads(pieces):
             yield piece

@@ -42,8 +42,10 @@ def go_on(app: App, specs: Iterable[PodSpec], *, is_asked: bool = False) -> list
     begun = []
     for spec in specs:
         running, made_of = app.later.get(spec.pod_id), app.pods.made_of(spec)
-        is_at_it = running is not None and not running.done()
-        if is_at_it or made_of is None or not _left(spec) or (failed(app, spec) and not is_asked):
+        is_busy = spec.pod_id in app.replacing or (running is not None and not running.done())
+        if is_busy or made_of is None or not _left(spec):
+            continue
+        if not is_asked and (failed(app, spec) or _has_ended_badly(app, awaited(spec))):
             continue
         graph = resume(spec, made_of)
         graph.verb = VERB
@@ -69,6 +71,16 @@ def failed(app: App, spec: PodSpec) -> str | None:
         if record is not None and record.failure and record.failure.get("state") == "failed":
             return hook.key
     return None
+
+
+def _has_ended_badly(app: App, spec: PodSpec) -> bool:
+    """A command of it failed or was cancelled: what comes behind it waits for who asks."""
+    records = (
+        app.store.records.get(f"{node_id('lifecycle', spec)}/{hook.key}")
+        for hook in spec.hooks
+        if hook.name != HOOKS[-1]
+    )
+    return any(record is not None and record.failure for record in records)
 
 
 def _forget(app: App, pod_id: str, task: asyncio.Task[None]) -> None:

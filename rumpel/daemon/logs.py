@@ -20,8 +20,6 @@ from rumpel.graphs.batch import HOST as BATCH
 from rumpel.graphs.ids import address
 from rumpel.tasks import beside
 
-MOST_LINES = 1000
-"""Of what a service has printed."""
 MAX_LINE_BYTES = 1 << 16
 
 
@@ -69,7 +67,7 @@ async def _of_service(app: App, client: Client, pod: Pod, service: str) -> dict[
         detail = await host.inspect(state.id)
         pieces = host.read_log(
             state.id,
-            MOST_LINES if (wanted := client.request.args["lines"]) is None else wanted,
+            client.request.args["lines"],
             follows=bool(client.request.args["follow"]),
             is_tty=bool(detail.config.get("Tty")),
         )
@@ -91,11 +89,11 @@ async def _lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[str]:
     """Whole ones, several at once; a very long one in parts."""
     rest = b""
     async for data in pieces:
-        *whole, rest = (rest + data).split(b"\n")
+        whole, end, rest = (rest + data).rpartition(b"\n")
         if len(rest) > MAX_LINE_BYTES:
-            whole, rest = [*whole, rest], b""
-        if whole:
-            yield b"\n".join(whole).decode(errors="replace")
+            end, rest = end + rest, b""
+        if whole or end:  # an empty line is one, too
+            yield (whole + end).decode(errors="replace")
     if rest:
         yield rest.decode(errors="replace")
 

@@ -247,24 +247,26 @@ def test_a_service_that_is_unhealthy_is_not_waited_for(rumpel_project: ProjectFa
 
 def test_what_a_service_prints(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
-    talks = "echo begun; until [ -e /data/go ]; do sleep 0.1; done; echo gone on; exec sleep 1000"
+    waits = "until [ -e /data/go ]; do sleep 0.1; done"
+    talks = f"echo; echo begun; {waits}; echo gone on; exec sleep 1000"
     tty = web(command=["echo", "on a terminal"], tty=True)
     configured(project, {"app": app(), "web": web(command=["sh", "-c", talks]), "tty": tty})
     project.run("create", "a").assert_ok()
-    assert project.run("logs", "a", "web").assert_ok().stdout == "begun\n"
+    assert project.run("logs", "a", "web").assert_ok().stdout == "\nbegun\n"
     assert project.run("logs", "a", "tty").assert_ok().stdout.split() == ["on", "a", "terminal"]
     assert project.run("logs", "a", "tty", "-n", "0").assert_ok().stdout == ""
-    (row,) = project.run("logs", "a", "web", "--json").assert_ok().data
-    assert (row["name"], row["pod"], row["text"]) == ("web", "a", "begun")
+    told = project.run("logs", "a", "web", "--json").assert_ok().data
+    assert {(row["name"], row["pod"]) for row in told} == {("web", "a")}
+    assert "".join(row["text"] for row in told) == "\nbegun\n"
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):  # as people leave it
         leaver = project.start("logs", "-f", "a", "web")
         assert leaver.stdout is not None
-        assert leaver.stdout.readline() == b"begun\n"
+        assert [leaver.stdout.readline() for _ in range(2)] == [b"\n", b"begun\n"]
         leaver.send_signal(number)
         leaver.wait(timeout=20)
     reader = project.start("logs", "-f", "a", "web")
     assert reader.stdout is not None
-    assert reader.stdout.readline() == b"begun\n"
+    assert [reader.stdout.readline() for _ in range(2)] == [b"\n", b"begun\n"]
     project.docker.exec(services(project)["web"], "touch", "/data/go")
     assert reader.stdout.readline() == b"gone on\n"
     project.docker.kill(services(project)["web"])

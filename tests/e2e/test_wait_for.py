@@ -60,6 +60,22 @@ def test_what_is_left_goes_on_after_a_kill_of_the_daemon(rumpel_project: Project
     )
 
 
+def test_what_failed_is_run_by_no_new_daemon(rumpel_project: ProjectFactory) -> None:
+    """Nor what comes behind it: somebody has to ask."""
+    project = rumpel_project()
+    tried = "echo tried >>/tmp/hooks; false"
+    configured(project, waitFor="onCreateCommand", onCreateCommand=tried, postCreateCommand="true")
+    assert project.run("create", "a").code == 6, "a command of the configuration failed"
+    configured(project, waitFor="onCreateCommand", postCreateCommand=UNTIL_GO)
+    project.run("create", "b").assert_ok()
+    project.home.kill_daemon()
+    project.run("list").assert_ok()
+    project.inside("b", "touch /tmp/go")
+    project.wait_until(lambda: "created" in project.inside("b", "cat /tmp/hooks || :"), "the rest")
+    seen = project.docker.exec(project.container_id("a"), "cat", "/tmp/hooks")
+    assert seen.stdout == "tried\n", "entering would try it again"
+
+
 def test_a_command_that_fails_later_is_told(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     configured(project, waitFor="updateContentCommand", postCreateCommand="test -e /tmp/good")

@@ -238,3 +238,20 @@ async def test_who_writes_too_late_is_told(tmp_path: Path) -> None:
             await store.kv_set("b", 2)
     async with Store(tmp_path / "late.db") as again:
         assert (again.kv_get("a"), again.kv_get("b")) == (1, None)
+
+
+async def test_who_writes_while_it_closes_is_told(tmp_path: Path) -> None:
+    """Woken by a write of the last batch, before who closes is."""
+    store = await Store.open(tmp_path / "s.sqlite")
+    first = store.kv_set("a", 1)
+
+    async def again() -> None:
+        await first
+        with pytest.raises(RumpelError, match="closed"):
+            await store.kv_set("b", 2)
+
+    writer = asyncio.create_task(again())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await store.close()
+        await writer
