@@ -12,6 +12,7 @@
 # stderr says what is there, and where below the destination.
 dest=$1 kind=$2 name=$3 mark=$4 keep=$5 add=${6-} git=${7-} folder='' stage='' near=''
 left='' below=''
+unset CDPATH # of the image: `cd 0` would go there
 umask 022
 command -v tar >/dev/null 2>&1 || exit 96
 while :; do
