@@ -162,7 +162,7 @@ async def _copied(
         try:
             done = await place.host.exec_run(
                 place.container_id,
-                _receiver(place.folder, mark),
+                _receiver(place, mark),
                 user=place.user,
                 cwd="/",
                 env={"LC_ALL": "C.UTF-8"},
@@ -183,8 +183,8 @@ async def _copied(
     return _left(done.stdout, names), gone
 
 
-def _receiver(folder: str, mark: str) -> list[str]:
-    words = [f"{folder}/.", "content", "", mark, "", "1"]
+def _receiver(place: carry.Place, mark: str) -> list[str]:
+    words = [f"{place.folder}/.", "content", "", mark, "", "1", "", place.container_id]
     return ["/bin/sh", "-c", resource_text("pod_receive.sh"), "rumpel-copy-in", *words]
 
 

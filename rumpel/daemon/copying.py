@@ -90,7 +90,7 @@ async def _start(
         words = [path, "1" if args["follow"] else ""]
     else:
         words = [path, args["kind"], args["base"], args["mark"], own, ""]
-        words.append(posixpath.join(workspace, ".git"))
+        words += [posixpath.join(workspace, ".git"), where.container_id]
     token = secrets.token_hex(8)
     stream = await host.exec_stream(
         where.container_id,

@@ -5,13 +5,13 @@
 #   their owner  KEEP (a word: owners as in the tar)  ADD (a word: into a folder, whatever is there
 #   stays as it is; each such path, with a NUL behind it, is told before `done`)  GIT (the pod's own
 #   repository, which stays as it is: `go PATH` names what of the tar would come to lie there, and
-#   is not to be sent)
+#   is not to be sent)  CONTAINER (a word: which one this is)
 # 90 nothing is there, 91 it may not be written, 92 no folder, 93 a folder is in the way, 94 a file
 # or link is in the way of a folder, 95 the tar was cut off, 96 there is no tar, 97 tar failed,
 # 98 a pipe, device or socket is in the way, 99 it is the pod's own repository. With 94 and 98,
 # stderr says what is there, and where below the destination.
-dest=$1 kind=$2 name=$3 mark=$4 keep=$5 add=${6-} git=${7-} folder='' stage='' near=''
-left='' below=''
+dest=$1 kind=$2 name=$3 mark=$4 keep=$5 add=${6-} git=${7-} container=${8-}
+folder='' stage='' near='' left='' below=''
 unset CDPATH # of the image: `cd 0` would go there
 umask 022
 command -v tar >/dev/null 2>&1 || exit 96
@@ -60,9 +60,14 @@ elif [ ! -d "$target" ] && { [ -e "$target" ] || [ -h "$target" ]; }; then
 fi
 { [ -w "$home" ] && [ -x "$home" ]; } || exit 91
 home=${home%/}
-sweep() { # what a copy that was killed left
+sweep() { # what a copy that was killed left; /proc says nothing of one in another container
   for old in "$1"/.rumpel-cp-????????????????-*; do
-    [ ! -d "$old" ] || [ -h "$old" ] || [ -d "/proc/${old##*-}" ] || rm -rf "$old"
+    if [ ! -d "$old" ] || [ -h "$old" ]; then continue; fi
+    case ${old##*/} in
+    *-"$container"-*) [ ! -d "/proc/${old##*-}" ] || continue ;;
+    *) [ -n "$(find "$old" -prune -mmin +1440 2>/dev/null)" ] || continue ;;
+    esac
+    rm -rf "$old"
   done
 }
 sweep "$home"
@@ -71,7 +76,8 @@ clean() { # no file gets another mode: it may be one that is in its place by now
   rm -rf "$stage" 2>/dev/null || find "$stage" -type d -exec chmod u+rwx {} \; 2>/dev/null
   rm -rf "$stage" ${near:+"$near"}
 }
-stage=$home/.rumpel-cp-$mark-$$
+copy=.rumpel-cp-$mark-$container-$$
+stage=$home/$copy
 mkdir -m 700 "$stage" || exit 97
 trap clean EXIT
 trap 'exit 143' HUP INT TERM
@@ -83,14 +89,23 @@ if [ -n "$keep" ]; then set -- -p; else set -- -p -o; fi
 case $(tar --version 2>/dev/null) in *GNU*) set -- "$@" -b 256 ;; esac
 tar -x "$@" -f - -C "$root" || exit 97
 [ -e "$root/$mark" ] || exit 95
-mv "$root/$mark" "$stage/mark"
+mv "$root/$mark" "$stage/mark" || exit 97
 cd "$stage" || exit 97
+cut() {
+  echo 'files of the copy were removed in the middle of it' >&2
+  exit 97
+}
 finish() {
+  [ -e "$stage/mark" ] || cut
   if [ -s "$stage/mark" ]; then cd "$target" && xargs -0 -n 2 chmod <"$stage/mark"; fi
   printf 'done %s\n' "$target"
   exit 0
 }
 is_there() { [ -e "$1" ] || [ -h "$1" ]; }
+is_none() { # ITEM FOLDER: a pattern that matched nothing; else it has to be there
+  ! is_there "$1" || return 1
+  case $1 in "$2*" | "$2.[!.]*" | "$2..?*") ;; *) cut ;; esac
+}
 [ -z "$left" ] || ! is_there "0/$left" || exit 99
 is_folder() { [ -d "$1" ] && [ ! -h "$1" ]; }
 is_same() { # another one of these copies was here before
@@ -101,7 +116,7 @@ device() { stat -c %d "$1" 2>/dev/null; }
 put() { # ITEM TO FOLDER DEVICE: onto another file system by way of a folder there, to be whole
   if [ -n "$4" ] && [ "$4" = "$own" ]; then mv "$1" "$2" || exit 97; return; fi
   sweep "$3"
-  near=$3/.rumpel-cp-$mark-$$
+  near=$3/$copy
   mkdir -m 700 "$near" && echo '*' >"$near/.gitignore" && cp -a "$1" "$near/new" || exit 97
   mv "$near/new" "$2" || exit 97
   rm -rf "$near"
@@ -109,7 +124,7 @@ put() { # ITEM TO FOLDER DEVICE: onto another file system by way of a folder the
 }
 place() { # PATH (of a folder, with a slash) DEVICE: all in it that is not there yet
   for item in "0/$1"* "0/$1".[!.]* "0/$1"..?*; do
-    is_there "$item" || continue
+    ! is_none "$item" "0/$1" || continue
     path=${item#0/}
     if ! is_there "$target/$path"; then
       put "$item" "$target/$path" "$target/${1%/}" "$2"
@@ -146,7 +161,7 @@ other*) printf '%s\n' "$way" >&2 && exit 94 ;;
 *) printf '%s\n' "$way" >&2 && exit 98 ;;
 esac
 for item in * .[!.]* ..?*; do
-  is_there "$item" || continue
+  ! is_none "$item" '' || continue
   if is_there "$target/$item"; then
     cp -alf "./$item" "$target/" 2>/dev/null || cp -af "./$item" "$target/" || exit 97
   else

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,8 +15,11 @@ from rumpel.resources import resource_text
 from tests.adapters.pod.support import SHELLS
 from tests.support import tars
 
-MARK = "0123456789abcdef"
+MARK, OTHER = "0123456789abcdef", "fedcba9876543210"
 BOX = "c0ffee"
+DAY_S = 86_400
+ENDED = 1 << 30
+"""No process has this number."""
 TAR = (
     tars.folder(b"0/")
     + b"".join(tars.entry(b"0/" + name, data=name) for name in (b"a", b"b", b"c"))
@@ -58,3 +63,40 @@ def test_no_folder_of_the_image_is_taken_for_the_copy(
     assert done.returncode == 0, done.stderr
     assert found(target) == ALL
     assert found(elsewhere) == {"foreign": "stays"}
+
+
+@pytest.mark.parametrize("add", ["", ADD])
+@pytest.mark.parametrize(("after", "lost"), [("a", "0/b"), ("mark", "*")])
+def test_what_vanishes_is_an_error(
+    shell: str, target: Path, tmp_path: Path, add: str, after: str, lost: str
+) -> None:
+    """Some hand removes the copy beside its place: a file between two others, or all of it."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "mv").write_text(
+        f'#!/bin/sh\n{shutil.which("mv")} "$@" || exit\n'
+        f'case "$*" in */{after} | *"/{after} "*) rm -rf {target}/.rumpel-cp-*/{lost} ;; esac\n'
+    )
+    (tools / "mv").chmod(0o755)
+    done = receive(shell, target, add, {"PATH": f"{tools}:{os.environ['PATH']}"})
+    assert done.returncode == 97, done
+    assert b"done" not in done.stdout
+
+
+def test_copies_of_other_containers_may_live(shell: str, target: Path) -> None:
+    """Those into a volume that both have: a process of the other one is not seen here."""
+    names = {
+        f".rumpel-cp-{OTHER}-{BOX}-{ENDED}": 0,
+        f".rumpel-cp-{OTHER}-{BOX}-{os.getpid()}": 2 * DAY_S,
+        f".rumpel-cp-{OTHER}-another-{ENDED}": DAY_S - 600,
+        f".rumpel-cp-{OTHER}-another-{ENDED + 1}": DAY_S + 600,
+    }
+    for name, age_s in names.items():
+        (target / name).mkdir()
+        then = time.time() - age_s
+        os.utime(target / name, (then, then))
+    done = receive(shell, target)
+    assert done.returncode == 0, done.stderr
+    dead, living, young, _ = (target / name for name in names)
+    assert not dead.exists()
+    assert {path for path in target.iterdir() if path.is_dir()} == {living, young}
