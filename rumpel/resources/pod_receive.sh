@@ -110,7 +110,8 @@ is_none() { # ITEM FOLDER: a pattern that matched nothing; else it has to be the
 is_folder() { [ -d "$1" ] && [ ! -h "$1" ]; }
 is_same() { # another one of these copies was here before
   if [ -h "$1" ] && [ -h "$2" ]; then [ "$(readlink "$1")" = "$(readlink "$2")" ]; return; fi
-  [ -f "$1" ] && [ -f "$2" ] && [ ! -h "$1" ] && [ ! -h "$2" ] && cmp -s "$1" "$2"
+  [ -f "$1" ] && [ -f "$2" ] && [ ! -h "$1" ] && [ ! -h "$2" ] || return
+  if command -v cmp >/dev/null 2>&1; then cmp -s "$1" "$2"; else [ "$(cksum <"$1")" = "$(cksum <"$2")" ]; fi
 }
 device() { stat -c %d "$1" 2>/dev/null; }
 put() { # ITEM TO FOLDER DEVICE: onto another file system by way of a folder there, to be whole

@@ -100,3 +100,22 @@ def test_copies_of_other_containers_may_live(shell: str, target: Path) -> None:
     dead, living, young, _ = (target / name for name in names)
     assert not dead.exists()
     assert {path for path in target.iterdir() if path.is_dir()} == {living, young}
+
+
+@pytest.mark.parametrize("has_cmp", [True, False])
+def test_what_is_the_same_is_not_told(
+    shell: str, target: Path, tmp_path: Path, *, has_cmp: bool
+) -> None:
+    """Of a copy that goes on; also where the image has no diffutils."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("cat", "cksum", "find", "mkdir", "mv", "rm", "stat", "tar", *["cmp"] * has_cmp):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    (target / "a").write_text("a")
+    (target / "b").write_text("x")
+    program = shutil.which(SHELLS[shell][0]) or ""
+    (tools / SHELLS[shell][0]).symlink_to(program)
+    done = receive(shell, target, ADD, {"PATH": str(tools)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b"go\nb\0done " + os.fsencode(target) + b"\n"
+    assert found(target) == {**ALL, "b": "x"}
