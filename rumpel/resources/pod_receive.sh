@@ -76,8 +76,7 @@ clean() { # no file gets another mode: it may be one that is in its place by now
   rm -rf "$stage" 2>/dev/null || find "$stage" -type d -exec chmod u+rwx {} \; 2>/dev/null
   rm -rf "$stage" ${near:+"$near"}
 }
-copy=.rumpel-cp-$mark-$container-$$
-stage=$home/$copy
+stage=$home/.rumpel-cp-$mark-$container-$$
 mkdir -m 700 "$stage" || exit 97
 trap clean EXIT
 trap 'exit 143' HUP INT TERM
@@ -114,14 +113,17 @@ is_same() { # another one of these copies was here before
   if command -v cmp >/dev/null 2>&1; then cmp -s "$1" "$2"; else [ "$(cksum <"$1")" = "$(cksum <"$2")" ]; fi
 }
 device() { stat -c %d "$1" 2>/dev/null; }
-put() { # ITEM TO FOLDER DEVICE: onto another file system by way of a folder there, to be whole
+beside() { # FOLDER: one in it, for what comes from another file system and is to be whole
+  sweep "$1"
+  near=$1/.rumpel-cp-$mark-$container-near-$$
+  mkdir -m 700 "$near" && echo '*' >"$near/.gitignore" || exit 97
+}
+drop() { rm -rf "$near" && near=; }
+put() { # ITEM TO FOLDER DEVICE
   if [ -n "$4" ] && [ "$4" = "$own" ]; then mv "$1" "$2" || exit 97; return; fi
-  sweep "$3"
-  near=$3/$copy
-  mkdir -m 700 "$near" && echo '*' >"$near/.gitignore" && cp -a "$1" "$near/new" || exit 97
-  mv "$near/new" "$2" || exit 97
-  rm -rf "$near"
-  near=
+  beside "$3"
+  cp -a "$1" "$near/new" && mv "$near/new" "$2" || exit 97
+  drop
 }
 place() { # PATH (of a folder, with a slash) DEVICE: all in it that is not there yet
   for item in "0/$1"* "0/$1".[!.]* "0/$1"..?*; do
@@ -145,6 +147,35 @@ if [ ! -d 0 ] || [ -h 0 ] || ! is_there "$target"; then
   mv -f 0 "$target" || exit 97
   finish
 fi
+replace() { # FILE TO FOLDER
+  if [ -w "$3" ]; then
+    beside "$3"
+    cp -a "$1" "$near/new" || exit 97
+    [ ! -h "$2" ] || rm -f "$2" # one that leads to a folder: it would come to lie in there
+    if mv -f "$near/new" "$2" 2>/dev/null; then drop && return; fi
+    drop
+  fi # else it is a mount itself, or its folder is closed: that file can only be written
+  if [ -h "$2" ] || [ ! -f "$2" ]; then echo "$2 cannot be replaced" >&2 && exit 97; fi
+  cp -af "$1" "$2" || exit 97
+}
+over() { # ITEM FOLDER: over what has its name, and through no link there, as `cp` without -l would
+  if cp -alf "$1" "$2/" 2>/dev/null; then return; fi
+  set -- "$1" "$2/${1##*/}" "$2"
+  if ! is_folder "$1"; then replace "$@" && return; fi
+  # Another file system begins there or further down, or this one has no hard links.
+  is_folder "$2" || mkdir "$2" || exit 97
+  if [ -w "$2" ]; then
+    beside "$2"
+    if ! ln "$stage/mark" "$near/mark" && ln "$near/.gitignore" "$near/links"; then
+      cp -a "$1" "$near/new" 2>&3 || exit 97
+      if cp -alf "$near/new/." "$2/"; then drop && return; fi
+    fi 3>&2 2>/dev/null
+    drop
+  fi
+  for item in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+    is_none "$item" "$1/" || over "$item" "$2"
+  done
+}
 cd 0 || exit 97
 way=$(find . -exec sh -c 't=$1 b=$2; shift 2; for f; do
   p=$b${f#./}
@@ -164,7 +195,7 @@ esac
 for item in * .[!.]* ..?*; do
   ! is_none "$item" '' || continue
   if is_there "$target/$item"; then
-    cp -alf "./$item" "$target/" 2>/dev/null || cp -af "./$item" "$target/" || exit 97
+    over "./$item" "$target"
   else
     mv -f "./$item" "$target/" || exit 97
   fi

@@ -103,3 +103,27 @@ def test_what_is_no_file_is_named_and_stays(rumpel_project: ProjectFactory, tmp_
     project.run("stop", "a").assert_ok()
     for to in ("new", "-"):
         project.run("cp", "a:ff", to).assert_error(4, "ff is a pipe, not a file or folder")
+
+
+@pytest.mark.parametrize("image", [MINI_IMAGE, DEV_IMAGE])
+def test_no_link_on_another_mount_is_written_through(
+    rumpel_project: ProjectFactory, tmp_path: Path, image: str
+) -> None:
+    """Root of the pod copies a folder over one whose inner folder is a volume of the agent's."""
+    run_args = ["--network=none", "--tmpfs", "/to/vol:mode=1777"]
+    project = rumpel_project(config={**AS_DEV, "image": image, "runArgs": run_args})
+    project.run("create", "a").assert_ok()
+    source = tmp_path / "to"
+    for name in ("vol/s/f", "vol/f", "vol/d", "plain/f"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(name)
+    (source / "vol/f").chmod(0o604)
+    plant = "mkdir -p /to/plain /etc/d; echo safe >/etc/x; ln -s /etc/x /to/plain/f"
+    project.exec("a", "sh", "-c", plant, user="root")
+    project.inside("a", "cd /to/vol; mkdir s; ln -s /etc/x f; ln -s /etc/x s/f; ln -s /etc/d d")
+    for _ in range(2):
+        project.run("cp", "-a", str(source), "a:/").assert_ok()
+        look = "cat /etc/x; ls /etc/d; cd /to; cat vol/f vol/s/f vol/d plain/f; find . -type l"
+        assert project.inside("a", look) == "safe\nvol/fvol/s/fvol/dplain/f"
+    look = "stat -c %a /to/vol/f; find /to -name '.rumpel*'"
+    assert project.inside("a", look) == "604"

@@ -20,22 +20,26 @@ BOX = "c0ffee"
 DAY_S = 86_400
 ENDED = 1 << 30
 """No process has this number."""
-TAR = (
-    tars.folder(b"0/")
-    + b"".join(tars.entry(b"0/" + name, data=name) for name in (b"a", b"b", b"c"))
-    + tars.entry(MARK.encode())
-    + tars.END
+FLAT = tars.folder(b"0/") + b"".join(tars.entry(b"0/%c" % n, data=b"%c" % n) for n in b"abc")
+END = tars.entry(MARK.encode()) + tars.END
+TAR = FLAT + END
+DEEP = (
+    FLAT
+    + tars.folder(b"0/d/")
+    + tars.entry(b"0/d/e", data=b"e")
+    + tars.entry(b"0/d/f", data=b"f")
+    + END
 )
 ADD = "1"
 
 
 def receive(
-    shell: str, target: Path, add: str = "", env: Mapping[str, str] | None = None
+    shell: str, target: Path, add: str = "", env: Mapping[str, str] | None = None, tar: bytes = TAR
 ) -> subprocess.CompletedProcess[bytes]:
     words = [f"{target}/.", "content", "", MARK, "", add, "", BOX]
     argv = [*SHELLS[shell], "-c", resource_text("pod_receive.sh"), "rumpel-cp", *words]
     env = {**os.environ, **(env or {})}
-    return subprocess.run(argv, cwd="/", input=TAR, capture_output=True, check=False, env=env)
+    return subprocess.run(argv, cwd="/", input=tar, capture_output=True, check=False, env=env)
 
 
 def found(folder: Path) -> dict[str, str]:
@@ -119,3 +123,33 @@ def test_what_is_the_same_is_not_told(
     assert done.returncode == 0, done.stderr
     assert done.stdout == b"go\nb\0done " + os.fsencode(target) + b"\n"
     assert found(target) == {**ALL, "b": "x"}
+
+
+@pytest.mark.parametrize("missing", ["cp", "cp ln"])
+def test_where_nothing_can_be_linked_nothing_is_written_through(
+    shell: str, target: Path, tmp_path: Path, missing: str
+) -> None:
+    """As onto another mount, or a file system that has no hard links."""
+    tools, outside = tmp_path / "tools", tmp_path / "outside"
+    tools.mkdir()
+    for name in missing.split():
+        is_refused = 'case "$*" in *-alf* | /*) exit 1 ;; esac'
+        (tools / name).write_text(f'#!/bin/sh\n{is_refused}\nexec {shutil.which(name)} "$@"\n')
+        (tools / name).chmod(0o755)
+    (outside / "folder").mkdir(parents=True)
+    (outside / "b").write_text("stays")
+    (target / "a").write_text("old")
+    (target / "b").symlink_to(outside / "b")
+    (target / "c").symlink_to(outside / "folder")
+    (target / "d").mkdir()
+    (target / "d/e").symlink_to(outside / "b")
+    with (target / "a").open() as before:
+        done = receive(shell, target, env={"PATH": f"{tools}:{os.environ['PATH']}"}, tar=DEEP)
+        assert before.read() == "old", "a file that is there is replaced, not written"
+    assert done.returncode == 0, done.stderr
+    assert found(target) == ALL
+    assert found(target / "d") == {"e": "e", "f": "f"}
+    assert (outside / "b").read_text() == "stays"
+    assert not any((outside / "folder").iterdir())
+    assert not any(path.is_symlink() for path in target.rglob("*"))
+    assert sorted(path.name for path in target.rglob("*")) == ["a", "b", "c", "d", "e", "f"]
