@@ -7,13 +7,14 @@ are expected, content counts only when its hash is its name, and nothing is held
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from rumpel.adapters import threads
 from rumpel.adapters.lfs import Part, Pointer, Store
+from rumpel.adapters.pool_file import PoolFile
 from rumpel.adapters.stream import STDOUT, Stream
 from rumpel.errors import RumpelError, TimedOut
 
@@ -111,9 +112,8 @@ def sort_out(
 
 async def send(stream: Stream, file: Path) -> None:
     """Give the content to TAKE. Raises RumpelError unless it says that all is well."""
-    handle: BinaryIO = await threads.call(file.open, "rb")
-    with handle:
-        while data := await threads.call(handle.read, CHUNK_BYTES):
+    with contextlib.closing(PoolFile(file)) as content:
+        while data := await content.read(CHUNK_BYTES):
             await stream.write(data)
     await stream.write_eof()
     said = b""

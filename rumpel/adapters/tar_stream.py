@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import tarfile
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
-from rumpel.adapters import threads
+from rumpel.adapters.pool_file import PoolFile
 from rumpel.errors import RumpelError
 
 CHUNK_BYTES = 1 << 20
@@ -30,7 +28,7 @@ class Entry:
     """
 
     name: str
-    data: bytes | Path | BufferedReader | None = None
+    data: bytes | Path | PoolFile | None = None
     mode: int | None = None
     """None: that of any file or folder."""
     link: str = ""
@@ -41,12 +39,13 @@ class Entry:
     """None: now."""
 
 
-async def chunks(entries: Iterable[Entry] | AsyncIterable[Entry]) -> AsyncIterator[bytes]:
+async def chunks(entries: Iterable[Entry] | AsyncIterable[Entry]) -> AsyncGenerator[bytes, None]:
     """Raises RumpelError when a file cannot be read to the end it had at the start."""
     async for entry in _each(entries):
-        if isinstance(entry.data, (Path, BufferedReader)):
-            async for piece in _file(entry, entry.data):
-                yield piece
+        if isinstance(entry.data, (Path, PoolFile)):
+            async with contextlib.aclosing(_file(entry, entry.data)) as pieces:
+                async for piece in pieces:
+                    yield piece
         else:
             data = entry.data or b""
             yield _head(entry, len(data)) + data + _padding(len(data))
@@ -62,23 +61,23 @@ async def _each(entries: Iterable[Entry] | AsyncIterable[Entry]) -> AsyncIterato
             yield entry
 
 
-async def _file(entry: Entry, found: Path | BufferedReader) -> AsyncIterator[bytes]:
+async def _file(entry: Entry, found: Path | PoolFile) -> AsyncGenerator[bytes, None]:
     name = Path(entry.name).name
     shown = found if isinstance(found, Path) else name
+    file = PoolFile(found) if isinstance(found, Path) else found
     try:
-        file: BinaryIO = await threads.call(found.open, "rb") if isinstance(found, Path) else found
-        with file:
-            before = os.fstat(file.fileno())
+        with contextlib.closing(file):
+            before = await file.stat()
             size = left = before.st_size
             yield _head(entry, size)
             while left:
-                data = await threads.call(file.read, min(left, CHUNK_BYTES))
+                data = await file.read(min(left, CHUNK_BYTES))
                 if not data:
                     raise Changed(f"{name} became shorter while it was read")
                 left -= len(data)
                 yield data
-            after = os.fstat(file.fileno())
-            if file is found and (before.st_mtime_ns, size) != (after.st_mtime_ns, after.st_size):
+            after = await file.stat() if file is found else before
+            if (before.st_mtime_ns, size) != (after.st_mtime_ns, after.st_size):
                 raise Changed(f"{name} was changed while it was read")
     except OSError as err:
         raise RumpelError(f"{shown} cannot be read: {err.strerror}") from err

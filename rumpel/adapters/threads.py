@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -32,3 +32,25 @@ async def call(
     bound = functools.partial(fn, *args, **kwargs)
     async with limiter or contextlib.nullcontext():
         return await asyncio.get_running_loop().run_in_executor(_POOL, bound)
+
+
+class Line:
+    """Calls in the pool on what one owner holds, one at a time; it ends when none is out any more.
+
+    An abandoned call runs on, so what it uses cannot be closed when its caller is gone.
+    """
+
+    def __init__(self, end: Callable[[], object]) -> None:
+        self._end = end
+        self._last: Future[Any] | None = None
+
+    async def call(self, fn: Callable[..., T], *args: Any) -> T:
+        self._last = future = _POOL.submit(fn, *args)
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Have `end` called in the pool, behind the last call; waits for nothing."""
+        if self._last is None:
+            _POOL.submit(self._end)
+        else:
+            self._last.add_done_callback(lambda _: _POOL.submit(self._end))

@@ -13,13 +13,13 @@ import posixpath
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 
 from rumpel import text
 from rumpel.adapters import beneath, git, git_run, threads
 from rumpel.adapters.named import is_named
 from rumpel.adapters.pack import OPEN
+from rumpel.adapters.pool_file import PoolFile
 from rumpel.adapters.tar_copy import joined
 from rumpel.adapters.tar_stream import Entry, chunks
 from rumpel.adapters.unpack import within_git
@@ -138,8 +138,8 @@ async def tar(
     """
     found = _entries(work_tree, names, mark, gone)
     try:
-        async with contextlib.aclosing(found):
-            async for piece in joined(chunks(found)):
+        async with contextlib.aclosing(found), contextlib.aclosing(chunks(found)) as pieces:
+            async for piece in joined(pieces):
                 yield piece
     except OSError as error:
         why = error.strerror or str(error)
@@ -149,28 +149,33 @@ async def tar(
 async def _entries(
     work_tree: str, names: Iterable[str], mark: str, gone: list[str]
 ) -> AsyncGenerator[Entry, None]:
-    reading = await threads.call(_Reading, work_tree)
+    reading = _Reading()
+    line = threads.Line(reading.close)
     try:
+        await line.call(reading.open, work_tree)
         yield Entry(ROOT)
-        async for entry in _each(reading, names, gone):
+        async for entry in _each(reading, line, names, gone):
             yield entry
     finally:
-        reading.close()
+        line.close()
     yield Entry(mark, b"")
 
 
-async def _each(reading: _Reading, names: Iterable[str], gone: list[str]) -> AsyncIterator[Entry]:
+async def _each(
+    reading: _Reading, line: threads.Line, names: Iterable[str], gone: list[str]
+) -> AsyncIterator[Entry]:
     folders = set[bytes]()
     for name in names:
         path = os.fsencode(name)
-        entry = await threads.call(reading.file, path)
+        entry = await line.call(reading.file, path)
         if entry is None:
             gone.append(name)
             continue
         for folder in _above(path):
             if folder not in folders:
                 folders.add(folder)
-                yield await threads.call(reading.folder, folder)
+                yield await line.call(reading.folder, folder)
+        reading.give()
         yield entry
 
 
@@ -180,18 +185,24 @@ def _above(path: bytes) -> list[bytes]:
 
 
 class _Reading:
-    """`close` it. At most one file is open, the last one."""
+    """`open` it, `close` it. Blocking, but for `give`."""
 
-    def __init__(self, work_tree: str) -> None:
+    def __init__(self) -> None:
         self._open = beneath.best()
-        self._root = os.open(work_tree, beneath.FOLDER)
+        self._root = self._file = -1
         self._count = self._size = 0
-        self._file: BufferedReader | None = None
+
+    def open(self, work_tree: str) -> None:
+        self._root = os.open(work_tree, beneath.FOLDER)
+
+    def give(self) -> None:
+        """The last file is another's to close, from now on."""
+        self._file = -1
 
     def close(self) -> None:
-        os.close(self._root)
-        if self._file is not None:
-            self._file.close()
+        for fd in (self._root, self._file):
+            if fd >= 0:
+                os.close(fd)
 
     def folder(self, path: bytes) -> Entry:
         """Its owner may write it, as `git clone` leaves them."""
@@ -223,14 +234,16 @@ class _Reading:
             return Entry(shown, link=link, mtime=int(info.st_mtime))
         if not stat.S_ISREG(info.st_mode):
             return None
-        file = self._file = os.fdopen(os.open(name, OPEN, dir_fd=folder), "rb")
-        info = os.fstat(file.fileno())
+        self._file = os.open(name, OPEN, dir_fd=folder)
+        info = os.fstat(self._file)
         if not stat.S_ISREG(info.st_mode):
+            os.close(self._file)
+            self._file = -1
             return None
         self._count, self._size = self._count + 1, self._size + info.st_size
         check(self._count, self._size)
         mode = stat.S_IMODE(info.st_mode) & 0o777
-        return Entry(shown, file, mode, mtime=int(info.st_mtime))
+        return Entry(shown, PoolFile(self._file), mode, mtime=int(info.st_mtime))
 
 
 def unreadable(path: bytes, error: OSError) -> RumpelError:
