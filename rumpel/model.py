@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from rumpel.sealing import sealed, sealed_at, sealed_in
+from rumpel.sealing import read_back, read_back_at, read_back_in, sealed, sealed_at, sealed_in
 
 LOCALHOST = "localhost"
 
@@ -60,6 +60,12 @@ class FeatureSpec:
     container_env: dict[str, str] = field(default_factory=dict)
     """Variables of the image after it, in which others may be named."""
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> FeatureSpec:
+        private = tuple(data.get("private", ()))
+        options = read_back(data.get("options", {}), private)
+        return cls(**{**_known(cls, data), "private": private, "options": options})
+
     @property
     def sealed_options(self) -> dict[str, str | None]:
         return sealed(self.options, self.private)
@@ -91,10 +97,9 @@ class ImageSpec:
         known = _known(cls, data)
         for name in ("cache_from", "certificates"):
             known[name] = tuple(known.get(name, ()))
-        known["features"] = tuple(
-            FeatureSpec(**{**_known(FeatureSpec, one), "private": tuple(one.get("private", ()))})
-            for one in known.get("features", ())
-        )
+        for name in known.keys() & {"args", "options"}:
+            known[name] = read_back_in(known[name])
+        known["features"] = tuple(FeatureSpec.from_json(one) for one in known.get("features", ()))
         return cls(**known)
 
     @property
@@ -215,13 +220,20 @@ class ServiceSpec:
             value: Any = self.body
             for key in place:
                 value = value[key]
-            found.append(str(value))
+            found.append(value if isinstance(value, str) else str(value))
         return found
 
     @property
     def sealed_body(self) -> dict[str, Any]:
         sealed_body: dict[str, Any] = sealed_at(self.body, self.private)
         return sealed_body
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ServiceSpec:
+        known = _known(cls, data)
+        known["private"] = tuple(tuple(path) for path in data.get("private", ()))
+        known["body"] = read_back_at(data.get("body", {}), known["private"])
+        return cls(**{**known, "image": ImageSpec.from_json(data["image"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,16 +268,9 @@ class ProjectSpec:
     def from_json(cls, data: dict[str, Any]) -> ProjectSpec:
         known = _known(cls, data)
         known["private"] = tuple(tuple(path) for path in data.get("private", ()))
-        known["services"] = tuple(
-            ServiceSpec(
-                **{
-                    **_known(ServiceSpec, one),
-                    "image": ImageSpec.from_json(one["image"]),
-                    "private": tuple(tuple(path) for path in one.get("private", ())),
-                }
-            )
-            for one in data.get("services", ())
-        )
+        parts = {name: known[name] for name in known.keys() & {"volumes", "networks"}}
+        known |= read_back_at(parts, known["private"])
+        known["services"] = tuple(ServiceSpec.from_json(one) for one in data.get("services", ()))
         known["ports"] = tuple(PortSpec(**_known(PortSpec, one)) for one in data.get("ports", ()))
         return cls(**known)
 
@@ -345,6 +350,9 @@ class PodSpec:
         for name in ("entrypoints", "mounts", "private_env", "volumes"):
             container[name] = tuple(container.get(name, ()))
         container["private"] = tuple(tuple(path) for path in data["container"].get("private", ()))
+        container["env"] = read_back(container.get("env", {}), container["private_env"])
+        parts = {name: container[name] for name in container.keys() & {"config", "host_config"}}
+        container |= read_back_at(parts, container["private"])
         known["container"] = ContainerSpec(**container)
         known["hooks"] = tuple(
             HookSpec(
