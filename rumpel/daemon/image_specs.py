@@ -10,16 +10,18 @@ from rumpel.adapters import build_context, threads
 from rumpel.errors import ConfigError
 from rumpel.model import ImageSpec, PodSpec, ProjectSpec, ServiceSpec
 from rumpel.sealing import sealed_in
+from rumpel.tasks.container_body import LOG_CONFIG
 from rumpel.tasks.image import dockerfile_bases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rumpel.devcontainer.build import Build
     from rumpel.devcontainer.compose import Beside
     from rumpel.devcontainer.config import DevConfig
 
 
+LOGGING = {"driver": LOG_CONFIG["Type"], "options": LOG_CONFIG["Config"]}
 Place = tuple[str | int, ...]
 
 
@@ -35,14 +37,19 @@ def of_pod(dev: DevConfig, root: str) -> ImageSpec:
     return ImageSpec(ref=dev.image, features=dev.features.specs)
 
 
-def project(dev: DevConfig, root: str, certificates: tuple[str, ...]) -> ProjectSpec | None:
-    """Blocking. None where there is no compose file."""
+def project(
+    dev: DevConfig, root: str, certificates: tuple[str, ...], pids_limit: int
+) -> ProjectSpec | None:
+    """Blocking. None where there is no compose file. `pids_limit`: of a service that has none."""
     found = dev.project
     if found is None:
         return None
     return ProjectSpec(
         service=found.service,
-        services=tuple(_service(one, dev, root, certificates) for one in found.beside),
+        services=tuple(
+            replace(_service(one, dev, root, certificates), body=_bounded(one.body, pids_limit))
+            for one in found.beside
+        ),
         networks={key: dict(one) for key, one in found.networks.items()},
         volumes={key: dict(one) for key, one in found.volumes.items()},
         waits=dict(found.waits),
@@ -59,10 +66,18 @@ def _service(one: Beside, dev: DevConfig, root: str, certificates: tuple[str, ..
     return ServiceSpec(
         name=one.name,
         image=image,
-        body=dict(one.body),
         private=one.private,
         needs=dict(one.needs),
     )
+
+
+def _bounded(body: Mapping[str, Any], pids_limit: int) -> dict[str, Any]:
+    """With what protects the host, as a pod has it, where the service says nothing of it."""
+    own = {"logging": LOGGING, **body}
+    resources = (body.get("deploy") or {}).get("resources") or {}
+    if "pids" not in (resources.get("limits") or {}):
+        own.setdefault("pids_limit", pids_limit)
+    return own
 
 
 def _built(build: Build, dev: DevConfig, root: str) -> ImageSpec:

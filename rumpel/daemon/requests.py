@@ -293,7 +293,9 @@ async def pod_spec(
         ports=dev.ports,
         config_file=dev.source,
         prebuild=_prebuild_spec(settings, dev),
-        project=await threads.call(image_specs.project, dev, where.root, trusted),
+        project=await threads.call(
+            image_specs.project, dev, where.root, trusted, int(settings.get("pidsLimit"))
+        ),
         asked=given,
     )
 

@@ -102,6 +102,30 @@ def test_a_recreate_that_fails_leaves_a_pod_to_enter(rumpel_project: ProjectFact
     assert project.run("create", "a").assert_ok().stderr == ""
 
 
+def test_bounds_of_services_change_when_they_are_made_anew(rumpel_project: ProjectFactory) -> None:
+    """Not when the pod is entered, or by another create."""
+    project = rumpel_project()
+    env = {"MODE": "sealed:strict"}  # nearly as values that are not kept are stored
+    configured(project, {"app": app(environment=env), "web": web(environment=env)})
+    project.run("create", "a").assert_ok()
+    said, before = asked(project, "a"), services(project)
+    host = project.docker.api.inspect_container(before["web"])["HostConfig"]
+    assert host["PidsLimit"] == 4096
+    assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
+    lower = {"RUMPEL_PIDS_LIMIT": "300"}
+    project.run("create", "a", env=lower)
+    assert services(project) == before
+    project.run("stop", "a").assert_ok()
+    assert asked(project, "a") == said
+    assert services(project) == before
+    project.run("recreate", "a", env=lower).assert_ok()
+    (web_id,) = services(project).values()
+    assert project.docker.api.inspect_container(web_id)["HostConfig"]["PidsLimit"] == 300
+    assert asked(project, "a") == said
+    project.run("create", "a", env=lower).assert_ok()
+    assert list(services(project).values()) == [web_id]
+
+
 def test_a_configuration_that_has_no_services_any_more(rumpel_project: ProjectFactory) -> None:
     project = rumpel_project()
     configured(project, {"app": app(), "web": web(volumes=["data:/data"])})
