@@ -30,6 +30,7 @@ NETWORK = "network"
 LABEL_LEFT = "rumpel.left"
 """On an empty volume of a pod: the anonymous one that a service it has no more left behind."""
 ANONYMOUS = re.compile(r"[0-9a-f]{64}")
+"""An id, and the name of a volume that has none."""
 STARTED, HEALTHY = "service_started", "service_healthy"
 ENDED = "service_completed_successfully"
 WORDS = {HEALTHY: "is healthy", ENDED: "has come to its end"}
@@ -75,19 +76,6 @@ def pod_runs(world: World, pod: PodAddress) -> bool:
         and state.labels.get(names.LABEL_POD_ID) == pod.pod_id
         for state in snapshot.containers.values()
     )
-
-
-async def rejoin(
-    world: World,
-    pod: PodAddress,
-    state: ContainerState,
-    network: Mapping[str, Any],
-    aliases: list[str],
-) -> None:
-    """In the place of a network of the same name that went."""
-    host = world.host(pod.host)
-    await host.disconnect(state.id, network["name"])
-    await host.connect(state.id, network["name"], {"Aliases": aliases})
 
 
 async def apart(

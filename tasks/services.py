@@ -90,6 +90,10 @@ class Output:
     """They could not be made when the pod was entered, and it goes without."""
     differs: tuple[str, ...] = ()
     """They were met when it was entered, and are not what it is made of."""
+    other_networks: tuple[str, ...] = ()
+    """The same, with other settings."""
+    other_volumes: tuple[str, ...] = ()
+    """Kept as they were made, for their data, though the project has other settings now."""
 
 
 def fingerprint(inputs: Inputs) -> dict[str, Json]:
@@ -124,6 +128,8 @@ def check(world: World, inputs: Inputs, output: Output) -> Probe:
         return changed(f"service {output.missing[0]} has no container")
     if output.differs and not inputs.as_is:
         return changed(f"service {output.differs[0]} is not as configured")
+    if output.other_networks and not inputs.as_is:
+        return changed(f"network {output.other_networks[0]} is not as configured")
     return OK
 
 
@@ -137,12 +143,11 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
             await _start(ctx, inputs, found)
             return await _output(ctx, inputs)
         service_binds.refuse(inputs.address, inputs.project.services)
-        fresh = await service_parts.networks(ctx, inputs)
-        await service_parts.volumes(ctx, inputs)
+        made, networks = await service_parts.networks(ctx, inputs, found)
+        others = {"networks": networks, "volumes": await service_parts.volumes(ctx, inputs)}
         ctx.fault("prepared")
         await threads.call(service_binds.refuse_links, inputs.address, inputs.project.services)
-        if fresh:
-            await service_parts.join(ctx, inputs, found, fresh)
+        await service_parts.join(ctx, inputs, found, made)
         if inputs.as_is:
             await _start(ctx, inputs, found, make=_missing(ctx, inputs, found))
         elif _is_whole(inputs, found):
@@ -153,7 +158,9 @@ async def run(ctx: Context[World], inputs: Inputs) -> Output:
         ctx.fault("up")
         for name, how in inputs.project.waits.items():
             await _until(ctx, inputs, name, how)
-        return await _output(ctx, inputs)
+        if inputs.may_replace:
+            await service_parts.tidy(ctx.world, inputs.address, inputs.project)
+        return await _output(ctx, inputs, others)
 
 
 async def undo(ctx: Context[World], inputs: Inputs) -> None:
@@ -292,7 +299,9 @@ async def _up(ctx: Context[World], inputs: Inputs, only: Collection[str] | None 
         await threads.call(shutil.rmtree, folder, ignore_errors=True)
 
 
-async def _output(ctx: Context[World], inputs: Inputs) -> Output:
+async def _output(
+    ctx: Context[World], inputs: Inputs, others: Mapping[str, list[str]] = MappingProxyType({})
+) -> Output:
     ids: dict[str, list[str]] = {}
     ended, serving = dict[str, str](), beside.serving(inputs.project)
     found = await containers(ctx.world, inputs.address)
@@ -314,4 +323,6 @@ async def _output(ctx: Context[World], inputs: Inputs) -> Output:
         ended_as=ended,
         missing=tuple(gone) if inputs.as_is else (),
         differs=tuple(service_digest.changed(inputs.made_of, found)) if inputs.as_is else (),
+        other_networks=tuple(others.get("networks", ())),
+        other_volumes=tuple(others.get("volumes", ())),
     )

@@ -89,6 +89,8 @@ class ContainerDetail:
     """starting, healthy or unhealthy; empty where nothing checks it."""
     health_said: str = ""
     """What the last check printed, or its beginning: engines cut it, also within a word."""
+    network_ids: Mapping[str, str] = field(default_factory=dict)
+    """By name, of those it was in when it was last started."""
     config: Mapping[str, Json] = field(repr=False)
     host_config: Mapping[str, Json] = field(repr=False)
 
@@ -295,6 +297,7 @@ def container_detail(data: Json) -> ContainerDetail:
         mounts=tuple(mounts),
         health=text(health, "Status", 50).removeprefix("none"),
         health_said=text(checks[-1], "Output", 65_536) if checks else "",
+        network_ids=_networks(table(top, "NetworkSettings"), "NetworkID", 512),
         config=config,
         host_config=table(top, "HostConfig"),
     )
@@ -326,9 +329,11 @@ def status(value: Json) -> Status:
     return cast("Status", word)  # checked above
 
 
-def _networks(settings: Mapping[str, Json]) -> Mapping[str, str]:
+def _networks(
+    settings: Mapping[str, Json], member: str = "IPAddress", limit: int = 64
+) -> Mapping[str, str]:
     found = table(settings, "Networks")
-    return {name: text(mapping(row, name), "IPAddress", 64) for name, row in found.items()}
+    return {name: text(mapping(row, name), member, limit) for name, row in found.items()}
 
 
 def volume_info(data: Json) -> VolumeInfo:

@@ -28,7 +28,7 @@ from rumpel.errors import HostUnreachable, NotFound, RumpelError
 from rumpel.graphs.ids import address, node_id
 from rumpel.graphs.recreate import Before
 from rumpel.model import PodSpec
-from rumpel.tasks import container, copy_in, replace, retire
+from rumpel.tasks import container, copy_in, replace, retire, service_parts
 from rumpel.tasks.world import Access
 
 if TYPE_CHECKING:
@@ -239,6 +239,8 @@ def dismiss(app: App, spec: PodSpec, retired: retire.Output | None) -> None:
 async def remove(app: App, spec: PodSpec, container_ids: Iterable[str]) -> None:
     """Of finished replacements."""
     await replace.remove(app.world, address(spec), container_ids)
+    if spec.project is not None and spec.project.service:
+        await service_parts.tidy(app.world, address(spec), spec.project)
     await faults.reach("recreate.removed")
 
 

@@ -50,12 +50,26 @@ async def tell(
             async with asyncio.timeout(AT_ONCE_S):
                 await view.until(lambda: any(_failed(app, one) for one in last))
     for spec in here:
+        if client.request.verb != "enter":
+            _tell_kept(app, client, spec)
         for service, state in _failed(app, spec):
             again = ", and is started again" if state.status == "restarting" else ""
             client.warn(
                 f"service {service} of pod {spec.pod} exited with {state.exit_code}{again}: "
                 f"rumpel logs {spec.pod} {service}"
             )
+
+
+def _tell_kept(app: App, client: Client, spec: PodSpec) -> None:
+    """Volumes of its services are never made anew: what is in them would be lost."""
+    record = app.pods.record("services", spec)
+    output = (record.output if record else None) or {}
+    if others := output.get("other_volumes"):
+        client.warn(
+            f"volumes of pod {spec.pod} are as they were made, with other settings than their "
+            f"compose file has now: {', '.join(others)}; to make them anew, empty: "
+            f"rumpel delete {spec.pod}, rumpel create {spec.pod}"
+        )
 
 
 def _came_last(states: dict[str, NodeState], spec: PodSpec) -> bool:

@@ -111,3 +111,62 @@ def test_a_new_container_is_told_of_only_when_there_is_one(rumpel_project: Proje
     assert project.run("recreate", "a", "--json").assert_ok().data["action"] == "new container"
     assert project.container_id("a") != pod
     assert project.inside("a", "echo $OWN") == "1"
+
+
+def inner(project: Project) -> dict[str, bool]:
+    """Networks of pods by the last word of their names: have they no way out?"""
+    found = project.docker.networks(project.home.label or "")
+    return {row["Name"].rpartition("-")[2]: row["Internal"] for row in found}
+
+
+def test_a_network_with_other_settings(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    both = {"app": app(), "web": web()}
+    configured(project, both)
+    project.run("create", "a").assert_ok()
+    said, pod, before = asked(project, "a"), project.container_id("a"), services(project)
+    configured(project, both, networks={"default": {"internal": True}})
+    refused = project.run("create", "a").assert_code(4)
+    assert "network default of pod 'a' changed" in refused.stderr
+    assert inner(project) == {"default": False}
+    assert project.run("recreate", "a", "--json").assert_ok().data["action"] == "services"
+    assert inner(project) == {"default": True}
+    assert (project.container_id("a"), services(project)) == (pod, before)
+    assert asked(project, "a") == said, "they find each other in it"
+    assert project.run("recreate", "a", "--json").assert_ok().data["action"] == "nothing"
+    project.run("stop", "a").assert_ok()
+    configured(project, both)
+    project.run("recreate", "a").assert_ok()
+    assert (inner(project), asked(project, "a")) == ({"default": False}, said)
+
+
+@pytest.mark.parametrize("point", ["services.network-left", "services.network", "services.up"])
+def test_a_kill_while_a_network_is_made_anew(rumpel_project: ProjectFactory, point: str) -> None:
+    project = rumpel_project()
+    both = {"app": app(), "web": web()}
+    configured(project, both)
+    project.run("create", "a").assert_ok()
+    said = asked(project, "a")
+    project.run("daemon", "stop").assert_ok()
+    configured(project, both, networks={"default": {"internal": True}})
+    project.run("recreate", "a", env={"RUMPEL_FAULT": f"{point}:1:kill"})
+    assert asked(project, "a") == said, "it can be entered"
+    project.run("recreate", "a").assert_ok()
+    assert (inner(project), asked(project, "a")) == ({"default": True}, said)
+
+
+def test_networks_and_volumes_that_are_wanted_no_more(rumpel_project: ProjectFactory) -> None:
+    project = rumpel_project()
+    nets: dict[str, Any] = {"back": None, "front": None}
+    own, front = app(networks=["back", "front"]), web(networks=["back", "front"])
+    configured(project, {"app": own, "web": front}, networks=nets)
+    project.run("create", "a").assert_ok()
+    said = asked(project, "a")
+    own, front = app(networks=["back"]), web(networks=["back"])
+    data = {"data": {"driver_opts": {"type": "tmpfs", "device": "tmpfs"}}}
+    configured(project, {"app": own, "web": front}, networks=nets, volumes=data)
+    told = project.run("recreate", "a", "--trust").assert_ok()
+    assert "volumes of pod a are as they were made" in told.stderr
+    project.wait_until(lambda: set(inner(project)) == {"back"}, "nobody is in the other one")
+    assert asked(project, "a") == said, "with its data"
+    assert "are as they were made" in project.run("recreate", "a").assert_ok().stderr
