@@ -58,6 +58,7 @@ def image_inputs(
         context_key=source.context_key,
         bases=bases.get(source.dockerfile or "", ()),
         args=source.args,
+        private_args=source.private_args,
         hidden=source.hidden,
         target=source.target,
         cache_from=source.cache_from,

@@ -81,6 +81,8 @@ class ImageSpec:
     context_key: str | None = None
     """Digest of Dockerfile and context (.dockerignore honoured, no absolute path in it)."""
     args: dict[str, str] = field(default_factory=dict)
+    private_args: tuple[str, ...] = ()
+    """Those whose whole values are never stored, never shown."""
     target: str | None = None
     cache_from: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
@@ -95,7 +97,7 @@ class ImageSpec:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ImageSpec:
         known = _known(cls, data)
-        for name in ("cache_from", "certificates"):
+        for name in ("cache_from", "certificates", "private_args"):
             known[name] = tuple(known.get(name, ()))
         for name in known.keys() & {"args", "options"}:
             known[name] = read_back_in(known[name])
@@ -379,6 +381,7 @@ class PodSpec:
 
 def _seal_image(stored: dict[str, Any]) -> None:
     hidden = stored.pop("hidden")
+    stored["args"] = sealed(stored["args"], stored["private_args"])
     for name in ("args", "options"):
         stored[name] = sealed_in(stored[name], hidden)
 

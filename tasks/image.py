@@ -30,7 +30,7 @@ from rumpel.errors import (
     RumpelError,
 )
 from rumpel.names import slug
-from rumpel.sealing import is_sealed, sealed_in
+from rumpel.sealing import is_sealed, sealed, sealed_in
 from rumpel.tasks import certificates, image_move
 from rumpel.tasks.world import World
 
@@ -56,6 +56,8 @@ class Inputs:
     context_key: str | None = None
     bases: tuple[str, ...] = ()
     args: dict[str, str]
+    private_args: tuple[str, ...] = ()
+    """Those whose whole values are nobody's business."""
     target: str | None = None
     cache_from: tuple[str, ...] = ()
     options: dict[str, Any]
@@ -88,7 +90,7 @@ def fingerprint(inputs: Inputs) -> dict[str, Json]:
     return {
         **({"caCertificates": certificates.key(trusted)} if trusted else {}),
         "build.context": inputs.context_key,
-        "build.args": sealed_in(inputs.args, inputs.hidden),
+        "build.args": sealed_in(sealed(inputs.args, inputs.private_args), inputs.hidden),
         "build.target": inputs.target,
         "build.cacheFrom": inputs.cache_from,
         "build.options": sealed_in(inputs.options, inputs.hidden),

@@ -90,6 +90,7 @@ def _built(build: Build, dev: DevConfig, root: str) -> ImageSpec:
             config=None if dev.source is None else Path(root, dev.source),
         ),
         args=dict(build.args),
+        private_args=build.private_args,
         target=build.target,
         cache_from=tuple(build.cache_from),
         options=dict(build.api),

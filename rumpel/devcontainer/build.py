@@ -8,7 +8,7 @@ from pathlib import Path as HostPath
 from typing import Any
 
 from rumpel.devcontainer import build_options
-from rumpel.devcontainer.document import Caller, Document
+from rumpel.devcontainer.document import Caller, Document, private_reads
 from rumpel.devcontainer.positions import FieldError, Path
 from rumpel.devcontainer.schema import BuildPart, DevContainer
 
@@ -20,6 +20,8 @@ class Build:
     dockerfile: str
     context: str
     args: Mapping[str, str] = field(default_factory=dict)
+    private_args: tuple[str, ...] = ()
+    """Names of those with values that are never stored and never shown, however short."""
     target: str | None = None
     cache_from: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
@@ -60,11 +62,17 @@ def image_or_build(
         dockerfile=str(file),
         context=str(context),
         args=part.args,
+        private_args=_private_args(document),
         target=part.target,
         cache_from=tuple(part.cache_from),
         options=tuple(part.options),
         api=build_options.parse(part.options),
     )
+
+
+def _private_args(document: Document) -> tuple[str, ...]:
+    paths = (read.path for read in private_reads(document))
+    return tuple(sorted({str(path[2]) for path in paths if path[:2] == ("build", "args")}))
 
 
 def _check_no_file(typed: DevContainer, document: Document) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rumpel.devcontainer.build import Build
     from rumpel.devcontainer.compose import Beside, Composed
 
 Place = tuple[str | int, ...]
@@ -27,6 +28,7 @@ def sealed(made: Composed) -> Composed:
     others = shadow and {"volumes": shadow.volumes, "networks": shadow.networks}
     return replace(
         made,
+        build=_build(made, made.build, None if shadow is None else shadow.build),
         beside=tuple(_service(made, one, beside.get(one.name)) for one in made.beside),
         # What is on the engine has that name there, for everybody to see, and is found by it.
         private=tuple(one for one in places(made, parts, others) if one[2:] != ("name",)),
@@ -37,7 +39,18 @@ def _service(made: Composed, one: Beside, other: Beside | None) -> Beside:
     found = set(places(made, one.body, None if other is None else other.body))
     environment = one.body.get("environment") or {}
     found |= {("environment", name) for name in environment.keys() & made.hidden_env}
-    return replace(one, private=tuple(sorted(found, key=str)))
+    return replace(
+        one,
+        private=tuple(sorted(found, key=str)),
+        build=_build(made, one.build, None if other is None else other.build),
+    )
+
+
+def _build(made: Composed, one: Build | None, other: Build | None) -> Build | None:
+    if one is None:
+        return None
+    found = places(made, dict(one.args), None if other is None else dict(other.args))
+    return replace(one, private_args=tuple(sorted({str(place[0]) for place in found})))
 
 
 def private_env(made: Composed) -> set[str]:

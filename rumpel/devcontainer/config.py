@@ -389,6 +389,8 @@ def describe(config: DevConfig) -> dict[str, Any]:
         plain[name] = {
             key: MASK if key in config.private_env else value for key, value in plain[name].items()
         }
+    for name in () if config.build is None else config.build.private_args:
+        plain["build"]["args"][name] = MASK
     for key in ("raw", "private_parts", "private_values", "again"):
         del plain[key]
     for key in set(plain["run_args"]) - {"config", "host_config", "networking", "platform"}:
