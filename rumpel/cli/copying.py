@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rumpel.cli.options import Options
     from rumpel.client import Connection
 
-    Explain = Callable[[int, str], RumpelError | None]
+    Explain = Callable[[int, str, str], RumpelError | None]
     Remarks = dict[str, tuple[int, list[bytes]]]
 
 SHOW_AFTER_S, SHOW_EVERY_S = 0.4, 0.1
@@ -139,7 +139,8 @@ class Job:
                 f"the connection to {lost} was lost in the middle; nothing was copied",
                 hint="the same again",
             )
-        problem = self._explain(code, words) if code else None
+        path = str(result.get("path") or "")
+        problem = self._explain(code, words, path) if code else None
         if problem is not None:
             raise problem
         self.warnings += text.safe_lines(words)[:MAX_WORDS]
@@ -158,7 +159,8 @@ def copy(
 ) -> int:
     """Ask for the stream, let `transfer` use it, show what came of it.
 
-    `explain`: an exit code that is not 0, and the last words, as an error; None when it is none.
+    `explain`: an exit code that is not 0, the last words, and the whole path in the pod (empty when
+    that is not known), as an error; None when it is none.
     """
     with Stops() as stops:
 

@@ -76,9 +76,10 @@ class Side:
 
 def run(args: Arguments, passed: list[str], options: Options) -> int:
     if args.stray:
+        is_into_pod = Side(args.stray[-1]).pod is not None
         raise UsageError(
-            "cp takes one SRC and one DEST; several go in a tar",
-            hint=f"tar -c FILES | rumpel cp - {text.safe(args.stray[-1])}",
+            "cp takes one SRC and one DEST" + "; several go in a tar" * is_into_pod,
+            hint=f"tar -c FILES | rumpel cp - {text.safe(args.stray[-1])}" if is_into_pod else None,
         )
     if not (args.source and args.target):
         raise UsageError(f"{'DEST' if args.source else 'SRC'} is empty")

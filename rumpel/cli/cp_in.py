@@ -34,11 +34,11 @@ def run(pod: str, source: Side, target: Side, args: Arguments, options: Options)
     except UnicodeEncodeError:
         raise UsageError(f"the name {text.safe(source.base)} is not UTF-8") from None
 
-    def explain(code: int, words: str) -> RumpelError:
+    def explain(code: int, words: str, path: str) -> RumpelError:
         if code == copying.MISSING:
             return NotFound(
                 f"there is no folder for {text.safe(target.path)} in pod {pod}",
-                hint=_missing(pod, target.path, is_stream=source.is_stream),
+                hint=_missing(pod, target.path, path, is_stream=source.is_stream),
             )
         return copying.of_code(code, words, target.path, pod)
 
@@ -59,9 +59,14 @@ def _kind(source: Side, *, follows: bool) -> str:
     return "file"
 
 
-def _missing(pod: str, path: str, *, is_stream: bool) -> str:
-    """How to make the folder that a copy to `path` goes into."""
-    is_folder = is_stream or path.endswith(("/", "/."))
+def _missing(pod: str, word: str, path: str, *, is_stream: bool) -> str | None:
+    """How to make the folder that a copy to `word` goes into; `path` is the same from the root.
+
+    `rumpel enter` begins in the folder of the caller. None: it is a link that leads nowhere.
+    """
+    is_folder = is_stream or word.endswith(("/", "/."))
+    if not path or not (is_folder or os.path.dirname(word)):
+        return None
     folder = path if is_folder else os.path.dirname(path)
     return f"rumpel enter {pod} -- mkdir -p {text.safe(shlex.quote(folder))}"
 

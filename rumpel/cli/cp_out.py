@@ -79,7 +79,7 @@ def run(pod: str, source: Side, target: Side, args: Arguments, options: Options)
     request: dict[str, object] = {"name": pod, "path": source.path, "way": "out"}
     request |= {"follow": args.follow_link, "archive": args.archive}
 
-    def explain(code: int, words: str) -> RumpelError | None:
+    def explain(code: int, words: str, _: str) -> RumpelError | None:
         lines = words.strip().splitlines()
         if code == 1 and lines and all(line.endswith(LIVING) for line in lines):
             return None

@@ -101,11 +101,18 @@ def test_no_link_in_a_tar_leads_to_the_repository_of_the_pod(
 def test_hints_of_a_copy_that_cannot_be(rumpel_project: ProjectFactory, tmp_path: Path) -> None:
     project = rumpel_project({"d/f": "f"})
     project.run("create", "a").assert_ok()
+    project.inside("a", "ln -s /nowhere/x astray")
     hints = {
         ("", "a:"): (2, "SRC is empty", ""),
         ("a:d", ""): (2, "DEST is empty", ""),
-        ("d", "a:new/x"): (3, "no folder for new/x", "rumpel enter a -- mkdir -p new"),
-        ("d/f", "a:new dir/"): (3, "no folder for new dir/", "mkdir -p 'new dir/'"),
+        ("d", "a:new/x"): (3, "no folder for new/x", "mkdir -p /workspaces/repo/new\n"),
+        ("d/f", "a:new dir/"): (
+            3,
+            "no folder for new dir/",
+            "mkdir -p '/workspaces/repo/new dir/'",
+        ),
+        ("d/f", "a:astray"): (3, "no folder for astray", ""),
+        ("a:d", "a:d/f", "."): (2, "cp takes one SRC and one DEST", ""),
         ("a:d", "new/x"): (3, "no folder", "mkdir -p "),
         ("d", "d/f", "a:x"): (2, "cp takes one SRC", "tar -c FILES | rumpel cp - a:x"),
         ("a:/", "."): (4, "all of pod a is not copied while it runs", "rumpel stop a"),
@@ -115,3 +122,9 @@ def test_hints_of_a_copy_that_cannot_be(rumpel_project: ProjectFactory, tmp_path
         done = project.run("cp", *words)
         done.assert_error(code, said)
         assert hint in done.stderr, done
+        assert hint or "try:" not in done.stderr, done
+    said = project.run("cp", "f", "a:new/d/", cwd=project.root / "d").assert_error(3).stderr
+    way = said[said.index("rumpel enter") :].split()[1:]
+    project.run(*way, cwd=project.root / "d").assert_ok()
+    project.run("cp", "f", "a:new/d/", cwd=project.root / "d").assert_ok()
+    assert project.inside("a", "cat new/d/f") == "f"
