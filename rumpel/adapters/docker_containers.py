@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from rumpel.adapters import docker_types as types
-from rumpel.adapters import threads
 from rumpel.adapters.docker_errors import ProtocolError
 from rumpel.adapters.docker_http import HttpClient, Query, Source, segment
 from rumpel.adapters.docker_stream import DockerStream, frames, payloads
+from rumpel.adapters.pool_file import PoolFile
 from rumpel.errors import Conflict, HostUnreachable, NotFound, RumpelError, TimedOut
 
 Json = types.Json
@@ -264,9 +264,8 @@ async def put_archive(
 
 
 async def file_chunks(path: Path) -> AsyncIterator[bytes]:
-    file: BinaryIO = await threads.call(path.open, "rb")
-    with file:
-        while data := await threads.call(file.read, FILE_CHUNK_BYTES):
+    with contextlib.closing(PoolFile(path)) as file:
+        while data := await file.read(FILE_CHUNK_BYTES):
             yield data
 
 

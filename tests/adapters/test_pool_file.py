@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rumpel.adapters import lfs_stream, threads, untracked
+from rumpel.adapters.docker_containers import file_chunks
 from rumpel.adapters.pool_file import PoolFile
 from rumpel.adapters.tar_stream import Entry, chunks
 
@@ -55,6 +56,7 @@ async def drained(source: AsyncIterator[bytes]) -> None:
 
 
 READERS: dict[str, Callable[[Path], Awaitable[None]]] = {
+    "an image's context": lambda path: drained(file_chunks(path)),
     "a file of a tar": lambda path: drained(chunks([Entry("f", Sized(path))])),
     "an LFS object": lambda path: lfs_stream.send(Unused(), path),
 }
