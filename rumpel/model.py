@@ -188,6 +188,8 @@ class ContainerSpec:
     memory: str | None = None
     cpus: str | None = None
     pids_limit: int = 4096
+    bound: tuple[str, ...] = ()
+    """Where links in paths of this machine that it mounts lead, see `devcontainer.bound`."""
     gpu: bool = False
     """All that the engine has, where it can give any."""
 
@@ -349,7 +351,7 @@ class PodSpec:
         known["repo"] = RepoRef(**_known(RepoRef, data["repo"]))
         known["image"] = ImageSpec.from_json(data["image"])
         container = _known(ContainerSpec, data["container"])
-        for name in ("entrypoints", "mounts", "private_env", "volumes"):
+        for name in ("bound", "entrypoints", "mounts", "private_env", "volumes"):
             container[name] = tuple(container.get(name, ()))
         container["private"] = tuple(tuple(path) for path in data["container"].get("private", ()))
         container["env"] = read_back(container.get("env", {}), container["private_env"])

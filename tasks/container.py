@@ -19,7 +19,7 @@ from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import Conflict, NameTaken, RumpelError
 from rumpel.model import ContainerSpec, RepoRef
 from rumpel.sealing import is_sealed, sealed
-from rumpel.tasks import by_hand, carried, container_body, ended, mountpoint
+from rumpel.tasks import by_hand, carried, container_body, ended, mountpoint, pod_binds
 from rumpel.tasks.world import Access, PodAddress, World
 
 KIND = "container"
@@ -103,6 +103,7 @@ def fingerprint(inputs: Inputs) -> dict[str, Json]:
         "overrideCommand": spec.override_command,
         **({"entrypoints": spec.entrypoints} if spec.entrypoints else {}),
         **({"gpu": True} if spec.gpu else {}),
+        **({"bound": spec.bound} if spec.bound else {}),
         **({NETWORK_OF: inputs.network_of} if inputs.network_of else {}),
         "init": spec.init,
         "limits": {"memory": spec.memory, "cpus": spec.cpus, "pids": spec.pids_limit},
@@ -177,6 +178,7 @@ async def begin(world: World, inputs: Inputs, container_id: str, *, is_new: bool
     if is_new:
         copied = await carried.found(inputs.spec, inputs.pod_id, inputs.host)
         await carried.put_files(host, container_id, copied, inputs.user)
+    await pod_binds.refuse_links(world, address(inputs), container_id)
     await world.links.prepare(address(inputs), access(inputs, container_id))
     await host.start(container_id)
 
@@ -270,6 +272,7 @@ def _labels(ctx: Context[World], inputs: Inputs) -> dict[str, str]:
         names.LABEL_POD_ID: inputs.pod_id,
         LABEL_SPEC: spec_digest(inputs),
         LABEL_MEMO: _memo(inputs),
+        pod_binds.LABEL: ",".join(inputs.spec.bound),
     }
 
 

@@ -18,7 +18,7 @@ from rumpel import names
 from rumpel.adapters import git, git_merged, threads
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import HostUnreachable, RumpelError, TimedOut, Unmerged
-from rumpel.tasks import mountpoint, stand_in, unsaved
+from rumpel.tasks import mountpoint, pod_binds, stand_in, unsaved
 from rumpel.tasks.world import Access, PodAddress, SyncReport, World
 
 KIND = "guard"
@@ -189,6 +189,7 @@ async def start(world: World, pod: PodAddress, access: Access | None) -> Reached
 async def _started(world: World, pod: PodAddress, access: Access) -> Reached:
     """Also of one that cannot start, or ends at once: another one stands in for it."""
     try:
+        await pod_binds.refuse_links(world, pod, access.container_id)
         await world.links.prepare(pod, access)
         await world.host(pod.host).start(access.container_id)
         state = await world.started(pod.host, access.container_id)

@@ -21,7 +21,7 @@ from rumpel import names
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.engine.operation import Context, Json, Policy, Probe, changed
 from rumpel.errors import Conflict, HostUnreachable, NameTaken, NotFound, RumpelError
-from rumpel.tasks import alike, carry, container, ended, mountpoint, prebuilt
+from rumpel.tasks import alike, carry, container, ended, mountpoint, pod_binds, prebuilt
 from rumpel.tasks import seen as seen_by
 from rumpel.tasks.prebuilt import Prebuilt
 from rumpel.tasks.seen import Seen
@@ -194,8 +194,9 @@ async def remove(world: World, pod: PodAddress, container_ids: Iterable[str]) ->
 
 async def _start_again(world: World, pod: PodAddress, old: Access) -> None:
     """One that cannot be started (a service in whose network it was is gone) stays stopped."""
-    await world.links.prepare(pod, old)
     try:
+        await pod_binds.refuse_links(world, pod, old.container_id)
+        await world.links.prepare(pod, old)
         await world.host(pod.host).start(old.container_id)
     except RumpelError as error:
         if isinstance(error, HostUnreachable):

@@ -38,6 +38,7 @@ from rumpel.model import ContainerSpec, ImageSpec, PodSpec, PortSpec
 OWN = ("volumes", "mounts", "private_env")
 """Members of a container's spec that may differ from pod to pod (`${devcontainerId}`)."""
 WORDS = {
+    "bound": "where links in its mounts lead",
     "config": "container settings",
     "env": "environment",
     "host_config": "run options",

@@ -339,6 +339,7 @@ def _container(
         memory=given.get("memory") or _optional(settings.get("memory")),
         cpus=given.get("cpus") or _optional(settings.get("cpus")),
         pids_limit=int(settings.get("pidsLimit")),
+        bound=dev.bound,
         gpu=bool(dev.requires.gpu),
     )
 

@@ -14,6 +14,7 @@ from pathlib import Path as HostPath
 from typing import TYPE_CHECKING, Any
 
 from rumpel.devcontainer import (
+    bound,
     compose,
     consent,
     container_part,
@@ -91,6 +92,8 @@ class DevConfig:
     """The last command that is waited for; empty: nothing is said, and all are."""
     ports: tuple[PortSpec, ...] = ()
     effects: tuple[Effect, ...] = ()
+    bound: tuple[str, ...] = ()
+    """Where what is mounted of this machine leads by links, see `bound`."""
     local_env_used: tuple[str, ...] = ()
     private_env: tuple[str, ...] = ()
     """Names in container_env and remote_env whose values are nobody's business: they come from
@@ -333,6 +336,7 @@ def _with_container(
             used=used,
             commands=documents.commands_here(document, caller.root),
         ),
+        bound=bound.led(host_config, found.mounts),
         local_env_used=tuple(sorted(used)),
         pod_volumes=workspace.pod_volumes(found.mounts, caller),
     )
@@ -391,7 +395,7 @@ def describe(config: DevConfig) -> dict[str, Any]:
         }
     for name in () if config.build is None else config.build.private_args:
         plain["build"]["args"][name] = MASK
-    for key in ("raw", "private_parts", "private_values", "again"):
+    for key in ("bound", "raw", "private_parts", "private_values", "again"):
         del plain[key]
     for key in set(plain["run_args"]) - {"config", "host_config", "networking", "platform"}:
         del plain["run_args"][key]

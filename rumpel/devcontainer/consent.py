@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rumpel.devcontainer import bound
 from rumpel.devcontainer.mounts import Mount
 from rumpel.errors import NotTrusted
 
@@ -230,15 +231,13 @@ def _mounted(mounts: Iterable[Mount]) -> Iterator[Effect]:
 def _volume(driver: Mapping[str, Any]) -> Iterator[Effect]:
     """What a volume's driver mounts: `device=/etc,o=bind` is a bind mount, whatever its type."""
     options = {name: str(value) for name, value in (driver.get("Options") or {}).items()}
-    device, kind = options.get("device", ""), options.get("type", "")
-    words = {*options.get("o", "").split(",")}
     told = " ".join(f"{name}={value}" for name, value in sorted(options.items()))
     if (name := driver.get("Name") or "local") != "local":
         value = f"{name} {told}".strip()
         yield Effect("volume-driver", value, f"mounts through the volume driver {value}")
-    elif device and (words & {"bind", "rbind"} or kind in ("", "none")):
-        yield from _bind(posixpath.join("/", device))
-    elif device and kind != "tmpfs":
+    elif folder := bound.device(driver):
+        yield from _bind(folder)
+    elif options.get("device") and options.get("type") != "tmpfs":
         yield Effect("volume-device", told, f"mounts {told} through a volume driver")
 
 
