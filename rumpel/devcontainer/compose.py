@@ -319,7 +319,6 @@ class _Project:
             if name != own:
                 for effect in compose_service.effects(one, self.caller):
                     yield consent.of_part(effect, f"service {name}")
-        yield from compose_service.foreign(read[own])
         yield from compose_networks.effects(networks)
         yield from compose_volumes.effects(volumes)
 

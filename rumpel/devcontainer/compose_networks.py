@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rumpel.devcontainer import consent
 from rumpel.devcontainer.compose_table import pairs, table, word, words
 from rumpel.devcontainer.consent import Effect
 from rumpel.devcontainer.document import Caller
@@ -129,7 +130,7 @@ def effects(defined: Mapping[str, Mapping[str, Any]]) -> Iterator[Effect]:
     for key, one in defined.items():
         name, settings = str(one["name"]), one["settings"]
         if one["external"]:
-            yield Effect("network", name, f"joins the network {name}, which is not the pod's own")
+            yield consent.joined(name)
         if settings.get("Driver", "bridge") != "bridge":
             driver = settings["Driver"]
             text = f"makes the network {key} by the driver {driver}"

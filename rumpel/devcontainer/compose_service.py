@@ -9,17 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path as HostPath
 from typing import Any
 
-from rumpel.devcontainer import build_options, compose_table, consent, ports, runargs
+from rumpel.devcontainer import build_options, compose_table, consent, networks, ports, runargs
 from rumpel.devcontainer.body import HostSide, side_file
 from rumpel.devcontainer.build import Build
 from rumpel.devcontainer.compose_table import pairs, table, word, words
 from rumpel.devcontainer.compose_volumes import Volume, bind, volumes
 from rumpel.devcontainer.consent import Effect
 from rumpel.devcontainer.document import Caller
-from rumpel.devcontainer.networks import is_user_defined
 from rumpel.devcontainer.options import Option
 from rumpel.devcontainer.positions import FieldError, Path
-from rumpel.devcontainer.runargs import RunArgs
 from rumpel.model import LOCALHOST, PortSpec
 
 STARTED = "service_started"
@@ -312,25 +310,13 @@ def effects(one: Service, caller: Caller) -> tuple[Effect, ...]:
     given = runargs.apply([], _side(caller), more=one.options)
     if given.host_files:
         raise FieldError(("security_opt",), "a profile of a service beside the pod is not handled")
-    return (*foreign(one), *_of_host(one, given))
-
-
-def foreign(one: Service) -> tuple[Effect, ...]:
-    """The network of another project, by its name."""
-    mode = word(one.given.get("network_mode") or "", ("network_mode",))
-    if not mode or ":" in mode or not is_user_defined(mode):
-        return ()
-    text = f"joins the network {mode}, which is not the pod's own"
-    return (Effect("network", mode, text),)
-
-
-def _of_host(one: Service, given: RunArgs) -> tuple[Effect, ...]:
     binds = [bind(volume) for volume in one.volumes if volume.kind == "bind"]
     return consent.host_effects(
         {**given.host_config, "Binds": binds},
         mounts=(),
         host_files=(),
         host_env={},
+        networks=networks.of_others(given.host_config, given.networking, ()),
         build=one.build.api if one.build else None,
     )
 

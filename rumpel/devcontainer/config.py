@@ -195,13 +195,7 @@ def parse(
     except FieldError as error:
         raise parsed.located(error) from error
     again = partial(
-        parse,
-        content,
-        source,
-        caller,
-        default_image=default_image,
-        fetch=fetch,
-        composer=composer,
+        parse, content, source, caller, default_image=default_image, fetch=fetch, composer=composer
     )
     return replace(found, again=lambda said: again(label=said))
 
@@ -378,6 +372,7 @@ def _effects(
         mounts=found.mounts,
         host_files=given.host_files,
         host_env=used,
+        networks=container_part.joined(given, base.project),
         build=base.build.api if base.build else None,
         commands=commands,
     )

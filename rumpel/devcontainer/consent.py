@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rumpel.devcontainer import bound
+from rumpel.devcontainer import bound, ports
 from rumpel.devcontainer.mounts import Mount
 from rumpel.errors import NotTrusted
 
@@ -92,15 +92,18 @@ def host_effects(
     mounts: Sequence[Mount],
     host_files: Iterable[tuple[str, str]],
     host_env: Mapping[str, str],
+    networks: Iterable[str] = (),
     build: Mapping[str, Any] | None = None,
     commands: Mapping[str, str] | None = None,
 ) -> tuple[Effect, ...]:
     """All effects, sorted, each once. `host_env`: variables that are read -> the fields that do;
-    `build`: parameters of the Engine API; `commands`: what is run here -> digest of the files it
-    names.
+    `networks`: of others; `build`: parameters of the Engine API; `commands`: what is run here ->
+    digest of the files it names.
     """
     found = {
         *_namespaces(host_config),
+        *(joined(name) for name in networks),
+        *(Effect("publish", *told) for told in ports.reachable(host_config)),
         *_privileges(host_config),
         *_hunger(host_config),
         *_of_the_engine(host_config),
@@ -166,6 +169,12 @@ def _masked(effect: Effect, own: tuple[str, ...]) -> Effect:
 
 def _short(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def joined(network: str) -> Effect:
+    """Whoever is in it can be reached from the pod."""
+    text = f"joins the network {network}, which is not the pod's own"
+    return Effect("network", network, text)
 
 
 def remote_host(host: str) -> Effect:

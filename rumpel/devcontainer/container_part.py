@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rumpel.devcontainer import compose_hidden, runargs, workspace
+from rumpel.devcontainer import compose_hidden, networks, runargs, workspace
 from rumpel.devcontainer import document as documents
 from rumpel.devcontainer.body import HostSide, side_file
 from rumpel.devcontainer.compose import Composed
@@ -65,6 +65,12 @@ def parts(
         networking=given.networking,
         platform=given.platform,
     )
+
+
+def joined(given: RunArgs, project: Composed | None) -> tuple[str, ...]:
+    """Networks of others. Of those of a project, its own or not, the project itself tells."""
+    known = () if project is None else [one["name"] for one in project.networks.values()]
+    return networks.of_others(given.host_config, given.networking, known)
 
 
 def _config(

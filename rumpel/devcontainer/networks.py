@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,6 +88,15 @@ class Network:
         if len(endpoints) < 2 and not any(endpoints.values()):
             return {}
         return {"EndpointsConfig": endpoints}
+
+
+def of_others(
+    host: Mapping[str, Any], networking: Mapping[str, Any], own: Collection[str]
+) -> tuple[str, ...]:
+    """Those of the create body that exist already, and are none of the pod's `own`."""
+    named = (str(host.get("NetworkMode") or "default"), *(networking.get("EndpointsConfig") or ()))
+    wanted = (one for one in named if is_user_defined(one) and ":" not in one)
+    return tuple(one for one in dict.fromkeys(wanted) if one not in own)
 
 
 def is_user_defined(network: str) -> bool:

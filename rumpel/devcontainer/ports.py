@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rumpel.devcontainer.positions import FieldError, Path
 
@@ -37,6 +38,48 @@ def publish(spec: str, path: Path) -> list[Binding]:
 def expose(spec: str, path: Path) -> list[str]:
     ports, protocol = _ports(spec, spec, path)
     return [f"{port}/{protocol}" for port in ports]
+
+
+def reachable(host: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What of the create body others than this machine reach, each with the words for it."""
+    found: dict[tuple[str, str], set[int]] = {}
+    for port, bindings in (host.get("PortBindings") or {}).items():
+        inside, _, protocol = port.partition("/")
+        for one in bindings:
+            where, outer = _where(one["HostIp"]), str(one["HostPort"])
+            if where and outer.isdecimal() and outer != "0":
+                found.setdefault((where, protocol), set()).add(int(outer))
+            elif where:
+                text = f"publishes port {inside} of the pod on a port of the host"
+                yield f"{where} {outer or 0}:{port}", f"{text}, {_told(where)}"
+    for (where, protocol), numbers in found.items():
+        kind = "" if protocol == "tcp" else f" ({protocol})"
+        for run in _runs(sorted(numbers)):
+            text = f"publishes port {run}{kind} of the host {_told(where)}"
+            yield f"{where} {run}/{protocol}", text
+    if host.get("PublishAllPorts"):
+        yield "all", "publishes all ports of the pod on ports of the host, on all its addresses"
+
+
+def _where(address: str) -> str:
+    """`*` for all addresses, nothing for what only this machine reaches."""
+    if not address or ipaddress.ip_address(address).is_unspecified:
+        return "*"
+    return "" if ipaddress.ip_address(address).is_loopback else address
+
+
+def _told(where: str) -> str:
+    return "on all its addresses" if where == "*" else f"on {where}"
+
+
+def _runs(numbers: list[int]) -> Iterator[str]:
+    """`80`, `8000-8010`: so that a range is one thing to be agreed to."""
+    first = last = numbers[0]
+    for number in (*numbers[1:], 0):
+        if number != last + 1:
+            yield f"{first}-{last}" if last > first else str(first)
+            first = number
+        last = number
 
 
 def _long_form(spec: str, path: Path) -> Binding:

@@ -63,6 +63,7 @@ def test_a_container(rumpel_project: ProjectFactory) -> None:
         last.callback(project.run, "delete", "--force", "p")
         config = {"image": MINI_IMAGE, "runArgs": [f"--network={network}"]}
         project.commit("network", {CONFIG_NAMES[0]: config})
+        project.run("create", "p", "--trust").assert_ok()
         oid = project.inside(
             "p", "git commit -qm one --allow-empty; echo 1 >new; git rev-parse HEAD"
         )

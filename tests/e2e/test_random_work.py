@@ -56,7 +56,8 @@ class Rounds:
     def work(self) -> None:
         """In the pod, which then is in its state; in a new one when there is none."""
         script = dirty(self.rng, self.rng.choice(tuple(PROGRESS)))
-        self.project.inside("p", f"{AS_NEW}\n{script}")
+        run = ("p", "--trust", "--", "sh", "-ec", f"{AS_NEW}\n{script}")
+        self.project.run("enter", *run).assert_ok()
         if self.state == "stopped":
             self.project.run("stop", "p").assert_ok()
         elif self.state != "running":
@@ -77,7 +78,7 @@ class Rounds:
         assert differences(before, exact(project, "p")) == [], why
         dockerfile.write_text(f"FROM {MINI_IMAGE}\nENV R={number % 2}\n")
         self.configure(**changes)
-        project.run("recreate", "p").assert_ok()
+        project.run("recreate", "p", "--trust").assert_ok()
         assert project.container_id("p") != first, why
         assert_same_work(project, before, why=why)
         shown = project.exec("p", "sh", "-c", "echo $ROUND $R").stdout

@@ -98,6 +98,7 @@ def test_a_pod_that_does_not_run_loses_nothing(rumpel_project: ProjectFactory, s
     with contextlib.ExitStack() as broken:
         if state == "broken":
             configure(project, runArgs=[f"--network={broken.enter_context(project.network())}"])
+            project.run("create", "p", "--trust").assert_ok()
         seed = random.randrange(1 << 30)
         project.inside("p", dirty(random.Random(seed), "rebase"))
         project.inside("p", "echo secret >.env; mkdir -p ignored; echo big >ignored/big")

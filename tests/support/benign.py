@@ -59,7 +59,8 @@ BENIGN = {
     "runArgs": ["--cap-drop=ALL", "--read-only=false"]}""",
     "names": """{"image": "a", "runArgs": ["--hostname", "web", "-l", "team=a",
     "--add-host=host.docker.internal:host-gateway", "--dns=192.0.2.53"]}""",
-    "a network": '{"image": "a", "runArgs": ["--network=shared", "--network-alias=web"]}',
+    "ports of this machine alone": """{"image": "a",
+    "runArgs": ["-p", "127.0.0.1:8080:80", "--publish=[::1]:9000-9001:90-91", "--expose=70"]}""",
     "an editor": """{"image": "a", "customizations": {"vscode": {
     "extensions": ["x.y", "-z.q"],
     "settings": {"editor.tabSize": 4, "terminal.shell": "${localEnv:SHELL}"}}}}""",

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 
 from tests.support.effect_case import Case, Fields, Files, commands, feature, mount, volume, words
+from tests.support.host_networks import REACHES
 
 INSTALLED: Fields = {"features": {"./x": {}}}
 DOCKERFILE = {"dockerfile": "Dockerfile"}
@@ -540,7 +541,14 @@ IMAGES = {
     ),
 }
 
-HOSTILE: Mapping[str, Case] = {**COMMANDS, **MOUNTS, **PRIVILEGES, **READS, **IMAGES}
+HOSTILE: Mapping[str, Case] = {
+    **COMMANDS,
+    **MOUNTS,
+    **PRIVILEGES,
+    **REACHES,
+    **READS,
+    **IMAGES,
+}
 
 REFUSED: Mapping[str, tuple[Fields, Files, str]] = {
     "secrets of a build": (

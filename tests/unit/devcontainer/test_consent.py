@@ -27,7 +27,7 @@ HARMLESS: list[dict[str, Any]] = [
     {},
     {"runArgs": ["--memory=1g", "--network=none", "--runtime=crun", "--cap-drop=ALL", "-e", "A=1"]},
     {"runArgs": ["--security-opt", "no-new-privileges", "--init", "--label", "a=b"]},
-    {"runArgs": ["--ipc=private", "--privileged=false", "--pid", "", "--network", "mine"]},
+    {"runArgs": ["--ipc=private", "--privileged=false", "--pid", "", "--network", "bridge"]},
     {"mounts": ["source=cache,target=/c", {"type": "volume", "target": "/d"}]},
     {"mounts": ["type=tmpfs,target=/c"], "runArgs": ["--tmpfs", "/d", "-v", "vol:/e"]},
     {"containerEnv": {"H": "${localEnv:HOME}", "U": "${localEnv:UNSET:x}"}},
@@ -35,7 +35,7 @@ HARMLESS: list[dict[str, Any]] = [
     {"privileged": False, "init": True},
     {"mounts": ["target=/c,volume-opt=type=tmpfs,volume-opt=device=tmpfs,volume-opt=o=size=1m"]},
     {"runArgs": ["--log-driver=local", "--log-opt=max-size=1m", "--runtime=runc"]},
-    {"runArgs": ["--network=mine", "--link=db", "--ipc=shareable"]},
+    {"runArgs": ["--network=default", "--ipc=shareable", "-p", "127.0.0.2:80:80"]},
     {"postCreateCommand": "touch /x"},
 ]
 
