@@ -6,9 +6,12 @@ No operation of its own: `services` is.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from rumpel.adapters import ssh_name
+from rumpel.adapters.docker_types import VolumeInfo
+from rumpel.devcontainer import bound
 from rumpel.errors import Conflict
 from rumpel.model import ServiceSpec
 from rumpel.tasks.world import PodAddress
@@ -36,6 +39,21 @@ def refuse_links(pod: PodAddress, services: Iterable[ServiceSpec]) -> None:
                     f"service {one.name} mounts {source}, which leads somewhere else by now",
                     hint=f"rumpel recreate {pod.pod}   asks again",
                 )
+
+
+def refuse_turned(pod: PodAddress, agreed: Mapping[str, Any], made: VolumeInfo) -> None:
+    """Blocking. A volume that is a folder of this machine, which its driver mounts at each start.
+
+    It is as it was made, whatever was `agreed` to since.
+    """
+    folder = bound.device({"Name": made.driver, "Options": made.options})
+    if not folder or ssh_name.is_ssh(pod.host):
+        return
+    if (real := os.path.realpath(folder)) not in (folder, agreed["options"].get("device")):
+        raise Conflict(
+            f"a volume of the compose project mounts {folder}, which leads to {real} by now",
+            hint=f"rumpel recreate {pod.pod}   asks again",
+        )
 
 
 def _bound(one: ServiceSpec) -> Iterable[str]:

@@ -12,11 +12,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from rumpel import names
+from rumpel.adapters import threads
 from rumpel.adapters.docker_types import ContainerState
 from rumpel.engine.operation import Context
 from rumpel.errors import Conflict, HostUnreachable, NotFound, RumpelError
 from rumpel.sealing import is_sealed
-from rumpel.tasks import beside, service_digest
+from rumpel.tasks import beside, service_binds, service_digest
 from rumpel.tasks.beside import LABEL_SERVICE, NETWORK
 from rumpel.tasks.container import LABEL_SPEC
 from rumpel.tasks.world import PodAddress, World
@@ -129,13 +130,17 @@ async def volumes(ctx: Context[World], inputs: Inputs) -> list[str]:
         sealed = inputs.project.sealed_parts["volumes"][key]
         made_as = _digest([sealed["driver"], sealed["options"]])
         if name in there:
+            await threads.call(service_binds.refuse_turned, pod, one, there[name])
             if not _fits(there[name].labels, made_as):
                 others.append(key)
             continue
         if is_sealed(one) and await host.volume(name) is None:
             raise lost(inputs)
         own = {**labels(ctx, inputs, "volume"), LABEL_SPEC: made_as}
-        await host.create_volume(name, own, driver=one["driver"], options=one["options"])
+        more = {"driver": one["driver"], "options": one["options"]}
+        made = await host.create_volume(name, own, **more)
+        # One of that name that was there after all is as it was made.
+        await threads.call(service_binds.refuse_turned, pod, one, made)
     return others
 
 

@@ -107,6 +107,8 @@ class VolumeInfo:
     mountpoint: str
     """A path on the engine's machine: for people, never opened here."""
     created_at: str
+    options: Mapping[str, str]
+    """Of its driver, as it was made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,6 +346,7 @@ def volume_info(data: Json) -> VolumeInfo:
         labels=labels(top),
         mountpoint=text(top, "Mountpoint"),
         created_at=text(top, "CreatedAt", 64),
+        options={key: str(value) for key, value in table(top, "Options").items()},
     )
 
 

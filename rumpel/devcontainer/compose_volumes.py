@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from rumpel.devcontainer import consent, mounts, sizes
+from rumpel.devcontainer import bound, consent, mounts, sizes
 from rumpel.devcontainer.compose_table import table, word
 from rumpel.devcontainer.consent import Effect
 from rumpel.devcontainer.document import Caller
@@ -154,21 +154,27 @@ def used(
         if is_external:
             external = one["external"]
             inner = external.get("name") if isinstance(external, dict) else None
-            said = word(one.get("name") or inner or key, AT)
-            if mounts.is_own_name(said):
-                raise FieldError(AT, f"the volume {said} is one of rumpel's own")
-            found[key] = {"name": said, "external": True}
+            called = word(one.get("name") or inner or key, AT)
+            if mounts.is_own_name(called):
+                raise FieldError(AT, f"the volume {called} is one of rumpel's own")
+            found[key] = {"name": called, "external": True}
             continue
         name = mounts.pod_volume(caller.pod, caller.pod_id, f"compose:{key}")
+        driver = word(one.get("driver") or "local", AT)
+        said = {option: word(text, AT) for option, text in (one.get("driver_opts") or {}).items()}
         found[key] = {
             "name": name if caller.pod_id else key,
             "external": False,
-            "driver": word(one.get("driver") or "local", AT),
-            "options": {
-                option: word(text, AT) for option, text in (one.get("driver_opts") or {}).items()
-            },
+            "driver": driver,
+            "options": _led(driver, said),
         }
     return found
+
+
+def _led(driver: str, options: dict[str, str]) -> dict[str, str]:
+    """As for a bind mount: with the folder that its path leads to now."""
+    folder = bound.device({"Name": driver, "Options": options})
+    return {**options, "device": os.path.realpath(folder)} if folder else options
 
 
 def _is_named(one: Volume) -> bool:

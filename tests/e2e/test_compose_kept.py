@@ -177,6 +177,36 @@ def test_a_folder_that_became_a_link(rumpel_project: ProjectFactory) -> None:
     assert project.run("recreate", "a").code == 4, "it is asked for again"
 
 
+def test_a_volume_whose_folder_became_a_link(rumpel_project: ProjectFactory) -> None:
+    """Its driver mounts what was asked for when it was made, at each start."""
+    project = rumpel_project()
+    first, second, link = (project.root / name for name in ("first", "second", "link"))
+    first.mkdir()
+    second.mkdir()
+    link.symlink_to(first)
+    options = {"type": "none", "o": "bind", "device": str(link)}
+    services = {"app": app(), "web": web(volumes=["data:/data", "bound:/bound"])}
+    configured(project, services, volumes={"data": None, "bound": {"driver_opts": options}})
+    project.run("create", "a", "--trust").assert_ok()
+    project.run("stop", "a").assert_ok()
+    link.unlink()
+    link.symlink_to(second)
+    project.run("enter", "a", "--", "true").assert_ok()
+    project.run("stop", "a").assert_ok()
+    first.rmdir()
+    for target in (second, project.root):
+        first.unlink(missing_ok=True)
+        first.symlink_to(target)
+        refused = project.run("enter", "a", "--", "true")
+        assert refused.code == 4
+        assert f"mounts {first}, which leads to {target} by now" in refused.stderr
+        assert running(project) == set()
+        if target == second:
+            assert project.run("recreate", "a").code == 4, "it is asked for again"
+            project.run("recreate", "a", "--trust").assert_ok()
+            project.run("stop", "a").assert_ok()
+
+
 def test_a_feature_that_fails_keeps_the_services(rumpel_project: ProjectFactory) -> None:
     """They come after all that can fail: those of the old pod cannot be had back."""
     project = rumpel_project()

@@ -75,6 +75,19 @@ def test_a_build_in_a_network_of_others_is_asked_for(caller: Caller, network: st
     assert told == wanted.get(network, [])
 
 
+def test_a_volume_is_the_folder_that_was_agreed_to(caller: Caller, tmp_path: Path) -> None:
+    link, place = tmp_path.resolve() / "link", tmp_path.resolve() / "place"
+    link.symlink_to(place)
+    for given, device in (
+        ({"type": "none", "o": "bind"}, str(place)),
+        ({"type": "nfs", "o": "addr=192.0.2.1"}, str(link)),
+    ):
+        volumes = {"v": {"driver_opts": {**given, "device": str(link)}}}
+        found = read(caller, {"app": app(volumes=["v:/v"])}, volumes=volumes)
+        assert found.project is not None
+        assert found.project.volumes["v"]["options"] == {**given, "device": device}
+
+
 def test_a_port_of_a_service_that_is_none_is_told(caller: Caller) -> None:
     db = {"image": "d", "networks": {"default": {"aliases": ["store"]}}}
     services = {"app": app(depends_on=["db"]), "db": db}
