@@ -20,6 +20,7 @@ from rumpel.devcontainer import (
     compose_sources,
     compose_volumes,
     consent,
+    forwards,
     schema,
 )
 from rumpel.devcontainer import document as documents
@@ -255,7 +256,7 @@ class _Project:
             own_volumes=frozenset(
                 str(one["name"]) for one in volumes.values() if not one["external"]
             ),
-            ports=tuple(port for one in read.values() for port in one.ports),
+            ports=forwards.bounded((port for one in read.values() for port in one.ports), FILE),
             effects=tuple(self._effects(read, own, networks, volumes)),
             notes=_notes(read, own, workspace, self._off(read)),
             warnings=tuple(

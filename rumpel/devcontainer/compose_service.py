@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path as HostPath
 from typing import Any
 
-from rumpel.devcontainer import build_options, compose_table, consent, networks, ports, runargs
+from rumpel.devcontainer import (
+    build_options,
+    compose_table,
+    consent,
+    forwards,
+    networks,
+    ports,
+    runargs,
+)
 from rumpel.devcontainer.body import HostSide, side_file
 from rumpel.devcontainer.build import Build
 from rumpel.devcontainer.compose_table import pairs, table, word, words
@@ -79,7 +87,7 @@ def read(name: str, model: Mapping[str, Any], caller: Caller, *, pod: str) -> Se
     found.networks = None if given.get("network_mode") else _networks(given.get("networks"))
     there = model["services"]
     found.needs = {other: how for other, how in needs(given).items() if other in there}
-    found.ports = tuple(_ports(found, is_pod=is_pod))
+    found.ports = forwards.bounded(_ports(found, is_pod=is_pod), ("ports",))
     runargs.apply([], _side(caller), more=found.options)  # what docker refuses is refused here
     return found
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from rumpel import text
@@ -33,6 +34,8 @@ PUBLISHED = re.compile(
     r"(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?(?:/(?P<protocol>tcp|udp|sctp))?"
 )
 MOST_OF_A_RANGE = 100
+MOST = 200
+"""Of a pod: each is a listening socket of the daemon, and an image's label may name them."""
 
 
 def ports(typed: DevContainer) -> tuple[PortSpec, ...]:
@@ -41,7 +44,15 @@ def ports(typed: DevContainer) -> tuple[PortSpec, ...]:
     for host, port, wish in _wanted(typed):
         spec = replace(_spec(host, port, _attributes(typed, host, port)), wish=wish)
         found.setdefault(spec.key, spec)
-    return tuple(found.values())
+    return bounded(found.values(), ("forwardPorts",))
+
+
+def bounded(ports: Iterable[PortSpec], path: Path) -> tuple[PortSpec, ...]:
+    """Raises FieldError when there are too many."""
+    found = tuple(islice(ports, MOST + 1))
+    if len(found) > MOST:
+        raise FieldError(path, f"more than {MOST} ports cannot be forwarded to one pod")
+    return found
 
 
 def nobodys(

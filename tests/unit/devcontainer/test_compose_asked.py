@@ -88,6 +88,14 @@ def test_a_volume_is_the_folder_that_was_agreed_to(caller: Caller, tmp_path: Pat
         assert found.project.volumes["v"]["options"] == {**given, "device": device}
 
 
+def test_there_are_not_too_many_ports(caller: Caller) -> None:
+    many = {"image": "d", "ports": ["1000-1150:1000-1150"]}
+    with pytest.raises(ConfigError, match="more than 200 ports"):
+        read(caller, {"app": app(), "a": many, "b": many})
+    with pytest.raises(ConfigError, match="service a: ports: more than 200 ports"):
+        read(caller, {"app": app(), "a": {"image": "d", "ports": ["1-60000:1-60000"]}})
+
+
 def test_a_port_of_a_service_that_is_none_is_told(caller: Caller) -> None:
     db = {"image": "d", "networks": {"default": {"aliases": ["store"]}}}
     services = {"app": app(depends_on=["db"]), "db": db}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rumpel.devcontainer import config, forwards
 from rumpel.devcontainer.document import Caller
 from rumpel.devcontainer.positions import FieldError
+from rumpel.devcontainer.schema import DevContainer
 
 PORTS: dict[int | str, list[tuple[int, int | None]]] = {
     3000: [(3000, None)],
@@ -51,6 +52,14 @@ def test_any_text_is_ports_or_an_error(value: str) -> None:
         return
     assert all(1 <= port <= 65535 and 1 <= (wish or 1) <= 65535 for port, wish in found)
     assert len(found) <= forwards.MOST_OF_A_RANGE
+
+
+def test_there_are_not_too_many() -> None:
+    """An image's label may name every port there is."""
+    most: list[int | str] = list(range(1000, 1000 + forwards.MOST))
+    assert len(forwards.ports(DevContainer(forwardPorts=most))) == forwards.MOST
+    with pytest.raises(FieldError, match="more than 200 ports"):
+        forwards.ports(DevContainer(forwardPorts=[*most, 2000]))
 
 
 def test_beside_forward_ports_and_with_attributes() -> None:
