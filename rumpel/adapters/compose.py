@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,8 @@ from rumpel.errors import CommandFailed, ConfigError, NotFound, RumpelError
 PROBE_TIMEOUT_S = 20.0
 CONFIG_TIMEOUT_S = 60.0
 UP_TIMEOUT_S = 1500.0
-MAX_MODEL_BYTES = 8 << 20
+MAX_MODEL_BYTES, MAX_MEMORY_BYTES = 8 << 20, 1 << 30
+NO_MEMORY = re.compile(r"^MemoryError\b|out of memory", re.MULTILINE)
 TAIL, MAX_LINE_BYTES = 2000, 1 << 20
 SUMMARY = "Encountered errors"
 """A last line of the program, which says nothing."""
@@ -86,18 +88,29 @@ def config(
         argv = [*program.argv, "-p", "rumpel", "--project-directory", folder]
         argv += [word for path in files for word in ("-f", str(path))]
         argv += ["--profile", "*"] if program.is_plugin else []
-        done = proc.run_blocking(
-            [*argv, "config"], cwd=place, env=_env(env), timeout_s=CONFIG_TIMEOUT_S
-        )
+        done = _bounded([*argv, "config"], place, env)
         if done.code != 0:
             said = done.error_text or f"it ended with {done.code}"
             for path, (shown, _) in copies:
                 said = said.replace(str(path), shown)
             raise ConfigError(f"compose refuses the project: {' '.join(said.split())[-TAIL:]}")
-        if len(done.stdout) > MAX_MODEL_BYTES:
-            raise ConfigError(f"the compose project is larger than {MAX_MODEL_BYTES >> 20} MiB")
         model = load(done.stdout, "compose config")
     return {key: _unescaped(value) for key, value in model.items()}
+
+
+def _bounded(argv: list[str], place: str, env: Mapping[str, str]) -> proc.Completed:
+    """Variables may be large, and in one another: what that comes to is found by doing it."""
+    done = proc.run_bounded(
+        argv,
+        cwd=place,
+        env=_env(env),
+        timeout_s=CONFIG_TIMEOUT_S,
+        max_output_bytes=MAX_MODEL_BYTES,
+        max_memory_bytes=MAX_MEMORY_BYTES,
+    )
+    if len(done.stdout) > MAX_MODEL_BYTES or NO_MEMORY.search(done.error_text):
+        raise ConfigError(f"the compose project is larger than {MAX_MODEL_BYTES >> 20} MiB")
+    return done
 
 
 def _write(path: Path, document: dict[str, Any], mark: str, place: str) -> None:

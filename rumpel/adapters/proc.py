@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -108,6 +109,55 @@ def run_blocking(
     except OSError as err:
         raise _not_started(argv, err) from err
     return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+
+def run_bounded(
+    argv: Sequence[str],
+    *,
+    cwd: str,
+    env: Mapping[str, str],
+    timeout_s: float,
+    max_output_bytes: int,
+    max_memory_bytes: int,
+) -> Completed:
+    """As `run_blocking`, for a program that reads what strangers wrote.
+
+    Where the system has such limits it gets no further than they go, and fails there in its own
+    way. What it printed is cut one byte behind `max_output_bytes`, so that it is seen.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            child = subprocess.Popen(
+                list(argv),
+                cwd=cwd,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise _not_started(argv, error) from error
+        with child:
+            limit(child.pid, resource.RLIMIT_FSIZE, max_output_bytes + 1)
+            limit(child.pid, resource.RLIMIT_DATA, max_memory_bytes)
+            try:
+                code = child.wait(timeout_s)
+            except subprocess.TimeoutExpired as error:
+                os.killpg(child.pid, signal.SIGKILL)  # not reaped yet: it is nobody else's
+                raise TimedOut(f"{argv[0]} did not end within {timeout_s:g} s") from error
+        err.seek(max(err.tell() - MAX_OUTPUT_BYTES, 0))
+        said = err.read()
+        out.seek(0)
+        return Completed(tuple(argv), code, out.read(max_output_bytes + 1), said)
+
+
+def limit(pid: int, which: int, value: int) -> None:
+    """Lower a resource limit of a process and its future children, where the system can."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        _, hard = resource.prlimit(pid, which)
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.prlimit(pid, which, (value, value))
 
 
 def tell_all(number: int) -> None:
@@ -216,11 +266,8 @@ class Child:
         return Completed(self.argv, code, bytes(self._out), bytes(self._err))
 
     def limit(self, which: int, value: int) -> None:
-        """Lower a resource limit of the process and its future children, where the system can."""
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            _, hard = resource.prlimit(self.pid, which)
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.prlimit(self.pid, which, (value, value))
+        """Of the process and its future children."""
+        limit(self.pid, which, value)
 
     def _read(self, fd: int) -> None:
         try:

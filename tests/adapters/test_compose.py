@@ -111,6 +111,16 @@ def test_what_it_refuses_is_told_without_our_folders(root: Path) -> None:
         canonical(root, "a.yml")
 
 
+@pytest.mark.parametrize("times", [100, 20_000])
+def test_what_variables_come_to_is_bounded(root: Path, times: int) -> None:
+    """Of the program's output, and of its memory."""
+    (root / ".devcontainer/.env").write_text(f"BIG={'x' * 200_000}\n")
+    labels = ", ".join(f"'l{number}=${{BIG}}'" for number in range(times))
+    write(root, a_yml=f"services: {{app: {{image: i, labels: [{labels}]}}}}")
+    with pytest.raises(ConfigError, match="the compose project is larger than 8 MiB"):
+        canonical(root, "a.yml")
+
+
 def test_none_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NotFound) as missing:

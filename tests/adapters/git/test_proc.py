@@ -165,3 +165,31 @@ def test_blocking_run() -> None:
         proc.run_blocking(["sleep", "60"], timeout_s=0.1)
     with pytest.raises(RumpelError, match="cannot be started"):
         proc.run_blocking(["no-such-program"], timeout_s=1)
+
+
+def test_bounded_run(tmp_path: Path) -> None:
+    def run(script: str, timeout_s: float = 20.0) -> proc.Completed:
+        return proc.run_bounded(
+            ["sh", "-c", script],
+            cwd=str(tmp_path),
+            env={"PATH": os.environ["PATH"]},
+            timeout_s=timeout_s,
+            max_output_bytes=1000,
+            max_memory_bytes=1 << 30,
+        )
+
+    done = run("pwd; echo no >&2; exit 3")
+    assert (done.code, done.stdout.strip(), done.error_text) == (3, bytes(tmp_path), "no")
+    assert len(run("head -c 1000 /dev/zero").stdout) == 1000
+    assert len(run("sleep 0.2; yes; echo it goes on >&2").stdout) == 1001
+    with pytest.raises(TimedOut):
+        run("sleep 60 & sleep 60", timeout_s=0.1)
+    with pytest.raises(RumpelError, match="cannot be started"):
+        proc.run_bounded(
+            ["no-such-program"],
+            cwd="/",
+            env={},
+            timeout_s=1,
+            max_output_bytes=1,
+            max_memory_bytes=1 << 30,
+        )
