@@ -21,14 +21,13 @@ from rumpel.adapters.docker_errors import (
     check_status,
     unreachable,
 )
+from rumpel.adapters.docker_idle import Idle
 from rumpel.adapters.docker_wire import RECV_BYTES, Endpoint, Wire, dial
 
 MAX_HEAD_BYTES = 65_536
 MAX_BODY_BYTES, MAX_PIECES = 16 << 20, 1 << 16
 """Of an answer that is read as a whole: a list of 5000 containers. Crumbs would cost minutes."""
 MAX_ERROR_BYTES = 1 << 20
-MAX_IDLE = 8
-"""Idle keep-alive connections kept; more are opened when needed and closed after use."""
 
 Query = Mapping[str, object]
 Source = bytes | AsyncIterator[bytes]
@@ -194,7 +193,7 @@ class HttpClient:
         """`/v1.41` once the version is agreed on."""
         self.requests = 0
         """How many requests were sent: a plan that reads the snapshot sends none."""
-        self._idle: list[Wire] = []
+        self._idle = Idle()
         self._is_closed = False
 
     async def request(
@@ -306,8 +305,7 @@ class HttpClient:
 
     async def close(self) -> None:
         self._is_closed = True
-        while self._idle:
-            self._idle.pop().close()
+        self._idle.close()
 
     def _encode(
         self,
@@ -344,7 +342,7 @@ class HttpClient:
         self.requests += 1
         may_break = self.endpoint.ready is not None
         while True:
-            kept = self._kept()
+            kept = self._idle.take()
             try:
                 wire = kept or await dial(self.endpoint)
             except ConnectionError:
@@ -384,17 +382,9 @@ class HttpClient:
         while incoming.status == 100:
             await incoming.read_head()
 
-    def _kept(self) -> Wire | None:
-        while self._idle:
-            wire = self._idle.pop()
-            if not wire.is_stale():
-                return wire
-            wire.close()
-        return None
-
     def _release(self, wire: Wire, incoming: Incoming) -> None:
         is_clean = incoming.is_reusable() and not incoming.buffer
-        if is_clean and not self._is_closed and len(self._idle) < MAX_IDLE:
-            self._idle.append(wire)
+        if is_clean and not self._is_closed:
+            self._idle.give(wire)
         else:
             wire.close()
