@@ -162,11 +162,16 @@ class Home:
 
     def kill_daemon(self) -> None:
         """As the kernel's out-of-memory killer would."""
-        for pid in self.daemon_pids():
+        killed = set(self.daemon_pids())
+        for pid in killed:
             os.kill(pid, signal.SIGKILL)
-        # A dying process loses its memory, so its command, before its sockets are closed.
-        while self.daemon_pids() or processes.listens(self.socket):
+        while killed & (there := set(self.daemon_pids())):
             time.sleep(0.005)
+        # A dying process loses its memory, so its command, before its sockets are closed. Where
+        # there is another daemon by now, as a client that lost this one may start it, that listens.
+        while not there and processes.listens(self.socket):
+            time.sleep(0.005)
+            there = set(self.daemon_pids())
 
     def living_pods(self) -> set[str] | None:
         """Names of the pods the daemon knows, of all repositories; None when it cannot say."""
