@@ -178,7 +178,8 @@ async def begin(world: World, inputs: Inputs, container_id: str, *, is_new: bool
     if is_new:
         copied = await carried.found(inputs.spec, inputs.pod_id, inputs.host)
         await carried.put_files(host, container_id, copied, inputs.user)
-    await pod_binds.refuse_links(world, address(inputs), container_id)
+    new = inputs.spec if is_new and not inputs.spec_label else None  # of an adopted one not all
+    await pod_binds.refuse_links(world, address(inputs), container_id, new)
     await world.links.prepare(address(inputs), access(inputs, container_id))
     await host.start(container_id)
 
@@ -232,9 +233,7 @@ def main_user(inputs: Inputs) -> str:
 
 
 def spec_digest(inputs: Inputs) -> str:
-    if inputs.spec_label:
-        return inputs.spec_label
-    return _digest(inputs)
+    return inputs.spec_label or _digest(inputs)
 
 
 def _digest(inputs: Inputs, **more: Json) -> str:

@@ -31,9 +31,15 @@ def led(host: Mapping[str, Any], mounts: Iterable[Mapping[str, Any]]) -> tuple[s
     return tuple(sorted(found))
 
 
-def astray(host: Mapping[str, Any], known: Collection[str]) -> str:
-    """Of a container: one that leads elsewhere than when it was agreed to, if any. Blocking."""
-    return next((path for path, real in _turned(host, ()) if _digest(path, real) not in known), "")
+def astray(
+    host: Mapping[str, Any], known: Collection[str], mounts: Iterable[Mapping[str, Any]] = ()
+) -> str:
+    """One that leads elsewhere than when it was agreed to, if any. Blocking.
+
+    `host`: of a container, or of what one is made of, with its `mounts`.
+    """
+    turned = _turned(host, mounts)
+    return next((path for path, real in turned if _digest(path, real) not in known), "")
 
 
 def _turned(
